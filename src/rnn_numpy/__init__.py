@@ -1,0 +1,27 @@
+"""An Elman RNN with a hand-written back-propagation through time, in NumPy alone.
+
+The task, the parameters, the files and the rounding bounds are here too; `rnn_torch` is the twin.
+"""
+
+from rnn_numpy.complex_step import complex_step
+from rnn_numpy.model import Gradients, Trace, absolute_error, bptt, forward, squared_error, vjp
+from rnn_numpy.params import Params, check_params, initial_params
+from rnn_numpy.rounding import bounds, fraction
+from rnn_numpy.rtrl import rtrl
+
+__all__ = [
+    "Gradients",
+    "Params",
+    "Trace",
+    "absolute_error",
+    "bounds",
+    "bptt",
+    "check_params",
+    "complex_step",
+    "forward",
+    "fraction",
+    "initial_params",
+    "rtrl",
+    "squared_error",
+    "vjp",
+]
