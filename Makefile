@@ -1,0 +1,41 @@
+# Each target sets up what it needs; a second run sets nothing up again.
+PYTHON ?= python3.11
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help setup train train-numpy test lint format clean
+
+help:
+	@echo "make setup         a virtual environment in .venv with everything, exact versions"
+	@echo "make train         python -m rnn_torch.train; flags: make train ARGS='--seed 1'"
+	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
+	@echo "make test          what CI runs: linter, type checker, tests with coverage"
+	@echo "make lint, make format, make clean"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: .venv/ready
+	@$(BIN)/python -m rnn_torch.train $(ARGS)
+
+train-numpy: .venv/ready
+	@$(BIN)/python -m rnn_numpy.train $(ARGS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

@@ -1,0 +1,94 @@
+"""Weights on disk: U, W, V as safetensors, with strings about their origin as metadata.
+
+Loading never runs code, and a file that is not one of ours ends in one `WeightsError`.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from rnn_numpy.params import Params, check_params
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be read or written; the message names the file and the reason."""
+
+
+def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -> None:
+    """Write U, W, V and the metadata, atomically: the file is whole or as it was before.
+
+    Raises:
+        WeightsError: the file cannot be written there.
+    """
+    octets = save({n: np.ascontiguousarray(p) for n, p in params._asdict().items()}, dict(metadata))
+    # Through a link to the file it names; in the same folder, for the rename to be atomic.
+    target = os.path.realpath(path)
+    try:
+        _refuse_folder(target)
+        with tempfile.NamedTemporaryFile(
+            dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.", delete=False
+        ) as temporary:
+            try:
+                temporary.write(octets)
+                temporary.flush()
+                os.fsync(temporary.fileno())
+                os.chmod(temporary.name, _usual_mode())
+                os.replace(temporary.name, target)
+            except BaseException:
+                os.unlink(temporary.name)
+                raise
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise WeightsError unless `save_params` could write this file: better before than after the work."""
+    target = os.path.realpath(path)
+    try:
+        _refuse_folder(target)
+        with tempfile.TemporaryFile(dir=os.path.dirname(target)):
+            pass
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def load_params(path: str | Path) -> tuple[Params, dict[str, str]]:
+    """Read U, W, V and the metadata, from either package's file.
+
+    Raises:
+        WeightsError: no such file, not safetensors, truncated, other tensors inside than U, W, V,
+            or weights that `check_params` refuses.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = sorted(file.keys())
+            if names != ["U", "V", "W"]:
+                raise WeightsError(f"{path} must hold U, V and W alone, got {names or 'nothing'}")
+            params = Params(*(file.get_tensor(name) for name in Params._fields))
+            metadata = dict(file.metadata() or {})
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is no safetensors file, or not all of one: {error}") from error
+    try:
+        check_params(params)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return params, metadata
+
+
+def _refuse_folder(target: str) -> None:
+    if os.path.isdir(target):
+        raise IsADirectoryError(0, "it is a folder")
+
+
+def _usual_mode() -> int:
+    """The permissions that open() gives a new file, which a temporary one does not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

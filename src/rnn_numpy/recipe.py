@@ -1,0 +1,151 @@
+"""The recipe: learning binary addition by plain SGD, one example a step, with a fixed order of draws.
+
+A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each step `randint` for
+a and again for b. So the same seed gives the same run in both packages, weight for weight. What
+computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one each.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.addition import decode, random_example
+from rnn_numpy.model import absolute_error
+from rnn_numpy.params import Params, initial_params
+
+Dtype = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run depends on; the defaults are the classic recipe.
+
+    Raises:
+        TypeError, ValueError: a setting out of range; the message names it.
+    """
+
+    seed: int = 0
+    bits: int = 8
+    hidden: int = 16
+    iterations: int = 20_000
+    learning_rate: float = 0.1
+    dtype: Dtype = "float64"
+
+    def __post_init__(self) -> None:
+        _check_integer("seed", self.seed, 0, 2**32 - 1)
+        _check_integer("bits", self.bits, 1, 64)
+        _check_integer("hidden", self.hidden, 1, 1 << 14)
+        _check_integer("iterations", self.iterations, 0, None)
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+
+
+class Learner(Protocol):
+    """A network in training: whatever turns examples into new weights."""
+
+    @property
+    def audited(self) -> bool:
+        """Whether there is a second gradient to compare with: `parity`."""
+
+    def step(
+        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
+    ) -> Float[np.ndarray, "bits 1 1"]:
+        """Descend (4) on one example; return the outputs from before.
+
+        Raises:
+            Diverged: the new weights would not be finite; the old ones are kept.
+        """
+
+    def predict(self, x: Float[np.ndarray, "bits batch 2"]) -> Float[np.ndarray, "bits batch 1"]:
+        """The outputs for these inputs."""
+
+    def params(self) -> Params:
+        """The weights as they are now."""
+
+    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> float:
+        """How far two gradients of this example differ, as a fraction of what rounding allows."""
+
+
+class Diverged(ArithmeticError):
+    """A training step led to weights that are not finite."""
+
+
+class Record(NamedTuple):
+    """One log line: the example of this step, as the network saw it before learning from it."""
+
+    step: int
+    loss: float
+    a: int
+    b: int
+    said: int
+    parity: float | None
+
+
+@dataclass
+class Run:
+    """A training run: how far it came, and why it ended."""
+
+    recipe: Recipe
+    steps: int = 0
+    status: Literal["finished", "interrupted", "diverged"] = "finished"
+    log: list[Record] = field(default_factory=list)
+
+
+def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
+    """The recipe's initial weights, and the generator from which its examples come."""
+    rng = np.random.RandomState(recipe.seed)
+    return initial_params(rng, 2, recipe.hidden, 1, recipe.dtype), rng
+
+
+def run(
+    recipe: Recipe,
+    learner: Learner,
+    rng: np.random.RandomState,
+    *,
+    log_every: int = 1000,
+    on_record: Callable[[Record], object] = lambda record: None,
+    on_step: Callable[[], object] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train `learner` by the recipe, on the examples drawn from `rng`.
+
+    Args:
+        log_every: every how many steps `on_record` is called with a log line.
+        on_step: called after every step.
+        stop: asked before every step; True ends the run as interrupted.
+    """
+    result = Run(recipe)
+    for step in range(1, recipe.iterations + 1):
+        if stop():
+            result.status = "interrupted"
+            break
+        a, b, x, y = random_example(rng, recipe.bits, recipe.dtype)
+        logged = step % log_every == 0
+        parity = learner.parity(x, y) if logged and learner.audited else None
+        try:
+            outputs = learner.step(x, y)
+        except Diverged:
+            result.status = "diverged"
+            break
+        result.steps = step
+        if logged:
+            said = decode(outputs)[0]
+            record = Record(step, absolute_error(outputs, y), a, b, said, parity)  # (5)
+            result.log.append(record)
+            on_record(record)
+        on_step()
+    return result
+
+
+def _check_integer(name: str, value: int, least: int, most: int | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least or (most is not None and value > most):
+        wanted = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {wanted}, got {value}")

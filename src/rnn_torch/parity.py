@@ -1,0 +1,46 @@
+"""Compares the hand-written gradient with autograd's; the rounding bound of `rnn_numpy.rounding` decides."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from rnn_numpy.model import bptt, forward
+from rnn_numpy.params import Params
+from rnn_numpy.rounding import bounds, fraction
+from rnn_torch.model import ElmanRNN, squared_error
+
+
+def autograd_gradient(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+    h_0: Float[np.ndarray, "batch hidden"] | None = None,
+) -> Params:
+    """The gradient of the squared error (4) by autograd, on the model's device, as NumPy arrays."""
+    device = model.W.device
+    state = None if h_0 is None else torch.as_tensor(h_0, device=device)
+    outputs, _ = model(torch.as_tensor(x, device=device), state)
+    loss = squared_error(outputs, torch.as_tensor(targets, device=device))
+    gradients = torch.autograd.grad(loss, [model.U, model.W, model.V])
+    return Params(*(gradient.numpy(force=True) for gradient in gradients))
+
+
+def gradient_parity(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+) -> float:
+    """How far the hand-written gradient is from autograd's, at this model and problem.
+
+    Returns:
+        The worst entry's distance as a fraction of what rounding allows. Above 1 one is wrong.
+    """
+    params = model.to_params()
+    _, trace = forward(params, x)
+    hand_written = bptt(params, trace, targets)
+    allowed = bounds(params, x, targets).params
+    by_autograd = autograd_gradient(model, x, targets)
+    return max(
+        float(fraction(*entries).max())
+        for entries in zip(hand_written, by_autograd, allowed, strict=True)
+    )
