@@ -31,7 +31,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """The task: add two integers bit by bit, least significant bit first, as a schoolbook carry does.
 
-A network sees the bits a_t, b_t at step t and must give bit t of a + b; the carry is for it to learn.
+A network sees the bits a_t, b_t at step t and must give bit t of a + b; the carry is its to learn.
 Operands have one bit less than `bits`, so that no sum overflows.
 """
 
@@ -53,7 +53,9 @@ def to_bits(integers: Iterable[int], width: int) -> UInt8[np.ndarray, "width cou
         except TypeError:
             raise TypeError(f"operands must be integers, got {integer!r}") from None
         if not 0 <= value < 1 << width:
-            raise ValueError(f"operands must be 0 to 2^{width} - 1 to fit {width} bits, got {value}")
+            raise ValueError(
+                f"operands must be 0 to 2^{width} - 1 to fit {width} bits, got {value}"
+            )
         buffer += value.to_bytes(octets, "little")
     columns = np.frombuffer(buffer, np.uint8).reshape(-1, octets)
     return np.ascontiguousarray(np.unpackbits(columns, axis=1, bitorder="little")[:, :width].T)
@@ -122,7 +124,7 @@ def count_exact(
     sample: int = 1 << 17,
     on_progress: Callable[[int], object] = lambda tried: None,
 ) -> Count:
-    """Try a network, given as its function from inputs to outputs, on every sum and count the exact ones.
+    """Try a network, given as a function from inputs to outputs, on every sum; count exact ones.
 
     From `MOST_BITS_EXHAUSTIVE` + 1 bits on there are too many: then on `sample` random sums, the
     same ones every time.

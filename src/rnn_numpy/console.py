@@ -1,4 +1,4 @@
-"""What both `train` commands share: flags, the log, the progress bar, Ctrl-C, the verdict, exit codes."""
+"""What both `train` commands share: flags, log, progress bar, Ctrl-C, verdict and exit codes."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     add("--hidden", type=int, default=default.hidden, help="hidden units (%(default)s)")
     add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
     add("--learning-rate", type=float, default=default.learning_rate, help="(%(default)s)")
-    add("--dtype", default=default.dtype, help="float32 or float64 (%(default)s)")
+    add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
     add("--log-every", type=int, default=1000, metavar="STEPS", help="a log line (%(default)s)")
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe here")
     add("--json", action="store_true", help="print one JSON object at the end, and no log")
@@ -102,8 +102,7 @@ def main(
         return 2
     if result.status == "interrupted":
         return 128 + signal.SIGINT
-    wrong = [record.step for record in result.log if record.parity is not None and record.parity > 1]
-    return 1 if wrong or result.status == "diverged" else 0
+    return 1 if _wrong_steps(result) or result.status == "diverged" else 0
 
 
 def verdict(count: Count, bits: int) -> str:
@@ -124,8 +123,10 @@ class _Log:
         self.quiet = quiet
         self.width = max(recipe.bits, len("predicted"))
         self.digits = len(str(2 ** (recipe.bits - 1) - 1))
+        self.audited = False
 
     def heading(self, *, audited: bool) -> None:
+        self.audited = audited
         r = self.recipe
         self.say(
             f"seed {r.seed}, {r.bits} bits, {r.hidden} hidden units, {r.iterations} steps, "
@@ -133,7 +134,7 @@ class _Log:
         )
         if audited:
             self.say(
-                "parity: the hand-written gradient's distance from autograd's; rounding allows 1"
+                "parity: how far the hand-written gradient is from autograd's; rounding allows 1"
             )
         columns = f"{'step':>8}{'loss':>9}  {'predicted':{self.width}}  {'true':{self.width}}"
         self.say(columns + ("  parity" if audited else "") + "  a + b = sum")
@@ -142,8 +143,8 @@ class _Log:
         bits, true = self.recipe.bits, record.a + record.b
         said_bits, true_bits = (f"{n:0{bits}b}".ljust(self.width) for n in (record.said, true))
         line = f"{record.step:8}{record.loss:9.4f}  {said_bits}  {true_bits}"
-        if record.parity is not None:
-            line += f"  {record.parity:6.3f}"
+        if self.audited:
+            line += "   blind" if record.parity is None else f"  {record.parity:6.3f}"
         line += f"  {record.a:{self.digits}} + {record.b:{self.digits}} = {record.said}"
         self.say(line + ("" if record.said == true else f"  wrong: {true}"))
 
@@ -155,8 +156,7 @@ class _Log:
                 f"diverged at step {result.steps + 1}: the weights are no longer finite; "
                 f"those of step {result.steps} are kept. Try a lower --learning-rate."
             )
-        wrong = [r.step for r in result.log if r.parity is not None and r.parity > 1]
-        if wrong:
+        if wrong := _wrong_steps(result):
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
 
     def json(self, result: Run, count: Count | None, out: str | None) -> None:
@@ -194,6 +194,11 @@ def _recipe(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Re
     return recipe
 
 
+def _wrong_steps(result: Run) -> list[int]:
+    """The logged steps at which the two gradients differed by more than rounding."""
+    return [r.step for r in result.log if r.parity is not None and r.parity > 1]
+
+
 def _metadata(result: Run) -> dict[str, str]:
     return {
         "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
@@ -216,7 +221,7 @@ def _bar(total: int, unit: str) -> Any:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the function it gives return True; the second is the usual one."""
+    """Inside, the first Ctrl-C only makes the function given return True; a second is as usual."""
     caught = False
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -229,4 +234,3 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: caught
     finally:
         signal.signal(signal.SIGINT, before)
-

@@ -47,7 +47,7 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise WeightsError unless `save_params` could write this file: better before than after the work."""
+    """Raise WeightsError unless `save_params` can write this file: better known before the work."""
     target = os.path.realpath(path)
     try:
         _refuse_folder(target)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
-Array = Float[np.ndarray, "..."]
+Array = Shaped[np.ndarray, "..."]  # any real dtype, extended precision included
 Backward = Callable[[Array, Array, Array, Array, Array], tuple[Array, Array, Array]]
 
 
 class Mistake(NamedTuple):
-    """A mistake in the backward pass: what it is, the equation it breaks, the right line and the wrong one."""
+    """A mistake in the backward pass: its name, the equation it breaks, right and wrong line."""
 
     name: str
     equation: str
@@ -139,7 +139,9 @@ def planted(*mistakes: Mistake) -> Backward:
     source = inspect.getsource(textbook)
     for mistake in mistakes:
         if source.count(mistake.right) != 1:
-            raise ValueError(f"cannot plant {mistake.name!r}: {mistake.right!r} is not in textbook()")
+            raise ValueError(
+                f"cannot plant {mistake.name!r}: {mistake.right!r} is not in textbook()"
+            )
         source = source.replace(mistake.right, mistake.wrong)
     # `buffers` outlives the calls, as a module's or an object's would.
     namespace: dict[str, Any] = {"np": np, "sigmoid": sigmoid, "Array": Array, "buffers": {}}

@@ -1,10 +1,11 @@
-"""The Elman RNN and its hand-written back-propagation through time: equations (1)-(11) of docs/bptt.md.
+"""The Elman RNN and its hand-written back-propagation through time: (1)-(11) of docs/bptt.md.
 
 The input projection and the weight gradients are single matrix products over all steps; only the
 recurrence itself is a loop. What this leaves out: biases, other activations, several layers.
 The plain per-step twin of this code is `rnn_numpy.mistakes.textbook`.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from rnn_numpy.params import Params, check_array, check_params
 
 
 class Trace(NamedTuple):
-    """What the forward pass leaves for the backward pass; `states[t]` is h_t, `states[0]` is h_0."""
+    """What the forward pass leaves for the backward one; `states[t]` is h_t, `states[0]` is h_0."""
 
     x: Float[np.ndarray, "time batch n_in"]
     states: Float[np.ndarray, "time+1 batch hidden"]
@@ -61,7 +62,7 @@ def forward(
 
     with np.errstate(over="ignore"):  # exp(-z) = inf is right: sigmoid(z) = 0
         states[1:] = (_rows(x) @ U).reshape(time, batch, -1)
-        for h_prev, h in zip(states[:-1], states[1:], strict=True):
+        for h_prev, h in pairwise(states):
             h += h_prev @ W  # (1)
             _sigmoid_in_place(h)  # (2)
         outputs = (_rows(states[1:]) @ V).reshape(time, batch, -1)
@@ -102,7 +103,8 @@ def vjp(
 ) -> Gradients:
     """Pull any upstream gradient dE/do_t back to U, W, V, x and h_0 (vector-Jacobian product).
 
-    Arguments and errors as `bptt`, which is this with the upstream gradient of (4), `outputs - targets`.
+    Arguments and errors as `bptt`, which is this with the upstream gradient of (4),
+    `outputs - targets`.
     """
     _check_backward(params, trace, "upstream", upstream, window)
     eps, delta, into_h_0 = _errors(params, trace, upstream, window)
@@ -110,12 +112,16 @@ def vjp(
     return Gradients(_weight_gradients(trace, eps, delta), x=into_x, h_0=into_h_0)
 
 
-def squared_error(outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]) -> float:
+def squared_error(
+    outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
+) -> float:
     """The loss that is differentiated (4)."""
     return float(0.5 * np.square(outputs - targets).sum())
 
 
-def absolute_error(outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]) -> float:
+def absolute_error(
+    outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
+) -> float:
     """The loss that the recipe reports (5), while it descends (4)."""
     return float(np.abs(outputs - targets).sum())
 
@@ -204,7 +210,7 @@ def _check_backward(
     params: Params, trace: Trace, name: str, array: object, window: int | None
 ) -> None:
     check_params(params)
-    time, batch, n_out = trace.outputs.shape
+    time, batch, _ = trace.outputs.shape
     U, W, V = params
     # A trace of other weights would give a gradient of nothing.
     check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)

@@ -1,4 +1,4 @@
-"""The parameters U, W, V of equations (1) and (3): shapes, initial draw, and the checks at the public boundary."""
+"""The parameters U, W, V of (1) and (3): shapes, initial draw, checks at the public boundary."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -35,7 +35,9 @@ def initial_params(
     )
 
 
-def check_array(name: str, array: Any, axes: Mapping[str, int | None], dtype: np.dtype[Any]) -> None:
+def check_array(
+    name: str, array: Any, axes: Mapping[str, int | None], dtype: np.dtype[Any]
+) -> None:
     """Raise unless `array` is a finite NumPy array of this dtype with these axes.
 
     `axes` maps each axis' name to its size; None accepts any size of at least 1.
@@ -90,9 +92,7 @@ def check_params(params: Params) -> None:
             got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise TypeError(f"{name} must be a float32 or float64 NumPy array, got {got}")
     U, W, V = params
-    # W alone decides `hidden`: it is the only square one.
-    check_shape("W", W.shape, {"hidden": W.shape[-1] if W.ndim else None, "hidden'": None})
-    if W.shape[0] != W.shape[1]:
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) < 1:
         raise ValueError(f"W must be square (hidden, hidden), got {W.shape}")
     hidden = len(W)
     check_array("U", U, {"n_in": None, "hidden": hidden}, W.dtype)

@@ -1,14 +1,15 @@
-"""The recipe: learning binary addition by plain SGD, one example a step, with a fixed order of draws.
+"""The recipe: binary addition learned by plain SGD, one example a step, in a fixed order of draws.
 
 A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each step `randint` for
 a and again for b. So the same seed gives the same run in both packages, weight for weight. What
-computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one each.
+computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one
+each.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +47,7 @@ class Recipe:
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A network in training: whatever turns examples into new weights."""
 
@@ -68,8 +70,13 @@ class Learner(Protocol):
     def params(self) -> Params:
         """The weights as they are now."""
 
-    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> float:
-        """How far two gradients of this example differ, as a fraction of what rounding allows."""
+    def parity(
+        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
+    ) -> float | None:
+        """How far two gradients of this example differ, as a fraction of what rounding allows.
+
+        None where the whole gradient is smaller than its rounding errors, so that none can tell.
+        """
 
 
 class Diverged(ArithmeticError):
@@ -77,7 +84,10 @@ class Diverged(ArithmeticError):
 
 
 class Record(NamedTuple):
-    """One log line: the example of this step, as the network saw it before learning from it."""
+    """One log line: the example of this step, as the network saw it before learning from it.
+
+    `loss` is (5); `said` is the sum that the network gave; `parity` is the learner's.
+    """
 
     step: int
     loss: float

@@ -77,6 +77,7 @@ def bounds(
     else:
         from_above = rounded.minus(outputs, _Rounded.of(targets))
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
+    errors = [eps[t][np.newaxis] for t in range(len(x))]
     deltas, from_first = _deltas(rounded, eps, states[1:], W, V, window)
 
     return Bounds(
@@ -85,7 +86,7 @@ def bounds(
         params=Params(
             U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)),  # (9)
             W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)),  # (10)
-            V=rounded.bound(_sum_over_steps(rounded, states[1:], [e[np.newaxis] for e in eps])),  # (11)
+            V=rounded.bound(_sum_over_steps(rounded, states[1:], errors)),  # (11)
         ),
         x=np.stack([rounded.bound(_sum_over_rows(rounded, delta, U.T)) for delta in deltas]),
         h_0=rounded.bound(_sum_over_rows(rounded, from_first, W.T)),
@@ -102,8 +103,9 @@ def fraction(
     A NaN or an infinity on one side is infinitely far off, unless the bound itself is infinite:
     there rounding alone may overflow, and nothing can be said (0).
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        ratio = np.abs(np.subtract(got, expected, dtype=np.float64)) / (2 * bound)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        distance = np.abs(np.subtract(got, expected, dtype=np.float64))
+        ratio = np.where(distance == 0, 0.0, distance / (2 * bound))
     ratio = np.where(np.isnan(ratio), np.inf, ratio)
     return np.where(np.isinf(bound), 0.0, ratio)
 
@@ -126,7 +128,7 @@ class _Rounded:
         return np.abs(self.value) + 2 * self.error
 
     @property
-    def T(self) -> "_Rounded":  # noqa: N802 - NumPy's name for it
+    def T(self) -> "_Rounded":
         return _Rounded(self.value.T, self.error.T)
 
     def __getitem__(self, index: Any) -> "_Rounded":
@@ -199,7 +201,7 @@ def _deltas(
     V: _Rounded,
     window: int | None,
 ) -> tuple[list[_Rounded], _Rounded]:
-    """delta_t (8) for every t, (rows, batch, hidden), and the rows of it that go on from h_1 to h_0.
+    """delta_t (8) for every t, (rows, batch, hidden), and those rows that go on from h_1 to h_0.
 
     The full gradient needs one row; in a window the errors of up to window + 1 losses stay apart.
     """
@@ -221,8 +223,12 @@ def _sum_over_steps(
     rounded: _Arithmetic, lefts: Sequence[_Rounded], deltas: Sequence[_Rounded]
 ) -> _Rounded:
     """The sum over time, batch and rows of left_t^T delta_t: equations (9)-(11)."""
-    left = _concatenate([left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value])
-    flat = _Rounded(*(a.reshape(-1, a.shape[-1]) for d in [_concatenate(deltas)] for a in (d.value, d.error)))
+    left = _concatenate(
+        [left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value]
+    )
+    flat = _Rounded(
+        *(a.reshape(-1, a.shape[-1]) for d in [_concatenate(deltas)] for a in (d.value, d.error))
+    )
     return rounded.dot((left.T, flat))
 
 
@@ -241,4 +247,6 @@ def _stack(parts: Sequence[_Rounded]) -> _Rounded:
 
 
 def _concatenate(parts: Sequence[_Rounded]) -> _Rounded:
-    return _Rounded(np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts]))
+    return _Rounded(
+        np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts])
+    )

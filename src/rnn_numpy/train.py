@@ -14,7 +14,7 @@ from rnn_numpy.recipe import Diverged, Recipe
 
 
 class NumPyLearner:
-    """Plain SGD on (4), the gradient from `bptt`. Autograd, to compare it with, is in `rnn_torch`."""
+    """Plain SGD on (4), the gradient from `bptt`."""
 
     audited = False
 
@@ -38,7 +38,7 @@ class NumPyLearner:
         """The weights as they are now."""
         return self._params
 
-    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> float:
+    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> None:
         """There is only one gradient here."""
         raise NotImplementedError
 
@@ -50,9 +50,7 @@ def sgd(params: Params, gradient: Params, learning_rate: float) -> Params:
         Diverged: they would not be finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        updated = Params(
-            *(p - learning_rate * g for p, g in zip(params, gradient, strict=True))
-        )
+        updated = Params(*(p - learning_rate * g for p, g in zip(params, gradient, strict=True)))
     if not all(np.isfinite(array).all() for array in updated):
         raise Diverged
     return updated
@@ -61,7 +59,8 @@ def sgd(params: Params, gradient: Params, learning_rate: float) -> Params:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = console.parser(
-        "rnn_numpy.train", "Train an Elman RNN to add, with the hand-written backward pass in NumPy."
+        "rnn_numpy.train",
+        "Train an Elman RNN to add, with the hand-written backward pass in NumPy.",
     )
     return console.main(arguments, _learner, argv)
 

@@ -1,4 +1,4 @@
-"""The Elman RNN of `rnn_numpy` as a torch.nn.Module, and its parity with the hand-written gradient."""
+"""The Elman RNN as a torch.nn.Module, and the parity of its gradient with the hand-written one."""
 
 from rnn_torch.model import ElmanRNN, absolute_error, squared_error
 from rnn_torch.parity import autograd_gradient, gradient_parity

@@ -1,4 +1,4 @@
-"""python -m rnn_torch.train: learn binary addition with autograd, and audit the hand-written gradient."""
+"""python -m rnn_torch.train: learn addition by autograd, auditing the hand-written gradient."""
 
 import argparse
 import sys
@@ -36,9 +36,7 @@ class AutogradLearner:
         weights = [self.model.U, self.model.W, self.model.V]
         gradients = torch.autograd.grad(loss, weights)
         with torch.no_grad():
-            updated = [
-                w - self._learning_rate * g for w, g in zip(weights, gradients, strict=True)
-            ]
+            updated = [w - self._learning_rate * g for w, g in zip(weights, gradients, strict=True)]
             if not all(bool(w.isfinite().all()) for w in updated):
                 raise Diverged
             for old, new in zip(weights, updated, strict=True):
@@ -55,7 +53,9 @@ class AutogradLearner:
         """The weights as they are now."""
         return self.model.to_params()
 
-    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> float:
+    def parity(
+        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
+    ) -> float | None:
         """How far the hand-written gradient of this example is from autograd's."""
         return gradient_parity(self.model, x, y)
 
@@ -73,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> AutogradLearner:
     try:
-        return AutogradLearner(params, recipe.learning_rate, flags.device)
+        learner = AutogradLearner(params, recipe.learning_rate, flags.device)
+        learner.params()  # a device that cannot give its numbers back is of no use
+        return learner
     except (RuntimeError, AssertionError, TypeError) as error:
-        # torch refuses a device it lacks in any of these ways, the reason in the first line.
+        # torch refuses a device in any of these ways; the reason is in the first line.
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {flags.device} cannot be used: {reason}") from error
 

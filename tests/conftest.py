@@ -1,0 +1,38 @@
+"""Settings for all tests: shape annotations executed, hypothesis profiles, one thread."""
+
+import os
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Before the packages are imported: every shape annotation in them is checked at every call.
+hook = jaxtyping.install_import_hook(["rnn_numpy", "rnn_torch"], "beartype.beartype")
+
+import torch  # noqa: E402 - after the hook
+
+# dev: new examples every time, quickly. ci: hypothesis' own ci settings, the same examples every
+# time. nightly: new examples, many. Choose with --hypothesis-profile; CI=true chooses ci.
+slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("dev", deadline=None, suppress_health_check=slow)
+settings.register_profile("ci", settings.get_profile("ci"), suppress_health_check=slow)
+settings.register_profile("nightly", settings.get_profile("dev"), max_examples=2000)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# One thread each: the problems are small, and pytest-xdist uses the cores.
+torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker that `annotations` reads."""
+    config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
+
+
+@pytest.fixture(autouse=True)
+def annotations(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Switch the shape annotations off where a test is about what users see without them."""
+    off = request.node.get_closest_marker("unannotated") is not None
+    jaxtyping.config.update("jaxtyping_disable", off)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,129 @@
+"""What users of `rnn_numpy`'s functions meet: the initial draw, and errors worth reading."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from problems import problem
+from rnn_numpy import (
+    Params,
+    bptt,
+    check_params,
+    complex_step,
+    forward,
+    initial_params,
+    rtrl,
+    vjp,
+)
+
+params, x, targets, h_0 = problem(0, time=3, batch=5, n_in=2, hidden=4, n_out=1)
+pytestmark = pytest.mark.unannotated
+
+
+def test_initial_draw_is_u_then_w_then_v() -> None:
+    drawn = initial_params(np.random.RandomState(7), 2, 3, 1)
+    rng = np.random.RandomState(7)
+    for array, shape in zip(drawn, [(2, 3), (3, 3), (3, 1)], strict=True):
+        np.testing.assert_array_equal(array, rng.randn(*shape), strict=True)
+
+
+def test_float32_starts_at_the_rounded_float64_point() -> None:
+    wide = initial_params(np.random.RandomState(7))
+    narrow = initial_params(np.random.RandomState(7), dtype=np.float32)
+    for one, other in zip(narrow, wide, strict=True):
+        np.testing.assert_array_equal(one, other.astype(np.float32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"U": params.U.T}, ValueError, r"U must be \(n_in, hidden=4\), got \(4, 2\): pass U.T\?"),
+        ({"V": params.V.T}, ValueError, r"V must be \(hidden=4, n_out\), got \(1, 4\): pass V.T\?"),
+        ({"W": params.W[:3]}, ValueError, r"W must be square \(hidden, hidden\), got \(3, 4\)"),
+        ({"W": params.W[0]}, ValueError, r"W must be square \(hidden, hidden\), got \(4,\)"),
+        (
+            {"W": np.float64(1)},
+            TypeError,
+            "W must be a float32 or float64 NumPy array, got float64",
+        ),
+        ({"U": params.U[:0]}, ValueError, "every axis needs at least one entry"),
+        ({"U": params.U.astype(np.float32)}, TypeError, "U must be float64 like the weights"),
+        ({"U": params.U.astype(int)}, TypeError, "U must be a float32 or float64 .* got int64"),
+        ({"V": params.V.tolist()}, TypeError, "V must be .* NumPy array, got list"),
+        ({"V": params.V + np.inf}, ValueError, r"V must be finite, got inf at \[0, 0\]"),
+        ({"W": np.full((4, 4), np.nan)}, ValueError, r"W must be finite, got nan at \[0, 0\]"),
+    ],
+)
+def test_bad_weights(changed: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_params(params._replace(**changed))
+
+
+@pytest.mark.parametrize("function", [forward, rtrl, complex_step])
+def test_bad_inputs(function: object) -> None:
+    def call(x: object, h_0: object = h_0) -> None:
+        if function is forward:
+            forward(params, x, h_0)  # type: ignore[arg-type]
+        else:
+            function(params, x, targets, h_0)  # type: ignore[operator]
+
+    with pytest.raises(ValueError, match=r"x must be \(time, batch, n_in=2\), got \(3, 5, 1\)"):
+        call(x[..., :1])
+    with pytest.raises(
+        ValueError, match=r"got \(3, 2\): add the batch axis with x\[:, None, :\]\?"
+    ):
+        call(x[:, 0])
+    with pytest.raises(TypeError, match=r"pass x.astype\(np.float64\)\?"):
+        call(x.astype(np.float32))
+    with pytest.raises(TypeError, match="x must be a NumPy array, got list"):
+        call(x.tolist())
+    with pytest.raises(ValueError, match=r"x must be finite, got inf at \[0, 0, 0\]"):
+        call(x + np.inf)
+    with pytest.raises(
+        ValueError, match=r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T\?"
+    ):
+        call(x, h_0.T)
+
+
+def test_bad_targets() -> None:
+    _, trace = forward(params, x)
+    calls: list[Callable[[Any], Params]] = [
+        lambda y: bptt(params, trace, y),
+        lambda y: rtrl(params, x, y),
+        lambda y: complex_step(params, x, y),
+    ]
+    for call in calls:
+        with pytest.raises(
+            ValueError, match=r"targets must be \(time=3, batch=5, n_out=1\), got \(2"
+        ):
+            call(targets[:2])
+        with pytest.raises(ValueError, match="targets must be finite, got nan"):
+            call(targets * np.nan)
+        with pytest.raises(TypeError, match=r"targets.astype\(np.float64\)"):
+            call(targets.astype(np.float32))
+
+
+def test_bad_upstream_window_and_trace() -> None:
+    _, trace = forward(params, x)
+    with pytest.raises(ValueError, match=r"upstream must be \(time=3, batch=5, n_out=1\)"):
+        vjp(params, trace, targets[:, :1])
+    for window in (-1, 1.0, "all"):
+        with pytest.raises(
+            ValueError, match=f"window must be None or an integer >= 0, got {window!r}"
+        ):
+            bptt(params, trace, targets, window=window)  # type: ignore[arg-type]
+    other = Params(*problem(1, 3, 5, 2, 3, 1).params)
+    with pytest.raises(ValueError, match=r"trace.states must be \(time\+1=4, batch=5, hidden=3\)"):
+        bptt(other, trace, targets)
+
+
+def test_nothing_given_is_changed() -> None:
+    given = [array.copy() for array in (*params, x, targets, h_0)]
+    _, trace = forward(params, x, h_0)
+    traced = [array.copy() for array in trace]
+    vjp(params, trace, targets, window=1)
+    bptt(params, trace, targets)
+    for before, after in zip(given + traced, [*params, x, targets, h_0, *trace], strict=True):
+        np.testing.assert_array_equal(before, after, strict=True)

@@ -1,0 +1,145 @@
+"""The rounding bound: never exceeded, each evaluation within its half, tight enough to matter."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+
+from agreement import assert_gradients, assert_within, numpy_array, torch_forward
+from problems import Array, Problem, problem, problems
+from rnn_numpy import Params, bounds, bptt, forward, fraction
+from rnn_numpy.mistakes import textbook
+from rnn_torch import squared_error
+
+EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
+
+
+def random_problem(rng: np.random.Generator) -> Problem:
+    """Scales 0.01 to 20, up to 64 steps; in one problem of four some entries are extreme."""
+    dtype = np.dtype(rng.choice(["float32", "float64"]))
+    drawn = problem(
+        seed=int(rng.integers(2**32)),
+        time=int(2 ** rng.uniform(0, 6.02)),
+        batch=int(rng.integers(1, 4)),
+        n_in=int(rng.integers(1, 4)),
+        hidden=int(rng.integers(1, 6)),
+        n_out=int(rng.integers(1, 4)),
+        scale=10 ** rng.uniform(-2, np.log10(20)),
+        x_scale=10 ** rng.uniform(-2, np.log10(20)),
+        dtype=dtype.name,
+    )
+    if rng.random() < 0.25:
+        tiny = np.finfo(dtype).tiny
+        extremes = np.array([0, tiny, -tiny / 16, 1e3, -1e3], dtype)  # subnormal, saturating
+        for array in (drawn.x, *drawn.params):
+            chosen = rng.random(array.shape) < 0.2
+            array[chosen] = rng.choice(extremes, chosen.sum())
+    return drawn
+
+
+def by_autograd(problem: Problem) -> Params:
+    model, outputs, _ = torch_forward(problem)
+    squared_error(outputs, torch.tensor(problem.targets)).backward()
+    return Params(*(numpy_array(p.grad) for p in (model.U, model.W, model.V)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_correct_evaluations_never_exceed_the_bound(seed: int) -> None:
+    rng = np.random.default_rng([1, seed])
+    for _ in range(150):
+        params, x, targets, h_0 = drawn = random_problem(rng)
+        outputs, trace = forward(params, x, h_0)
+        allowed = bounds(params, x, targets, h_0=h_0)
+        _, torch_outputs, torch_states = torch_forward(drawn)
+        assert_within(
+            {"outputs": outputs, "states": trace.states[1:]},
+            {"outputs": numpy_array(torch_outputs), "states": numpy_array(torch_states)},
+            {"outputs": allowed.outputs, "states": allowed.states},
+        )
+        assert_gradients(bptt(params, trace, targets), by_autograd(drawn), allowed.params)
+
+
+@pytest.mark.skipif(not EXTENDED, reason="this platform's longdouble is no wider than float64")
+@pytest.mark.parametrize("seed", range(20))
+def test_each_evaluation_stays_within_its_half(seed: int) -> None:
+    rng = np.random.default_rng([2, seed])
+    for _ in range(50):
+        drawn = random_problem(rng)
+        drawn.h_0[:] = 0  # the textbook pass starts there
+        assert_halves(drawn)
+
+
+@pytest.mark.skipif(not EXTENDED, reason="this platform's longdouble is no wider than float64")
+@given(problems)
+def test_each_evaluation_stays_within_its_half_at_the_corners(problem: Problem) -> None:
+    problem.h_0[:] = 0
+    assert_halves(problem)
+
+
+def assert_halves(problem: Problem) -> None:
+    params, x, targets, _ = problem
+    wide = [array.astype(np.longdouble) for array in (x, targets, *params)]
+    exact = Params(*textbook(*wide))
+    # The exact result is wider than any dtype the bound is for: compare the difference itself.
+    allowed = bounds(params, x, targets).params
+    _, trace = forward(params, x)
+    for evaluation in (bptt(params, trace, targets), by_autograd(problem)):
+        differences = Params(
+            *(np.asarray(g - e, np.float64) for g, e in zip(evaluation, exact, strict=True))
+        )
+        zeros = Params(*map(np.zeros_like, differences))
+        assert_gradients(differences, zeros, allowed, limit=0.5)
+
+
+def test_tight_enough_to_matter() -> None:
+    rng = np.random.default_rng(3)
+    relative: dict[str, list[float]] = {"float32": [], "float64": []}
+    for _ in range(600):
+        params, x, targets, h_0 = drawn = random_problem(rng)
+        _, trace = forward(params, x, h_0)
+        allowed = bounds(params, x, targets, h_0=h_0).params
+        for gradient, bound in zip(bptt(params, trace, targets), allowed, strict=True):
+            nonzero = gradient != 0
+            ratios = bound[nonzero] / np.abs(gradient[nonzero], dtype=np.float64)
+            relative[drawn.dtype.name] += ratios.tolist()
+    assert np.median(relative["float64"]) < 1e-12
+    assert np.median(relative["float32"]) < 1e-3
+
+
+def test_a_longer_sequence_and_a_lower_precision_widen_the_bound() -> None:
+    def at(time: int, dtype: str) -> float:
+        params, x, targets, _ = problem(0, time, 2, 2, 3, 1, dtype=dtype)
+        return float(bounds(params, x, targets).params.W.max())
+
+    assert at(4, "float64") < at(32, "float64") < at(32, "float32")
+
+
+def test_fraction_of_what_rounding_allows() -> None:
+    def used(got: float, expected: float, bound: float) -> float:
+        one: list[Array] = [np.array([value]) for value in (got, expected, bound)]
+        return float(fraction(*one)[0])
+
+    assert used(1.0, 1.5, 1.0) == 0.25
+    assert used(1.0, 5.0, 1.0) == 2
+    assert used(0.0, 0.0, 0.0) == 0
+    assert used(0.0, 1.0, 0.0) == np.inf
+    assert used(np.nan, 1.0, 1.0) == np.inf
+    assert used(np.nan, np.nan, 1.0) == np.inf
+    assert used(np.inf, 1.0, 1.0) == np.inf
+    # Where rounding alone may overflow, nothing can be said.
+    assert used(np.inf, 1e300, np.inf) == 0
+
+
+def test_overflow_leaves_the_bound_infinite() -> None:
+    params, x, targets, _ = problem(0, 3, 1, 1, 1, 1, dtype="float32")
+    huge = params._replace(W=np.full((1, 1), 3e38, np.float32), U=np.full((1, 1), 3e38, np.float32))
+    assert np.isinf(bounds(huge, x * 100, targets).params.U).all()
+
+
+@pytest.mark.unannotated
+def test_exactly_one_of_targets_and_upstream() -> None:
+    params, x, targets, _ = problem(0, 3, 1, 1, 1, 1)
+    with pytest.raises(ValueError, match="either targets or upstream"):
+        bounds(params, x)
+    with pytest.raises(ValueError, match="either targets or upstream"):
+        bounds(params, x, targets, upstream=targets)
