@@ -1,5 +1,5 @@
 # Each target sets up what it needs; a second run sets nothing up again.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
@@ -14,9 +14,10 @@ help:
 
 setup: .venv/ready
 
+# PIP_CONSTRAINT rather than --constraint: it also holds for what builds the package.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
 train: .venv/ready
