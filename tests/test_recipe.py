@@ -12,7 +12,7 @@ import naive_recipe
 from agreement import assert_gradients
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.addition import count_exact, decode, encode, random_example
-from rnn_numpy.recipe import Learner, Recipe, Record, run, start
+from rnn_numpy.recipe import Diverged, Learner, Recipe, Record, run, start
 from rnn_numpy.train import NumPyLearner
 from rnn_torch.train import AutogradLearner
 
@@ -110,6 +110,21 @@ def test_a_diverging_step_keeps_the_last_finite_weights(
     assert (result.status, result.steps) == ("diverged", 0)
     for kept, initial in zip(learner.params(), params, strict=True):
         np.testing.assert_array_equal(kept, initial)
+
+
+@learners
+def test_weights_so_large_that_the_forward_pass_overflows(
+    make: Callable[[Params, float], Learner],
+) -> None:
+    # x_t U is infinite where both bits are 1, h_{t-1} W is minus infinite right after that.
+    params = Params(np.full((2, 4), 1.7e308), np.full((4, 4), -1.7e308), np.ones((4, 1)))
+    learner = make(params, 0.1)
+    x, y = encode([255], [255], 9)
+    assert np.isnan(learner.predict(x)).any()
+    assert not learner.audited or learner.parity(x, y) is None
+    with pytest.raises(Diverged):
+        learner.step(x, y)
+    np.testing.assert_array_equal(learner.params().W, params.W)
 
 
 def test_log_and_stop() -> None:

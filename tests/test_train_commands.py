@@ -18,7 +18,7 @@ import pytest
 
 import rnn_numpy.train
 import rnn_torch.train
-from rnn_numpy import console
+from rnn_numpy import console, report
 from rnn_numpy.addition import Count
 from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
@@ -196,6 +196,10 @@ def test_a_wrong_gradient_is_reported(
     monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: 1e9)
     assert MAINS["rnn_torch"](SHORT) == 1
     assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
+    # A NaN in a gradient is infinitely far off; JSON has no infinity.
+    monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: float("inf"))
+    assert MAINS["rnn_torch"]([*SHORT, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
 
 
 def test_a_blind_audit_says_so(
@@ -207,7 +211,7 @@ def test_a_blind_audit_says_so(
 
 
 def test_sampled_sums_are_called_so() -> None:
-    assert console.verdict(Count(7, 9, exhaustive=False), 40) == (
+    assert report.verdict(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
 

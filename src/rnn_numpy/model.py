@@ -60,7 +60,8 @@ def forward(
         check_array("h_0", h_0, {"batch": batch, "hidden": len(W)}, U.dtype)
         states[0] = h_0
 
-    with np.errstate(over="ignore"):  # exp(-z) = inf is right: sigmoid(z) = 0
+    # exp(-z) = inf is right: sigmoid(z) = 0. Weights near the largest number make NaN of z itself.
+    with np.errstate(over="ignore", invalid="ignore"):
         states[1:] = (_rows(x) @ U).reshape(time, batch, -1)
         for h_prev, h in pairwise(states):
             h += h_prev @ W  # (1)

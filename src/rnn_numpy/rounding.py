@@ -9,21 +9,13 @@ intermediate results in this or a higher precision. It shares no code with `rnn_
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy.params import Params, check_params
-
-#: What the libraries' exp may err, in units in the last place. Documented for NumPy, torch, glibc
-#: and CUDA: at most 1 in most, below 4 in the fastest vectorised ones.
-EXP_ULPS = 4
-_EXP = 2 * EXP_ULPS  # the same as a relative error, in unit roundoffs
-_SIGMOID = _EXP + 2  # exp, add, divide
-_SLOPE = 2 * _EXP + 4  # e / (1 + e)^2, the longest of the forms in use
-_OWN_ROUNDING = 1 + 2.0**-20  # the bound is computed in float64: terms x steps below 2^32
+from rnn_numpy.running_error import Arithmetic, Rounded, concatenate, stack
 
 
 class Bounds(NamedTuple):
@@ -64,25 +56,25 @@ def bounds(
     check_params(params)
     if (targets is None) == (upstream is None):
         raise ValueError("pass either targets or upstream")
-    rounded = _Arithmetic(params.W.dtype)
-    U, W, V = map(_Rounded.of, params, params_error or (0.0, 0.0, 0.0))
-    inputs = [_Rounded.of(x_t) for x_t in x]
-    states = [_Rounded.of(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
+    rounded = Arithmetic(params.W.dtype)
+    U, W, V = map(Rounded.of, params, params_error or (0.0, 0.0, 0.0))
+    inputs = [Rounded.of(x_t) for x_t in x]
+    states = [Rounded.of(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
     for x_t in inputs:
         states.append(rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W))))  # (1), (2)
-    outputs = rounded.sigmoid(rounded.dot((_stack(states[1:]), V)))  # (3)
+    outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
 
     if targets is None:
-        from_above = _Rounded.of(upstream)
+        from_above = Rounded.of(upstream)
     else:
-        from_above = rounded.minus(outputs, _Rounded.of(targets))
+        from_above = rounded.minus(outputs, Rounded.of(targets))
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
     errors = [eps[t][np.newaxis] for t in range(len(x))]
     deltas, from_first = _deltas(rounded, eps, states[1:], W, V, window)
 
     return Bounds(
         outputs=rounded.bound(outputs),
-        states=rounded.bound(_stack(states[1:])),
+        states=rounded.bound(stack(states[1:])),
         params=Params(
             U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)),  # (9)
             W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)),  # (10)
@@ -110,102 +102,19 @@ def fraction(
     return np.where(np.isinf(bound), 0.0, ratio)
 
 
-@dataclass(frozen=True)
-class _Rounded:
-    """One evaluation of an intermediate result, and how far *any* may be from the exact value."""
-
-    value: Any
-    error: Any
-
-    @classmethod
-    def of(cls, value: Any, error: Any = 0.0) -> "_Rounded":
-        value = np.asarray(value, np.float64)
-        return cls(value, np.broadcast_to(error, value.shape))
-
-    @property
-    def magnitude(self) -> Any:
-        """No evaluation is larger: both it and `value` are within `error` of the exact one."""
-        return np.abs(self.value) + 2 * self.error
-
-    @property
-    def T(self) -> "_Rounded":
-        return _Rounded(self.value.T, self.error.T)
-
-    def __getitem__(self, index: Any) -> "_Rounded":
-        return _Rounded(self.value[index], self.error[index])
-
-
-class _Arithmetic:
-    """Operations in one dtype, each with the error that its result inherits and makes."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        info = np.finfo(dtype)
-        self.unit_roundoff = float(info.eps) / 2
-        self.underflow = float(info.tiny)
-        self.overflow = float(info.max)
-
-    def gamma(self, roundings: int) -> float:
-        """The relative error that many roundings in a row can make: n u / (1 - n u), or more."""
-        product = roundings * self.unit_roundoff
-        return product / (1 - product) if product < 1 else np.inf
-
-    def dot(self, *pairs: tuple[_Rounded, _Rounded]) -> _Rounded:
-        """The sum of the matrix products of all pairs, as one sum, added in any order."""
-        terms = sum(a.value.shape[-1] for a, _ in pairs)
-        inherited = sum(a.magnitude @ b.error + a.error @ b.magnitude for a, b in pairs)
-        made = self.gamma(terms) * sum(a.magnitude @ b.magnitude for a, b in pairs)
-        value = sum(a.value @ b.value for a, b in pairs)
-        return self._result(value, inherited + made + terms * self.underflow)
-
-    def times(self, a: _Rounded, b: _Rounded) -> _Rounded:
-        """The entrywise product of two factors, in any grouping of what `b` is made of."""
-        inherited = a.magnitude * b.error + a.error * b.magnitude
-        made = self.gamma(2) * a.magnitude * b.magnitude
-        return self._result(a.value * b.value, inherited + made + self.underflow)
-
-    def minus(self, a: _Rounded, b: _Rounded) -> _Rounded:
-        """The entrywise difference."""
-        value, inherited = a.value - b.value, a.error + b.error
-        made = self.gamma(1) * (np.abs(value) + 2 * inherited)
-        return self._result(value, inherited + made + self.underflow)
-
-    def sigmoid(self, z: _Rounded) -> _Rounded:
-        """The sigmoid (2), in any form that errs by a few units in the last place of 1."""
-        # z and every evaluation of it lie within 2 error of the value; sigma' is largest nearest 0.
-        nearest = np.exp(-np.maximum(np.abs(z.value) - 2 * z.error, 0))
-        inherited = z.error * nearest / (1 + nearest) ** 2
-        error = np.minimum(inherited + self.gamma(_SIGMOID) + self.underflow, 1)
-        return self._result(1 / (1 + np.exp(-z.value)), np.where(np.isinf(z.error), np.inf, error))
-
-    def slope(self, h: _Rounded) -> _Rounded:
-        """The derivative of the sigmoid, h (1 - h), in any of its usual forms."""
-        value = h.value * (1 - h.value)
-        inherited = h.error * (np.abs(1 - 2 * h.value) + 3 * h.error)
-        made = self.gamma(_SLOPE) * (value + 2 * inherited)
-        return self._result(value, inherited + made + self.underflow)
-
-    def bound(self, result: _Rounded) -> Any:
-        """The error of a final result, with room for the rounding of the bound itself."""
-        return result.error * _OWN_ROUNDING
-
-    def _result(self, value: Any, error: Any) -> _Rounded:
-        unknown = ~(np.abs(value) + 2 * error < self.overflow)  # NaN too
-        return _Rounded(value, np.where(unknown, np.inf, error))
-
-
 def _deltas(
-    rounded: _Arithmetic,
-    eps: _Rounded,
-    states: Sequence[_Rounded],
-    W: _Rounded,
-    V: _Rounded,
+    rounded: Arithmetic,
+    eps: Rounded,
+    states: Sequence[Rounded],
+    W: Rounded,
+    V: Rounded,
     window: int | None,
-) -> tuple[list[_Rounded], _Rounded]:
+) -> tuple[list[Rounded], Rounded]:
     """delta_t (8) for every t, (rows, batch, hidden), and those rows that go on from h_1 to h_0.
 
     The full gradient needs one row; in a window the errors of up to window + 1 losses stay apart.
     """
-    deltas: list[_Rounded] = []
+    deltas: list[Rounded] = []
     for t in reversed(range(len(states))):
         own = (eps[t], V.T)
         if not deltas:
@@ -214,39 +123,29 @@ def _deltas(
             dE_dh = rounded.dot(own, (deltas[0][0], W.T))[np.newaxis]  # (7)
         else:
             travelled = rounded.dot((deltas[0][:window], W.T))
-            dE_dh = _concatenate([rounded.dot(own)[np.newaxis], travelled])
+            dE_dh = concatenate([rounded.dot(own)[np.newaxis], travelled])
         deltas.insert(0, rounded.times(dE_dh, rounded.slope(states[t])))  # (8)
     return deltas, deltas[0][:window]
 
 
 def _sum_over_steps(
-    rounded: _Arithmetic, lefts: Sequence[_Rounded], deltas: Sequence[_Rounded]
-) -> _Rounded:
+    rounded: Arithmetic, lefts: Sequence[Rounded], deltas: Sequence[Rounded]
+) -> Rounded:
     """The sum over time, batch and rows of left_t^T delta_t: equations (9)-(11)."""
-    left = _concatenate(
+    left = concatenate(
         [left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value]
     )
-    flat = _Rounded(
-        *(a.reshape(-1, a.shape[-1]) for d in [_concatenate(deltas)] for a in (d.value, d.error))
+    flat = Rounded(
+        *(a.reshape(-1, a.shape[-1]) for d in [concatenate(deltas)] for a in (d.value, d.error))
     )
     return rounded.dot((left.T, flat))
 
 
-def _sum_over_rows(rounded: _Arithmetic, delta: _Rounded, weights: _Rounded) -> _Rounded:
+def _sum_over_rows(rounded: Arithmetic, delta: Rounded, weights: Rounded) -> Rounded:
     """The sum over the rows of delta_t of their products with these weights, as one sum."""
     rows, batch, _ = delta.value.shape
-    side_by_side = _Rounded(
+    side_by_side = Rounded(
         *(np.moveaxis(a, 0, 1).reshape(batch, -1) for a in (delta.value, delta.error))
     )
-    repeated = _Rounded(*(np.tile(a, (rows, 1)) for a in (weights.value, weights.error)))
+    repeated = Rounded(*(np.tile(a, (rows, 1)) for a in (weights.value, weights.error)))
     return rounded.dot((side_by_side, repeated))
-
-
-def _stack(parts: Sequence[_Rounded]) -> _Rounded:
-    return _Rounded(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]))
-
-
-def _concatenate(parts: Sequence[_Rounded]) -> _Rounded:
-    return _Rounded(
-        np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts])
-    )

@@ -25,8 +25,14 @@ class NumPyLearner:
     def step(
         self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
     ) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend on one example; return the outputs from before."""
+        """Descend on one example; return the outputs from before.
+
+        Raises:
+            Diverged: the outputs or the new weights are not finite; the old weights are kept.
+        """
         outputs, trace = forward(self._params, x)
+        if not np.isfinite(outputs).all():
+            raise Diverged
         self._params = sgd(self._params, bptt(self._params, trace, y), self._learning_rate)
         return outputs
 

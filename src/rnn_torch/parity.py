@@ -34,10 +34,13 @@ def gradient_parity(
 
     Returns:
         The worst entry's distance as a fraction of what rounding allows; above 1 one is wrong.
-        None if no entry can tell right from wrong: all are smaller than their rounding errors.
+        None if nothing can tell right from wrong: every entry is smaller than its rounding error,
+        or the forward pass itself overflows.
     """
     params = model.to_params()
-    _, trace = forward(params, x)
+    outputs, trace = forward(params, x)
+    if not np.isfinite(outputs).all():
+        return None
     hand_written = bptt(params, trace, targets)
     allowed = bounds(params, x, targets).params
     by_autograd = autograd_gradient(model, x, targets)

@@ -30,7 +30,11 @@ class AutogradLearner:
     def step(
         self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
     ) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend on one example; return the outputs from before."""
+        """Descend on one example; return the outputs from before.
+
+        Raises:
+            Diverged: the new weights are not finite; the old ones are kept.
+        """
         outputs, _ = self.model(torch.as_tensor(x, device=self._device))
         loss = squared_error(outputs, torch.as_tensor(y, device=self._device))
         weights = [self.model.U, self.model.W, self.model.V]
