@@ -3,13 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy test lint format clean
+.PHONY: help setup train train-numpy test lint format bench clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
 	@echo "make train         python -m rnn_torch.train; flags: make train ARGS='--seed 1'"
 	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
 	@echo "make test          what CI runs: linter, type checker, tests with coverage"
+	@echo "make bench         how long the recipe takes, against a naive script"
 	@echo "make lint, make format, make clean"
 
 setup: .venv/ready
@@ -33,6 +34,9 @@ lint: .venv/ready
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/recipe.py $(ARGS)
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .
