@@ -8,7 +8,7 @@ from hypothesis import given
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
 from problems import Array, Problem, problem, problems
 from rnn_numpy import Params, bounds, bptt, forward, fraction
-from rnn_numpy.mistakes import textbook
+from rnn_numpy.textbook import textbook
 from rnn_torch import squared_error
 
 EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps

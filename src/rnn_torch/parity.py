@@ -1,13 +1,59 @@
-"""Compares the hand-written gradient with autograd's; the bound of `rnn_numpy.rounding` decides."""
+"""Compares a hand-written gradient with autograd's; the bound of `rnn_numpy.rounding` decides."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from rnn_numpy.mistakes import CATALOGUE, planted
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rounding import bounds, fraction
+from rnn_torch.candidate import Answer, in_this_process
 from rnn_torch.model import ElmanRNN, squared_error
+from rnn_torch.problems import Problem
+
+
+class Entry(NamedTuple):
+    """One entry of a hand-written gradient beside autograd's."""
+
+    name: str  # dU, dW, dV
+    at: tuple[int, ...]
+    problem: str
+    got: float
+    expected: float
+    bound: float  # of one evaluation: two may differ by twice that
+    fraction: float  # of what rounding allows: above 1 it is wrong
+    ulps: float  # units in the last place of the expected value, in the problem's dtype
+
+    @property
+    def error(self) -> float:
+        """The absolute error."""
+        return abs(self.got - self.expected)
+
+    @property
+    def relative(self) -> float:
+        """The relative error."""
+        return self.error / abs(self.expected) if self.expected else np.inf
+
+
+class Reference(NamedTuple):
+    """What is right at a problem: autograd's gradient, and the bound of a correct evaluation."""
+
+    gradient: Params
+    bound: Params
+
+
+def reference(problem: Problem, window: int | None = None) -> Reference:
+    """Autograd's gradient at a problem, truncated to `window` if that is given."""
+    params, x, targets, _ = problem
+    allowed = bounds(params, x, targets, window=window).params
+    model = ElmanRNN.from_params(params)
+    if window is None or window >= len(x):
+        return Reference(autograd_gradient(model, x, targets), allowed)
+    return Reference(truncated_gradient(model, x, targets, window), allowed)
 
 
 def autograd_gradient(
@@ -23,6 +69,96 @@ def autograd_gradient(
     loss = squared_error(outputs, torch.as_tensor(targets, device=device))
     gradients = torch.autograd.grad(loss, [model.U, model.W, model.V])
     return Params(*(gradient.numpy(force=True) for gradient in gradients))
+
+
+def truncated_gradient(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+    window: int,
+) -> Params:
+    """As `autograd_gradient`, with no error travelling more than `window` steps from its loss.
+
+    Each loss is computed with the state before its window detached, as torch users write it.
+    """
+    U, W, V = model.U, model.W, model.V
+    inputs, wanted = torch.as_tensor(x), torch.as_tensor(targets)
+    with torch.no_grad():
+        _, states = model(inputs)
+    loss = torch.zeros((), dtype=W.dtype)
+    for step in range(len(x)):
+        first = max(step - window, 0)
+        h = states[first - 1] if first else torch.zeros_like(states[0])
+        for x_t in inputs[first : step + 1]:
+            h = torch.sigmoid(x_t @ U + h @ W)
+        loss = loss + squared_error(torch.sigmoid(h @ V), wanted[step])
+    return Params(*(g.numpy() for g in torch.autograd.grad(loss, [U, W, V])))
+
+
+def fractions(gradient: Params, right: Reference) -> Params:
+    """Each entry's distance from autograd's as a fraction of what rounding allows."""
+    return Params(*map(fraction, gradient, right.gradient, right.bound))
+
+
+def worst_entries(answer: Answer, right: Reference, problem: Problem) -> list[Entry]:
+    """For each of dU, dW, dV the entry that is furthest off."""
+    entries = []
+    used = fractions(answer.gradient, right)
+    for name, got, expected, bound, distance in zip(
+        ("dU", "dW", "dV"), answer.gradient, *right, used, strict=True
+    ):
+        index = np.unravel_index(int(np.argmax(distance)), distance.shape)
+        unit = float(np.spacing(np.abs(expected[index]).astype(problem.dtype)))
+        entries.append(
+            Entry(
+                name,
+                tuple(int(i) for i in index),
+                problem.name,
+                float(got[index]),
+                float(expected[index]),
+                float(bound[index]),
+                float(distance[index]),
+                abs(float(got[index]) - float(expected[index])) / unit,
+            )
+        )
+    return entries
+
+
+def agrees(gradient: Params, right: Reference) -> bool:
+    """Whether every entry is within what rounding allows."""
+    return all(bool((array <= 1).all()) for array in fractions(gradient, right))
+
+
+def constant_factor(
+    got: Float[np.ndarray, "*axes"],
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> float | None:
+    """The one number that `got` is times `expected`, to within rounding, if there is one."""
+    square = float((expected * expected).sum())
+    if square == 0:
+        return None
+    factor = float((got * expected).sum()) / square
+    distance = np.abs(got - factor * expected)
+    return factor if (distance <= 2 * bound * max(1.0, abs(factor))).all() else None
+
+
+def power(problem: Problem, window: int | None = None) -> frozenset[str]:
+    """The names of the catalogued mistakes that this problem can tell from the truth."""
+    right = reference(problem, window)
+    seen = set()
+    for mistake in CATALOGUE:
+        with np.errstate(all="ignore"):
+            answer = in_this_process(planted(mistake))(problem)
+        if not (agrees(answer.gradient, right) and agrees(answer.second, right)):
+            seen.add(mistake.name)
+    return frozenset(seen)
+
+
+def blind_to(problems: Iterable[Problem], window: int | None = None) -> list[str]:
+    """The catalogued mistakes that none of these problems can tell from the truth."""
+    seen = frozenset[str]().union(*(power(problem, window) for problem in problems))
+    return [mistake.name for mistake in CATALOGUE if mistake.name not in seen]
 
 
 def gradient_parity(
@@ -41,10 +177,7 @@ def gradient_parity(
     outputs, trace = forward(params, x)
     if not np.isfinite(outputs).all():
         return None
-    hand_written = bptt(params, trace, targets)
-    allowed = bounds(params, x, targets).params
-    by_autograd = autograd_gradient(model, x, targets)
-    triples = list(zip(hand_written, by_autograd, allowed, strict=True))
-    worst = max(float(fraction(*triple).max()) for triple in triples)
-    blind = all((np.abs(expected) <= bound).all() for _, expected, bound in triples)
+    right = Reference(autograd_gradient(model, x, targets), bounds(params, x, targets).params)
+    worst = max(float(f.max()) for f in fractions(bptt(params, trace, targets), right))
+    blind = all((np.abs(e) <= bound).all() for e, bound in zip(*right, strict=True))
     return None if blind and worst <= 1 else worst

@@ -1,0 +1,202 @@
+"""A contributor's backward pass, asked in a process of its own.
+
+A crash, an endless loop, a `sys.exit` or a changed global in that process harms nothing here.
+`rnn_numpy.worker` is the other end of the pipe.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from rnn_numpy.params import Params
+from rnn_numpy.textbook import Backward
+from rnn_numpy.worker import NAMES, Called, Refused, call
+from rnn_torch.problems import Problem, Shapes
+
+_LARGEST_FRAME = 1 << 28
+
+
+class CannotCheck(Exception):
+    """The candidate gave no answer that could be judged; the message says why."""
+
+
+class Answer(NamedTuple):
+    """What a candidate answered to one problem."""
+
+    gradient: Params
+    second: Params  # the same question again
+    impure: tuple[str, ...]
+    narrow: bool  # answered in a narrower dtype than it was asked in
+
+
+#: A backward pass that can be asked problems. Raises CannotCheck: no answer, or one that is not
+#: three finite arrays of the right shapes.
+Ask = Callable[[Problem], Answer]
+
+
+class Candidate:
+    """`FILE.py:FUNCTION`, in its own process. Use as a context manager.
+
+    Args:
+        batch_axis: False for a function that takes and returns arrays without one.
+        timeout: seconds that it may take for one answer.
+
+    Raises:
+        CannotCheck: it cannot be imported; also from calls, as in `Ask`.
+    """
+
+    def __init__(self, target: str, shapes: Shapes, timeout: float) -> None:
+        file, _, name = target.rpartition(":")
+        if not file or not name:
+            raise CannotCheck(f"the candidate must be FILE.py:FUNCTION, got {target!r}")
+        self._shapes = shapes
+        self._timeout = timeout
+        reply, worker_end = os.pipe()
+        self._reply = reply
+        # One thread: the problems are small, and the worker forks.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rnn_numpy.worker", str(worker_end), file, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[worker_end],
+            start_new_session=True,
+            env=environment,
+        )
+        os.close(worker_end)
+        try:
+            self._header()
+        except CannotCheck:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Candidate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and whatever it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        os.close(self._reply)
+
+    def __call__(self, problem: Problem) -> Answer:
+        """Ask it one problem; raises CannotCheck, as `Ask` says."""
+        inputs = arguments(problem, self._shapes)
+        frame = save({name: np.ascontiguousarray(a) for name, a in inputs.items()})
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise CannotCheck("its process has ended") from None
+        header = self._header()
+        try:
+            arrays = load(self._frame(time.monotonic() + self._timeout))
+        except SafetensorError:
+            raise CannotCheck("its process sent no answer that could be read") from None
+        bits = header.get("bits", 64)
+        return judged(Called(arrays, header.get("impure", []), bits), problem)
+
+    def _header(self) -> dict[str, Any]:
+        frame = self._frame(time.monotonic() + self._timeout)
+        try:
+            header = json.loads(frame)
+            error = header.get("error")
+        except (ValueError, AttributeError):
+            raise CannotCheck("its process sent no answer that could be read") from None
+        if error is not None:
+            raise CannotCheck(str(error)[:2000])
+        return dict(header)
+
+    def _frame(self, deadline: float) -> bytes:
+        (length,) = struct.unpack("<Q", self._exactly(8, deadline))
+        if length > _LARGEST_FRAME:
+            raise CannotCheck("its process sent no answer that could be read")
+        return self._exactly(length, deadline)
+
+    def _exactly(self, count: int, deadline: float) -> bytes:
+        read = bytearray()
+        while len(read) < count:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._reply], [], [], left)[0]:
+                raise CannotCheck(f"it gave no answer within {self._timeout:g} seconds")
+            chunk = os.read(self._reply, min(count - len(read), 1 << 20))
+            if not chunk:
+                raise CannotCheck("its process ended without an answer")
+            read += chunk
+        return bytes(read)
+
+
+def in_this_process(backward: Backward, shapes: Shapes | None = None) -> Ask:
+    """Ask a function directly: for code that is trusted, such as one's own in a test."""
+
+    def ask(problem: Problem) -> Answer:
+        try:
+            called = call(backward, arguments(problem, shapes or Shapes()))
+        except Refused as error:
+            raise CannotCheck(str(error)) from None
+        return judged(called, problem)
+
+    return ask
+
+
+def remade(make: Callable[[], Backward]) -> Ask:
+    """As `in_this_process`, with a function made anew for every problem: nothing is left behind."""
+    return lambda problem: in_this_process(make())(problem)
+
+
+def arguments(problem: Problem, shapes: Shapes) -> dict[str, Any]:
+    """The five arrays a candidate is called with, in order."""
+    x, y = problem.x, problem.targets
+    if not shapes.batch_axis:
+        x, y = x[:, 0, :], y[:, 0, :]
+    return {"x": x, "y": y, **problem.params._asdict()}
+
+
+def judged(called: Called, problem: Problem) -> Answer:
+    """An answer whose arrays have the right shapes and are finite.
+
+    Raises:
+        CannotCheck: they have not, or are not.
+    """
+    calls = []
+    for which in ("first", "second"):
+        found = []
+        for name, weights in zip(NAMES, problem.params, strict=True):
+            array = called.arrays.get(f"{which}.{name}")
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+                raise CannotCheck("its process sent no answer that could be read")
+            if array.shape != weights.shape:
+                hint = ": transposed?" if array.shape == weights.shape[::-1] else ""
+                raise CannotCheck(
+                    f"{name} must have {name[1:]}'s shape {weights.shape}, got {array.shape}{hint}"
+                )
+            if not np.isfinite(array).all():
+                index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+                raise CannotCheck(
+                    f"{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
+                )
+            found.append(array)
+        calls.append(Params(*found))
+    impure = tuple(str(text)[:200] for text in called.impure[:20])
+    return Answer(calls[0], calls[1], impure, called.bits < 8 * problem.dtype.itemsize)

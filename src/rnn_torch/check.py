@@ -1,0 +1,159 @@
+"""python -m rnn_torch.check FILE.py:FUNCTION: is this hand-written backward pass right?"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from rnn_numpy.complex_step import complex_step
+from rnn_numpy.files import WeightsError, check_writable
+from rnn_numpy.model import bptt, forward
+from rnn_numpy.params import Params
+from rnn_numpy.rtrl import rtrl
+from rnn_numpy.textbook import Array, Backward, textbook
+from rnn_torch.candidate import Candidate, CannotCheck, in_this_process
+from rnn_torch.examine import Report, examine
+from rnn_torch.problems import Shapes
+from rnn_torch.screen import as_markdown, as_text, headline
+
+DESCRIPTION = """\
+Tell whether a hand-written back-propagation through time is right; if not, where in time it goes
+wrong, and which mistake it is.
+
+The function is backward(x, y, U, W, V) -> (dU, dW, dV), or a mapping with these keys: NumPy arrays,
+x (time, batch, n_in), y (time, batch, n_out), and the gradients of 1/2 sum (o_t - y_t)^2 for
+h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file is run, in a process of
+its own. Without an argument this project's own backward passes are checked."""
+
+EXIT_CODES = """\
+exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rnn_torch.check",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("candidate", nargs="?", metavar="FILE.py:FUNCTION", help="left out: this project's own")
+    add("--dtype", choices=["float32", "float64"], default="float64", help="(%(default)s)")
+    add("--window", type=int, metavar="K", help="BPTT truncated to K steps back from each loss")
+    add("--shapes", default="any", help="any; recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden")
+    add("--seed", type=int, default=0, help="of the random problems (%(default)s)")
+    add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
+    add("--json", action="store_true", help="print one JSON object")
+    add("--markdown", action="store_true", help="print Markdown, for a CI job's summary")
+    add("--plot", metavar="FILE.png", help="draw where in time it goes wrong (needs matplotlib)")
+    add("--kill-matrix", action="store_true", help="which problem sees which mistake, as Markdown")
+    flags = parser.parse_args(argv)
+    try:
+        shapes = Shapes.parse(flags.shapes)
+        if flags.window is not None and flags.window < 0:
+            raise ValueError(f"window must be at least 0, got {flags.window}")
+        if not 0 < flags.timeout < 1e6:
+            raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
+        if flags.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {flags.seed}")
+        if flags.plot is not None:
+            check_writable(flags.plot)
+    except WeightsError as error:
+        parser.error(str(error))
+    except ValueError as error:
+        parser.error(f"--{error}")
+    torch.set_num_threads(1)  # the problems are small
+    if flags.kill_matrix:
+        from rnn_torch.kill_matrix import as_table
+
+        print(as_table(flags.dtype))
+        return 0
+    try:
+        if flags.candidate is None:
+            return _check_own(flags, shapes)
+        return _check_candidate(flags, shapes)
+    except CannotCheck as error:
+        return _cannot(flags, flags.candidate, str(error))
+
+
+def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
+    with Candidate(flags.candidate, shapes, flags.timeout) as candidate:
+        report = examine(
+            candidate, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
+        )
+    if flags.json:
+        print(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
+    else:
+        print((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+    if flags.plot is not None:
+        _plot(report, flags)
+    return 0 if report.right else 1
+
+
+def _plot(report: Report, flags: argparse.Namespace) -> None:
+    if report.where is None:
+        print(f"no plot: nothing is wrong in time, {flags.plot} is not written", file=sys.stderr)
+        return
+    try:
+        from rnn_torch.plots import heat_map
+
+        heat_map(report, flags.candidate, flags.plot)
+    except ModuleNotFoundError:
+        raise CannotCheck("--plot needs matplotlib: pip install matplotlib") from None
+    except (OSError, ValueError) as error:
+        raise CannotCheck(f"the plot {flags.plot} cannot be written: {error}") from None
+
+
+def own_passes(window: int | None) -> dict[str, Backward]:
+    """This project's backward passes; only `bptt` truncates."""
+
+    def by_hand(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        params = Params(U, W, V)
+        return bptt(params, forward(params, x)[1], y, window=window)
+
+    passes: dict[str, Backward] = {"rnn_numpy.bptt": by_hand}
+    if window is None:
+        passes["rnn_numpy.textbook"] = textbook
+        passes["rnn_numpy.rtrl"] = lambda x, y, U, W, V: rtrl(Params(U, W, V), x, y)
+        passes["rnn_numpy.complex_step"] = lambda x, y, U, W, V: complex_step(Params(U, W, V), x, y)
+    return passes
+
+
+def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
+    if not shapes.batch_axis:
+        raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
+    reports = {
+        name: examine(
+            in_this_process(backward),
+            dtype=flags.dtype,
+            window=flags.window,
+            shapes=shapes,
+            seed=flags.seed,
+        )
+        for name, backward in own_passes(flags.window).items()
+    }
+    if flags.json:
+        print(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
+    else:
+        for name, report in reports.items():
+            line = headline(report, name) if report.right else as_text(report, name)
+            print(f"- {line}" if flags.markdown else line)
+    return 0 if all(report.right for report in reports.values()) else 1
+
+
+def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
+    message = f"CANNOT CHECK {name or 'our own passes'}: {why}."
+    if flags.json:
+        print(json.dumps({"candidate": name, "verdict": "cannot check", "why": why}))
+    elif flags.markdown:
+        print(f"### {message}")
+    else:
+        print(message, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Which mistake a backward pass makes: the catalogue, run on the same problems."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.params import Params
+from rnn_torch.candidate import Answer, CannotCheck, remade
+from rnn_torch.parity import Reference, agrees, constant_factor
+from rnn_torch.problems import Problem
+
+
+class Asked(NamedTuple):
+    """A problem, a candidate's answer to it, and what is right."""
+
+    problem: Problem
+    answer: Answer
+    right: Reference
+
+
+def name_mistakes(asked: Sequence[Asked]) -> list[tuple[Mistake, ...]]:
+    """Every mistake, or else every pair of two, that gives the candidate's answer on all problems.
+
+    More than one means that these problems cannot tell them apart. None: no guess is made.
+    """
+    # The most telling problems first: most mistakes are ruled out by one.
+    ordered = sorted(asked, key=lambda a: agrees(a.answer.gradient, a.right))
+    if any(a.answer.narrow for a in asked):
+        return [tuple(m for m in CATALOGUE if m.name == "lower precision inside")]
+    for together in (1, 2):
+        found = [m for m in combinations(CATALOGUE, together) if _behaves_like(m, ordered)]
+        if found:
+            return found
+    return []
+
+
+def _behaves_like(mistakes: tuple[Mistake, ...], asked: Sequence[Asked]) -> bool:
+    for problem, answer, right in asked:
+        try:
+            with np.errstate(all="ignore"):
+                imitated = remade(lambda: planted(*mistakes))(problem)
+        except (CannotCheck, ValueError):  # two that do not go together: they change the same line
+            return False
+        for got, same in ((answer.gradient, imitated.gradient), (answer.second, imitated.second)):
+            if not agrees(got, Reference(same, _scaled(right, same))):
+                return False
+    return True
+
+
+def _scaled(right: Reference, imitated: Params) -> Params:
+    """The bound, as much larger as the mistake makes the gradient and so its rounding errors."""
+    scales = (
+        max(1.0, float(np.abs(i).max()) / max(float(np.abs(g).max()), np.finfo(float).tiny))
+        for g, i in zip(right.gradient, imitated, strict=True)
+    )
+    return Params(*(bound * scale for bound, scale in zip(right.bound, scales, strict=True)))
+
+
+def constant_factors(asked: Sequence[Asked]) -> list[str]:
+    """A sentence for each of dU, dW, dV that is the same multiple of the gradient everywhere."""
+    found = []
+    for name, field in (("dU", "U"), ("dW", "W"), ("dV", "V")):
+        factors = [
+            constant_factor(*(getattr(p, field) for p in (a.answer.gradient, *a.right)))
+            for a in asked
+        ]
+        known = [factor for factor in factors if factor is not None]
+        if len(known) < len(factors) or not known:
+            continue
+        if np.ptp(known) <= 1e-3 * abs(known[0]) and abs(known[0] - 1) > 1e-3:
+            found.append(f"{name} is exactly {known[0]:.3f} times the gradient")
+            continue
+        for what, divisor in (("time", "time"), ("batch", "batch")):
+            times = [
+                f * getattr(a.problem.sizes, divisor) for f, a in zip(known, asked, strict=True)
+            ]
+            if np.ptp(times) <= 1e-3 and abs(times[0] - 1) <= 1e-3 and np.ptp(known) > 1e-3:
+                found.append(f"{name} is exactly the gradient divided by {what}")
+    return found
+
+
+def is_approximate(asked: Sequence[Asked]) -> bool:
+    """Whether every answer is close to right without being right: as a finite difference is.
+
+    Close is a relative error below the fourth root of the unit roundoff; the best one-sided
+    difference errs by its square root.
+    """
+    for problem, answer, right in asked:
+        largest = max(float(np.abs(g).max()) for g in right.gradient)
+        close = np.finfo(problem.dtype).eps ** 0.25 * largest
+        for got, expected in zip(answer.gradient, right.gradient, strict=True):
+            if np.abs(got - expected).max() > close:
+                return False
+    return True

@@ -1,0 +1,186 @@
+"""Examines a backward pass: verdict, worst entries, where in time, which mistake, votes."""
+
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+
+from rnn_numpy.mistakes import Mistake
+from rnn_numpy.params import Params
+from rnn_torch.candidate import Answer, Ask, CannotCheck
+from rnn_torch.diagnose import Asked, constant_factors, is_approximate, name_mistakes
+from rnn_torch.locate import Where, locate
+from rnn_torch.parity import Entry, Reference, agrees, fractions, reference, worst_entries
+from rnn_torch.problems import Problem, Shapes, designed, random
+from rnn_torch.votes import Vote, votes
+
+_RANDOM_PROBLEMS = 12
+_LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
+
+Verdict = Literal["agrees", "disagrees", "approximate", "impure"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out about a backward pass."""
+
+    verdict: Verdict
+    dtype: str
+    window: int | None
+    problems: int
+    used: float  # the worst entry of all, as a fraction of what rounding allows
+    worst: tuple[Entry, ...] = ()  # one for each of dU, dW, dV
+    factors: tuple[str, ...] = ()
+    where: Where | None = None
+    mistakes: tuple[tuple[Mistake, ...], ...] = ()
+    votes: tuple[Vote, ...] = ()
+    impure: tuple[str, ...] = field(default=())
+
+    @property
+    def right(self) -> bool:
+        """Whether it agrees with autograd, in every respect."""
+        return self.verdict == "agrees"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in it, as JSON can hold it."""
+        return {
+            "verdict": self.verdict,
+            "dtype": self.dtype,
+            "window": self.window,
+            "problems": self.problems,
+            "fraction_of_what_rounding_allows": _finite(self.used),
+            "worst": [
+                {
+                    **{key: _finite(value) for key, value in entry._asdict().items()},
+                    "absolute_error": _finite(entry.error),
+                    "relative_error": _finite(entry.relative),
+                }
+                for entry in self.worst
+            ],
+            "factors": list(self.factors),
+            "where": self.where
+            and {
+                "words": self.where.words(),
+                **{
+                    part: [[_finite(float(v)) for v in row] for row in np.atleast_2d(matrix)]
+                    for part, matrix in (
+                        ("states", self.where.states),
+                        ("dW", self.where.dW),
+                        ("dV", self.where.dV),
+                    )
+                },
+            },
+            "mistakes": [
+                [{"name": m.name, "equation": m.equation, "remedy": m.remedy} for m in together]
+                for together in self.mistakes
+            ],
+            "votes": [vote._asdict() for vote in self.votes],
+            "impure": list(self.impure),
+        }
+
+
+def examine(
+    ask: Ask,
+    *,
+    dtype: str = "float64",
+    window: int | None = None,
+    shapes: Shapes | None = None,
+    seed: int = 0,
+) -> Report:
+    """Find out whether a backward pass is right; if not, where in time, and which mistake it makes.
+
+    Args:
+        ask: the backward pass; `Candidate` or `in_this_process`.
+        window: compare with BPTT truncated to this many steps back.
+        shapes: the sizes it takes; any if left out.
+        seed: of the random problems that come after the designed ones.
+
+    Raises:
+        CannotCheck: it gave no answer that could be judged.
+    """
+    shapes = shapes or Shapes()
+    questions = chain(designed(shapes, dtype), random(shapes, dtype, seed, _RANDOM_PROBLEMS))
+    asked = [Asked(q, _answer(ask, q, shapes), reference(q, window)) for q in questions]
+    wrong = [a for a in asked if not agrees(a.answer.gradient, a.right)]
+    impure = _impurities(asked)
+    entries = [worst_entries(a.answer, a.right, a.problem) for a in asked]
+    worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
+    used = max(entry.fraction for entry in worst)
+    common: dict[str, Any] = {
+        "dtype": dtype,
+        "window": window,
+        "problems": len(asked),
+        "used": used,
+    }
+    if not wrong and not impure:
+        return Report("agrees", worst=worst, **common)
+
+    mistakes = tuple(name_mistakes(asked))
+    verdict: Verdict = "disagrees"
+    if not wrong:
+        verdict = "impure"
+    elif not mistakes and is_approximate(asked):
+        verdict = "approximate"
+    return Report(
+        verdict,
+        worst=worst,
+        factors=tuple(constant_factors(asked)),
+        where=locate(ask, shapes, dtype, window) if wrong else None,
+        mistakes=mistakes,
+        votes=tuple(_votes(wrong)) if wrong and window is None else (),
+        impure=impure,
+        **common,
+    )
+
+
+def _answer(ask: Ask, problem: Problem, shapes: Shapes) -> Answer:
+    try:
+        return ask(problem)
+    except CannotCheck as error:
+        sizes = ", ".join(f"{name}={size}" for name, size in problem.sizes._asdict().items())
+        message = f"{error}; asked the problem {problem.name!r} ({sizes})"
+        if shapes.only is None:
+            message += (
+                ". If it knows one size only, give that: --shapes recipe (x (8, 2), y (8, 1), no "
+                "batch axis, 16 hidden units) or --shapes time,batch,n_in,hidden,n_out"
+            )
+        raise CannotCheck(message) from None
+
+
+def _impurities(asked: list[Asked]) -> tuple[str, ...]:
+    """What was seen of the calls themselves, each once."""
+    found = list(dict.fromkeys(chain.from_iterable(a.answer.impure for a in asked)))
+    if all(_same(a.answer.gradient, a.answer.second) for a in asked):
+        return tuple(found)
+    doubled = all(
+        agrees(
+            Params(*(s - f for f, s in zip(a.answer.gradient, a.answer.second, strict=True))), right
+        )
+        for a in asked
+        for right in [Reference(a.answer.gradient, Params(*(2 * b for b in a.right.bound)))]
+    )
+    why = "something is kept from call to call, or drawn at random"
+    if doubled:
+        why = "twice the first: the gradients are added to those of the call before"
+    return (*found, f"the second call with the same inputs gives another gradient, {why}")
+
+
+def _same(one: Params, other: Params) -> bool:
+    return all(map(np.array_equal, one, other))
+
+
+def _votes(wrong: list[Asked]) -> list[Vote]:
+    """On the problem where it is furthest off, of those that are small enough for the oracles."""
+    small = [a for a in wrong if sum(p.size for p in a.problem.params) <= _LARGEST_VOTE]
+    if not small:
+        return []
+    worst = max(
+        small, key=lambda a: max(float(f.max()) for f in fractions(a.answer.gradient, a.right))
+    )
+    return votes(worst.problem, worst.answer.gradient, worst.right)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: the largest number stands for it."""
+    return min(value, float(np.finfo(float).max)) if isinstance(value, float) else value
