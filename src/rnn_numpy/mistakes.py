@@ -55,7 +55,7 @@ def _divided(name: str, what: str, divisor: str) -> Mistake:
 
 def _truncated(k: int) -> Mistake:
     return Mistake(
-        f"truncation: no error travels more than {k} step{'s' * (k > 1)} back",
+        f"truncation: no error travels more than {k} steps back",
         "(7)",
         "pass the error on through every earlier step, or check with --window",
         (
@@ -102,7 +102,7 @@ CATALOGUE = (
     _one(
         "only the local delta passed on",
         "(7)",
-        "pass on the whole delta_{t+1}, with what came from later steps",
+        "pass on the whole delta_{t+1}, with what came from later steps (or check with --window 1)",
         _NEXT,
         "delta_next = eps @ V.T * h[t] * (1 - h[t])",
     ),
@@ -113,7 +113,7 @@ CATALOGUE = (
         _NEXT,
         "delta_next = dh",
     ),
-    *map(_truncated, (1, 2, 3, 4)),
+    *map(_truncated, (2, 3, 4)),
     *map(_cut, (2, 3, 4, 5)),
     # The derivative of the sigmoid: (8).
     _one("derivative of the sigmoid missing", "(8)", _SLOPE, _DELTA, "delta = dh"),

@@ -1,5 +1,6 @@
 """The report of an examination in words: one screen for a terminal, or Markdown for a job."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rnn_torch.examine import Report
@@ -7,6 +8,7 @@ from rnn_torch.locate import Where
 from rnn_torch.parity import Entry
 from rnn_torch.votes import in_words
 
+_WIDTH = 100
 _VERDICTS = {
     "agrees": "RIGHT: {name} agrees with autograd to within rounding",
     "disagrees": "WRONG: {name} does not agree with autograd",
@@ -29,8 +31,15 @@ def headline(report: Report, name: str) -> str:
 
 
 def as_text(report: Report, name: str) -> str:
-    """The whole report, as lines of at most about 100 characters."""
-    return "\n".join([headline(report, name), *_paragraphs(report, "", "")]).rstrip()
+    """The whole report: one line if it is right, else one screen, prose wrapped to 100 columns."""
+    if report.right:
+        return headline(report, name)
+    lines = []
+    for line in [headline(report, name), *_paragraphs(report, "", "")]:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        prose = len(line) > _WIDTH and "\n" not in line
+        lines.append(textwrap.fill(line, _WIDTH, subsequent_indent=indent) if prose else line)
+    return "\n".join(lines).rstrip()
 
 
 def as_markdown(report: Report, name: str) -> str:

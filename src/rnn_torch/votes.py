@@ -1,5 +1,6 @@
 """Is the oracle right? The same problem put to methods that share no code with reverse mode."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -64,7 +65,10 @@ def forward_mode(problem: Problem) -> Params:
         return squared_error(outputs, wanted)
 
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    gradient = jacfwd(loss)(weights)
+    with warnings.catch_warnings():
+        # torch's forward mode still uses torch.jit.script, and warns of it.
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        gradient = jacfwd(loss)(weights)
     return Params(*(gradient[name].numpy() for name in Params._fields))
 
 

@@ -1,0 +1,247 @@
+"""`python -m rnn_torch.check` as its users meet it: right, wrong and hostile files, every flag."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rnn_torch import check
+from rnn_torch.problems import Shapes
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.unannotated
+Capture = pytest.CaptureFixture[str]
+
+
+def example(name: str) -> str:
+    return f"{EXAMPLES / name}.py:backward"
+
+
+@pytest.mark.parametrize("name", ["right_loop", "right_einsum"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_right_examples(name: str, dtype: str, capsys: Capture) -> None:
+    assert check.main([example(name), "--dtype", dtype]) == 0
+    assert capsys.readouterr().out.startswith("RIGHT: ")
+
+
+def test_the_example_of_one_size(capsys: Capture) -> None:
+    target = example("right_recipe_only")
+    assert check.main([target]) == 2
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert "it raises ValueError" in refused.err
+    assert "(line 15)" in refused.err
+    assert "--shapes recipe" in refused.err
+    assert check.main([target, "--shapes", "recipe"]) == 0
+    assert check.main([target, "--shapes", "8,3,2,16,1"]) == 2  # it knows no batch
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("wrong_transpose", "It behaves exactly like: W not transposed"),
+        ("wrong_truncated", "no error travels more than 4 steps back"),
+        ("wrong_two_mistakes", "batch averaged, not summed + h_t for h_{t-1} in dW"),
+        ("wrong_stale_buffers", "IMPURE"),
+        ("wrong_finite_difference", "APPROXIMATE"),
+    ],
+)
+def test_wrong_examples(name: str, says: str, capsys: Capture) -> None:
+    assert check.main([example(name)]) == 1
+    printed = capsys.readouterr().out
+    assert says in printed
+    assert len(printed.splitlines()) <= 40
+    assert max(map(len, printed.splitlines())) <= 110
+
+
+def test_the_truncated_example_is_right_with_its_window() -> None:
+    assert check.main([example("wrong_truncated"), "--window", "4"]) == 0
+
+
+def test_json(capsys: Capture) -> None:
+    assert check.main([example("wrong_transpose"), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "disagrees"
+    assert document["mistakes"][0][0]["name"] == "W not transposed"
+    assert check.main([example("right_loop"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "agrees"
+    assert check.main(["nowhere.py:f", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["verdict"] == "cannot check"
+
+
+def test_markdown(capsys: Capture) -> None:
+    assert check.main([example("wrong_transpose"), "--markdown"]) == 1
+    assert capsys.readouterr().out.startswith("### WRONG: ")
+    assert check.main(["nowhere.py:f", "--markdown"]) == 2
+    assert capsys.readouterr().out.startswith("### CANNOT CHECK nowhere.py:f: there is no file")
+
+
+def test_plot(tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "where.png"
+    assert check.main([example("wrong_transpose"), "--plot", str(picture)]) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    nothing = tmp_path / "nothing.png"
+    assert check.main([example("right_loop"), "--plot", str(nothing)]) == 0
+    assert "nothing is wrong in time" in capsys.readouterr().err
+    assert not nothing.exists()
+    assert check.main([example("wrong_transpose"), "--plot", str(tmp_path / "where.txt2")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_our_own_passes(capsys: Capture) -> None:
+    for flags in ([], ["--dtype", "float32"], ["--window", "2"], ["--shapes", "3,2,2,3,1"]):
+        assert check.main(flags) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(line.startswith("RIGHT: rnn_numpy.") for line in lines)
+        assert len(lines) == (1 if "--window" in flags else 4)
+    assert check.main(["--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(check.own_passes(None))
+    assert check.main(["--shapes", "recipe"]) == 2
+
+
+def test_kill_matrix(capsys: Capture) -> None:
+    assert check.main(["--kill-matrix"]) == 0
+    table = capsys.readouterr().out
+    found = re.search(r"(\d+) of (\d+) mistakes are seen \(float64\)", table)
+    assert found is not None
+    assert found[1] == found[2]
+    kept = (EXAMPLES.parent / "docs" / "kill-matrix.md").read_text()
+    assert table in kept, "docs/kill-matrix.md is out of date: make kill-matrix"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--shapes 8,2", "--shapes must be any, recipe, or time,batch,n_in,hidden,n_out"),
+        ("--shapes 8,1,2,0,1", "--shapes must be"),
+        ("--shapes 8,1,2,100000,1", "--shapes must be"),
+        ("--window -1", "--window must be at least 0, got -1"),
+        ("--timeout 0", "--timeout must be above 0 seconds"),
+        ("--timeout nan", "--timeout must be above 0 seconds"),
+        ("--seed -1", "--seed must be at least 0"),
+        ("--dtype int8", "invalid choice: 'int8'"),
+        ("--plot /no/such/folder/a.png", "cannot write /no/such/folder/a.png"),
+    ],
+)
+def test_bad_flags(flags: str, message: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        check.main(flags.split())
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# What a file may do instead of answering, and the words for it.
+START = "import numpy as np\ndef backward(x, y, U, W, V):\n    "
+BAD_FILES = {
+    "def backward(x, y, U, W, V)\n": "raises SyntaxError",
+    "import no_such_module\n": "raises ModuleNotFoundError: No module named 'no_such_module'",
+    "raise RuntimeError('at import')\n": "raises RuntimeError: at import (line 1)",
+    "import sys; sys.exit(0)\n": "raises SystemExit: 0",
+    "import os; os._exit(0)\n": "its process ended without an answer",
+    "def forward(): pass\n": "has no function 'backward'; it has forward",
+    "backward = 3\n": "has no function 'backward'",
+    "def backward(x, y): pass\n": "takes 2 positional arguments but 5 were given",
+    START + "return None": "it must return (dU, dW, dV)",
+    START + "return U, W, np.full_like(V, np.nan)": "is nan at the problem",
+    START + "return U.T, W, V": "transposed?",
+    START + "1 / 0": "raises ZeroDivisionError: division by zero (line 3)",
+    START + "import sys; sys.exit(3)": "raises SystemExit: 3",
+    START + "import os; os._exit(0)": "it left the process with exit code 0",
+    START + "import ctypes; ctypes.string_at(0)": "it was killed by SIGSEGV",
+    START + "import os; os.kill(os.getpid(), 9)": "it was killed by SIGKILL",
+    START + "while True: pass": "it gave no answer within 1 seconds",
+    START + "return [np.array('a', object)] * 3": "dU must be a NumPy array of floating-point",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), BAD_FILES.items(), ids=range(len(BAD_FILES)))
+def test_files_that_cannot_be_checked(
+    text: str, says: str, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    begin = time.monotonic()
+    assert check.main([f"{file}:backward", "--timeout", "1"]) == 2
+    assert time.monotonic() - begin < 5
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+RIGHT_FILE = (EXAMPLES / "right_loop.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "mischief",
+    [
+        "np.exp, kept = np.sin, np.exp\ndef sigmoid(z):\n    return 1 / (1 + kept(-z))",
+        "import os; os.chdir('/')",
+        "import sys; sys.stdout.close()",
+        "print('noise' * 100000)",
+        "import os; os.write(1, b'noise' * 1000)",
+        "np.seterr(all='raise')",
+    ],
+)
+def test_a_right_file_that_changes_its_process_is_right(
+    mischief: str, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{RIGHT_FILE}\n{mischief}\n")
+    assert check.main([f"{file}:backward"]) == 0
+    assert "noise" not in capsys.readouterr().out
+
+
+def test_what_lies_beside_the_file_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "helpers.py").write_text(RIGHT_FILE)
+    (tmp_path / "mine.py").write_text("import helpers\n")
+    assert check.main([f"{tmp_path}/mine.py:helpers.backward"]) == 0
+
+
+def test_malformed_targets(tmp_path: Path, capsys: Capture) -> None:
+    assert check.main(["mine.py"]) == 2
+    assert "must be FILE.py:FUNCTION, got 'mine.py'" in capsys.readouterr().err
+    text = tmp_path / "mine.txt"
+    text.write_text(RIGHT_FILE)
+    assert check.main([f"{text}:backward"]) == 2
+    assert "its name must end in .py" in capsys.readouterr().err
+    assert check.main([f"{tmp_path}:backward"]) == 2
+
+
+def test_nothing_is_left_running(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    marker = f"left-over-{time.monotonic_ns()}"
+    file.write_text(
+        f"{START}import subprocess; subprocess.Popen(['sleep', '1000', {marker!r}]); return 1"
+    )
+    assert check.main([f"{file}:backward"]) == 2
+    processes = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()]
+    assert not any(marker.encode() in line for line in processes)
+
+
+def test_the_whole_command_is_quick() -> None:
+    """Alone, under 3 seconds beyond `import torch` for a wrong candidate, 1 for a right one."""
+
+    def seconds(*arguments: str) -> float:
+        begin = time.monotonic()
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=False, timeout=60)
+        return time.monotonic() - begin
+
+    base = min(seconds("-c", "import torch") for _ in range(2))
+    right = min(seconds("-m", "rnn_torch.check", example("right_loop")) for _ in range(2))
+    wrong = min(seconds("-m", "rnn_torch.check", example("wrong_two_mistakes")) for _ in range(2))
+    # Twice the figures: other tests may be running on the other core.
+    assert right - base < 2
+    assert wrong - base < 6
+
+
+def test_shapes() -> None:
+    assert Shapes.parse("any") == Shapes()
+    assert Shapes.parse("recipe").only == (8, 1, 2, 16, 1)
+    assert not Shapes.parse("recipe").batch_axis
+    assert Shapes.parse("1,2,3,4,5").only == (1, 2, 3, 4, 5)
