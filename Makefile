@@ -3,13 +3,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy test lint format bench clean
+.PHONY: help setup train train-numpy test lint format check kill-matrix mutants bench clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
 	@echo "make train         python -m rnn_torch.train; flags: make train ARGS='--seed 1'"
 	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
 	@echo "make test          what CI runs: linter, type checker, tests with coverage"
+	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
+	@echo "make kill-matrix   which problem sees which mistake"
+	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
 	@echo "make bench         how long the recipe takes, against a naive script"
 	@echo "make lint, make format, make clean"
 
@@ -35,6 +38,20 @@ lint: .venv/ready
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term-missing:skip-covered $(ARGS)
 
+# Our own backward passes; then which problem sees which mistake.
+check: .venv/ready
+	@$(BIN)/python -m rnn_torch.check $(ARGS)
+	@$(BIN)/python -m rnn_torch.check --dtype float32 $(ARGS)
+
+kill-matrix: .venv/ready
+	@for dtype in float64 float32; do $(BIN)/python -m rnn_torch.check --kill-matrix --dtype $$dtype; done
+
+mutants: .venv/ready
+	rm -rf mutants
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable '.[mutants]'
+	$(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
+
 bench: .venv/ready
 	$(BIN)/python benchmarks/recipe.py $(ARGS)
 
@@ -43,4 +60,4 @@ format: .venv/ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist
+	rm -rf .venv mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist

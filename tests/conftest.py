@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Before the packages are imported: every shape annotation in them is checked at every call.
 hook = jaxtyping.install_import_hook(["rnn_numpy", "rnn_torch"], "beartype.beartype")
@@ -18,6 +18,9 @@ slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("dev", deadline=None, suppress_health_check=slow)
 settings.register_profile("ci", settings.get_profile("ci"), suppress_health_check=slow)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=2000)
+# mutants: as ci; that a test fails is all `make mutants` wants to know, not how simply.
+phases = [Phase.explicit, Phase.generate]
+settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # One thread each: the problems are small, and pytest-xdist uses the cores.
@@ -25,8 +28,9 @@ torch.set_num_threads(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that `annotations` reads."""
+    """Declare the markers; `annotations` reads the first."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
+    config.addinivalue_line("markers", "many: the same again; left out by `make mutants`")
 
 
 @pytest.fixture(autouse=True)
