@@ -114,7 +114,15 @@ def test_bad_upstream_window_and_trace() -> None:
             ValueError, match=f"window must be None or an integer >= 0, got {window!r}"
         ):
             bptt(params, trace, targets, window=window)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="window must be None or an integer >= 0"):
+            vjp(params, trace, targets, window=window)  # type: ignore[arg-type]
     other = Params(*problem(1, 3, 5, 2, 3, 1).params)
+    with pytest.raises(
+        ValueError, match=r"trace.x must be \(time=3, batch=5, n_in=2\), got \(3, 4, 2\)"
+    ):
+        bptt(params, trace._replace(x=x[:, :4]), targets)
+    with pytest.raises(ValueError, match=r"trace.outputs must be finite, got nan"):
+        bptt(params, trace._replace(outputs=trace.outputs * np.nan), targets)
     with pytest.raises(ValueError, match=r"trace.states must be \(time\+1=4, batch=5, hidden=3\)"):
         bptt(other, trace, targets)
 

@@ -55,6 +55,19 @@ def test_four_gradients_of_the_squared_error(problem: Problem) -> None:
 
 
 @given(problems)
+def test_the_oracles_start_from_zero_and_keep_the_dtype(problem: Problem) -> None:
+    params, x, targets, _ = problem
+    allowed = bounds(params, x, targets).params
+    _, trace = forward(params, x)
+    gradient = bptt(params, trace, targets)
+    by_rtrl = rtrl(params, x, targets)
+    assert_gradients(gradient, by_rtrl, allowed)
+    assert_gradients(gradient, complex_step(params, x, targets), allowed)
+    for array in (*gradient, *by_rtrl, *trace):
+        assert array.dtype == problem.dtype
+
+
+@given(problems)
 def test_the_whole_vjp(problem: Problem) -> None:
     """An arbitrary upstream gradient, pulled back to the weights, x and h_0."""
     params, x, upstream, h_0 = problem
@@ -80,6 +93,16 @@ def test_truncation_against_detach(problem: Problem, window: int) -> None:
         _flat(_detached(problem, window)),
         _flat(allowed),
     )
+
+
+@given(problems, st.integers(0, 9))
+def test_truncated_bptt_is_the_truncated_vjp(problem: Problem, window: int) -> None:
+    params, x, targets, h_0 = problem
+    outputs, trace = forward(params, x, h_0)
+    by_bptt = bptt(params, trace, targets, window=window)
+    by_vjp = vjp(params, trace, outputs - targets, window=window).params
+    for one, other in zip(by_bptt, by_vjp, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @given(problems, st.integers(0, 3))

@@ -128,6 +128,10 @@ def test_fraction_of_what_rounding_allows() -> None:
     assert used(np.nan, 1.0, 1.0) == np.inf
     assert used(np.nan, np.nan, 1.0) == np.inf
     assert used(np.inf, 1.0, 1.0) == np.inf
+    # In float64, whatever the dtype: no overflow where there is none.
+    far = np.array([3e38], np.float32)
+    assert fraction(far, -far, far.astype(np.float64)) == 1
+    assert used(1e308, -1e308, 1e308) == np.inf
     # Where rounding alone may overflow, nothing can be said.
     assert used(np.inf, 1e300, np.inf) == 0
 

@@ -52,6 +52,7 @@ def test_a_fresh_model_draws_a_standard_normal() -> None:
     # 40,000 draws: mean and standard deviation have standard errors of 0.005 and 0.0035.
     assert abs(model.W.mean().item()) < 0.03
     assert abs(model.W.std().item() - 1) < 0.02
+    assert repr(ElmanRNN()) == "ElmanRNN(n_in=2, hidden=16, n_out=1, dtype=torch.float32)"
     assert repr(model) == "ElmanRNN(n_in=3, hidden=200, n_out=2, dtype=torch.float64)"
 
 
@@ -144,6 +145,11 @@ def test_any_device() -> None:
     outputs, states = model(torch.empty(3, 2, 2, device="meta"))
     assert (outputs.shape, states.shape) == ((3, 2, 1), (3, 2, 4))
     assert outputs.device.type == "meta"
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+    moved = ElmanRNN.from_params(
+        problem(0, 1, 1, 2, 3, 1).params, device="meta", dtype=torch.float16
+    )
+    assert {(p.device.type, p.dtype) for p in moved.parameters()} == {("meta", torch.float16)}
 
 
 @pytest.mark.unannotated
@@ -164,8 +170,9 @@ def test_bad_input_to_the_module() -> None:
         ValueError, match=r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T"
     ):
         model(x, torch.zeros(4, 5, dtype=torch.float64))
-    with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
-        ElmanRNN(2, 0, 1)
+    for name in ("n_in", "hidden", "n_out"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            ElmanRNN(**{name: 0})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"float32 or float64.*bfloat16"):
         ElmanRNN(dtype=torch.bfloat16).to_params()
     params = model.to_params()
