@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
+from tqdm import tqdm
 
 from rnn_numpy.complex_step import complex_step
 from rnn_numpy.files import WeightsError, check_writable
@@ -13,9 +14,9 @@ from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
 from rnn_numpy.textbook import Array, Backward, textbook
-from rnn_torch.candidate import Candidate, CannotCheck, in_this_process
+from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
-from rnn_torch.problems import Shapes
+from rnn_torch.problems import Problem, Shapes
 from rnn_torch.screen import as_markdown, as_text, headline
 
 DESCRIPTION = """\
@@ -80,9 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
-    with Candidate(flags.candidate, shapes, flags.timeout) as candidate:
+    # For candidates that take their time; nothing is shown in the first seconds, or in a log.
+    bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
+    with bar, Candidate(flags.candidate, shapes, flags.timeout) as candidate:
+
+        def ask(problem: Problem) -> Answer:
+            bar.update()
+            return candidate(problem)
+
         report = examine(
-            candidate, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
+            ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
         )
     if flags.json:
         print(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
