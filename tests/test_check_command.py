@@ -213,6 +213,14 @@ def test_malformed_targets(tmp_path: Path, capsys: Capture) -> None:
     assert check.main([f"{tmp_path}:backward"]) == 2
 
 
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "examine", interrupt)
+    assert check.main([example("right_loop")]) == 130
+
+
 def test_nothing_is_left_running(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     marker = f"left-over-{time.monotonic_ns()}"

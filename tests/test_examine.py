@@ -1,6 +1,7 @@
 """The examination: every mistake of the catalogue caught and named, no right pass accused."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.textbook import Backward, sigmoid, textbook
-from rnn_torch.candidate import CannotCheck, in_this_process, remade
+from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
 from rnn_torch.diagnose import Asked, name_mistakes
 from rnn_torch.examine import Report, examine
 from rnn_torch.locate import locate
@@ -122,6 +123,42 @@ def vectorised(
 def test_a_mistake_is_named_however_it_is_written(wrong: str, dtype: str) -> None:
     asked = interrogated(lambda: functools.partial(vectorised, wrong=wrong), dtype)
     assert [[m.name for m in found] for found in name_mistakes(asked)] == [[wrong]]
+
+
+def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
+    def stumbles(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        if (x == 0).mean() > 0.8:  # one-hot inputs, with a batch
+            raise ValueError("too many zeros")
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU + 1, dW, dV
+
+    def ask(one: Problem) -> Answer:
+        try:
+            return in_this_process(stumbles)(one)
+        except ValueError as error:
+            if one.name == "one-hot inputs":
+                return in_this_process(textbook)(one)
+            raise CannotCheck(f"it raises {error}") from None
+
+    report = examine(ask)
+    assert report.verdict == "disagrees"
+    assert report.where is None
+    assert "asked loss by loss, it gives no answer: it raises too many zeros" in " ".join(
+        as_text(report, "f").split()
+    )
+
+
+@pytest.mark.parametrize("factor", [3, 0.5, 1.0005, 1 + 1e-9])
+def test_one_number_is_said_as_it_is(factor: float) -> None:
+    def scaled(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU, factor * dW, dV
+
+    report = examine(in_this_process(scaled))
+    (sentence,) = report.factors
+    found = re.fullmatch(r"dW is exactly (\S+) times the gradient", sentence)
+    assert found is not None
+    assert abs(float(found[1]) - factor) < 1e-8
 
 
 def of_name(name: str) -> Mistake:

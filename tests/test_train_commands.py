@@ -227,6 +227,21 @@ def test_ctrl_c_while_trying_the_sums(
     assert "stopped while trying the sums" in capsys.readouterr().out
 
 
+def test_a_second_ctrl_c_stops_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def twice(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(console, "run", twice)
+    assert MAINS["rnn_numpy"](SHORT) == 130
+    assert "stopped at once" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before
+
+
 @both
 @pytest.mark.parametrize("kept", [True, False])
 def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from rnn_numpy.addition import Count, count_exact
+from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.files import WeightsError, check_writable, save_params
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start
@@ -54,6 +54,16 @@ def main(
     arguments: argparse.ArgumentParser, make_learner: MakeLearner, argv: Sequence[str] | None
 ) -> int:
     """Run a `train` command: parse, train, save, try every sum, print. Returns the exit code."""
+    try:
+        return _main(arguments, make_learner, argv)
+    except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
+        print("stopped at once; nothing was saved since", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _main(
+    arguments: argparse.ArgumentParser, make_learner: MakeLearner, argv: Sequence[str] | None
+) -> int:
     flags = arguments.parse_args(argv)
     recipe = _recipe(arguments, flags)
     try:
@@ -133,11 +143,12 @@ def _metadata(result: Run) -> dict[str, str]:
 
 def _count(recipe: Recipe, learner: Learner) -> Count:
     bits, dtype = recipe.bits, recipe.dtype
-    with _bar(4 ** (bits - 1), "sum") as bar:
+    total = 4 ** (bits - 1) if bits <= MOST_BITS_EXHAUSTIVE else None
+    with _bar(total, "sum") as bar:
         return count_exact(learner.predict, bits, dtype, on_progress=bar.update)
 
 
-def _bar(total: int, unit: str) -> Any:
+def _bar(total: int | None, unit: str) -> Any:
     """A progress bar on standard error, if that is a terminal."""
     return tqdm(total=total, unit=unit, leave=False, disable=None, dynamic_ncols=True)
 

@@ -50,7 +50,8 @@ class Candidate:
     """`FILE.py:FUNCTION`, in its own process. Use as a context manager.
 
     Args:
-        batch_axis: False for a function that takes and returns arrays without one.
+        target: `FILE.py:FUNCTION`.
+        shapes: the sizes it takes; says whether its arrays have a batch axis.
         timeout: seconds that it may take for one answer.
 
     Raises:

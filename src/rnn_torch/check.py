@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -29,7 +30,8 @@ h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file is run
 its own. Without an argument this project's own backward passes are checked."""
 
 EXIT_CODES = """\
-exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked."""
+exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked;
+130 stopped by Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _check_candidate(flags, shapes)
     except CannotCheck as error:
         return _cannot(flags, flags.candidate, str(error))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:

@@ -10,7 +10,7 @@ from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.params import Params
 from rnn_torch.candidate import Answer, CannotCheck, remade
 from rnn_torch.parity import Reference, agrees, constant_factor
-from rnn_torch.problems import Problem, Sizes
+from rnn_torch.problems import Problem
 
 
 class Asked(NamedTuple):
@@ -63,36 +63,29 @@ def constant_factors(asked: Sequence[Asked]) -> list[str]:
     """A sentence for each of dU, dW, dV that is the same multiple of the gradient everywhere."""
     found = []
     for name, field in (("dU", "U"), ("dW", "W"), ("dV", "V")):
-        factors: list[float] = []
-        sizes = []
-        for problem, answer, right in asked:
-            got, expected, bound = (getattr(p, field) for p in (answer.gradient, *right))
-            factor = constant_factor(got, expected, bound)
-            if factor is not None:
-                factors.append(factor)
-                sizes.append(problem.sizes)
-            elif expected.any() or got.any():  # 0 is any multiple of 0
-                break
-        else:
-            found += _sentence(name, np.array(factors), sizes)
+        triples = [[getattr(p, field) for p in (a.answer.gradient, *a.right)] for a in asked]
+        factors = [f for triple in triples if (f := constant_factor(*triple)) is not None]
+        sizes = [a.problem.sizes for a in asked]
+        if not factors or _are_multiples(triples, [1.0] * len(triples)):
+            continue
+        constant = float(np.median(factors))
+        if _are_multiples(triples, [constant] * len(triples)):
+            shown = f"{constant:.3f}"
+            if abs(float(shown) - constant) > 1e-9:
+                shown = f"{constant:.9g}"
+            found.append(f"{name} is exactly {shown} times the gradient")
+        for what in ("time", "batch"):
+            if _are_multiples(triples, [1 / getattr(s, what) for s in sizes]):
+                found.append(f"{name} is exactly the gradient divided by {what}")
     return found
 
 
-def _sentence(name: str, factors: np.ndarray, sizes: list[Sizes]) -> list[str]:
-    # Rounding moves a factor by far less than this; a coincidence of sizes does not come as close.
-    def all_equal(numbers: np.ndarray, number: float) -> bool:
-        return bool(np.abs(numbers - number).max(initial=0) <= 1e-3 * abs(number))
-
-    if len(factors) == 0 or all_equal(factors, 1):
-        return []
-    if all_equal(factors, factors[0]):
-        return [f"{name} is exactly {factors[0]:.3f} times the gradient"]
-    divisors = {"time": [s.time for s in sizes], "batch": [s.batch for s in sizes]}
-    return [
-        f"{name} is exactly the gradient divided by {what}"
-        for what, numbers in divisors.items()
-        if all_equal(factors * numbers, 1)
-    ]
+def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[float]) -> bool:
+    """Whether each gradient is that multiple of the expected one, to within rounding."""
+    return all(
+        bool((np.abs(got - factor * expected) <= 2 * bound * max(1.0, abs(factor))).all())
+        for (got, expected, bound), factor in zip(triples, factors, strict=True)
+    )
 
 
 def is_approximate(asked: Sequence[Asked]) -> bool:

@@ -1,6 +1,6 @@
 """Examines a backward pass: verdict, worst entries, where in time, which mistake, votes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
@@ -35,7 +35,8 @@ class Report:
     where: Where | None = None
     mistakes: tuple[tuple[Mistake, ...], ...] = ()
     votes: tuple[Vote, ...] = ()
-    impure: tuple[str, ...] = field(default=())
+    impure: tuple[str, ...] = ()
+    not_located: str = ""  # why `where` is missing from a report of a wrong pass
 
     @property
     def right(self) -> bool:
@@ -71,6 +72,7 @@ class Report:
                     )
                 },
             },
+            "not_located": self.not_located,
             "mistakes": [
                 [{"name": m.name, "equation": m.equation, "remedy": m.remedy} for m in together]
                 for together in self.mistakes
@@ -122,11 +124,18 @@ def examine(
         verdict = "impure"
     elif not mistakes and is_approximate(asked):
         verdict = "approximate"
+    where, not_located = None, ""
+    if wrong:
+        try:
+            where = locate(ask, shapes, dtype, window)
+        except CannotCheck as error:  # it is wrong all the same
+            not_located = str(error)
     return Report(
         verdict,
         worst=worst,
         factors=tuple(constant_factors(asked)),
-        where=locate(ask, shapes, dtype, window) if wrong else None,
+        where=where,
+        not_located=not_located,
         mistakes=mistakes,
         votes=tuple(_votes(wrong)) if wrong and window is None else (),
         impure=impure,

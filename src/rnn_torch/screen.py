@@ -26,7 +26,7 @@ def headline(report: Report, name: str) -> str:
     truncated = "" if report.window is None else f", window {report.window}"
     return (
         f"{says} ({report.problems} problems, {report.dtype}{truncated}; "
-        f"worst {report.used:.2g} of what rounding allows)"
+        f"at worst {report.used:.2g} times what rounding allows)"
     )
 
 
@@ -58,6 +58,11 @@ def _paragraphs(report: Report, begin: str, end: str) -> list[str]:
     if report.where is not None:
         lines += ["", f"Where in time: {report.where.words()}."]
         lines += [f"{begin}{_matrix(report.where)}{end}"]
+    elif report.not_located:
+        lines += [
+            "",
+            f"Where in time: asked loss by loss, it gives no answer: {report.not_located}.",
+        ]
     lines += ["", *_mistake(report)]
     if report.impure:
         lines += ["", "Not a pure function:", *(f"  - {text}" for text in report.impure)]
