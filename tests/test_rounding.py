@@ -7,7 +7,8 @@ from hypothesis import given
 
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
 from problems import Array, Problem, problem, problems
-from rnn_numpy import Params, bounds, bptt, forward, fraction
+from rnn_numpy import Params, bounds, bptt, forward, fraction, rounding
+from rnn_numpy.running_error import Arithmetic, Rounded
 from rnn_numpy.textbook import textbook
 from rnn_torch import squared_error
 
@@ -114,6 +115,30 @@ def test_a_longer_sequence_and_a_lower_precision_widen_the_bound() -> None:
         return float(bounds(params, x, targets).params.W.max())
 
     assert at(4, "float64") < at(32, "float64") < at(32, "float32")
+
+
+def test_the_bound_of_a_window_is_of_what_is_in_it() -> None:
+    params, x, targets, _ = problem(0, 6, 2, 3, 4, 2)
+    later = targets.copy()
+    later[-1] += 1e6  # only the loss at the last step grows
+    for window in (0, 2, 4):
+        one, other = (bounds(params, x, y, window=window) for y in (targets, later))
+        first = len(x) - 1 - window  # the first state that this loss reaches
+        np.testing.assert_array_equal(one.x[:first], other.x[:first])
+        assert (other.x[first:] > one.x[first:]).all()
+    assert (bounds(params, x, later).x > bounds(params, x, targets).x).all()
+
+
+def test_the_errors_of_several_losses_are_one_sum() -> None:
+    rng = np.random.default_rng(0)
+    float64 = Arithmetic(np.dtype(np.float64))
+    delta = Rounded(rng.standard_normal((3, 2, 4)), rng.random((3, 2, 4)) * 1e-9)
+    weights = Rounded.of(rng.standard_normal((4, 5)))
+    summed = rounding._sum_over_rows(float64, delta, weights)
+    pairs = [(delta[row], weights) for row in range(3)]
+    for got, expected in ((summed.value, "value"), (summed.error, "error")):
+        one_by_one = getattr(float64.dot(*pairs), expected)
+        np.testing.assert_array_almost_equal_nulp(got, one_by_one, 64)
 
 
 def test_fraction_of_what_rounding_allows() -> None:

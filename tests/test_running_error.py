@@ -193,3 +193,26 @@ def test_arrays() -> None:
         assert joined.value.shape == joined.error.shape == shape
         assert joined.error.sum() == 6 * 0.75
         assert joined.value.sum() == 6
+
+
+def test_results_of_zero_may_have_underflowed() -> None:
+    arithmetic = Arithmetic(np.dtype("float32"))
+    tiny = float(np.finfo(np.float32).tiny)
+    zero = Rounded.of(np.zeros((2, 2)))
+    for result, expected in (
+        (arithmetic.times(zero, zero), tiny),
+        (arithmetic.minus(zero, zero), tiny),
+        (arithmetic.slope(zero), tiny),
+        (arithmetic.dot((zero, zero), (zero, zero)), 4 * tiny),
+    ):
+        np.testing.assert_array_equal(result.error, np.full((2, 2), expected))
+
+
+def test_the_terms_of_a_stack_of_products_are_counted_in_one_of_them() -> None:
+    arithmetic = Arithmetic(np.dtype("float64"))
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((5, 2, 3)), Rounded.of(rng.standard_normal((3, 4)))
+    together = arithmetic.dot((Rounded.of(left), right))
+    for index in range(5):
+        alone = arithmetic.dot((Rounded.of(left[index]), right))
+        np.testing.assert_array_equal(together[index].error, alone.error)
