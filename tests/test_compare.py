@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from problems import Array
@@ -88,6 +88,8 @@ def drawn(seed: int, sizes: tuple[int, int, int, int], dtype: str) -> tuple[Arra
     return x, upstream, lstm_weights(rng, n_in, hidden, dtype)
 
 
+# Terms that cancel in a sum over the batch: no change of a parameter moves that entry much.
+@example(11, (1, 4, 1, 1), "float64")
 @given(
     st.integers(0, 2**32 - 1),
     st.tuples(st.integers(1, 12), *[st.integers(1, 4)] * 3),
