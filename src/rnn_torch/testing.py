@@ -97,6 +97,20 @@ def _generated(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
 
 
 @st.composite
+def _strong(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
+    """Long, with no size 1 and middling weights: every mistake has room to show."""
+    sizes = Sizes(*(draw(st.integers(*span)) for span in ((6, 10), (2, 3), (2, 3), (2, 4), (2, 3))))
+    return problem(
+        draw(st.integers(0, 2**32 - 1)),
+        sizes,
+        scale=draw(st.sampled_from([1.0, 2.0, 4.0])),
+        target_scale=draw(st.sampled_from([1.0, 30.0])),
+        dtype=draw(dtypes),
+        name="strong",
+    )
+
+
+@st.composite
 def _corners(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
     """Drawn entry by entry from the edges: zeros, subnormals, saturation; small, for shrinking."""
     dtype = np.dtype(draw(dtypes))
@@ -114,11 +128,12 @@ def _corners(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
 
 
 def problems(dtype: str | None = None, *, corners: bool = True) -> st.SearchStrategy[Problem]:
-    """Random problems: mostly general ones, some (`corners`) from the edges of the number range.
+    """Random problems: general ones, long ones, and (`corners`) some from the number range's edges.
 
     Args:
         dtype: float32 or float64; either if left out.
     """
     dtypes = st.sampled_from(["float64", "float32"]) if dtype is None else st.just(dtype)
     general = _generated(dtypes)
-    return st.one_of(general, general, general, _corners(dtypes)) if corners else general
+    kinds = [general, general, _strong(dtypes)] + [_corners(dtypes)] * corners
+    return st.one_of(*kinds)
