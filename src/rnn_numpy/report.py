@@ -80,7 +80,10 @@ class Log:
             "recipe": asdict(result.recipe),
             "status": result.status,
             "steps": result.steps,
-            "log": [_finite(record._asdict()) for record in result.log],
+            "log": [
+                {name: finite(value) for name, value in record._asdict().items()}
+                for record in result.log
+            ],
             "sums": None if count is None else count._asdict(),
             "out": out,
         }
@@ -99,6 +102,6 @@ class Log:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _finite(record: dict[str, Any]) -> dict[str, Any]:
+def finite(value: Any) -> Any:
     """JSON has no infinity: the largest number stands for it."""
-    return {k: min(v, sys.float_info.max) if isinstance(v, float) else v for k, v in record.items()}
+    return min(value, sys.float_info.max) if isinstance(value, float) else value

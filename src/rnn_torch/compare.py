@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnn_numpy.rounding import fraction
 from rnn_torch.examine import Report
-from rnn_torch.parity import Entry, constant_factor
+from rnn_torch.parity import constant_factor, worst_entry
 
 _DIRECTIONS = 8
 
@@ -57,23 +56,9 @@ def compare_gradients(
     for name, gradient, floor in zip(names, gradients, floors, strict=True):
         expected, got = gradient.numpy(force=True), np.asarray(hand_written[name])
         bound = floor / 2  # as of one evaluation of two
-        distance = fraction(got, expected, bound)
-        at = np.unravel_index(int(np.argmax(distance)), distance.shape)
-        off_by = abs(float(got[at]) - float(expected[at]))
-        worst.append(
-            Entry(
-                f"d{name}",
-                tuple(int(i) for i in at),
-                "this loss",
-                float(got[at]),
-                float(expected[at]),
-                float(bound[at]),
-                float(distance[at]),
-                off_by / float(np.spacing(np.abs(expected[at]))),
-            )
-        )
+        worst.append(worst_entry(f"d{name}", "this loss", got, expected, bound))
         factor = constant_factor(got, expected, bound)
-        if factor is not None and distance.max() > 1:
+        if factor is not None and worst[-1].fraction > 1:
             factors.append(f"d{name} is exactly {factor:.3f} times the gradient")
     used = max(entry.fraction for entry in worst)
     return Report(

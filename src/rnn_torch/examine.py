@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_numpy.mistakes import Mistake
 from rnn_numpy.params import Params
+from rnn_numpy.report import finite
 from rnn_torch.candidate import Answer, Ask, CannotCheck
 from rnn_torch.diagnose import Asked, constant_factors, is_approximate, name_mistakes
 from rnn_torch.locate import Where, locate
@@ -50,12 +51,12 @@ class Report:
             "dtype": self.dtype,
             "window": self.window,
             "problems": self.problems,
-            "fraction_of_what_rounding_allows": _finite(self.used),
+            "fraction_of_what_rounding_allows": finite(self.used),
             "worst": [
                 {
-                    **{key: _finite(value) for key, value in entry._asdict().items()},
-                    "absolute_error": _finite(entry.error),
-                    "relative_error": _finite(entry.relative),
+                    **{key: finite(value) for key, value in entry._asdict().items()},
+                    "absolute_error": finite(entry.error),
+                    "relative_error": finite(entry.relative),
                 }
                 for entry in self.worst
             ],
@@ -64,7 +65,7 @@ class Report:
             and {
                 "words": self.where.words(),
                 **{
-                    part: [[_finite(float(v)) for v in row] for row in np.atleast_2d(matrix)]
+                    part: [[finite(float(v)) for v in row] for row in np.atleast_2d(matrix)]
                     for part, matrix in (
                         ("states", self.where.states),
                         ("dW", self.where.dW),
@@ -188,8 +189,3 @@ def _votes(wrong: list[Asked]) -> list[Vote]:
         small, key=lambda a: max(float(f.max()) for f in fractions(a.answer.gradient, a.right))
     )
     return votes(worst.problem, worst.answer.gradient, worst.right)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: the largest number stands for it."""
-    return min(value, float(np.finfo(float).max)) if isinstance(value, float) else value

@@ -102,26 +102,26 @@ def fractions(gradient: Params, right: Reference) -> Params:
 
 def worst_entries(answer: Answer, right: Reference, problem: Problem) -> list[Entry]:
     """For each of dU, dW, dV the entry that is furthest off."""
-    entries = []
-    used = fractions(answer.gradient, right)
-    for name, got, expected, bound, distance in zip(
-        ("dU", "dW", "dV"), answer.gradient, *right, used, strict=True
-    ):
-        index = np.unravel_index(int(np.argmax(distance)), distance.shape)
-        unit = float(np.spacing(np.abs(expected[index]).astype(problem.dtype)))
-        entries.append(
-            Entry(
-                name,
-                tuple(int(i) for i in index),
-                problem.name,
-                float(got[index]),
-                float(expected[index]),
-                float(bound[index]),
-                float(distance[index]),
-                abs(float(got[index]) - float(expected[index])) / unit,
-            )
-        )
-    return entries
+    names = ("dU", "dW", "dV")
+    return [
+        worst_entry(name, problem.name, *arrays)
+        for name, *arrays in zip(names, answer.gradient, *right, strict=True)
+    ]
+
+
+def worst_entry(
+    name: str,
+    problem: str,
+    got: Float[np.ndarray, "*axes"],
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> Entry:
+    """The entry of a gradient that is furthest off."""
+    used = fraction(got, expected, bound)
+    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
+    one, other = float(got[at]), float(expected[at])
+    ulps = abs(one - other) / float(np.spacing(np.abs(expected[at])))
+    return Entry(name, at, problem, one, other, float(bound[at]), float(used[at]), ulps)
 
 
 def agrees(gradient: Params, right: Reference) -> bool:
