@@ -22,6 +22,7 @@ setup: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m rnn_numpy.native  # compiles the kernels, so that no command has to
 	@touch $@
 
 train: .venv/ready

@@ -1,5 +1,7 @@
 """The task: integers to bits and back for any width, and counting exact sums."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,12 +9,12 @@ from hypothesis import strategies as st
 
 from problems import Array
 from rnn_numpy.addition import (
-    all_pairs,
     count_exact,
     decode,
+    draw_pairs,
     encode,
+    encode_pairs,
     from_bits,
-    random_example,
     to_bits,
 )
 
@@ -73,53 +75,71 @@ def test_other_bad_input() -> None:
         encode([255], [1], 8)  # a sum that overflows
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 64))
-def test_random_examples_are_the_recipes_draws(seed: int, bits: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 64), st.integers(1, 5), st.integers(1, 5))
+def test_pairs_are_the_recipes_draws(seed: int, bits: int, steps: int, more: int) -> None:
+    """Drawn one after the other, as a script does it, however many are asked for at once."""
     rng, same = np.random.RandomState(seed), np.random.RandomState(seed)
-    for _ in range(3):
-        a, b, x, y = random_example(rng, bits)
-        assert (a, b) == (same.randint(2 ** (bits - 1)), same.randint(2 ** (bits - 1)))
-        assert decode(y) == [a + b]
-        assert from_bits(x[..., 0]) == [a]
+    drawn = np.concatenate([draw_pairs(rng, bits, count) for count in (steps, more)])
+    for a, b in drawn:
+        assert a == same.randint(2 ** (bits - 1), dtype=np.int64)
+        assert b == same.randint(2 ** (bits - 1), dtype=np.int64)
 
 
-@pytest.mark.parametrize("bits", range(1, 8))
-def test_all_pairs_are_all_pairs(bits: int) -> None:
-    seen: list[tuple[int, int]] = []
-    for x, y in all_pairs(bits, most=1000):
-        a, b = from_bits(x[..., 0]), from_bits(x[..., 1])
-        seen += zip(a, b, strict=True)
-        assert decode(y) == [i + j for i, j in seen[-len(a) :]]
-    half = range(2 ** (bits - 1))
-    assert seen == [(a, b) for a in half for b in half]
+@given(st.integers(1, 64), st.sampled_from(["float32", "float64"]), st.data())
+def test_encoding_pairs_is_encoding(bits: int, dtype: str, data: st.DataObject) -> None:
+    operands = st.integers(0, 2 ** (bits - 1) - 1)
+    drawn = data.draw(st.lists(st.tuples(operands, operands), min_size=1, max_size=4))
+    x, y = encode_pairs(np.array(drawn, np.int64), bits, dtype)
+    a, b = zip(*drawn, strict=True)
+    for one, other in zip((x, y), encode(a, b, bits, dtype), strict=True):
+        np.testing.assert_array_equal(one.transpose(1, 0, 2), other, strict=True)
 
 
-def adder(x: Array) -> Array:
-    """Adds as a network would, bit by bit; gives outputs near 0 and 1."""
-    carry = np.zeros(x.shape[1:2])
-    outputs = []
-    for a, b in x.transpose(0, 2, 1):
-        total = a + b + carry
-        outputs.append(0.1 + 0.8 * (total % 2))
-        carry = total // 2
-    return np.stack(outputs)[..., np.newaxis]
+def adder(h: Array, x: Array) -> tuple[Array, Array]:
+    """Adds as a network would, its state the carry; gives outputs near 0 and 1."""
+    total = x[0].sum(axis=1) + h[:, 0]
+    return 0.1 + 0.8 * (total % 2)[np.newaxis, :, np.newaxis], (total // 2)[:, np.newaxis]
 
 
-def without_carry(x: Array) -> Array:
-    return x.sum(axis=2, keepdims=True) % 2
+def without_carry(h: Array, x: Array) -> tuple[Array, Array]:
+    return x.sum(axis=2, keepdims=True) % 2, h
 
 
-def test_count_exact_tries_every_sum() -> None:
-    assert count_exact(adder, 8) == (16384, 16384, True)
-    # Without a carry, right where a & b == 0: 3 of 4 pairs of bits.
-    assert count_exact(without_carry, 8) == (3**7, 16384, True)
-    assert count_exact(lambda x: np.full((*x.shape[:2], 1), np.nan), 5) == (1, 256, True)
+def says_nothing(h: Array, x: Array) -> tuple[Array, Array]:
+    return np.full((1, len(h), 1), np.nan), h
+
+
+@pytest.mark.parametrize("most", [1, 7, 1 << 14])
+def test_count_exact_tries_every_sum(most: int) -> None:
+    tried: list[int] = []
+    count = functools.partial(count_exact, hidden=1, most=most, on_progress=tried.append)
+    for advance, bits, expected in (
+        (adder, 5, 256),
+        # Without a carry, right where a & b == 0: 3 of 4 pairs of bits.
+        (without_carry, 5, 3**4),
+        (says_nothing, 5, 1),
+        (adder, 1, 1),
+    ):
+        tried.clear()
+        assert count(advance, bits=bits) == (expected, 4 ** (bits - 1), True)
+        assert sum(tried) == 4 ** (bits - 1)
+
+
+def test_prefixes_are_shared() -> None:
+    updates: list[int] = []
+
+    def counted(h: Array, x: Array) -> tuple[Array, Array]:
+        updates.append(len(h))
+        return adder(h, x)
+
+    assert count_exact(counted, 1, 8) == (16384, 16384, True)
+    assert sum(updates) == sum(4**t for t in range(1, 8)) + 4**7 == 38_228
 
 
 @pytest.mark.parametrize("bits", [13, 64, 200])
 def test_too_many_sums_are_sampled(bits: int) -> None:
-    progress: list[int] = []
-    count = count_exact(adder, bits, sample=10_000, on_progress=progress.append)
+    tried: list[int] = []
+    count = count_exact(adder, 1, bits, sample=10_000, most=999, on_progress=tried.append)
     assert count == (10_000, 10_000, False)
-    assert sum(progress) == 10_000
-    assert count_exact(without_carry, bits, sample=10_000).exact < 1000
+    assert sum(tried) == 10_000
+    assert count_exact(without_carry, 1, bits, sample=10_000).exact < 1000

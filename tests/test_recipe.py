@@ -11,13 +11,25 @@ from hypothesis import strategies as st
 import naive_recipe
 from agreement import assert_gradients
 from rnn_numpy import Params, bounds, bptt, forward
-from rnn_numpy.addition import count_exact, decode, encode, random_example
+from rnn_numpy.addition import count_exact, decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.recipe import Diverged, Learner, Recipe, Record, run, start
 from rnn_numpy.train import NumPyLearner
-from rnn_torch.train import AutogradLearner
+from rnn_torch.train import AutogradLearner, CompiledLearner, FusedLearner
 
-LEARNERS: list[Callable[[Params, float], Learner]] = [NumPyLearner, AutogradLearner]
-learners = pytest.mark.parametrize("make", LEARNERS, ids=["numpy", "torch"])
+Make = Callable[[Params, Recipe], Learner]
+
+
+def plain_numpy(params: Params, recipe: Recipe) -> Learner:
+    return NumPyLearner(params, recipe, "numpy")
+
+
+def compiled_numpy(params: Params, recipe: Recipe) -> Learner:
+    return NumPyLearner(params, recipe, "compiled")
+
+
+ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearner, CompiledLearner]
+NAMES = ["numpy", "numpy-compiled", "torch", "torch-fused", "torch-compiled"]
+learners = pytest.mark.parametrize("make", ENGINES, ids=NAMES)
 
 
 def once(test: Callable[..., None]) -> Callable[..., None]:
@@ -26,18 +38,16 @@ def once(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @functools.cache
-def trained(make: Callable[[Params, float], Learner], recipe: Recipe) -> Learner:
+def trained(make: Make, recipe: Recipe) -> Learner:
     params, rng = start(recipe)
-    learner = make(params, recipe.learning_rate)
+    learner = make(params, recipe)
     assert run(recipe, learner, rng).status == "finished"
     return learner
 
 
 @learners
 @pytest.mark.parametrize("seed", range(10))
-def test_same_seed_same_weights_as_a_naive_script(
-    make: Callable[[Params, float], Learner], seed: int
-) -> None:
+def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None:
     """The acceptance figure of the project is 1e-10 after 2,000 steps; 1e-14 is usual."""
     naive = naive_recipe.train(seed, 2000)
     for one, other in zip(
@@ -60,11 +70,12 @@ def test_100_steps_from_equal_weights_stay_equal(
     """The bound is carried through the training: no tolerance here either."""
     recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype)  # type: ignore[arg-type]
     params, rng = start(recipe)
-    one, other = NumPyLearner(params, learning_rate), AutogradLearner(params, learning_rate)
+    one, *others = (make(params, recipe) for make in ENGINES)
     unit_roundoff = np.finfo(dtype).eps / 2
     allowed = Params(*(np.zeros(p.shape) for p in params))
     for _ in range(100):
-        _, _, x, y = random_example(rng, bits, dtype)
+        pairs = draw_pairs(rng, bits, 1)
+        x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
         before = one.params()
         # How far weights that are `allowed` off may be after p - learning_rate * g, rounded twice.
         gradient = bptt(before, forward(before, x)[1], y)
@@ -76,9 +87,10 @@ def test_100_steps_from_equal_weights_stay_equal(
                 for p, g, e, ge in zip(before, gradient, allowed, gradient_error, strict=True)
             )
         )
-        one.step(x, y)
-        other.step(x, y)
-        assert_gradients(one.params(), other.params(), allowed)
+        one.descend(pairs)
+        for other in others:
+            other.descend(pairs)
+            assert_gradients(one.params(), other.params(), allowed)
     # The bound must still be able to tell: in float64 it is far below what the weights moved by.
     moved = max(np.abs(p - q).max() for p, q in zip(one.params(), params, strict=True))
     if dtype == "float64":
@@ -87,44 +99,93 @@ def test_100_steps_from_equal_weights_stay_equal(
 
 @once
 @learners
-def test_the_trained_network_adds_all_pairs(make: Callable[[Params, float], Learner]) -> None:
-    assert count_exact(trained(make, Recipe()).predict, 8) == (16384, 16384, True)
+def test_the_trained_network_adds_all_pairs(make: Make) -> None:
+    assert count_exact(trained(make, Recipe()).advance, 16, 8) == (16384, 16384, True)
 
 
 @once
 @learners
 @given(a=st.integers(0, 127), b=st.integers(0, 127))
-def test_the_trained_network_adds(make: Callable[[Params, float], Learner], a: int, b: int) -> None:
-    assert decode(trained(make, Recipe()).predict(encode([a], [b], 8)[0])) == [a + b]
+def test_the_trained_network_adds(make: Make, a: int, b: int) -> None:
+    learner, h, outputs = trained(make, Recipe()), np.zeros((1, 16)), []
+    for x_t in encode([a], [b], 8)[0]:
+        o_t, h = learner.advance(h, x_t[np.newaxis])
+        outputs.append(o_t[0])
+    assert decode(np.stack(outputs)) == [a + b]
 
 
 @learners
 def test_a_diverging_step_keeps_the_last_finite_weights(
-    make: Callable[[Params, float], Learner],
+    make: Make,
 ) -> None:
     # Sigmoids saturate, so that it takes an extreme rate to overflow at all.
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, iterations=5, dtype="float32")
     params, rng = start(recipe)
-    learner = make(params, recipe.learning_rate)
+    learner = make(params, recipe)
     result = run(recipe, learner, rng)
     assert (result.status, result.steps) == ("diverged", 0)
     for kept, initial in zip(learner.params(), params, strict=True):
         np.testing.assert_array_equal(kept, initial)
 
 
-@learners
+@pytest.mark.parametrize("make", [plain_numpy, AutogradLearner], ids=["numpy", "torch"])
 def test_weights_so_large_that_the_forward_pass_overflows(
-    make: Callable[[Params, float], Learner],
+    make: Make,
 ) -> None:
     # x_t U is infinite where both bits are 1, h_{t-1} W is minus infinite right after that.
-    params = Params(np.full((2, 4), 1.7e308), np.full((4, 4), -1.7e308), np.ones((4, 1)))
-    learner = make(params, 0.1)
-    x, y = encode([255], [255], 9)
-    assert np.isnan(learner.predict(x)).any()
-    assert not learner.audited or learner.parity(x, y) is None
+    params = Params(np.full((2, 8), 1.7e308), np.full((8, 8), -1.7e308), np.ones((8, 1)))
+    learner = make(params, Recipe(bits=9, hidden=8))
+    pair = np.array([[255, 255]])
+    assert not learner.audited or learner.parity(pair) is None
     with pytest.raises(Diverged):
-        learner.step(x, y)
+        learner.descend(pair)
     np.testing.assert_array_equal(learner.params().W, params.W)
+
+
+@learners
+@pytest.mark.parametrize("good", [0, 1, 2, 5])
+def test_steps_before_a_diverging_one_are_kept(make: Make, good: int) -> None:
+    """However many steps are asked for at once."""
+    # The first unit keeps the output at 0, where the gradient is 0 too, unless a bit is 1: then the
+    # second unit's weight gets a gradient of about 4, which this rate takes to infinity.
+    params = Params(np.array([[-1e4, 0.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
+    recipe = Recipe(bits=64, hidden=2, learning_rate=1.7e308)
+    largest = 2**63 - 1
+    pairs = np.array([[0, 0]] * good + [[largest, largest]] + [[0, 0]] * 2)
+    learner, same = make(params, recipe), make(params, recipe)
+    with pytest.raises(Diverged) as raised:
+        learner.descend(pairs)
+    assert raised.value.steps == good
+    if good:
+        same.descend(pairs[:good])
+    for one, other in zip(learner.params(), same.params(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@learners
+def test_one_step_or_many_at_once(make: Make) -> None:
+    recipe = Recipe(seed=1, iterations=50)
+    (params, rng), (_, same) = start(recipe), start(recipe)
+    at_once, one_by_one = make(params, recipe), make(params, recipe)
+    outputs = at_once.descend(draw_pairs(rng, recipe.bits, 50))
+    for _ in range(50):
+        last = one_by_one.descend(draw_pairs(same, recipe.bits, 1))
+    np.testing.assert_array_equal(outputs, last)
+    for one, other in zip(at_once.params(), one_by_one.params(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@learners
+def test_weights_given_are_left_alone(make: Make) -> None:
+    recipe = Recipe(iterations=3)
+    params, rng = start(recipe)
+    before = Params(*(array.copy() for array in params))
+    learner = make(params, recipe)
+    learner.params().U[:] = 7
+    run(recipe, learner, rng)
+    for one, other in zip(params, before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not (learner.params().U == 7).any()
 
 
 def test_log_and_stop() -> None:
@@ -134,14 +195,15 @@ def test_log_and_stop() -> None:
     records: list[Record] = []
     result = run(
         recipe,
-        NumPyLearner(params, 0.1),
+        NumPyLearner(params, recipe, "numpy"),
         rng,
         log_every=30,
         on_record=records.append,
-        on_step=lambda: steps.append(1),
-        stop=lambda: len(steps) == 70,
+        on_steps=steps.append,
+        stop=lambda: sum(steps) == 60,
     )
-    assert (result.status, result.steps, len(steps)) == ("interrupted", 70, 70)
+    assert (result.status, result.steps) == ("interrupted", 60)
+    assert steps == [29, 1, 29, 1]
     assert [r.step for r in result.log] == [30, 60]
     assert result.log == records
     assert all(r.parity is None for r in result.log)

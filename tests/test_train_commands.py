@@ -48,7 +48,7 @@ def test_what_it_prints(package: str, capsys: pytest.CaptureFixture[str]) -> Non
         assert (wrong is None) == (said_bits == true_bits)
         assert true in (None, str(int(a) + int(b)))
     assert any("wrong" in line for line in logged)  # 300 steps are too few to learn it
-    assert re.fullmatch(r"\d+ of 256 sums exact", lines[-1])
+    assert re.fullmatch(r"\d+ of 256 sums exact; engine: compiled", lines[-1])
     audited = [re.search(r"  (\d\.\d{3})  ", line) for line in logged]
     if package == "rnn_torch":
         assert all(found and float(found[1]) <= 1 for found in audited)

@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.files import WeightsError, check_writable, save_params
 from rnn_numpy.params import Params
@@ -50,6 +51,17 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     return result
 
 
+def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) -> None:
+    """The flag --engine; `engines` says of each what it is."""
+    listed = "; ".join(f"{name}: {what}" for name, what in engines.items())
+    arguments.add_argument(
+        "--engine",
+        choices=list(engines),
+        help=f"what computes the gradients; the weights are the same. {listed}. "
+        "Left out: the first that is to be had and fits the size",
+    )
+
+
 def main(
     arguments: argparse.ArgumentParser, make_learner: MakeLearner, argv: Sequence[str] | None
 ) -> int:
@@ -76,15 +88,15 @@ def _main(
 
     log = Log(recipe, quiet=flags.json)
     log.heading(audited=learner.audited)
-    with _interruptible() as interrupted:
-        with _bar(recipe.iterations, "step") as bar:
+    with interruptible() as interrupted:
+        with progress(recipe.iterations, "step") as bar:
             result = run(
                 recipe,
                 learner,
                 rng,
                 log_every=flags.log_every,
                 on_record=log.record,
-                on_step=bar.update,
+                on_steps=bar.update,
                 stop=interrupted,
             )
         log.ending(result)
@@ -92,12 +104,12 @@ def _main(
         failure = _save(flags.out, learner.params(), result, log)
     try:
         count = _count(recipe, learner)
-        log.say(verdict(count, recipe.bits))
+        log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
     except KeyboardInterrupt:
         count, result.status = None, "interrupted"
         log.say("stopped while trying the sums")
     if flags.json:
-        log.json(result, count, None if failure else flags.out)
+        log.json(result, count, learner.engine, None if failure else flags.out)
     if failure:
         print(f"error: {failure}", file=sys.stderr)
         return 2
@@ -141,20 +153,26 @@ def _metadata(result: Run) -> dict[str, str]:
     }
 
 
+def _engine(learner: Learner, flags: argparse.Namespace) -> str:
+    if flags.engine is None and learner.engine != "compiled" and not native.available():
+        return f"{learner.engine} (the compiled one needs numba: {native.INSTALL})"
+    return learner.engine
+
+
 def _count(recipe: Recipe, learner: Learner) -> Count:
     bits, dtype = recipe.bits, recipe.dtype
     total = 4 ** (bits - 1) if bits <= MOST_BITS_EXHAUSTIVE else None
-    with _bar(total, "sum") as bar:
-        return count_exact(learner.predict, bits, dtype, on_progress=bar.update)
+    with progress(total, "sum") as bar:
+        return count_exact(learner.advance, recipe.hidden, bits, dtype, on_progress=bar.update)
 
 
-def _bar(total: int | None, unit: str) -> Any:
-    """A progress bar on standard error, if that is a terminal."""
-    return tqdm(total=total, unit=unit, leave=False, disable=None, dynamic_ncols=True)
+def progress(total: int | None, unit: str, done: int = 0) -> Any:
+    """A progress bar on standard error with the time left, if that is a terminal."""
+    return tqdm(total=total, unit=unit, initial=done, leave=False, disable=None, dynamic_ncols=True)
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C only makes the function given return True; a second is as usual."""
     caught = False
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
-from rnn_numpy.addition import decode, random_example
+from rnn_numpy.addition import decode, draw_pairs, encode
 from rnn_numpy.model import absolute_error
 from rnn_numpy.params import Params, initial_params
 
@@ -52,27 +52,33 @@ class Learner(Protocol):
     """A network in training: whatever turns examples into new weights."""
 
     @property
+    def engine(self) -> str:
+        """What computes the gradients: its name for the flag --engine."""
+
+    @property
+    def stride(self) -> int:
+        """How many steps `descend` should be asked for at once: a few hundredths of a second."""
+
+    @property
     def audited(self) -> bool:
         """Whether there is a second gradient to compare with: `parity`."""
 
-    def step(
-        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
-    ) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend (4) on one example; return the outputs from before.
+    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+        """Descend (4) on one example after the other; return the last outputs, before its step.
 
         Raises:
-            Diverged: the new weights would not be finite; the old ones are kept.
+            Diverged: the weights would not be finite; those before that step are kept.
         """
 
-    def predict(self, x: Float[np.ndarray, "bits batch 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """The outputs for these inputs."""
+    def advance(
+        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        """One time step of the network: its outputs, and the states that follow."""
 
     def params(self) -> Params:
         """The weights as they are now."""
 
-    def parity(
-        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
-    ) -> float | None:
+    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> float | None:
         """How far two gradients of this example differ, as a fraction of what rounding allows.
 
         None where the whole gradient is smaller than its rounding errors, so that none can tell.
@@ -80,7 +86,11 @@ class Learner(Protocol):
 
 
 class Diverged(ArithmeticError):
-    """A training step led to weights that are not finite."""
+    """A training step led to weights that are not finite; `steps` were taken before it."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"diverged after {steps} steps")
+        self.steps = steps
 
 
 class Record(NamedTuple):
@@ -120,36 +130,42 @@ def run(
     *,
     log_every: int = 1000,
     on_record: Callable[[Record], object] = lambda record: None,
-    on_step: Callable[[], object] = lambda: None,
+    on_steps: Callable[[int], object] = lambda steps: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Train `learner` by the recipe, on the examples drawn from `rng`.
 
     Args:
         log_every: every how many steps `on_record` is called with a log line.
-        on_step: called after every step.
-        stop: asked before every step; True ends the run as interrupted.
+        on_steps: called with the number of steps taken since the last call.
+        stop: asked before every `learner.stride` steps; True ends the run as interrupted.
     """
     result = Run(recipe)
-    for step in range(1, recipe.iterations + 1):
+    while result.steps < recipe.iterations:
         if stop():
             result.status = "interrupted"
             break
-        a, b, x, y = random_example(rng, recipe.bits, recipe.dtype)
-        logged = step % log_every == 0
-        parity = learner.parity(x, y) if logged and learner.audited else None
+        until_logged = log_every - result.steps % log_every
+        logged = until_logged == 1  # a step that is logged is taken alone
+        left = recipe.iterations - result.steps
+        steps = 1 if logged else min(until_logged - 1, learner.stride, left)
+        pairs = draw_pairs(rng, recipe.bits, steps)
+        parity = learner.parity(pairs) if logged and learner.audited else None
         try:
-            outputs = learner.step(x, y)
-        except Diverged:
+            outputs = learner.descend(pairs)
+        except Diverged as diverged:
+            result.steps += diverged.steps
             result.status = "diverged"
             break
-        result.steps = step
+        result.steps += steps
         if logged:
-            said = decode(outputs)[0]
-            record = Record(step, absolute_error(outputs, y), a, b, said, parity)  # (5)
+            a, b = (int(operand) for operand in pairs[0])
+            (said,) = decode(outputs)
+            y = encode([a], [b], recipe.bits, recipe.dtype)[1]
+            record = Record(result.steps, absolute_error(outputs, y), a, b, said, parity)  # (5)
             result.log.append(record)
             on_record(record)
-        on_step()
+        on_steps(steps)
     return result
 
 

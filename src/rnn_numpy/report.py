@@ -74,12 +74,13 @@ class Log:
         if wrong := wrong_steps(result):
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
 
-    def json(self, result: Run, count: Count | None, out: str | None) -> None:
+    def json(self, result: Run, count: Count | None, engine: str, out: str | None) -> None:
         """The whole run as one JSON object on one line."""
         document = {
             "recipe": asdict(result.recipe),
             "status": result.status,
             "steps": result.steps,
+            "engine": engine,
             "log": [
                 {name: finite(value) for name, value in record._asdict().items()}
                 for record in result.log

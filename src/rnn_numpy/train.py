@@ -5,61 +5,44 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from rnn_numpy import console
-from rnn_numpy.model import bptt, forward
+from rnn_numpy.model import forward
+from rnn_numpy.online import sgd
 from rnn_numpy.params import Params
-from rnn_numpy.recipe import Diverged, Recipe
+from rnn_numpy.recipe import Recipe
 
 
 class NumPyLearner:
-    """Plain SGD on (4), the gradient from `bptt`."""
+    """Plain SGD on (4) by `rnn_numpy.online`, on a copy of the weights."""
 
     audited = False
 
-    def __init__(self, params: Params, learning_rate: float) -> None:
-        self._params = params
-        self._learning_rate = learning_rate
+    def __init__(self, params: Params, recipe: Recipe, engine: str | None = None) -> None:
+        copy = Params(*(np.array(array, order="C") for array in params))
+        self._sgd = sgd(copy, recipe.bits, recipe.learning_rate, engine)
+        self.engine = self._sgd.engine
+        self.stride = self._sgd.stride
 
-    def step(
-        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
-    ) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend on one example; return the outputs from before.
+    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+        """As `OnlineSGD.descend`."""
+        return self._sgd.descend(pairs)
 
-        Raises:
-            Diverged: the outputs or the new weights are not finite; the old weights are kept.
-        """
-        outputs, trace = forward(self._params, x)
-        if not np.isfinite(outputs).all():
-            raise Diverged
-        self._params = sgd(self._params, bptt(self._params, trace, y), self._learning_rate)
-        return outputs
-
-    def predict(self, x: Float[np.ndarray, "bits batch 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """The outputs for these inputs."""
-        return forward(self._params, x)[0]
+    def advance(
+        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        """One time step of the network: its outputs, and the states that follow."""
+        outputs, trace = forward(self._sgd.params, x, h)
+        return outputs, trace.states[1]
 
     def params(self) -> Params:
-        """The weights as they are now."""
-        return self._params
+        """A copy of the weights as they are now."""
+        return Params(*(array.copy() for array in self._sgd.params))
 
-    def parity(self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]) -> None:
+    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> None:
         """There is only one gradient here."""
         raise NotImplementedError
-
-
-def sgd(params: Params, gradient: Params, learning_rate: float) -> Params:
-    """The weights one step down the gradient.
-
-    Raises:
-        Diverged: they would not be finite.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        updated = Params(*(p - learning_rate * g for p, g in zip(params, gradient, strict=True)))
-    if not all(np.isfinite(array).all() for array in updated):
-        raise Diverged
-    return updated
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,11 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rnn_numpy.train",
         "Train an Elman RNN to add, with the hand-written backward pass in NumPy.",
     )
+    console.add_engines(
+        arguments,
+        {
+            "compiled": "one compiled kernel; needs numba, the extra `fast`",
+            "numpy": "the same loop in NumPy",
+        },
+    )
     return console.main(arguments, _learner, argv)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> NumPyLearner:
-    return NumPyLearner(params, recipe.learning_rate)
+    return NumPyLearner(params, recipe, flags.engine)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,21 @@
 """The Elman RNN as a torch.nn.Module, and the parity of its gradient with the hand-written one."""
 
 from rnn_torch.compare import compare_gradients
+from rnn_torch.fused import FusedElmanRNN, elman
 from rnn_torch.model import ElmanRNN, absolute_error, squared_error
 from rnn_torch.parity import autograd_gradient, gradient_parity
+from rnn_torch.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
 
 __all__ = [
     "ElmanRNN",
+    "FusedElmanRNN",
+    "TanhElmanRNN",
     "absolute_error",
     "autograd_gradient",
     "compare_gradients",
+    "elman",
+    "from_nn_rnn",
     "gradient_parity",
     "squared_error",
+    "to_nn_rnn",
 ]

@@ -165,8 +165,14 @@ def gradient_parity(
     model: ElmanRNN,
     x: Float[np.ndarray, "time batch n_in"],
     targets: Float[np.ndarray, "time batch n_out"],
+    hand_written: Params | None = None,
 ) -> float | None:
-    """How far the hand-written gradient is from autograd's, at this model and problem.
+    """How far a hand-written gradient is from autograd's, at this model and problem.
+
+    Args:
+        model: whose weights are meant; the autograd of a plain `ElmanRNN` judges, whatever it is.
+        x, targets: the problem.
+        hand_written: the gradient to judge; the one of `rnn_numpy.bptt` if left out.
 
     Returns:
         The worst entry's distance as a fraction of what rounding allows; above 1 one is wrong.
@@ -177,7 +183,10 @@ def gradient_parity(
     outputs, trace = forward(params, x)
     if not np.isfinite(outputs).all():
         return None
-    right = Reference(autograd_gradient(model, x, targets), bounds(params, x, targets).params)
-    worst = max(float(f.max()) for f in fractions(bptt(params, trace, targets), right))
+    if hand_written is None:
+        hand_written = bptt(params, trace, targets)
+    plain = ElmanRNN.from_params(params, device=model.W.device)
+    right = Reference(autograd_gradient(plain, x, targets), bounds(params, x, targets).params)
+    worst = max(float(f.max()) for f in fractions(hand_written, right))
     blind = all((np.abs(e) <= bound).all() for e, bound in zip(*right, strict=True))
     return None if blind and worst <= 1 else worst

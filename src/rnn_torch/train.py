@@ -1,4 +1,4 @@
-"""python -m rnn_torch.train: learn addition by autograd, auditing the hand-written gradient."""
+"""python -m rnn_torch.train: learn addition, auditing each logged gradient against autograd's."""
 
 import argparse
 import sys
@@ -6,78 +6,157 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
-from rnn_numpy import console
+from rnn_numpy import console, native
+from rnn_numpy.addition import encode_pairs
+from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Diverged, Recipe
+from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN, squared_error
-from rnn_torch.parity import gradient_parity
+from rnn_torch.parity import autograd_gradient, gradient_parity
 
 
 class AutogradLearner:
-    """Plain SGD on (4), the gradient from torch autograd."""
+    """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
+    engine = "autograd"
+    stride = 100
     audited = True
+    model_class: type[ElmanRNN] = ElmanRNN
 
-    def __init__(
-        self, params: Params, learning_rate: float, device: torch.device | str = "cpu"
-    ) -> None:
-        self.model = ElmanRNN.from_params(params, device=device)
-        self._learning_rate = learning_rate
+    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        self.model = self.model_class.from_params(params, device=device)
+        self._recipe = recipe
         self._device = device
 
-    def step(
-        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
-    ) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend on one example; return the outputs from before.
+    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+        """Descend on one example after the other; return the last outputs, before its step.
 
         Raises:
-            Diverged: the new weights are not finite; the old ones are kept.
+            Diverged: a step leads to weights that are not finite; those before it are kept.
         """
-        outputs, _ = self.model(torch.as_tensor(x, device=self._device))
-        loss = squared_error(outputs, torch.as_tensor(y, device=self._device))
         weights = [self.model.U, self.model.W, self.model.V]
-        gradients = torch.autograd.grad(loss, weights)
-        with torch.no_grad():
-            updated = [w - self._learning_rate * g for w, g in zip(weights, gradients, strict=True)]
-            if not all(bool(w.isfinite().all()) for w in updated):
-                raise Diverged
-            for old, new in zip(weights, updated, strict=True):
-                old.copy_(new)
+        # (steps, bits, n) with the batch axis for each step's one example.
+        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
+        x, y = (torch.as_tensor(array, device=self._device).unsqueeze(2) for array in encoded)
+        for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
+            outputs, _ = self.model(x_step)
+            gradients = torch.autograd.grad(squared_error(outputs, y_step), weights)
+            with torch.no_grad():
+                rate = self._recipe.learning_rate
+                updated = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
+                if not all(bool(w.isfinite().all()) for w in updated):
+                    raise Diverged(step)
+                for old, new in zip(weights, updated, strict=True):
+                    old.copy_(new)
         return outputs.numpy(force=True)
 
-    def predict(self, x: Float[np.ndarray, "bits batch 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """The outputs for these inputs."""
+    def advance(
+        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        """One time step of the network: its outputs, and the states that follow."""
         with torch.no_grad():
-            outputs, _ = self.model(torch.as_tensor(x, device=self._device))
-        return outputs.numpy(force=True)
+            state = torch.as_tensor(h, device=self._device)
+            outputs, states = self.model(torch.as_tensor(x, device=self._device), state)
+        return outputs.numpy(force=True), states[0].numpy(force=True)
 
     def params(self) -> Params:
-        """The weights as they are now."""
+        """A copy of the weights as they are now."""
         return self.model.to_params()
 
-    def parity(
-        self, x: Float[np.ndarray, "bits 1 2"], y: Float[np.ndarray, "bits 1 1"]
-    ) -> float | None:
+    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> float | None:
         """How far the hand-written gradient of this example is from autograd's."""
-        return gradient_parity(self.model, x, y)
+        encoded = encode_pairs(pair, self._recipe.bits, self._recipe.dtype)
+        x, y = (array.transpose(1, 0, 2) for array in encoded)
+        return gradient_parity(self.model, x, y, self._hand_written(pair, x, y))
+
+    def _hand_written(
+        self,
+        pair: Int64[np.ndarray, "1 2"],
+        x: Float[np.ndarray, "bits 1 2"],
+        y: Float[np.ndarray, "bits 1 1"],
+    ) -> Params | None:
+        """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
+        return None
+
+
+class FusedLearner(AutogradLearner):
+    """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits that."""
+
+    engine = "fused"
+    model_class = FusedElmanRNN
+
+    def _hand_written(
+        self,
+        pair: Int64[np.ndarray, "1 2"],
+        x: Float[np.ndarray, "bits 1 2"],
+        y: Float[np.ndarray, "bits 1 1"],
+    ) -> Params:
+        return autograd_gradient(self.model, x, y)
+
+
+class CompiledLearner(AutogradLearner):
+    """Plain SGD by the kernel of `rnn_numpy.online`, on the parameters' own memory; audits that."""
+
+    engine = "compiled"
+
+    def __init__(self, params: Params, recipe: Recipe) -> None:
+        super().__init__(params, recipe)
+        shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
+        self._sgd = CompiledSGD(Params(*shared), recipe.bits, recipe.learning_rate)
+        self.stride = self._sgd.stride
+
+    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+        """As `AutogradLearner.descend`."""
+        return self._sgd.descend(pairs)
+
+    def _hand_written(
+        self,
+        pair: Int64[np.ndarray, "1 2"],
+        x: Float[np.ndarray, "bits 1 2"],
+        y: Float[np.ndarray, "bits 1 1"],
+    ) -> Params:
+        return self._sgd.gradient(pair)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = console.parser(
         "rnn_torch.train",
-        "Train an Elman RNN to add, with torch autograd. Each log line also says how far the "
-        "hand-written\ngradient of that very example is from autograd's.",
+        "Train an Elman RNN to add. Each log line also says how far the hand-written gradient of\n"
+        "that very example is from autograd's: the engine's own, or, where the engine is\n"
+        "autograd itself, the one in NumPy.",
+    )
+    console.add_engines(
+        arguments,
+        {
+            "compiled": "one kernel on the parameters' memory; a CPU and numba, the extra `fast`",
+            "fused": "the layer as one operation with a hand-written backward",
+            "autograd": "torch's own, step by step",
+        },
     )
     arguments.add_argument("--device", default="cpu", help="a torch device (%(default)s)")
     return console.main(arguments, _learner, argv)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> AutogradLearner:
+    on_cpu = flags.device.split(":")[0] == "cpu"
+    if flags.engine is None:
+        fits = on_cpu and native.available() and recipe.hidden <= MOST_HIDDEN_COMPILED
+        flags_engine = "compiled" if fits else "fused"
+    else:
+        flags_engine = flags.engine
+    if flags_engine == "compiled":
+        if not on_cpu:
+            raise ValueError(f"--engine compiled runs on the CPU, not on {flags.device}: fused?")
+        if not native.available():
+            raise ValueError(f"--engine compiled needs numba: {native.INSTALL}")
+        return CompiledLearner(params, recipe)
+    learner_class = {"fused": FusedLearner, "autograd": AutogradLearner}[flags_engine]
     try:
-        learner = AutogradLearner(params, recipe.learning_rate, flags.device)
+        learner = learner_class(params, recipe, flags.device)
         learner.params()  # a device that cannot give its numbers back is of no use
         return learner
     except (RuntimeError, AssertionError, TypeError) as error:

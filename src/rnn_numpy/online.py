@@ -1,0 +1,216 @@
+"""The recipe's loop: SGD on one example a step, (1)-(11) of docs/bptt.md for a batch of one.
+
+`CompiledSGD` runs it as one compiled kernel; `NumPySGD` is its plain twin: the input projection
+and the weight gradients are single matrix products, and everything is updated in place. Both work
+on the memory of the weights that they are given. `train_many` trains many networks side by side.
+"""
+
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from rnn_numpy import native
+from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, encode_pairs
+from rnn_numpy.params import Params, check_params
+from rnn_numpy.recipe import Diverged
+
+#: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not (benchmarks/online.py).
+MOST_HIDDEN_COMPILED = 96
+
+
+class OnlineSGD(ABC):
+    """Plain SGD on (4), one example a step; `params` are changed in place.
+
+    Args:
+        params: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
+        bits: in a sum, 1 to 64.
+        learning_rate: of each step.
+    """
+
+    engine: str
+    #: How many steps take a few hundredths of a second: what a caller should ask for at once.
+    stride: int
+
+    def __init__(self, params: Params, bits: int, learning_rate: float) -> None:
+        check_params(params)
+        self.params = params
+        self.bits = bits
+        self.hidden = len(params.W)
+        self.dtype = params.W.dtype
+        self.learning_rate = learning_rate
+
+    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+        """A step for each pair of operands; returns the outputs for the last, before its step.
+
+        Raises:
+            Diverged: a step led to weights that are not finite; those before it are kept.
+        """
+        before = [array.copy() for array in self.params]
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = self._descend(pairs)
+        if all(np.isfinite(array).all() for array in self.params):
+            return outputs[:, np.newaxis, np.newaxis]
+        # No weight becomes finite again, so the step can be found by going back.
+        for array, kept in zip(self.params, before, strict=True):
+            array[:] = kept
+        if len(pairs) == 1:
+            raise Diverged(0)
+        half = len(pairs) // 2
+        self.descend(pairs[:half])
+        try:
+            return self.descend(pairs[half:])
+        except Diverged as diverged:
+            raise Diverged(half + diverged.steps) from None
+
+    @abstractmethod
+    def gradient(self, pair: Int64[np.ndarray, "1 2"]) -> Params:
+        """The gradient that a step on this pair descends, from the code that descends it."""
+
+    @abstractmethod
+    def _descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, " bits"]:
+        """The steps, in place, whatever they lead to."""
+
+
+class NumPySGD(OnlineSGD):
+    """The recipe's loop in NumPy."""
+
+    engine = "numpy"
+    stride = 100
+
+    def __init__(self, params: Params, bits: int, learning_rate: float) -> None:
+        super().__init__(params, bits, learning_rate)
+        hidden, n_out = params.V.shape
+        self._states = np.zeros((bits + 1, hidden), self.dtype)  # h_0 = 0 first
+        self._outputs, self._eps = (np.empty((bits, n_out), self.dtype) for _ in range(2))
+        self._delta, self._slopes = (np.empty((bits, hidden), self.dtype) for _ in range(2))
+        self._product = np.empty(hidden, self.dtype)
+        self._gradient = Params(*(np.empty_like(array) for array in params))
+
+    def gradient(self, pair: Int64[np.ndarray, "1 2"]) -> Params:
+        """As `OnlineSGD.gradient`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._differentiate(*(array[0] for array in encode_pairs(pair, self.bits, self.dtype)))
+        return Params(*(array.copy() for array in self._gradient))
+
+    def _descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, " bits"]:
+        for x, y in zip(*encode_pairs(pairs, self.bits, self.dtype), strict=True):
+            self._differentiate(x, y)
+            for array, gradient in zip(self.params, self._gradient, strict=True):
+                gradient *= self.learning_rate
+                array -= gradient
+        return self._outputs[:, 0].copy()
+
+    def _differentiate(self, x: Any, y: Any) -> None:
+        """The outputs for one example, and the gradient, into this object's own memory."""
+        U, W, V = self.params
+        h, delta, product = self._states[1:], self._delta, self._product
+        np.dot(x, U, out=h)
+        _sigmoid(h[0])  # h_0 = 0
+        for h_prev, h_t in pairwise(h):
+            np.dot(h_prev, W, out=product)
+            h_t += product  # (1)
+            _sigmoid(h_t)  # (2)
+        o = np.dot(h, V, out=self._outputs)
+        _sigmoid(o)  # (3)
+
+        eps = np.subtract(o, y, out=self._eps)
+        eps *= o
+        eps *= 1 - o  # (6)
+        slopes = np.subtract(1, h, out=self._slopes)
+        slopes *= h
+        np.dot(eps, V.T, out=delta)
+        W_T = W.T
+        last = len(delta) - 1
+        delta[last] *= slopes[last]
+        for t in range(last - 1, -1, -1):
+            np.dot(delta[t + 1], W_T, out=product)
+            delta_t = delta[t]
+            delta_t += product  # (7)
+            delta_t *= slopes[t]  # (8)
+
+        np.dot(x.T, delta, out=self._gradient.U)  # (9)
+        np.dot(self._states[:-1].T, delta, out=self._gradient.W)  # (10)
+        np.dot(h.T, eps, out=self._gradient.V)  # (11)
+
+
+class CompiledSGD(OnlineSGD):
+    """The recipe's loop as a compiled kernel.
+
+    Raises:
+        ModuleNotFoundError: the extra `fast` is not installed.
+    """
+
+    engine = "compiled"
+
+    def __init__(self, params: Params, bits: int, learning_rate: float) -> None:
+        super().__init__(params, bits, learning_rate)
+        for name, array in zip(Params._fields, params, strict=True):
+            if not array.flags.c_contiguous:
+                raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})?")
+        hidden = self.hidden
+        # A step costs about 4 x bits x hidden^2 multiplications and additions.
+        self.stride = max(1, min(1000, 10**7 // (bits * hidden**2)))
+        sizes = (bits, (bits + 1) * hidden, bits * hidden, bits, hidden**2)
+        self._workspace = [np.empty(size, self.dtype) for size in sizes]
+        self._kernel = native.kernel("descend", self.dtype)
+
+    def gradient(self, pair: Int64[np.ndarray, "1 2"]) -> Params:
+        """As `OnlineSGD.gradient`."""
+        result = Params(*(np.zeros_like(array) for array in self.params))
+        self._run(result, pair, -1.0)
+        return result
+
+    def _descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, " bits"]:
+        self._run(self.params, pairs, self.learning_rate)
+        return self._workspace[0].copy()
+
+    def _run(self, into: Params, pairs: Int64[np.ndarray, "steps 2"], rate: float) -> None:
+        pairs = np.ascontiguousarray(pairs)
+        sizes = (len(pairs), self.bits, self.hidden)
+        arrays = (*self.params, *into, pairs)
+        addresses, workspace = ([a.ctypes.data for a in some] for some in (arrays, self._workspace))
+        self._kernel(*addresses, *sizes, rate, *workspace)
+
+
+def sgd(params: Params, bits: int, learning_rate: float, engine: str | None = None) -> OnlineSGD:
+    """The engine asked for, or the faster one: the compiled one where it is to be had and fits.
+
+    Raises:
+        ValueError: the compiled engine was asked for and the extra `fast` is not installed.
+    """
+    if engine is None:
+        fits = native.available() and len(params.W) <= MOST_HIDDEN_COMPILED
+        engine = "compiled" if fits else "numpy"
+    if engine == "compiled" and not native.available():
+        raise ValueError(f"the compiled engine needs numba: {native.INSTALL}")
+    return {"compiled": CompiledSGD, "numpy": NumPySGD}[engine](params, bits, learning_rate)
+
+
+def count_exact_compiled(params: Params, bits: int) -> Count:
+    """`addition.count_exact` of a network with these weights, as a compiled kernel.
+
+    Raises:
+        ValueError: too many bits to try every sum.
+        ModuleNotFoundError: the extra `fast` is not installed.
+    """
+    check_params(params)
+    if bits > MOST_BITS_EXHAUSTIVE:
+        raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
+    U, W, V = (np.ascontiguousarray(array) for array in params)
+    hidden, dtype = len(W), W.dtype
+    exact, branch, carry = np.zeros(1, np.int64), np.zeros(bits, np.int64), np.zeros(bits, np.int64)
+    h, base, outputs = (np.empty(size * bits, dtype) for size in (4 * hidden, hidden, 4))
+    arrays = (U, W, V, exact, branch, carry, h, base, outputs)
+    u, w, v, *workspace = (array.ctypes.data for array in arrays)
+    native.kernel("count_exact", dtype)(u, w, v, bits, hidden, *workspace)
+    return Count(int(exact[0]), 4 ** (bits - 1), exhaustive=True)
+
+
+def _sigmoid(z: Float[np.ndarray, "..."]) -> None:
+    np.negative(z, z)
+    np.exp(z, z)
+    np.add(z, 1, z)
+    np.reciprocal(z, z)
