@@ -11,6 +11,7 @@ How it can: the states are a recurrence (`_States`), and every derivative of a r
 again of this form, so two loops and torch's own operations give all orders in both modes.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ from torch.utils.checkpoint import checkpoint
 from rnn_numpy.params import check_shape
 from rnn_torch import operators, recurrence
 from rnn_torch.model import ElmanRNN
+
+#: Steps that `FusedElmanRNN.outputs` takes at a time.
+SEGMENT = 256
 
 
 def elman(
@@ -41,12 +45,13 @@ def elman(
         return _apply(_Layer, x, U, W, h_0)
     if h_0 is None:
         h_0 = x.new_zeros(x.shape[1], W.shape[1])
-    if not compiling:
-        return _apply(_States, x @ U, W, h_0)
-    if torch._C._are_functorch_transforms_active():
-        # The compiler takes torch.func apart itself, and operators cannot follow it there.
+    if compiling and not torch._C._are_functorch_transforms_active():
+        return operators.elman(x, U, W, h_0)
+    # The compiler takes torch.func apart itself, and operators cannot follow it there. And of a
+    # forward derivative's forward derivative torch gives 0 for any operation with a jvp of its own.
+    if compiling or _forward_levels() > 1:
         return _step_by_step(x @ U, W, h_0)
-    return operators.elman(x, U, W, h_0)
+    return _apply(_States, x @ U, W, h_0)
 
 
 class FusedElmanRNN(ElmanRNN):
@@ -71,13 +76,16 @@ class FusedElmanRNN(ElmanRNN):
         *,
         checkpoint_every: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "batch hidden"]]:
-        """The outputs, and the last state only, so that not every state need be kept.
+        """The outputs, and the last state only: what a training step needs, in less memory.
+
+        The steps are taken a segment at a time, so that only the states are kept of them all, not
+        the gradients with respect to them.
 
         Args:
             x, h_0: as in `forward`.
-            checkpoint_every: keep one state in this many; the backward pass computes the others
-                again, a segment at a time. The square root of the number of steps needs least
-                memory; the time grows by about a third.
+            checkpoint_every: keep one state in this many, too; the backward pass computes the
+                others again, a segment at a time. The square root of the number of steps needs
+                least memory; the time grows by about a third.
 
         Raises:
             TypeError, ValueError: as `forward`, and for a `checkpoint_every` that is no integer
@@ -86,25 +94,24 @@ class FusedElmanRNN(ElmanRNN):
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         if h_0 is None:
             h_0 = x.new_zeros(x.shape[1], self.W.shape[0])
-        if checkpoint_every is None:
-            return self._segment(x, h_0, self.U, self.W, self.V)
-        if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int):
+        if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int | None):
             raise TypeError(f"checkpoint_every must be an integer, got {checkpoint_every!r}")
-        if checkpoint_every < 1:
+        if checkpoint_every is not None and checkpoint_every < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+        run = self._segment
+        if checkpoint_every is not None:
+            run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
         parts, h = [], h_0
-        for segment in x.split(checkpoint_every):
-            part, h = checkpoint(
-                self._segment, segment, h, self.U, self.W, self.V,
-                use_reentrant=False, preserve_rng_state=False,
-            )  # fmt: skip
+        for segment in x.split(checkpoint_every or SEGMENT):
+            part, h = run(segment, h, self.U, self.W, self.V)
             parts.append(part)
         return torch.cat(parts), h
 
     @staticmethod
     def _segment(x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
         states = elman(x, U, W, h_0)
-        return torch.sigmoid(states @ V), states[-1]  # (3)
+        # A view of the last state would keep all of them.
+        return torch.sigmoid(states @ V), states[-1].clone()  # (3)
 
 
 def _check(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> None:
@@ -279,6 +286,13 @@ def _transformed(tensor: Tensor) -> bool:
     return torch._C._are_functorch_transforms_active() or (
         torch._C._functorch.is_legacy_batchedtensor(tensor)
     )
+
+
+def _forward_levels() -> int:
+    """How many jvp (or jacfwd) of torch.func are around this."""
+    functorch = torch._C._functorch
+    levels = functorch.get_interpreter_stack() or []
+    return sum(level.key() == functorch.TransformType.Jvp for level in levels)
 
 
 def _errors(W: Tensor, states: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:

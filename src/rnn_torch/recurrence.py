@@ -24,8 +24,8 @@ from rnn_numpy import native
 SMALL, SMALL_MATRIX = 1 << 19, 1 << 12
 #: ... and from so many multiplications in a step, or bytes in W, BLAS beats the kernel's loop.
 LARGE_STEP, LARGE_MATRIX = 1 << 22, 1 << 21
-#: From here on oneDNN is faster than MKL, which it never is with fewer than 32 rows.
-ONEDNN = 1 << 22
+#: From here on oneDNN is faster than MKL, unless there are few rows.
+ONEDNN, ONEDNN_LEAST_ROWS = 1 << 22, 32
 #: Rows of a product that oneDNN takes at once: more than that leave the cache.
 ONEDNN_ROWS = 1024
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
@@ -188,7 +188,7 @@ def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
 def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
     return (
         min(len(rows), ONEDNN_ROWS) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
-        and len(rows) >= 32
+        and len(rows) >= ONEDNN_LEAST_ROWS
         and _HAVE_ONEDNN
         and matrix.dim() == 2
         and rows.dtype == torch.float32

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rnn_numpy.files import check_writable
 from rnn_numpy.many import Trained
@@ -29,7 +29,7 @@ class ResultsError(ValueError):
 
 
 class Journal:
-    """The results file of a sweep; also a list of what is in it already.
+    """The results of a sweep, those in its file already included.
 
     Args:
         out: the file, in a format that its ending names; None keeps everything in memory only.
@@ -41,56 +41,60 @@ class Journal:
     """
 
     def __init__(self, out: str | None, *, resume: bool = False) -> None:
-        self.out = None if out is None else Path(out)
         self.results: list[Trained] = []
-        self._file: IO[bytes] | None = None
-        if self.out is None:
+        self._out = self._journal = None if out is None else Path(out)
+        if self._out is None:
             return
-        if self.out.suffix not in FORMATS:
+        if self._out.suffix not in FORMATS:
             raise ResultsError(f"{out} must end in one of {', '.join(FORMATS)}")
-        if self.out.suffix == ".parquet":
+        if self._out.suffix == ".parquet":
             _parquet()
         try:
-            check_writable(str(self.out))
+            check_writable(str(self._out))
         except ValueError as error:
             raise ResultsError(str(error)) from error
-        self.journal = self.out
-        if self.out.suffix != ".jsonl":
-            self.journal = self.out.with_name(self.out.name + ".jsonl")
-        if not resume:
-            for path in {self.out, self.journal}:
-                if path.exists():
-                    raise ResultsError(f"{path} is there already: --resume goes on with it")
-        try:
-            self._file = open(self.journal, "a+b")  # noqa: SIM115 - open as long as the sweep runs
-            self._read()
-        except OSError as error:
-            raise ResultsError(f"cannot use {self.journal}: {error.strerror}") from error
+        if self._out.suffix != ".jsonl":
+            self._journal = self._out.with_name(self._out.name + ".jsonl")
+        assert self._journal is not None
+        for path in {self._out, self._journal}:
+            if path.exists() and not resume:
+                raise ResultsError(f"{path} is there already: --resume goes on with it")
+        if self._out != self._journal and self._out.exists() and not self._journal.exists():
+            raise ResultsError(f"{self._out} is complete: choose another file for another sweep")
+        if self._journal.exists():
+            try:
+                self._read(self._journal)
+            except OSError as error:
+                raise ResultsError(f"cannot use {self._journal}: {error.strerror}") from error
 
     def add(self, result: Trained) -> None:
-        """Keep a result: in the journal before anything else happens."""
+        """Keep a result, in the file first.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._journal is not None:
+            with open(self._journal, "ab") as file:
+                file.write(json.dumps(asdict(result)).encode() + b"\n")
         self.results.append(result)
-        if self._file is not None:
-            self._file.write(json.dumps(asdict(result)).encode() + b"\n")
-            self._file.flush()
 
-    def close(self, wanted: Sequence[Recipe] | None) -> None:
-        """Close the file; with the networks `wanted`, all of them there, make the table of them."""
-        if self._file is None or self.out is None:
+    def complete(self, recipes: Sequence[Recipe]) -> None:
+        """All of these are there: make the table of them, if the file is to be one.
+
+        Raises:
+            OSError: it could not be written; the journal is still there.
+        """
+        if self._out is None or self._journal is None or self._out == self._journal:
             return
-        self._file.close()
-        if wanted is not None and self.out != self.journal:
-            rows = list(_rows(chosen(self.results, wanted)))
-            content = _as_csv(rows) if self.out.suffix == ".csv" else _as_parquet(rows)
-            with tempfile.NamedTemporaryFile(dir=self.out.parent, delete=False) as unfinished:
-                unfinished.write(content)
-            os.replace(unfinished.name, self.out)
-            self.journal.unlink()
+        rows = list(_rows(chosen(self.results, recipes)))
+        content = _as_csv(rows) if self._out.suffix == ".csv" else _as_parquet(rows)
+        with tempfile.NamedTemporaryFile(dir=self._out.parent, delete=False) as unfinished:
+            unfinished.write(content)
+        os.replace(unfinished.name, self._out)
+        self._journal.unlink(missing_ok=True)
 
-    def _read(self) -> None:
-        assert self._file is not None
-        self._file.seek(0)
-        content = self._file.read()
+    def _read(self, journal: Path) -> None:
+        content = journal.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), 1):
             try:
@@ -98,10 +102,10 @@ class Journal:
                 recipe = Recipe(**fields.pop("recipe"))
                 self.results.append(Trained(recipe, **fields))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise ResultsError(
-                    f"{self.journal}, line {number}: not a result: {error}"
-                ) from error
-        self._file.truncate(len(whole))  # a line that was being written when its process was killed
+                where = f"{journal}, line {number}"
+                raise ResultsError(f"{where}: not a result: {error}") from error
+        if len(whole) < len(content):
+            os.truncate(journal, len(whole))  # a line being written when its process was killed
 
 
 def chosen(results: Iterable[Trained], recipes: Sequence[Recipe]) -> list[Trained]:

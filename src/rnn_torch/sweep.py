@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from rnn_numpy import native
+from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.console import interruptible, progress
 from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.many import Trained, train_many
@@ -71,15 +72,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipes = _recipes(flags)
         engine = _engine(flags)
+        if engine == "batched":
+            _check_device(flags)
+            if max(flags.bits) > MOST_BITS_EXHAUSTIVE:
+                raise ValueError(
+                    f"--engine batched takes bits of at most {MOST_BITS_EXHAUSTIVE}, "
+                    f"got {max(flags.bits)}"
+                )
         if flags.plot is not None:
             check_writable(flags.plot)
         journal = Journal(flags.out, resume=flags.resume)
     except (ValueError, ResultsError, WeightsError) as error:
         parser.error(str(error))
 
-    with interruptible() as interrupted:
-        stopped = _train(recipes, engine, flags, journal, interrupted)
-    journal.close(None if stopped else recipes)
+    try:
+        with interruptible() as interrupted:
+            stopped = _train(recipes, engine, flags, journal, interrupted)
+        if not stopped:
+            journal.complete(recipes)
+    except OSError as error:
+        print(f"error: cannot write {flags.out}: {error.strerror}", file=sys.stderr)
+        return 2
     results = chosen(journal.results, recipes)
     _print(results, len(recipes), engine, flags)
     if flags.plot is not None and results:
@@ -115,6 +128,16 @@ def _engine(flags: argparse.Namespace) -> str:
             f"--engine {flags.engine} runs on the CPU, not on {flags.device}: batched?"
         )
     return str(flags.engine)
+
+
+def _check_device(flags: argparse.Namespace) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=flags.device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {flags.device} cannot be used: {reason}") from error
 
 
 def _train(

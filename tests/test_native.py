@@ -1,0 +1,156 @@
+"""The compiled kernels: their exp, their files, and that they run without numba."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from problems import Array
+from rnn_numpy import native
+from rnn_numpy.running_error import EXP_ULPS
+
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def sigmoids(z: Array) -> Array:
+    """The kernels' sigmoid: one step of a network without weights, x_t U given as it is."""
+    states, none = z.copy(), np.zeros((len(z), len(z)), z.dtype)
+    arguments = [array.ctypes.data for array in (z, none, none, z, states)]
+    native.kernel("forward", z.dtype)(*arguments, 0, 1, 1, 0, len(z))
+    return states
+
+
+@dtypes
+def test_the_sigmoid_is_as_exact_as_the_bound_assumes(dtype: np.dtype[np.floating]) -> None:
+    """`rounding.py` allows EXP_ULPS for exp, and half an ulp each for the sum and the quotient."""
+    rng = np.random.default_rng(0)
+    limit = 700.0 if dtype == np.float64 else 86.0
+    drawn = [
+        rng.uniform(-limit, limit, 1000),
+        rng.standard_normal(1000) * 3,
+        np.linspace(-1, 1, 99),
+    ]
+    for some in drawn:
+        z = some.astype(dtype)
+        exact = 1 / (1 + np.exp(-z.astype(np.longdouble)))
+        error = np.abs(sigmoids(z) - exact) / np.spacing(exact.astype(dtype))
+        assert error.max() <= EXP_ULPS / 2  # twice as good as the bound needs
+
+
+@dtypes
+def test_the_sigmoid_at_its_ends(dtype: np.dtype[np.floating]) -> None:
+    z = np.array([np.nan, np.inf, -np.inf, 1e4, -1e4, -800, 0, -0.0] * 5, dtype)
+    expected = np.array([np.nan, 1, 0, 1, 0, 0, 0.5, 0.5] * 5, dtype)
+    np.testing.assert_array_equal(sigmoids(z), expected)
+
+
+PROGRAM = """
+import sys, numpy as np
+from rnn_numpy import native
+for name in native.SIGNATURES:
+    for dtype in (np.float32, np.float64):
+        native.kernel(name, np.dtype(dtype))
+from rnn_numpy.train import main
+assert main(["--engine", "compiled", "--iterations", "9", "--bits", "3"]) == 0
+print(sorted(m for m in ("numba", "torch", "scipy") if m in sys.modules))
+"""
+
+
+def run(program: str, source: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(source), "HOME": str(source), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def a_copy(tmp_path: Path) -> Path:
+    """The package without any compiled code, somewhere else."""
+    source = tmp_path / "source"
+    package = Path(native.__file__).parent
+    shutil.copytree(package, source / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+def compiled(source: Path) -> list[Path]:
+    return sorted(source.rglob("*.o"))
+
+
+def test_kept_code_runs_without_numba() -> None:
+    """Every kernel of this very package: make setup has compiled them, or an earlier test has."""
+    for name in native.SIGNATURES:
+        for dtype in DTYPES:
+            native.kernel(name, dtype)
+    done = run(PROGRAM, Path(native.__file__).parents[1])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_code_is_compiled_once_and_damage_is_noticed(a_copy: Path) -> None:
+    program = """
+import numpy as np
+from rnn_numpy.train import main
+assert main(["--iterations", "9", "--bits", "3"]) == 0
+"""
+    done = run(program, a_copy)
+    assert (done.returncode, done.stderr) == (0, "")
+    (file,) = compiled(a_copy)
+    assert file.name.startswith("descend-float64-")
+    content, made = file.read_bytes(), file.stat().st_mtime_ns
+    assert run(program, a_copy).returncode == 0
+    assert file.stat().st_mtime_ns == made
+    for damaged in (content[:-100], b"", content[:500] + b"?" + content[501:]):
+        file.write_bytes(damaged)
+        assert run(program, a_copy).returncode == 0
+        remade = file.read_bytes()
+        assert hashlib.sha256(remade[32:]).digest() == remade[:32]
+        assert len(remade) == len(content)
+
+
+def test_a_read_only_package_keeps_its_code_with_the_user(a_copy: Path) -> None:
+    (a_copy / "rnn_numpy" / "__pycache__").write_text("no folder can be made here")
+    program = "import numpy as np; from rnn_numpy.native import kernel; "
+    program += "kernel('descend', np.dtype('float64'))"
+    done = run(program, a_copy)
+    assert (done.returncode, done.stderr) == (0, "")
+    (file,) = compiled(a_copy)
+    assert file.parent == a_copy / ".cache" / "rnn-bptt-reference"
+
+
+WITHOUT_NUMBA = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("numba", "llvmlite"):
+            raise ModuleNotFoundError(name)
+
+from importlib import util
+find = util.find_spec
+util.find_spec = lambda name, *rest: None if name in ("numba", "llvmlite") else find(name, *rest)
+sys.meta_path.insert(0, Hidden())
+from {package}.train import main
+print(main(["--iterations", "20", "--bits", "3", *{flags}]))
+"""
+
+
+@pytest.mark.parametrize(("package", "engine"), [("rnn_numpy", "numpy"), ("rnn_torch", "fused")])
+def test_without_numba_the_next_engine_runs_and_says_so(package: str, engine: str) -> None:
+    source = Path(native.__file__).parents[1]
+    done = run(WITHOUT_NUMBA.format(package=package, flags=[]), source)
+    assert (done.stderr, done.stdout.splitlines()[-1]) == ("", "0")
+    wanted = f"engine: {engine} (the compiled one needs numba: {native.INSTALL})"
+    assert done.stdout.splitlines()[-2].endswith(wanted)
+    done = run(WITHOUT_NUMBA.format(package=package, flags=["--engine", "compiled"]), source)
+    assert done.returncode == 2
+    assert f"needs numba: {native.INSTALL}" in done.stderr
+    assert "Traceback" not in done.stderr

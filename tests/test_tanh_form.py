@@ -1,0 +1,85 @@
+"""The network in torch.nn.RNN: the same function, there and back without a rounding error."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from torch import nn
+
+from agreement import assert_within, numpy_array
+from problems import Problem, generated, problem
+from rnn_numpy import bounds
+from rnn_torch import ElmanRNN, TanhElmanRNN, from_nn_rnn, to_nn_rnn
+
+
+@given(generated)
+def test_it_computes_the_same_network(problem: Problem) -> None:
+    """The rounded column sums are weights that are off by that much, which the bound can take."""
+    params, x, upstream, h_0 = problem
+    model = ElmanRNN.from_params(params)
+    tanh = to_nn_rnn(model)
+    assert {p.dtype for p in tanh.parameters()} == {model.W.dtype}
+    pairs = []
+    for each in (model, tanh):
+        outputs, states = each(torch.tensor(x), torch.tensor(h_0))
+        pairs.append({"outputs": numpy_array(outputs), "states": numpy_array(states)})
+    # Another network's rounding: g is twice h, and its sums begin with the column sums of W.
+    hidden, unit = len(params.W), np.finfo(params.W.dtype).eps
+    off = [(hidden + 8) * unit * np.abs(p).sum(0, keepdims=True) + 0 * np.abs(p) for p in params]
+    allowed = bounds(params, x, upstream=upstream, h_0=h_0, params_error=type(params)(*off))
+    one, other = pairs
+    assert_within(one, other, {"outputs": allowed.outputs, "states": allowed.states})
+
+
+@given(generated)
+def test_there_and_back(problem: Problem) -> None:
+    model = ElmanRNN.from_params(problem.params)
+    back = from_nn_rnn(to_nn_rnn(model)).to_params()
+    for one, other in zip(back, problem.params, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_from_zero_the_state_is_minus_one() -> None:
+    params, x, _, _ = problem(0, 4, 2, 2, 5, 1)
+    tanh = to_nn_rnn(ElmanRNN.from_params(params))
+    zero = torch.zeros(2, 5, dtype=torch.float64)
+    for one, other in zip(tanh(torch.tensor(x)), tanh(torch.tensor(x), zero), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_the_copies_are_independent() -> None:
+    model = ElmanRNN(2, 3, 1)
+    tanh = to_nn_rnn(model)
+    back = from_nn_rnn(tanh)
+    with torch.no_grad():
+        for parameter in tanh.parameters():
+            parameter.fill_(7)
+    assert not any((p == 7).any() for p in (*model.parameters(), *back.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("rnn", "message"),
+    [
+        (nn.RNN(2, 3, nonlinearity="relu"), "rnn.mode must be 'RNN_TANH', got 'RNN_RELU'"),
+        (nn.RNN(2, 3, num_layers=2), "rnn.num_layers must be 1, got 2"),
+        (nn.RNN(2, 3, bidirectional=True), "rnn.bidirectional must be False, got True"),
+        (nn.RNN(2, 3, bias=False), "rnn.bias must be True, got False"),
+        (nn.RNN(2, 3, batch_first=True), "rnn.batch_first must be False, got True"),
+        (nn.RNN(2, 3), r"rnn.bias_ih_l0 \+ rnn.bias_hh_l0 must be the column sums"),
+        (nn.RNN(2, 4), r"readout must be a Linear\(4, n_out\)"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else repr(value),
+)
+def test_networks_that_have_no_sigmoid_form(rnn: nn.RNN, message: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=message):
+        from_nn_rnn(TanhElmanRNN(rnn, nn.Linear(3, 1)))
+
+
+@pytest.mark.parametrize("name", ["rnn.bias_hh_l0", "readout.bias", "rnn.weight_hh_l0"])
+def test_a_bias_a_little_off_is_noticed(name: str) -> None:
+    tanh = to_nn_rnn(ElmanRNN(2, 3, 1, dtype=torch.float64))
+    with torch.no_grad():
+        tanh.get_parameter(name).view(-1)[0] += 1e-12
+    with pytest.raises(ValueError, match="must be the column sums"):
+        from_nn_rnn(tanh)
