@@ -8,12 +8,13 @@ BIN := .venv/bin
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
 	@echo "make train         python -m rnn_torch.train; flags: make train ARGS='--seed 1'"
-	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
+	@echo "make train-numpy   python -m rnn_numpy.train, likewise
+	@echo "make sweep         python -m rnn_torch.sweep, likewise"
 	@echo "make test          what CI runs: linter, type checker, tests with coverage"
 	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
 	@echo "make kill-matrix   which problem sees which mistake"
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
-	@echo "make bench         how long the recipe takes, against a naive script"
+	@echo "make bench         speed and memory against everything else (ten minutes); writes docs/performance.md"
 	@echo "make lint, make format, make clean"
 
 setup: .venv/ready
@@ -54,7 +55,10 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	$(BIN)/python benchmarks/recipe.py $(ARGS)
+	for each in online process many memory growth layer; do \
+		$(BIN)/python benchmarks/$$each.py || exit 1; \
+	done
+	$(BIN)/python benchmarks/report.py
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

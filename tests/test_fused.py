@@ -34,10 +34,10 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of running the loop, whatever the size."""
     never, always = 0, 1 << 60
     limits = {
-        "whole kernel": {"SMALL": always, "SMALL_MATRIX": always},
-        "kernel": {"SMALL": never},
-        "blas": {"LARGE_STEP": never, "ONEDNN": always},
-        "onednn": {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ONEDNN_ROWS": 3},
+        "whole kernel": {"SMALL": always, "SMALL_MATRIX": always, "FEW_ROWS": never},
+        "kernel": {"SMALL": never, "ROWS": 5},
+        "blas": {"LARGE_STEP": never, "ONEDNN": always, "ROWS": 20},
+        "onednn": {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3},
     }[request.param]
     if "kernel" in request.param:
         limits |= {"LARGE_STEP": always, "LARGE_MATRIX": always}

@@ -121,6 +121,34 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
             total += one_[i + k] * other[k]
         return total
 
+    # out[r, i] += sum over k of A[r, k] * M[i, k]: the same with M transposed, four i at a time.
+    # For a few rows that is cheaper than to transpose M first.
+    @njit(fastmath={"contract", "reassoc"}, error_model="numpy")
+    def add_dots(
+        out: Any, o: int, A: Any, a: int, M: Any, m: int, rows: int, inner: int, columns: int
+    ) -> None:
+        for _ in range(rows):
+            at = m
+            for i in range(0, inner - inner % 4, 4):
+                c0, c1, c2, c3 = zero, zero, zero, zero
+                for k in range(columns):
+                    c0 += A[a + k] * M[at + k]
+                    c1 += A[a + k] * M[at + columns + k]
+                    c2 += A[a + k] * M[at + 2 * columns + k]
+                    c3 += A[a + k] * M[at + 3 * columns + k]
+                out[o + i] += c0
+                out[o + i + 1] += c1
+                out[o + i + 2] += c2
+                out[o + i + 3] += c3
+                at += 4 * columns
+            for i in range(inner - inner % 4, inner):
+                c0 = zero
+                for k in range(columns):
+                    c0 += A[a + k] * M[at + k]
+                out[o + i] += c0
+                at += columns
+            a, o = a + columns, o + inner
+
     @njit(fastmath={"contract"}, error_model="numpy")
     def transpose(M: Any, rows: int, columns: int, out: Any, first: int) -> None:
         for i in range(rows):
@@ -242,7 +270,7 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
 
     @njit(error_model="numpy")
     def errors(
-        W_T: Any, at: int, states: Any, upstream: Any, delta: Any,
+        W: Any, at: int, transposed: int, states: Any, upstream: Any, delta: Any,
         time: int, batch: int, hidden: int,
     ) -> None:  # fmt: skip
         size = batch * hidden
@@ -251,15 +279,22 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
             for k in range(now, after):
                 delta[k] = upstream[k]
             if t < time - 1:  # (7)
-                add_product(delta, now, delta, after, hidden, 1, W_T, at, batch, hidden, hidden)
+                if transposed:
+                    add_product(delta, now, delta, after, hidden, 1, W, at, batch, hidden, hidden)
+                else:
+                    add_dots(delta, now, delta, after, W, at, batch, hidden, hidden)
             for k in range(now, after):
                 delta[k] *= states[k] * (one - states[k])  # (8)
 
     def backward(
-        W_T: Any, states: Any, upstream: Any, delta: Any, time: int, batch: int, hidden: int
-    ) -> None:
-        """delta_t (8) for every t from the gradient with respect to every state."""
-        errors(W_T, 0, states, upstream, delta, time, batch, hidden)
+        W: Any, transposed: int, states: Any, upstream: Any, delta: Any,
+        time: int, batch: int, hidden: int,
+    ) -> None:  # fmt: skip
+        """delta_t (8) for every t from the gradient with respect to every state.
+
+        W is given as it is or transposed, which is worth its while from four examples on.
+        """
+        errors(W, 0, transposed, states, upstream, delta, time, batch, hidden)
 
     def whole_backward(
         x: Any, U: Any, W: Any, h_0: Any, states: Any, upstream: Any, has_h_0: int,
@@ -271,27 +306,28 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
         The workspace starts with delta and goes on with a matrix for W^T and then U^T.
         """
         delta, total = workspace, time * batch
-        transposed = total * hidden
-        transpose(W, hidden, hidden, workspace, transposed)
-        errors(workspace, transposed, states, upstream, delta, time, batch, hidden)
+        matrix = total * hidden
+        if batch < 4:
+            errors(W, 0, 0, states, upstream, delta, time, batch, hidden)
+        else:
+            transpose(W, hidden, hidden, workspace, matrix)
+            errors(workspace, matrix, 1, states, upstream, delta, time, batch, hidden)
         clear(into_U, 0, n_in * hidden)
         clear(into_W, 0, hidden * hidden)
         if has_h_0:
             add_product(into_W, 0, h_0, 0, 1, hidden, delta, 0, hidden, batch, hidden)
             clear(into_h_0, 0, batch * hidden)
-            add_product(
-                into_h_0, 0, delta, 0, hidden, 1, workspace, transposed, batch, hidden, hidden
-            )
-        transpose(U, n_in, hidden, workspace, transposed)
+            add_dots(into_h_0, 0, delta, 0, W, 0, batch, hidden, hidden)
+        clear(into_x, 0, total * n_in)
+        if total < 16:
+            add_dots(into_x, 0, delta, 0, U, 0, total, n_in, hidden)
+        else:
+            transpose(U, n_in, hidden, workspace, matrix)
+            add_product(into_x, 0, delta, 0, hidden, 1, workspace, matrix, total, hidden, n_in)
         for first in range(0, total, 32):
             rows = min(32, total - first)
             now, after = first * hidden, (first + batch) * hidden
-            at = first * n_in
-            clear(into_x, at, rows * n_in)
-            add_product(
-                into_x, at, delta, now, hidden, 1, workspace, transposed, rows, hidden, n_in
-            )
-            add_product(into_U, 0, x, at, 1, n_in, delta, now, n_in, rows, hidden)  # (9)
+            add_product(into_U, 0, x, first * n_in, 1, n_in, delta, now, n_in, rows, hidden)  # (9)
             rows = min(rows, total - batch - first)
             if rows > 0:
                 add_product(into_W, 0, states, now, 1, hidden, delta, after, hidden, rows, hidden)

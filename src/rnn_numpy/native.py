@@ -28,7 +28,7 @@ SIGNATURES = {
     "descend": "*** *** i nnn f *****".replace(" ", ""),
     "count_exact": "*** nn iii ***".replace(" ", ""),
     "forward": "***** nnnnn".replace(" ", ""),
-    "backward": "**** nnn".replace(" ", ""),
+    "backward": "* n *** nnn".replace(" ", ""),
     "whole_backward": "****** n ***** nnnn".replace(" ", ""),
 }
 INSTALL = "pip install 'rnn-bptt-reference[fast]'"

@@ -4,12 +4,16 @@ This is the witness for the hand-written backward pass, so it takes nothing from
 and holds no derivative of its own.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rnn_numpy.params import Params, check_params, check_shape
+
+Model = TypeVar("Model", bound="ElmanRNN")
 
 
 class ElmanRNN(nn.Module):
@@ -38,12 +42,12 @@ class ElmanRNN(nn.Module):
 
     @classmethod
     def from_params(
-        cls,
+        cls: type[Model],
         params: Params,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-    ) -> "ElmanRNN":
+    ) -> Model:
         """A module with a copy of these weights, in their own dtype unless another is given.
 
         Raises:

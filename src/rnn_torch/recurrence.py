@@ -6,9 +6,11 @@ axis in front. Three ways, chosen by size alone:
 
 - a compiled kernel (the extra `fast`) on the CPU, in float32 and float64, where torch would spend
   its time between its operations: the whole loop in one call, or even the whole pass;
-- oneDNN where it beats torch's own BLAS: large float32 products on the CPU, in pieces that fit the
-  cache. On an AMD processor it has twice the rate of MKL;
+- oneDNN where it beats torch's own BLAS: large float32 products on the CPU. On an AMD processor it
+  has twice the rate of MKL;
 - `addmm` and an in-place sigmoid a step, anywhere else: any device, any floating dtype.
+
+Products for all steps at once are taken some steps at a time, while they are in the cache.
 
 The limits between them are measured: benchmarks/layer.py, docs/performance.md.
 """
@@ -20,14 +22,14 @@ from torch import Tensor
 from rnn_numpy import native
 
 #: Up to so many multiplications in one product, and entries in one matrix, a kernel call for all of
-#: a pass is cheaper than torch's operations ...
-SMALL, SMALL_MATRIX = 1 << 19, 1 << 12
+#: a pass is cheaper than torch's operations (of larger matrices with few rows to multiply) ...
+SMALL, SMALL_MATRIX, SMALL_MATRIX_FEW_ROWS, FEW_ROWS = 1 << 19, 1 << 12, 1 << 14, 16
 #: ... and from so many multiplications in a step, or bytes in W, BLAS beats the kernel's loop.
 LARGE_STEP, LARGE_MATRIX = 1 << 22, 1 << 21
 #: From here on oneDNN is faster than MKL, unless there are few rows.
 ONEDNN, ONEDNN_LEAST_ROWS = 1 << 22, 32
-#: Rows of a product that oneDNN takes at once: more than that leave the cache.
-ONEDNN_ROWS = 1024
+#: Rows (steps times examples) in one product for several steps: more than that leave the cache.
+ROWS = 2048
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
 _HAVE_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
@@ -56,12 +58,13 @@ def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
         )  # fmt: skip
         return result
 
-    _multiply(x, U, result)
     h = torch.zeros_like(result[0]) if h_0 is None else h_0
     step = _onednn_step if _by_onednn(h, W) else _blas_step
-    for z in result.unbind():  # z holds x_t U
-        step(z, h, W)
-        h = z
+    for part in _parts(result):
+        _multiply(x[part], U, result[part])
+        for z in result[part].unbind():  # z holds x_t U
+            step(z, h, W)
+            h = z
     return result
 
 
@@ -71,16 +74,34 @@ def gradients(
     """The gradients of x, U, W and h_0 from that of every state: (7)-(10)."""
     upstream = upstream.contiguous()
     hidden = h.shape[-1]
-    if _by_kernel(h, hidden) and _small(x, hidden):
-        return _small_gradients(x, U, W, h_0, h, upstream)
-    delta = _errors(W, h, upstream)
-    into_x = _multiply(delta, U.mT, x.new_empty(x.shape))
-    into_U = sum_of_products(x, delta)
-    into_W = torch.zeros_like(W) if len(h) == 1 else sum_of_products(h[:-1], delta[1:])
+    if by_kernel := _by_kernel(h, hidden):
+        if _small(x, hidden):
+            return _small_gradients(x, U, W, h_0, h, upstream)
+        every_delta = _errors_by_kernel(W, h, upstream)
+    into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
+    from_next: Tensor | None = None
+    for part in reversed(_parts(h)):
+        if by_kernel:
+            delta = every_delta[part]
+        else:
+            delta = _errors(W, h[part], upstream[part], from_next)
+            from_next = delta[0]
+        _multiply(delta, U.mT, into_x[part])
+        into_U += sum_of_products(x[part], delta)  # (9)
+        first = max(part.start, 1)  # (10), but for h_0
+        if first < part.stop:
+            into_W += sum_of_products(h[first - 1 : part.stop - 1], delta[first - part.start :])
     if h_0 is None:
         return into_x, into_U, into_W, None
     into_W += sum_of_products(h_0.unsqueeze(0), delta[:1])
     return into_x, into_U, into_W, delta[0] @ W.mT
+
+
+def _parts(sequence: Tensor) -> list[slice]:
+    """The steps, as many at a time as make `ROWS`."""
+    time = len(sequence)
+    steps = max(1, ROWS // (sequence[0].numel() // sequence.shape[-1]))
+    return [slice(first, min(first + steps, time)) for first in range(0, time, steps)]
 
 
 def _small_gradients(
@@ -102,19 +123,24 @@ def _small_gradients(
     return into_x, into_U, into_W, into_h_0
 
 
-def _errors(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
+def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
     """delta_1 ... delta_T (8) from the gradient with respect to every state."""
     delta = torch.empty_like(h)
-    W_T = W.mT
-    if _by_kernel(h, W.shape[-1]):
-        W_T = W_T.contiguous()
-        addresses = (tensor.data_ptr() for tensor in (W_T, h, upstream, delta))
-        native.kernel("backward", _KERNELS[h.dtype])(*addresses, *h.shape)
-        return delta
+    transposed = h.shape[1] >= 4
+    matrix = (W.mT if transposed else W).contiguous()
+    native.kernel("backward", _KERNELS[h.dtype])(
+        matrix.data_ptr(), transposed, h.data_ptr(), upstream.data_ptr(), delta.data_ptr(),
+        *h.shape,
+    )  # fmt: skip
+    return delta
 
+
+def _errors(W: Tensor, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
+    """As `_errors_by_kernel` by torch's operations, going on from a later step's delta."""
+    delta = torch.empty_like(h)
+    W_T = W.mT
     onednn = _by_onednn(h[0], W)
     steps = list(zip(h.unbind(), upstream.unbind(), delta.unbind(), strict=True))
-    from_next: Tensor | None = None
     for h_t, dh, now in reversed(steps):
         if from_next is not None:  # (7)
             if onednn:
@@ -139,7 +165,9 @@ def _by_kernel(sequence: Tensor, hidden: int) -> bool:
 
 
 def _small(x: Tensor, hidden: int) -> bool:
-    return x.numel() * hidden <= SMALL and max(x.shape[-1], hidden) * hidden <= SMALL_MATRIX
+    time, batch, n_in = x.shape
+    largest = SMALL_MATRIX if time * batch >= FEW_ROWS else SMALL_MATRIX_FEW_ROWS
+    return time * batch * n_in * hidden <= SMALL and max(n_in, hidden) * hidden <= largest
 
 
 def _blas_step(z: Tensor, h: Tensor, W: Tensor) -> None:
@@ -161,8 +189,7 @@ def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> Tensor:
         return torch.matmul(sequence, matrix, out=out)
     rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
     if _by_onednn(rows, matrix):
-        for some, into_some in zip(rows.split(ONEDNN_ROWS), into.split(ONEDNN_ROWS), strict=True):
-            into_some.copy_(_onednn(some, matrix))
+        into.copy_(_onednn(rows, matrix))
     else:
         torch.mm(rows, matrix, out=into)
     return out
@@ -175,19 +202,14 @@ def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
         columns = one.permute(1, 3, 0, 2).flatten(2)
         return columns @ other.transpose(0, 1).flatten(1, 2)
     rows, others = one.flatten(0, 1), other.flatten(0, 1)
-    if not _by_onednn(rows, others):
-        return rows.mT @ others
-    pieces = zip(rows.split(ONEDNN_ROWS), others.split(ONEDNN_ROWS), strict=True)
-    some, others_ = next(pieces)
-    total = _onednn(some.mT, others_)
-    for some, others_ in pieces:
-        total += _onednn(some.mT, others_)
-    return total
+    if _by_onednn(rows, others):
+        return _onednn(rows.mT.contiguous(), others)
+    return rows.mT @ others
 
 
 def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
     return (
-        min(len(rows), ONEDNN_ROWS) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
+        len(rows) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
         and len(rows) >= ONEDNN_LEAST_ROWS
         and _HAVE_ONEDNN
         and matrix.dim() == 2

@@ -1,0 +1,49 @@
+"""How the time of the fused layer grows with steps, batch, both, and hidden units."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness import interleaved, keep, spread
+from layer import ours
+
+#: The other sizes are those where the work dominates, not its overhead.
+SERIES: dict[str, list[tuple[int, int, int]]] = {
+    "steps": [(t, 8, 128) for t in (1024, 2048, 4096, 8192)],
+    "steps, one example": [(t, 1, 64) for t in (8192, 16384, 32768, 65536)],
+    "batch": [(64, b, 256) for b in (64, 128, 256, 512, 1024)],
+    "steps x batch": [(t, b, 256) for t, b in ((256, 64), (512, 64), (512, 128), (1024, 128))],
+    "hidden": [(128, 64, h) for h in (256, 512, 1024)],
+}
+
+
+def main() -> None:
+    """Run the benchmark; print its slopes and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15, help="a series (%(default)s)")
+    flags = parser.parse_args()
+    found: dict[str, Any] = {}
+    for name, sizes in SERIES.items():
+        contenders = {str(size): ours(problem(*size)) for size in sizes}
+        times = interleaved(contenders, seconds=flags.seconds, least=5)
+        seconds = [spread(times[str(size)])["median"] for size in sizes]
+        grown = [t if name.split(",")[0] == "steps" else b if name == "batch" else h
+                 if name == "hidden" else t * b for t, b, h in sizes]  # fmt: skip
+        slope = float(np.polyfit(np.log(grown), np.log(seconds), 1)[0])
+        found[name] = {"sizes": sizes, "seconds": seconds, "slope": slope}
+        print(f"{name:22}slope {slope:.3f}  {[f'{1e3 * s:.2f} ms' for s in seconds]}", flush=True)
+    keep("growth", {"threads": torch.get_num_threads(), "series": found})
+
+
+def problem(time: int, batch: int, hidden: int) -> list[torch.Tensor]:
+    """x, U, W and a gradient of the states."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((time, batch, hidden), (hidden, hidden), (hidden, hidden), (time, batch, hidden))
+    x, U, W, upstream = (torch.randn(shape, generator=generator) for shape in shapes)
+    return [x, U / hidden**0.5, W / hidden**0.5, upstream]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""docs/performance.md and its picture, made from the kept results: `make bench` ends with this.
+
+The page's tables stand between markers, `<!-- table: NAME -->` and `<!-- end -->`; the rest is
+written by hand.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import RESULTS
+from layer import best_ratio
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PICTURE = PAGE.with_name("performance-layer.png")
+Result = dict[str, Any]
+Lines = Iterator[str]
+
+
+def main() -> int:
+    """Write the page's tables and the picture; with --check only say whether they are current."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
+    flags = parser.parse_args()
+    page = PAGE.read_text()
+    made = with_tables(page)
+    if flags.check:
+        return int(made != page)
+    PAGE.write_text(made)
+    picture(result("layer"))
+    return 0
+
+
+def result(name: str) -> Result:
+    """A kept result."""
+    found: Result = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables made anew."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        lines = "\n".join(TABLES[name](result(name)))
+        return f"<!-- table: {name} -->\n\n{lines}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def online(found: Result) -> Lines:
+    """The recipe's steps in one process."""
+    yield f"| {found['steps']:,} steps | median | naive / this |"
+    yield "|---|--:|--:|"
+    for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
+        compiling = found["compile_seconds"].get(name)
+        note = f" (and {compiling:.1f} s compiling, the first time)" if compiling else ""
+        yield f"| {name}{note} | {duration(row['median'])} | {row['naive / this']:.1f} |"
+    yield ""
+    yield on(found)
+
+
+def process(found: Result) -> Lines:
+    """Whole processes."""
+    yield "| whole process | median |"
+    yield "|---|--:|"
+    for name, row in found["rows"].items():
+        yield f"| `{name}` | {duration(row['median'])} |"
+    yield ""
+    yield "; ".join(f"{name}: {value:.2f}" for name, value in found["ratios"].items()) + "."
+    yield on(found)
+
+
+def layer(found: Result) -> Lines:
+    """Forward and backward at every size."""
+    names = ["ours", "JAX", "nn.RNN", "naive autograd", "torch.compile"]
+    yield f"| time, batch, hidden | {' | '.join(names)} | best other / ours |"
+    yield f"|---|{'--:|' * len(names)}--:|"
+    for row in found["rows"]:
+        times = [
+            duration(row["seconds"][name]["median"]) if name in row["seconds"] else ""
+            for name in names
+        ]
+        size = ", ".join(map(str, row["size"]))
+        yield f"| {size} | {' | '.join(times)} | {best_ratio(row):.2f} |"
+    ratios = [best_ratio(row) for row in found["rows"]]
+    mean = 1.0
+    for ratio in ratios:
+        mean *= ratio ** (1 / len(ratios))
+    yield ""
+    yield (
+        f"Geometric mean of the last column {mean:.2f}; below 1 at "
+        f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)} sizes, at worst {min(ratios):.2f}."
+    )
+    compiling = [row["compile_seconds"].get("torch.compile", 0) for row in found["rows"]]
+    in_jax = [row["compile_seconds"].get("JAX", 0) for row in found["rows"]]
+    yield (
+        f"Compile time, not in the table: torch.compile up to {max(compiling):.0f} s at 8 steps "
+        f"(more with every step), JAX up to {max(in_jax):.1f} s, ours none."
+    )
+    time, batch, hidden = found["rows"][-1]["size"]
+    rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
+    best = ", ".join(f"{name} {value:.0f}" for name, value in found["gemm"].items())
+    yield f"At the last size ours does {rate:.0f} GFLOP/s; one large product: {best}."
+    yield on(found)
+
+
+def memory(found: Result) -> Lines:
+    """Peak memory of a training step."""
+    base = found["rows"]["naive autograd"]
+    fused = found["rows"]["fused"]["median"]
+    yield "| training step | peak | of naive | median | of fused |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, row in found["rows"].items():
+        share, times = row["peak"] / base["peak"], row["median"] / fused
+        mib = f"{row['peak'] / 2**20:.1f} MiB"
+        yield f"| {name} | {mib} | {share:.2f} | {duration(row['median'])} | {times:.2f} |"
+    million = found["million"]
+    peak = million["peak of the process"] / 1e9
+    yield ""
+    yield (
+        f"A gradient through 1,000,000 steps (64 hidden units, `checkpoint_every=1000`): "
+        f"{million['seconds']:.1f} s; the whole process, `import torch` included, peaks at "
+        f"{peak:.2f} GB."
+    )
+    yield on(found)
+
+
+def growth(found: Result) -> Lines:
+    """Log-log slopes."""
+    yield "| growing | sizes (time, batch, hidden) | median | slope |"
+    yield "|---|---|---|--:|"
+    for name, row in found["series"].items():
+        sizes = [", ".join(map(str, size)) for size in row["sizes"]]
+        times = [duration(seconds) for seconds in row["seconds"]]
+        ends = f"{sizes[0]} to {sizes[-1]}", f"{times[0]} to {times[-1]}"
+        yield f"| {name} | {ends[0]} | {ends[1]} | {row['slope']:.2f} |"
+    yield ""
+    yield on(found)
+
+
+def many(found: Result) -> Lines:
+    """Many seeds."""
+    yield f"| {found['networks']:,} networks, {found['cores']} cores | seconds |"
+    yield "|---|--:|"
+    for name, seconds in found["seconds"].items():
+        yield f"| {name} | {seconds:.1f} |"
+    yield ""
+    yield f"{found['exact']} of {found['networks']} are exact on all 16,384 sums at the end."
+    yield on(found)
+
+
+def on(found: Result) -> str:
+    """What it was measured on."""
+    about = found["machine"]
+    names = [name for name in ("python", "numpy", "torch", "numba", "jax") if about[name]]
+    versions = ", ".join(f"{name} {about[name]}" for name in names)
+    return f"*{about['processor']}, {about['cores']} cores; {versions}; {about['date']}.*"
+
+
+def duration(seconds: float) -> str:
+    """Three figures, in the unit that suits."""
+    unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("us", 0.0)) if seconds >= s)
+    count = seconds / (size or 1e-6)
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"
+
+
+TABLES: dict[str, Callable[[Result], Lines]] = {
+    table.__name__: table for table in (online, process, layer, memory, growth, many)
+}
+
+
+def picture(found: Result) -> None:
+    """The best other contender's time over ours, a panel for each number of hidden units."""
+    from matplotlib.figure import Figure
+
+    rows = {tuple(row["size"]): row for row in found["rows"]}
+    times, batches, hidden = (sorted({size[axis] for size in rows}) for axis in range(3))
+    figure = Figure(figsize=(2.1 * len(hidden) + 1.2, 3.1), layout="constrained")
+    panels = figure.subplots(1, len(hidden), sharey=True, squeeze=False)[0]
+    for panel, units in zip(panels, hidden, strict=True):
+        values = [[best_ratio(rows[t, b, units]) for b in batches] for t in times]
+        shown = panel.imshow(values, cmap="RdYlGn", vmin=0, vmax=2)
+        for i, line in enumerate(values):
+            for j, value in enumerate(line):
+                panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9)
+        panel.set(title=f"{units} hidden units", xlabel="batch")
+        panel.set_xticks(range(len(batches)), map(str, batches))
+        panel.set_yticks(range(len(times)), map(str, times))
+    panels[0].set_ylabel("time steps")
+    figure.colorbar(shown, ax=list(panels), label="best other / ours", extend="max")
+    figure.savefig(PICTURE, dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
