@@ -3,18 +3,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy test lint format check kill-matrix mutants bench clean
+.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
 	@echo "make train         python -m rnn_torch.train; flags: make train ARGS='--seed 1'"
-	@echo "make train-numpy   python -m rnn_numpy.train, likewise
-	@echo "make sweep         python -m rnn_torch.sweep, likewise"
+	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
+	@echo "make sweep         python -m rnn_torch.sweep, many seeds, likewise"
 	@echo "make test          what CI runs: linter, type checker, tests with coverage"
 	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
 	@echo "make kill-matrix   which problem sees which mistake"
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
-	@echo "make bench         speed and memory against everything else (ten minutes); writes docs/performance.md"
+	@echo "make bench         speed and memory against everything else, into docs/performance.md"
 	@echo "make lint, make format, make clean"
 
 setup: .venv/ready
@@ -31,6 +31,9 @@ train: .venv/ready
 
 train-numpy: .venv/ready
 	@$(BIN)/python -m rnn_numpy.train $(ARGS)
+
+sweep: .venv/ready
+	@$(BIN)/python -m rnn_torch.sweep $(ARGS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

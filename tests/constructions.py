@@ -8,6 +8,7 @@ import numpy as np
 from problems import Array
 from rnn_numpy import Params, bptt, complex_step, forward, rtrl
 from rnn_numpy.textbook import sigmoid, textbook
+from rnn_torch import FusedElmanRNN, autograd_gradient
 
 Gradient = tuple[Array, Array, Array]
 
@@ -112,6 +113,11 @@ def correctly_summed(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradie
     )
 
 
+def as_one_operation(x: Array, y: Array, U: Array, W: Array, V: Array) -> Params:
+    """torch's autograd through a layer with a hand-written backward of its own."""
+    return autograd_gradient(FusedElmanRNN.from_params(Params(U, W, V)), x, y)
+
+
 RIGHT = (
     ours,
     textbook,
@@ -122,4 +128,5 @@ RIGHT = (
     with_einsum_and_reversed_storage,
     as_a_tanh_network,
     correctly_summed,
+    as_one_operation,
 )

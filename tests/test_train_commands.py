@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rnn_numpy.online
 import rnn_numpy.train
+import rnn_torch.parity
 import rnn_torch.train
-from rnn_numpy import console, report
+from rnn_numpy import Params, console, report
 from rnn_numpy.addition import Count
 from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
@@ -188,6 +190,77 @@ def test_an_out_that_becomes_unwritable_is_reported(
     assert MAINS["rnn_numpy"]([*SHORT, "--out", str(tmp_path / "w.safetensors")]) == 2
     assert "w.safetensors: No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+ENGINES = [
+    ("rnn_numpy", "compiled"),
+    ("rnn_numpy", "numpy"),
+    ("rnn_torch", "compiled"),
+    ("rnn_torch", "fused"),
+    ("rnn_torch", "autograd"),
+]
+
+
+@pytest.mark.unannotated
+def test_all_engines_end_at_the_same_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And each says which it is; 2,000 steps, as in the acceptance figure of the project."""
+    kept = []
+    for package, engine in ENGINES:
+        out = tmp_path / f"{package}-{engine}.safetensors"
+        flags = ["--iterations", "2000", "--engine", engine, "--out", str(out)]
+        assert MAINS[package](flags) == 0
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"; engine: {engine}")
+        kept.append(load_params(out)[0])
+        assert MAINS[package]([*SHORT, "--engine", engine, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["engine"] == engine
+    for params in kept[1:]:
+        for one, other in zip(params, kept[0], strict=True):
+            assert np.abs(one - other).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("engine", "where", "name"),
+    [
+        ("compiled", rnn_numpy.online.CompiledSGD, "gradient"),
+        ("fused", rnn_torch.train.FusedLearner, "_hand_written"),
+        ("autograd", rnn_torch.parity, "bptt"),
+    ],
+)
+def test_the_audit_is_of_the_gradient_that_the_engine_uses(
+    engine: str,
+    where: object,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original = getattr(where, name)
+
+    def a_little_off(*arguments: object, **named: object) -> Params:
+        right = original(*arguments, **named)
+        return right._replace(W=right.W * (1 + 1e-9))
+
+    monkeypatch.setattr(where, name, a_little_off)
+    assert MAINS["rnn_torch"]([*SHORT, "--engine", engine]) == 1
+    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--engine", "numpy"], "argument --engine: invalid choice: 'numpy'"),
+        (["--engine", "compiled", "--device", "meta"], "--engine compiled runs on the CPU"),
+        (["--engine", "fused", "--device", "nonsense"], "--device nonsense cannot be used"),
+    ],
+)
+def test_engines_that_cannot_run(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        MAINS["rnn_torch"]([*SHORT, *flags])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_wrong_gradient_is_reported(

@@ -31,6 +31,7 @@ SIGNATURES = {
     "backward": "* n *** nnn".replace(" ", ""),
     "whole_backward": "****** n ***** nnnn".replace(" ", ""),
 }
+SOURCES = ("arithmetic.py", "kernels.py", "native.py")
 INSTALL = "pip install 'rnn-bptt-reference[fast]'"
 _C_TYPES = {
     "*": ctypes.c_void_p,
@@ -70,7 +71,7 @@ def _file(name: str, dtype: np.dtype[Any]) -> str:
     import llvmlite.binding as llvm
 
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    sources = b"".join((_HERE / file).read_bytes() for file in ("kernels.py", "native.py"))
+    sources = b"".join((_HERE / file).read_bytes() for file in SOURCES)
     made_for = (llvmlite.__version__, sys.platform, *processor)
     key = hashlib.sha256(repr(made_for).encode() + sources).hexdigest()[:32]
     return f"{name}-{dtype.name}-{key}.o"

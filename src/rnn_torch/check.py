@@ -17,6 +17,8 @@ from rnn_numpy.rtrl import rtrl
 from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
+from rnn_torch.fused import FusedElmanRNN
+from rnn_torch.parity import autograd_gradient
 from rnn_torch.problems import Problem, Shapes
 from rnn_torch.screen import as_markdown, as_text, headline
 
@@ -131,6 +133,9 @@ def own_passes(window: int | None) -> dict[str, Backward]:
         passes["rnn_numpy.textbook"] = textbook
         passes["rnn_numpy.rtrl"] = lambda x, y, U, W, V: rtrl(Params(U, W, V), x, y)
         passes["rnn_numpy.complex_step"] = lambda x, y, U, W, V: complex_step(Params(U, W, V), x, y)
+        passes["rnn_torch.fused"] = lambda x, y, U, W, V: autograd_gradient(
+            FusedElmanRNN.from_params(Params(U, W, V)), x, y
+        )
     return passes
 
 

@@ -1,0 +1,100 @@
+"""The benchmarks run and their gates hold; the page says what the kept results say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import growth
+import harness
+import layer
+import many
+import memory
+import online
+import report
+from rnn_numpy.recipe import Recipe
+
+pytestmark = pytest.mark.unannotated
+
+
+def test_the_page_is_made_from_the_kept_results() -> None:
+    page = report.PAGE.read_text()
+    assert report.with_tables(page) == page, "run: python benchmarks/report.py"
+    assert page.count("<!-- table:") == len(report.TABLES)
+
+
+def test_results_name_no_machine() -> None:
+    for file in harness.RESULTS.glob("*.json"):
+        about = json.loads(file.read_text())["machine"]
+        assert set(about) == {
+            "processor",
+            "cores",
+            "python",
+            "numpy",
+            "torch",
+            "numba",
+            "jax",
+            "date",
+        }
+
+
+def test_the_gate_of_the_recipe() -> None:
+    import naive_recipe
+
+    differences = online.gate(Recipe(iterations=40), naive_recipe.train(0, 40))
+    assert {"compiled kernel", "NumPy loop", "torch: fused"} <= differences.keys()
+    assert all(worst < 1e-13 for worst in differences.values())
+
+
+def test_the_gate_of_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer, "MOST_COMPILED_STEPS", 0)
+    row = layer.measure((3, 2, 4), 0.01)
+    assert {"ours", "naive autograd", "nn.RNN"} <= row["seconds"].keys()
+    assert layer.best_ratio(row) > 0
+
+    def wrong(problem: Any) -> Any:
+        right = layer.naive(problem)
+        return lambda: [1.01 * tensor for tensor in right()]
+
+    monkeypatch.setattr(layer, "ours", wrong)
+    with pytest.raises(SystemExit, match=r"ours fails the parity gate at \(3, 2, 4\)"):
+        layer.measure((3, 2, 4), 0.01)
+
+
+def test_turns_are_interleaved() -> None:
+    calls: list[str] = []
+    contenders = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    times = harness.interleaved(contenders, seconds=0, least=2)
+    assert {name: len(some) for name, some in times.items()} == {"a": 2, "b": 2}
+    turns = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
+    assert "".join(turns) == "ab" * 3
+
+
+def test_peak_memory_is_the_peak() -> None:
+    def work() -> None:
+        one = torch.empty(1 << 20)
+        other = torch.empty(1 << 20)
+        del one, other
+        torch.empty(1 << 19)
+
+    assert memory.allocated(work) == 8 << 20
+
+
+@pytest.mark.parametrize("mode", memory.MODES)
+def test_the_step_whose_memory_is_measured(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "TIME", 5)
+    memory.step(mode)()
+
+
+def test_the_other_ones_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["many", "--seeds", "2"])
+    many.main()
+    monkeypatch.setattr(growth, "SERIES", {"steps": [(4, 1, 2), (8, 1, 2)]})
+    monkeypatch.setattr("sys.argv", ["growth", "--seconds", "0"])
+    growth.main()
+    assert {file.stem for file in tmp_path.iterdir()} == {"many", "growth"}
