@@ -132,13 +132,14 @@ def memory(found: Result) -> Lines:
 
 def growth(found: Result) -> Lines:
     """Log-log slopes."""
-    yield "| growing | sizes (time, batch, hidden) | median | slope |"
-    yield "|---|---|---|--:|"
+    yield "| growing | sizes (time, batch, hidden) | median | slope | memory kept |"
+    yield "|---|---|---|--:|--:|"
     for name, row in found["series"].items():
         sizes = [", ".join(map(str, size)) for size in row["sizes"]]
         times = [duration(seconds) for seconds in row["seconds"]]
         ends = f"{sizes[0]} to {sizes[-1]}", f"{times[0]} to {times[-1]}"
-        yield f"| {name} | {ends[0]} | {ends[1]} | {row['slope']:.2f} |"
+        slopes = f"{row['slope']:.2f} | {row['slope, memory kept']:.2f}"
+        yield f"| {name} | {ends[0]} | {ends[1]} | {slopes} |"
     yield ""
     yield on(found)
 
