@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench clean
+.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench proofs figures clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
@@ -15,6 +15,8 @@ help:
 	@echo "make kill-matrix   which problem sees which mistake"
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
 	@echo "make bench         speed and memory against everything else, into docs/performance.md"
+	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
+	@echo "make figures       the pictures of docs/proof.md"
 	@echo "make lint, make format, make clean"
 
 setup: .venv/ready
@@ -62,6 +64,13 @@ bench: .venv/ready
 		$(BIN)/python benchmarks/$$each.py || exit 1; \
 	done
 	$(BIN)/python benchmarks/report.py
+
+proofs: .venv/ready
+	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/report.py
+
+figures: .venv/ready
+	@$(BIN)/python benchmarks/figures.py
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

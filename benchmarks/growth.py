@@ -38,13 +38,19 @@ def main() -> None:
     if flags.json:
         print(json.dumps(found))
         return
-    again = [sys.executable, __file__, "--json", "--seconds", str(flags.seconds)]
-    done = subprocess.run(again, env=os.environ | KEEP_MEMORY, stdout=subprocess.PIPE, check=True)
-    kept = json.loads(done.stdout)
+    kept = with_memory_kept(flags.seconds)
     for name, series in found.items():
         series["slope, memory kept"] = kept[name]["slope"]
         print(f"{name:22}slope {series['slope']:.3f}, memory kept {kept[name]['slope']:.3f}")
     keep("growth", {"threads": torch.get_num_threads(), "series": found})
+
+
+def with_memory_kept(seconds: float) -> dict[str, Any]:
+    """The same again in a process whose allocator keeps its memory."""
+    again = [sys.executable, __file__, "--json", "--seconds", str(seconds)]
+    done = subprocess.run(again, env=os.environ | KEEP_MEMORY, stdout=subprocess.PIPE, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def measure(name: str, limit: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""docs/performance.md and its picture, made from the kept results: `make bench` ends with this.
+"""The tables of docs/, made from the kept results: `make bench` and `make proofs` end with this.
 
-The page's tables stand between markers, `<!-- table: NAME -->` and `<!-- end -->`; the rest is
-written by hand.
+They stand between markers, `<!-- table: NAME -->` and `<!-- end -->`; the rest of a
+page is written by hand.
 """
 
 import argparse
@@ -15,22 +15,24 @@ from typing import Any
 from harness import RESULTS
 from layer import best_ratio
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-PICTURE = PAGE.with_name("performance-layer.png")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "performance.md", DOCS / "proof.md")
+PICTURE = DOCS / "performance-layer.png"
 Result = dict[str, Any]
 Lines = Iterator[str]
 
 
 def main() -> int:
-    """Write the page's tables and the picture; with --check only say whether they are current."""
+    """Write the tables and the picture; with --check only say whether they are current."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
     flags = parser.parse_args()
-    page = PAGE.read_text()
-    made = with_tables(page)
+    pages = {page: page.read_text() for page in PAGES}
+    made = {page: with_tables(text) for page, text in pages.items()}
     if flags.check:
-        return int(made != page)
-    PAGE.write_text(made)
+        return int(made != pages)
+    for page, text in made.items():
+        page.write_text(text)
     picture(result("layer"))
     return 0
 
@@ -155,6 +157,87 @@ def many(found: Result) -> Lines:
     yield on(found)
 
 
+def proof_recipe(found: Result) -> Lines:
+    """Verdicts after the recipe."""
+    rows = found["bits"]
+    yield "| state bits | proved | steps of the others' shortest wrong sum | states | verdict in |"
+    yield "|--:|--:|---|--:|--:|"
+    for bits, row in rows.items():
+        wrong = row["counterexample steps"]
+        middle = wrong[len(wrong) // 2]
+        others = f"{wrong[0]} to {wrong[-1]}, median {middle}"
+        if row["gave up"]:
+            others += f"; {row['gave up']} gave up"
+        times = f"{duration(row['seconds']['median'])}, at most {duration(row['seconds']['most'])}"
+        yield (
+            f"| {bits} | {row['proved']} of {found['seeds']} | {others} "
+            f"| {row['median states']:,.0f} | {times} |"
+        )
+    yield ""
+    smallest = sorted({count for row in rows.values() for count in row["minimal states"]})
+    yield (
+        f"{found['exact']} of {found['seeds']} are exact on all 16,384 sums of 8 bits; "
+        f"{found['at some']} are proved at some of these. "
+        f"States and times are medians, on one core. Minimised, every proved machine has "
+        f"{' or '.join(map(str, smallest))} states. "
+        f"A state takes {found['bytes a state']:.0f} bytes at the peak of an exploration."
+    )
+    yield on(found)
+
+
+def proof_strategies(found: Result) -> Lines:
+    """Other ways to go on."""
+    yield f"| proved of {found['seeds']} | after the recipe | 20,000 steps more | 80,000 more |"
+    yield "|---|--:|--:|--:|"
+    for name, row in found["rows"].items():
+        cells = (str(row.get(steps, "")) for steps in ("0", "20000", "80000"))
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+    yield on(found)
+
+
+def proof_until(found: Result) -> Lines:
+    """With --until-proved."""
+    steps = list(found["rows"][0]["after"])
+    yield f"| state bits | proved | {' | '.join(f'{int(s):,} steps' for s in steps)} | seconds |"
+    yield "|---|--:|" + "--:|" * (len(steps) + 1)
+    for row in found["rows"]:
+        cells = (str(row["after"][s]) for s in steps)
+        yield (
+            f"| {row['state_bits']}, {row['dtype']} | **{row['proved']} of {row['seeds']}** "
+            f"| {' | '.join(cells)} | {row['seconds']:.0f} |"
+        )
+    yield ""
+    left = [
+        f"{row['state_bits']} bits, {row['dtype']}: seeds {', '.join(map(str, row['not proved']))}"
+        for row in found["rows"]
+        if row["not proved"]
+    ]
+    yield "Not proved: " + ("; ".join(left) if left else "none") + "."
+    yield on(found)
+
+
+def proof_hidden(found: Result) -> Lines:
+    """Other numbers of hidden units."""
+    yield f"| hidden units | proved of {found['seeds']} | the first seed | states, median |"
+    yield "|--:|--:|--:|--:|"
+    for hidden, row in found["rows"].items():
+        first, states = ("" if row[name] is None else f"{row[name]:,.0f}"
+                         for name in ("first", "median states"))  # fmt: skip
+        yield f"| {hidden} | {row['proved']} | {first} | {states} |"
+    yield ""
+    yield on(found)
+
+
+def proof_steps(found: Result) -> Lines:
+    """Long random operands."""
+    yield (
+        f"{found['steps']:,} output bits of random operands of {found['bits']:,} bits, both "
+        f"packages, both dtypes, the units in another order: {found['wrong']} wrong."
+    )
+    yield on(found)
+
+
 def on(found: Result) -> str:
     """What it was measured on."""
     about = found["machine"]
@@ -171,7 +254,20 @@ def duration(seconds: float) -> str:
 
 
 TABLES: dict[str, Callable[[Result], Lines]] = {
-    table.__name__: table for table in (online, process, layer, memory, growth, many)
+    table.__name__: table
+    for table in (
+        online,
+        process,
+        layer,
+        memory,
+        growth,
+        many,
+        proof_recipe,
+        proof_strategies,
+        proof_until,
+        proof_hidden,
+        proof_steps,
+    )
 }
 
 

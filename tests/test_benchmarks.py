@@ -19,10 +19,11 @@ from rnn_numpy.recipe import Recipe
 pytestmark = pytest.mark.unannotated
 
 
-def test_the_page_is_made_from_the_kept_results() -> None:
-    page = report.PAGE.read_text()
-    assert report.with_tables(page) == page, "run: python benchmarks/report.py"
-    assert page.count("<!-- table:") == len(report.TABLES)
+def test_the_pages_are_made_from_the_kept_results() -> None:
+    pages = [page.read_text() for page in report.PAGES]
+    for page in pages:
+        assert report.with_tables(page) == page, "run: python benchmarks/report.py"
+    assert sum(page.count("<!-- table:") for page in pages) == len(report.TABLES)
 
 
 def test_results_name_no_machine() -> None:
@@ -95,6 +96,40 @@ def test_the_other_ones_run(
     monkeypatch.setattr("sys.argv", ["many", "--seeds", "2"])
     many.main()
     monkeypatch.setattr(growth, "SERIES", {"steps": [(4, 1, 2), (8, 1, 2)]})
+    monkeypatch.setattr(growth, "with_memory_kept", lambda seconds: {"steps": {"slope": 1.0}})
     monkeypatch.setattr("sys.argv", ["growth", "--seconds", "0"])
     growth.main()
     assert {file.stem for file in tmp_path.iterdir()} == {"many", "growth"}
+
+
+def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import figures
+
+    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    figures.carry()
+    figures.machine()
+    figures.learning(every=5000)
+    monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
+    figures.lengths()
+    made = sorted(file.name for file in tmp_path.iterdir())
+    kept = sorted(file.name for file in (Path(__file__).parents[1] / "docs").glob("proof-*.png"))
+    assert made == kept
+
+
+def test_sums_with_long_runs_tell_networks_apart() -> None:
+    import figures
+    import proofs
+
+    right, wrong = (proofs.trained(Recipe(seed))[0] for seed in (3, 14))
+    assert figures.share_right(right, 500, sums=100) == 1
+    assert figures.share_right(wrong, 500, sums=100) < 0.6
+
+
+def test_the_tables_of_proofs() -> None:
+    import proofs
+
+    found = proofs.after_the_recipe(4)
+    assert (found["exact"], found["bits"][5]["proved seeds"]) == (4, [0, 2, 3])
+    assert found["bits"][5]["counterexample steps"] == [10]
+    assert proofs.until(2, 2)["rows"][0]["proved"] == 2
+    assert proofs.long_sums(1000, bits=64, batch=4)["wrong"] == 0

@@ -1,6 +1,7 @@
-"""The Python in README and docs runs as it stands, and shows what it says."""
+"""What README and docs show, Python and commands, runs as it stands and says what they say."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,41 @@ def test_python_examples(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def sessions(page: Path) -> list[tuple[str, list[str]]]:
+    """Each command of a page that this project's programs run, and the lines shown below it."""
+    found = []
+    for block in re.findall(r"^```\n(\$ .*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *shown = part.splitlines()
+            make = re.fullmatch(r'make (train|train-numpy)(?: ARGS="(.*)")?', command)
+            if make:
+                package = {"train": "rnn_torch", "train-numpy": "rnn_numpy"}[make[1]]
+                command = f"python -m {package}.train {make[2] or ''}"
+            if command.startswith("python -m rnn_"):
+                found.append((command, shown))
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "proof.md"], ids=lambda page: page.stem
+)
+def test_commands_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    """To the word; decimals only in their place, since another processor rounds differently."""
+    assert sessions(page)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for command, shown in sessions(page):
+        words = [sys.executable, *shlex.split(command)[1:]]
+        done = subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        said = [masked(line) for line in done.stdout.splitlines()]
+        for line in map(masked, shown):
+            if line.strip() != "...":
+                assert line in said, f"{command}: {line}"
+
+
+def masked(line: str) -> str:
+    return re.sub(r"-?\d+\.\d+(e-?\+?\d+)?|\d+e[-+]\d+", "#", " ".join(line.split()))

@@ -1,28 +1,33 @@
-"""What both `train` commands share: flags, the progress bar, Ctrl-C, saving and exit codes."""
+"""What both `train` commands share: flags, the run from start to end, saving and exit codes."""
 
 import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
-from types import FrameType
-from typing import Any
 
-from tqdm import tqdm
+import numpy as np
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.files import WeightsError, check_writable, save_params
+from rnn_numpy.keeper import Keeper
+from rnn_numpy.machine import Verdict
+from rnn_numpy.model import check_state_bits
 from rnn_numpy.params import Params
+from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start
 from rnn_numpy.report import Log, verdict, wrong_steps
+from rnn_numpy.terminal import interruptible, progress
+from rnn_numpy.until_proved import Outcome, until_proved
 
 EXIT_CODES = """\
-exit codes: 0 trained; 1 diverged (the last finite weights are kept), or a gradient was wrong;
-2 bad input; 130 stopped by Ctrl-C (what was learned is kept)."""
+exit codes: 0 trained, and proved if that was asked; 1 diverged (the last finite weights are kept),
+a gradient was wrong, or it could not be proved; 2 bad input; 130 stopped by Ctrl-C (what was
+learned is kept)."""
 
 #: Makes the learner from the initial weights, the recipe and the parsed flags. Raises ValueError
 #: for flags that cannot be met.
@@ -46,7 +51,20 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     add("--learning-rate", type=float, default=default.learning_rate, help="(%(default)s)")
     add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
     add("--log-every", type=int, default=1000, metavar="STEPS", help="a log line (%(default)s)")
+    add("--until-proved", action="store_true",
+        help="go on after the iterations, on the sums that go wrong, until the network is proved "
+        "to add operands of every length")  # fmt: skip
+    add("--state-bits", type=int, metavar="B",
+        help="the proof is for a state rounded to multiples of 2^-B, 1 to 16 (5)")  # fmt: skip
+    add("--max-iterations", type=int, metavar="N",
+        help="the most SGD steps in all until it is proved (200000)")  # fmt: skip
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe here")
+    add("--checkpoint", metavar="DIR",
+        help="keep in this folder, on the way and when stopped, what --resume needs")  # fmt: skip
+    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
+    add("--resume", action="store_true",
+        help="go on from the newest whole checkpoint in DIR, bit for bit; from the beginning if "
+        "there is none")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end, and no log")
     return result
 
@@ -83,13 +101,36 @@ def _main(
             check_writable(flags.out)
         params, rng = start(recipe)
         learner = make_learner(params, recipe, flags)
+        keeper = Keeper(flags, recipe, learner.engine)
+        if keeper.found is not None:
+            rng.set_state(keeper.found.generator)
+            learner = make_learner(keeper.found.params, recipe, flags)
     except (ValueError, MemoryError) as error:
         arguments.error(str(error) or "not enough memory for a network of this size")
 
+    def make(params: Params, changed: Recipe) -> Learner:
+        return make_learner(params, changed, flags)
+
+    with closing(keeper):
+        return _run(flags, recipe, learner, rng, keeper, make)
+
+
+def _run(
+    flags: argparse.Namespace,
+    recipe: Recipe,
+    learner: Learner,
+    rng: np.random.RandomState,
+    keeper: Keeper,
+    make: Callable[[Params, Recipe], Learner],
+) -> int:
+    """Train, save, try every sum and print; returns the exit code."""
     log = Log(recipe, quiet=flags.json)
     log.heading(audited=learner.audited)
+    begun = keeper.found.run if keeper.found is not None else None
+    if begun is not None:
+        log.say(f"going on from step {begun.steps}")
     with interruptible() as interrupted:
-        with progress(recipe.iterations, "step") as bar:
+        with progress(recipe.iterations, "step", done=begun.steps if begun else 0) as bar:
             result = run(
                 recipe,
                 learner,
@@ -98,10 +139,22 @@ def _main(
                 on_record=log.record,
                 on_steps=bar.update,
                 stop=interrupted,
+                begun=begun,
+                save_every=keeper.every,
+                on_save=lambda run: keeper.keep(learner, rng, run),
             )
         log.ending(result)
+        if result.status != "diverged":
+            keeper.keep(learner, rng, result)
+        outcome = None
+        if flags.until_proved and result.status == "finished":
+            outcome = _until_proved(flags, recipe, learner, rng, make, log, interrupted)
+            learner = make(outcome.params, recipe)
+            result.steps += outcome.steps
+            if interrupted() and outcome.verdict.status != "proved":
+                result.status = "interrupted"
         # Before the sums are tried, so that nothing learned waits for it.
-        failure = _save(flags.out, learner.params(), result, log)
+        failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
     try:
         count = _count(recipe, learner)
         log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
@@ -109,19 +162,51 @@ def _main(
         count, result.status = None, "interrupted"
         log.say("stopped while trying the sums")
     if flags.json:
-        log.json(result, count, learner.engine, None if failure else flags.out)
-    if failure:
-        print(f"error: {failure}", file=sys.stderr)
+        proof = outcome and as_json(outcome.params, outcome.verdict, None)
+        log.json(result, count, learner.engine, None if failure else flags.out, proof)
+    for reason in filter(None, (failure, keeper.failure)):
+        print(f"error: {reason}", file=sys.stderr)
+    if failure or keeper.failure:
         return 2
     if result.status == "interrupted":
-        return 128 + signal.SIGINT
-    return 1 if wrong_steps(result) or result.status == "diverged" else 0
+        return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
+    unproved = outcome is not None and outcome.verdict.status != "proved"
+    return 1 if wrong_steps(result) or result.status == "diverged" or unproved else 0
 
 
-def _save(out: str | None, params: Params, result: Run, log: Log) -> str:
+def _until_proved(
+    flags: argparse.Namespace,
+    recipe: Recipe,
+    learner: Learner,
+    rng: np.random.RandomState,
+    make: Callable[[Params, Recipe], Learner],
+    log: Log,
+    stop: Callable[[], bool],
+) -> Outcome:
+    """Go on past the recipe, a line for each proof that fails."""
+    most = flags.max_iterations - recipe.iterations
+
+    def say(steps: int, verdict: Verdict, params: Params) -> None:
+        log.say(f"{recipe.iterations + steps:8}  {headline(params, verdict)}")
+
+    with progress(most, "step") as bar:
+        return until_proved(
+            recipe,
+            learner.params(),
+            rng,
+            flags.state_bits,
+            make,
+            most_steps=most,
+            on_verdict=say,
+            on_steps=bar.update,
+            stop=stop,
+        )
+
+
+def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) -> str:
     """Write the weights if that was asked for; returns why it could not be done, or nothing."""
     if out is None:
-        if result.status == "interrupted":
+        if result.status == "interrupted" and not kept:
             log.say("nothing kept: no --out given")
         return ""
     try:
@@ -141,7 +226,32 @@ def _recipe(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Re
         arguments.error(f"--{name.replace('_', '-')} {rest}")
     if flags.log_every < 1:
         arguments.error(f"--log-every must be at least 1, got {flags.log_every}")
+    _check_proof(arguments, flags, recipe)
     return recipe
+
+
+def _check_proof(
+    arguments: argparse.ArgumentParser, flags: argparse.Namespace, recipe: Recipe
+) -> None:
+    """The flags that go with --until-proved: refuse them without it, fill them in with it."""
+    if not flags.until_proved:
+        for name in ("state_bits", "max_iterations"):
+            if getattr(flags, name) is not None:
+                arguments.error(f"--{name.replace('_', '-')} goes with --until-proved")
+        return
+    if flags.state_bits is None:
+        flags.state_bits = 5
+    if flags.max_iterations is None:
+        flags.max_iterations = max(200_000, recipe.iterations)
+    try:
+        check_state_bits(flags.state_bits)
+    except ValueError as error:
+        arguments.error(f"--{str(error).replace('_', '-', 1)}")
+    if flags.max_iterations < recipe.iterations:
+        arguments.error(
+            f"--max-iterations must be at least the iterations, {recipe.iterations}, "
+            f"got {flags.max_iterations}"
+        )
 
 
 def _metadata(result: Run) -> dict[str, str]:
@@ -164,25 +274,3 @@ def _count(recipe: Recipe, learner: Learner) -> Count:
     total = 4 ** (bits - 1) if bits <= MOST_BITS_EXHAUSTIVE else None
     with progress(total, "sum") as bar:
         return count_exact(learner.advance, recipe.hidden, bits, dtype, on_progress=bar.update)
-
-
-def progress(total: int | None, unit: str, done: int = 0) -> Any:
-    """A progress bar on standard error with the time left, if that is a terminal."""
-    return tqdm(total=total, unit=unit, initial=done, leave=False, disable=None, dynamic_ncols=True)
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the function given return True; a second is as usual."""
-    caught = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal caught
-        caught = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield lambda: caught
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -3,6 +3,7 @@
 Loading never runs code, and a file that is not one of ours ends in one `WeightsError`.
 """
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -26,6 +27,24 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
         WeightsError: the file cannot be written there.
     """
     octets = save({n: np.ascontiguousarray(p) for n, p in params._asdict().items()}, dict(metadata))
+    write_bytes(path, octets)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, atomically.
+
+    Raises:
+        WeightsError: the file cannot be written there.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, octets: bytes) -> None:
+    """Write a file, atomically and durably: whole, even if the power fails the next moment.
+
+    Raises:
+        WeightsError: the file cannot be written there.
+    """
     # Through a link to the file it names; in the same folder, for the rename to be atomic.
     target = os.path.realpath(path)
     try:
@@ -40,8 +59,14 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
                 os.chmod(temporary.name, _usual_mode())
                 os.replace(temporary.name, target)
             except BaseException:
-                os.unlink(temporary.name)
+                with contextlib.suppress(OSError):  # the folder itself may be gone
+                    os.unlink(temporary.name)
                 raise
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the renaming, too
+        finally:
+            os.close(folder)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
 

@@ -13,13 +13,20 @@ from jaxtyping import Float
 
 from rnn_numpy.params import Params, check_array, check_params
 
+#: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
+MOST_STATE_BITS = 16
+
 
 class Trace(NamedTuple):
-    """What the forward pass leaves for the backward one; `states[t]` is h_t, `states[0]` is h_0."""
+    """What the forward pass leaves for the backward one; `states[t]` is h_t, `states[0]` is h_0.
+
+    `unrounded` holds h_1 ... h_T before they were rounded to `state_bits`, if they were.
+    """
 
     x: Float[np.ndarray, "time batch n_in"]
     states: Float[np.ndarray, "time+1 batch hidden"]
     outputs: Float[np.ndarray, "time batch n_out"]
+    unrounded: Float[np.ndarray, "time batch hidden"]
 
 
 class Gradients(NamedTuple):
@@ -34,6 +41,8 @@ def forward(
     params: Params,
     x: Float[np.ndarray, "time batch n_in"],
     h_0: Float[np.ndarray, "batch hidden"] | None = None,
+    *,
+    state_bits: int | None = None,
 ) -> tuple[Float[np.ndarray, "time batch n_out"], Trace]:
     """Run the network over a batch of sequences: equations (1)-(3).
 
@@ -41,15 +50,19 @@ def forward(
         params: the weights U, W, V.
         x: the inputs, in the weights' dtype.
         h_0: the state before the first step; zero if left out.
+        state_bits: round each h_t to the nearest multiple of 2^-state_bits, ties to even, before
+            it is used; 1 to 16. Errors pass straight through the rounding: (8) is unrounded.
 
     Returns:
         The outputs o_1 ... o_T, each between 0 and 1, and the trace that the backward pass reads.
 
     Raises:
         TypeError: not arrays, or of different dtypes.
-        ValueError: shapes that do not fit, or a NaN or infinity inside.
+        ValueError: shapes that do not fit, a NaN or infinity inside, state bits out of range.
     """
     check_params(params)
+    if state_bits is not None:
+        check_state_bits(state_bits)
     U, W, V = params
     check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
     time, batch, _ = x.shape
@@ -63,12 +76,16 @@ def forward(
     # exp(-z) = inf is right: sigmoid(z) = 0. Weights near the largest number make NaN of z itself.
     with np.errstate(over="ignore", invalid="ignore"):
         states[1:] = (_rows(x) @ U).reshape(time, batch, -1)
-        for h_prev, h in pairwise(states):
+        unrounded = states[1:] if state_bits is None else np.empty_like(states[1:])
+        for t, (h_prev, h) in enumerate(pairwise(states)):
             h += h_prev @ W  # (1)
             _sigmoid_in_place(h)  # (2)
+            if state_bits is not None:
+                unrounded[t] = h
+                h[:] = np.rint(h * 2**state_bits) / 2**state_bits
         outputs = (_rows(states[1:]) @ V).reshape(time, batch, -1)
         _sigmoid_in_place(outputs)  # (3)
-    return outputs, Trace(x, states, outputs)
+    return outputs, Trace(x, states, outputs, unrounded)
 
 
 def bptt(
@@ -139,7 +156,7 @@ def _errors(
 ]:
     """The errors eps_t (6) and delta_t (8), and what is left of them at h_0, dE/dh_0."""
     _, W, V = params
-    h, o = trace.states[1:], trace.outputs
+    h, o = trace.unrounded, trace.outputs
     eps = upstream * o * (1 - o)  # (6)
     from_outputs = (_rows(eps) @ V.T).reshape(h.shape)  # first half of (7)
     slopes = h * (1 - h)
@@ -187,7 +204,7 @@ def _weight_gradients(
     eps: Float[np.ndarray, "time batch n_out"],
     delta: Float[np.ndarray, "time batch hidden"],
 ) -> Params:
-    x, states, _ = trace
+    x, states = trace.x, trace.states
     return Params(
         U=_rows(x).T @ _rows(delta),  # (9)
         W=_rows(states[:-1]).T @ _rows(delta),  # (10)
@@ -207,6 +224,14 @@ def _sigmoid_in_place(z: Float[np.ndarray, "..."]) -> None:
     np.reciprocal(z, out=z)
 
 
+def check_state_bits(state_bits: int) -> None:
+    """Raise unless the number of bits of a rounded state is an integer from 1 to 16."""
+    if isinstance(state_bits, bool) or not isinstance(state_bits, int):
+        raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
+    if not 1 <= state_bits <= MOST_STATE_BITS:
+        raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")
+
+
 def _check_backward(
     params: Params, trace: Trace, name: str, array: object, window: int | None
 ) -> None:
@@ -217,6 +242,8 @@ def _check_backward(
     check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)
     hidden_axes = {"time+1": time + 1, "batch": batch, "hidden": len(W)}
     check_array("trace.states", trace.states, hidden_axes, W.dtype)
+    hidden_axes = {"time": time, "batch": batch, "hidden": len(W)}
+    check_array("trace.unrounded", trace.unrounded, hidden_axes, W.dtype)
     output_axes = {"time": time, "batch": batch, "n_out": V.shape[1]}
     check_array("trace.outputs", trace.outputs, output_axes, W.dtype)
     check_array(name, array, output_axes, W.dtype)

@@ -132,6 +132,9 @@ def run(
     on_record: Callable[[Record], object] = lambda record: None,
     on_steps: Callable[[int], object] = lambda steps: None,
     stop: Callable[[], bool] = lambda: False,
+    begun: Run | None = None,
+    save_every: int | None = None,
+    on_save: Callable[[Run], object] = lambda run: None,
 ) -> Run:
     """Train `learner` by the recipe, on the examples drawn from `rng`.
 
@@ -139,8 +142,10 @@ def run(
         log_every: every how many steps `on_record` is called with a log line.
         on_steps: called with the number of steps taken since the last call.
         stop: asked before every `learner.stride` steps; True ends the run as interrupted.
+        begun: a run to go on with; `learner` and `rng` are as they were then.
+        save_every: after every how many steps `on_save` is called with the run so far.
     """
-    result = Run(recipe)
+    result = begun or Run(recipe)
     while result.steps < recipe.iterations:
         if stop():
             result.status = "interrupted"
@@ -149,6 +154,8 @@ def run(
         logged = until_logged == 1  # a step that is logged is taken alone
         left = recipe.iterations - result.steps
         steps = 1 if logged else min(until_logged - 1, learner.stride, left)
+        if save_every is not None:
+            steps = min(steps, save_every - result.steps % save_every)
         pairs = draw_pairs(rng, recipe.bits, steps)
         parity = learner.parity(pairs) if logged and learner.audited else None
         try:
@@ -166,6 +173,8 @@ def run(
             result.log.append(record)
             on_record(record)
         on_steps(steps)
+        if save_every is not None and result.steps % save_every == 0:
+            on_save(result)
     return result
 
 

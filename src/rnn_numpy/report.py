@@ -1,15 +1,13 @@
 """What a training run prints, for people and for programs."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from typing import Any
 
-from tqdm import tqdm
-
 from rnn_numpy.addition import Count
 from rnn_numpy.recipe import Recipe, Record, Run
+from rnn_numpy.terminal import say
 
 
 def verdict(count: Count, bits: int) -> str:
@@ -74,7 +72,9 @@ class Log:
         if wrong := wrong_steps(result):
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
 
-    def json(self, result: Run, count: Count | None, engine: str, out: str | None) -> None:
+    def json(
+        self, result: Run, count: Count | None, engine: str, out: str | None, proof: Any
+    ) -> None:
         """The whole run as one JSON object on one line."""
         document = {
             "recipe": asdict(result.recipe),
@@ -87,20 +87,15 @@ class Log:
             ],
             "sums": None if count is None else count._asdict(),
             "out": out,
+            "proof": proof,
         }
         self.quiet = False
         self.say(json.dumps(document, allow_nan=False))
 
     def say(self, line: str) -> None:
         """Print a line, unless quiet."""
-        if self.quiet:
-            return
-        try:
-            tqdm.write(line)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader has gone (`| head`); what is being learned is still wanted.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not self.quiet:
+            say(line)
 
 
 def finite(value: Any) -> Any:

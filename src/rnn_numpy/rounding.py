@@ -41,11 +41,12 @@ def bounds(
     h_0: Float[np.ndarray, "batch hidden"] | None = None,
     window: int | None = None,
     params_error: Params | None = None,
+    state_bits: int | None = None,
 ) -> Bounds:
     """Bound the rounding error of outputs, states and gradients at this problem, in its own dtype.
 
     Args:
-        params, x, h_0, window: as for `forward` and `bptt`.
+        params, x, h_0, state_bits, window: as for `forward` and `bptt`.
         targets: for the gradient of the squared error (4); or
         upstream: for any upstream gradient on the outputs. Exactly one of the two.
         params_error: how far U, W, V may already be from the exact ones; 0 if left out.
@@ -60,8 +61,11 @@ def bounds(
     U, W, V = map(Rounded.of, params, params_error or (0.0, 0.0, 0.0))
     inputs = [Rounded.of(x_t) for x_t in x]
     states = [Rounded.of(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
+    unrounded = []
     for x_t in inputs:
-        states.append(rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W))))  # (1), (2)
+        h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
+        unrounded.append(h_t)
+        states.append(h_t if state_bits is None else rounded.nearest(h_t, 2.0**-state_bits))
     outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
 
     if targets is None:
@@ -70,7 +74,7 @@ def bounds(
         from_above = rounded.minus(outputs, Rounded.of(targets))
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
     errors = [eps[t][np.newaxis] for t in range(len(x))]
-    deltas, from_first = _deltas(rounded, eps, states[1:], W, V, window)
+    deltas, from_first = _deltas(rounded, eps, unrounded, W, V, window)
 
     return Bounds(
         outputs=rounded.bound(outputs),

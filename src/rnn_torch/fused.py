@@ -66,8 +66,12 @@ class FusedElmanRNN(ElmanRNN):
         self,
         x: Float[Tensor, "time batch n_in"],
         h_0: Float[Tensor, "batch hidden"] | None = None,
+        *,
+        state_bits: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """As `ElmanRNN.forward`."""
+        """As `ElmanRNN.forward`; with rounded states it is that, step by step."""
+        if state_bits is not None:
+            return super().forward(x, h_0, state_bits=state_bits)
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         if h_0 is not None:
             self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})

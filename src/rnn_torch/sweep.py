@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -11,10 +10,10 @@ from typing import Any
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
-from rnn_numpy.console import interruptible, progress
 from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.many import Trained, train_many
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.terminal import interruptible, progress
 from rnn_torch.results import Journal, ResultsError, Row, Setting, chosen, summary
 
 DESCRIPTION = """\
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rnn_torch.plots import sweep_plot
 
         sweep_plot(summary(results), flags.plot)
-    return 128 + signal.SIGINT if stopped else 0
+    return interrupted.exit_code if stopped else 0
 
 
 def _recipes(flags: argparse.Namespace) -> list[Recipe]:

@@ -1,0 +1,32 @@
+"""A minimised machine as Graphviz text; `plots.py` draws it."""
+
+from rnn_numpy.machine import Minimal
+from rnn_numpy.targets import Target
+
+
+def edges(minimal: Minimal, target: Target) -> dict[tuple[int, int], str]:
+    """For each (state, next state) the inputs that lead there and what is said: `01/1`.
+
+    An input is written as one digit for each operand, the first operand's first.
+    """
+    labels: dict[tuple[int, int], list[str]] = {}
+    for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
+        for number, (to, bit) in enumerate(zip(following, said, strict=True)):
+            digits = "".join(str(number >> j & 1) for j in range(target.operands))
+            labels.setdefault((state, int(to)), []).append(f"{digits}/{bit}")
+    return {ends: "  ".join(some) for ends, some in labels.items()}
+
+
+def dot(minimal: Minimal, target: Target) -> str:
+    """The machine in Graphviz's language."""
+    lines = [
+        "digraph machine {",
+        f'  label="{target.name}: inputs/output";',
+        "  rankdir=LR;",
+        "  node [shape=circle];",
+        "  begin [shape=point];",
+        "  begin -> 0;",
+    ]
+    for (state, to), label in edges(minimal, target).items():
+        lines.append(f'  {state} -> {to} [label="{label}"];')
+    return "\n".join([*lines, "}", ""])

@@ -1,0 +1,89 @@
+"""python -m rnn_numpy.prove: show a learned adder right for operands of every length, or wrong."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from rnn_numpy import targets
+from rnn_numpy.certificate import certificate
+from rnn_numpy.drawing import dot
+from rnn_numpy.explore import LIMIT, explore
+from rnn_numpy.files import check_writable, load_params, write_text
+from rnn_numpy.machine import Minimal, Verdict, minimise
+from rnn_numpy.params import Params
+from rnn_numpy.proof_report import as_json, in_words
+from rnn_numpy.terminal import progress, say
+
+DESCRIPTION = """\
+Prove that a network with its state rounded to a few bits computes a sum for operands of every
+length, by visiting every state that it can reach; or show the shortest sum that it gets wrong."""
+
+EXIT_CODES = """\
+exit codes: 0 proved; 1 refuted; 2 bad input; 3 gave up: too many states, or a rounding tie decides.
+docs/proof.md says exactly what is proved, and what is trusted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rnn_numpy.prove",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
+    add("--state-bits", type=int, default=5, metavar="B",
+        help="round the state to multiples of 2^-B, 1 to 16 (%(default)s)")  # fmt: skip
+    add("--target", default="addition",
+        help="addition, subtraction, comparison, multiplication:FACTOR (%(default)s)")  # fmt: skip
+    add("--limit", type=int, default=LIMIT, metavar="STATES", help="give up beyond (%(default)s)")
+    add("--certificate", metavar="FILE", help="write the proof, for python -m rnn_numpy.verify")
+    add("--plot", metavar="FILE.png", help="draw the minimised machine (needs matplotlib)")
+    add("--dot", metavar="FILE", help="write the minimised machine for Graphviz")
+    add("--json", action="store_true", help="print one JSON object instead")
+    flags = parser.parse_args(argv)
+    try:
+        for file in (flags.certificate, flags.plot, flags.dot):
+            if file is not None:
+                check_writable(file)
+        params, _ = load_params(flags.weights)
+        target = targets.by_name(flags.target)
+        with progress(flags.limit, "state") as bar:
+            verdict = explore(
+                params, flags.state_bits, target, limit=flags.limit, on_progress=bar.update
+            )
+        minimal = minimise(verdict.machine) if verdict.status == "proved" else None
+        written = _write(flags, params, verdict, minimal)
+    except (TypeError, ValueError, MemoryError, ModuleNotFoundError) as error:
+        parser.error(str(error) or "not enough memory: a lower --limit?")
+    except OSError as error:
+        parser.error(f"cannot write {error.filename}: {error.strerror}")
+    if flags.json:
+        say(json.dumps(as_json(params, verdict, minimal), allow_nan=False))
+    else:
+        say("\n".join([*in_words(params, verdict, minimal), *written]))
+    return {"proved": 0, "refuted": 1, "gave up": 3}[verdict.status]
+
+
+def _write(
+    flags: argparse.Namespace, params: Params, verdict: Verdict, minimal: Minimal | None
+) -> list[str]:
+    """Write what was asked for; returns what was written, in words."""
+    wanted = [file for file in (flags.certificate, flags.dot, flags.plot) if file is not None]
+    if minimal is None:
+        return [f"{file} not written: nothing is proved" for file in wanted]
+    if flags.certificate is not None:
+        write_text(flags.certificate, "\n".join(certificate(params, verdict)) + "\n")
+    if flags.dot is not None:
+        write_text(flags.dot, dot(minimal, verdict.target))
+    if flags.plot is not None:
+        from rnn_numpy.plots import machine_plot
+
+        machine_plot(minimal, verdict.target, flags.plot)
+    return [f"written to {file}" for file in wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What a network over bits should compute, as Mealy machines: a finite state, and an output a step.
+
+All read their operands least significant bit first, so that a finite state is enough whatever the
+operands' length: a carry for a sum, a borrow for a difference, the higher digits for a multiple.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+#: Serial multiplication needs a state for every carry, so it stops somewhere.
+MOST_FACTOR = 256
+
+
+class Target(NamedTuple):
+    """A Mealy machine over bits: begun in state 0, it reads one bit of each operand a step.
+
+    The input with operand bits x_0, x_1, ... is number `x_0 + 2 x_1 + ...`.
+    """
+
+    name: str
+    #: How a result is written; the operands go into the braces.
+    text: str
+    operands: int
+    #: next[state, input] is the state that follows.
+    next: Int64[np.ndarray, "states inputs"]
+    #: output[state, input] is the bit that is right.
+    output: UInt8[np.ndarray, "states inputs"]
+    #: How many steps with all operands at 0 bring out what the state still holds.
+    flush: int
+
+    def run(self, inputs: Int64[np.ndarray, " steps"]) -> UInt8[np.ndarray, " steps"]:
+        """The right output bits for these inputs."""
+        state, bits = 0, []
+        for number in inputs:
+            bits.append(self.output[state, number])
+            state = int(self.next[state, number])
+        return np.array(bits, np.uint8)
+
+
+def _target(
+    name: str,
+    text: str,
+    operands: int,
+    states: int,
+    step: Callable[..., tuple[int, int]],
+    flush: int,
+) -> Target:
+    """Tabulate `step(state, *bits) -> (output bit, next state)`."""
+    table = [
+        [
+            step(state, *((number >> j) & 1 for j in range(operands)))
+            for number in range(2**operands)
+        ]
+        for state in range(states)
+    ]
+    both = np.array(table, np.int64)
+    return Target(name, text, operands, both[..., 1], both[..., 0].astype(np.uint8), flush)
+
+
+def _add(carry: int, a: int, b: int) -> tuple[int, int]:
+    total = a + b + carry
+    return total & 1, total >> 1
+
+
+def _subtract(borrow: int, a: int, b: int) -> tuple[int, int]:
+    difference = a - b - borrow
+    return difference & 1, int(difference < 0)
+
+
+def _compare(greater: int, a: int, b: int) -> tuple[int, int]:
+    # The highest bit in which they differ decides, and it comes last.
+    now = greater if a == b else a
+    return now, now
+
+
+addition = _target("addition", "{} + {}", 2, 2, _add, flush=1)
+subtraction = _target("subtraction", "{} - {} (modulo 2^n, n bits)", 2, 2, _subtract, flush=0)
+#: After each step: whether a > b, in the bits read so far.
+comparison = _target("comparison", "{} > {} (after each bit)", 2, 2, _compare, flush=0)
+
+
+def multiplication(factor: int) -> Target:
+    """The multiple of one operand by a constant from 1 to 256.
+
+    Raises:
+        ValueError: a factor out of range.
+    """
+    if not 1 <= factor <= MOST_FACTOR:
+        raise ValueError(f"factor must be 1 to {MOST_FACTOR}, got {factor}")
+
+    def step(carry: int, a: int) -> tuple[int, int]:
+        total = factor * a + carry
+        return total & 1, total >> 1
+
+    name, text = f"multiplication:{factor}", f"{factor} * {{}}"
+    return _target(name, text, 1, factor, step, flush=factor.bit_length())
+
+
+def by_name(name: str) -> Target:
+    """The target of this name: addition, subtraction, comparison or multiplication:FACTOR.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    fixed = {target.name: target for target in (addition, subtraction, comparison)}
+    if name in fixed:
+        return fixed[name]
+    kind, _, factor = name.partition(":")
+    if kind == "multiplication" and factor.isascii() and factor.isdigit():
+        return multiplication(int(factor))
+    raise ValueError(f"target must be {', '.join(fixed)} or multiplication:FACTOR, got {name!r}")

@@ -1,0 +1,61 @@
+"""What commands share at the terminal: lines, the progress bar, and Ctrl-C."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+
+def say(line: str) -> None:
+    """Print a line, above the progress bar if there is one."""
+    try:
+        tqdm.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`| head`); the work that goes on may still be wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def progress(total: int | None, unit: str, done: int = 0) -> Any:
+    """A progress bar on standard error with the time left, if that is a terminal."""
+    return tqdm(total=total, unit=unit, initial=done, leave=False, disable=None, dynamic_ncols=True)
+
+
+class Stop:
+    """Whether the process has been asked to stop, by Ctrl-C or SIGTERM, and by which."""
+
+    signal = 0
+
+    def __call__(self) -> bool:
+        """True once there was a signal."""
+        return self.signal != 0
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell gives it for a process that a signal ended."""
+        return 128 + self.signal
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Inside, the first Ctrl-C or SIGTERM is only remembered; a second is as usual."""
+    stop = Stop()
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before: dict[int, Any] = {}
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, remember)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

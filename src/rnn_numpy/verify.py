@@ -1,0 +1,149 @@
+"""Check a certificate of `rnn_numpy.prove`, trusting nothing of the program that wrote it.
+
+    python -m rnn_numpy.verify CERTIFICATE WEIGHTS     or     python verify.py CERTIFICATE WEIGHTS
+
+Standard library alone, exact integers, an enclosure of exp of its own; docs/proof.md has the why.
+exit codes: 0 accepted; 1 rejected, naming the line; 2 cannot tell: a file missing, or not ours.
+"""
+
+import hashlib
+import json
+import math
+import struct
+import sys
+from fractions import Fraction
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+FORMATS = {"float64": ("d", 53), "float32": ("f", 24)}
+P, ONE = 200, 1 << 200  # fixed point: numbers in units of 2^-P
+
+
+class Rejected(Exception):
+    """The certificate does not prove what it says; the message names the line."""
+
+
+def right_step(target: str, state: int, x: tuple[int, ...]) -> tuple[int, int]:
+    """(the next state, the right bit) of the machine that the network is said to be."""
+    if target == "comparison":
+        return (state, state) if x[0] == x[1] else (x[0], x[0])
+    if target == "subtraction":
+        return int(x[0] - x[1] - state < 0), (x[0] - x[1] - state) % 2
+    factor = 1 if target == "addition" else int(target.removeprefix("multiplication:"))
+    return (factor * sum(x) + state) // 2, (factor * sum(x) + state) % 2
+
+
+def read_weights(path: str, dtype: str) -> tuple[list[list[tuple[Fraction, ...]]], str]:
+    """U, W, V as rows of exact numbers, and their hash, from a safetensors file."""
+    data = Path(path).read_bytes()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header, matrices, raw = json.loads(data[8:start]), [], b""
+    for entry in (header[name] for name in "UWV"):
+        (rows, columns), (first, end) = entry["shape"], entry["data_offsets"]
+        octets = data[start + first : start + end]
+        raw += entry["dtype"].encode() + octets
+        values = map(Fraction, struct.unpack(f"<{rows * columns}{FORMATS[dtype][0]}", octets))
+        matrices.append(list(zip(*[values] * columns, strict=True)))
+    return matrices, hashlib.sha256(raw).hexdigest()
+
+
+def exp_below(z: int) -> int:
+    """Below exp(z), in fixed point: below exp(|z|), or above it and inverted."""
+    sign, halvings = 1 if z >= 0 else -1, max(0, abs(z).bit_length() - P + 2)
+    x = sign * (z >> halvings)  # rounded down, or away from 0 if z < 0, as all that follows
+    total = term = ONE
+    for n in range(1, 50):
+        term = sign * (sign * term * x // (n << P))
+        total += term
+    total += 0 if z >= 0 else term  # x < 1/2: what is left out is less than the last term
+    for _ in range(halvings):
+        total = sign * (sign * total * total >> P)
+    return total if z >= 0 else ONE * ONE // total
+
+
+@cache
+def certainly_below(c: int) -> int:
+    """The largest z found with sigmoid(z) < c, both in fixed point; c is 2^-20 at least."""
+    low, high = -64 * ONE, 64 * ONE
+    while high - low > ONE >> 90:
+        z = (low + high) // 2
+        sure = exp_below(-z) * c > (ONE - c) * ONE  # exp(-z) > (1 - c) / c
+        low, high = (z, high) if sure else (low, z)
+    return low
+
+
+def rounding_error(matrix: list[tuple[Fraction, ...]], digits: int) -> int:
+    """How far any evaluation of sigmoid(h M), 0 <= h <= 1, can be off: docs/parity.md."""
+    gamma, exp = (Fraction(n, 2**digits - n) for n in (len(matrix), 10))  # 4 ulps, add, divide
+    largest = max(sum(map(abs, column)) for column in zip(*matrix, strict=True))
+    return math.ceil((gamma * largest / 4 + exp) * ONE) + len(matrix)  # with all that underflows
+
+
+def levels(z: int, b: int, error: int, scale: int) -> range:
+    """All levels that some evaluation of sigmoid(z), z in units of 1/scale, can round to."""
+    unit, z_fixed = ONE >> b + 1, z << P  # a wrong guess only makes the range wider:
+    low = high = round(2**b / (1 + math.exp(-min(max(z / scale, -60), 60))))
+    while low > 0 and -z_fixed > certainly_below((2 * (2**b - low) + 1) * unit - error) * scale:
+        low -= 1  # sigmoid(-z) = 1 - sigmoid(z)
+    while high < 2**b and z_fixed > certainly_below((2 * high + 1) * unit - error) * scale:
+        high += 1
+    return range(low, high + 1)
+
+
+def verify(lines: list[str], weights: str) -> int:
+    """Return the number of states of a certificate that holds; raise Rejected otherwise."""
+    fields = dict(line.split(" ", 1) for line in lines[:6])
+    dtype, target, b = fields["dtype"], fields["target"], int(fields["state-bits"])
+    if fields["rnn-bptt-reference"] != "certificate 1" or not 1 <= b <= 16:
+        raise ValueError("not a certificate of this kind")
+    (U, W, V), found = read_weights(weights, dtype)
+    if found != fields["weights"] or len(lines) != 6 + int(fields["states"]):
+        raise Rejected("line 2: it is for other weights, or line 6: not all states are there")
+    error, said_error = (rounding_error(M, FORMATS[dtype][1]) for M in (U + W, V))
+    if error << b + 2 >= ONE or 4 * said_error >= ONE:
+        raise Rejected("line 4: rounding errors are larger than the steps of the state")
+    scale = math.lcm(*(value.denominator for row in U + W + V for value in row)) << b
+    u, w, v = ([[int(value * scale) >> b for value in row] for row in M] for M in (U, W, V))
+    sure = -certainly_below(ONE // 2 - said_error) * scale  # from here on, the output is 1
+    inputs = [tuple(i >> j & 1 for j in range(len(u))) for i in range(2 ** len(u))]
+    states = []
+    for number, line in enumerate(lines[6:], 7):
+        text, task, said, *leads = line.split(" ")
+        h = tuple(int(level, 16) for level in text.split("."))
+        margin = sum(h_j * v_j for h_j, (v_j,) in zip(h, v, strict=True)) << P
+        certain = margin > sure if said == "1" else -margin > sure and said == "0"
+        if not certain and number > 7:  # of the first state, nothing is asked
+            raise Rejected(f"line {number}: not every evaluation says {said} there")
+        states.append((h, int(task), int(said) if certain else None, leads))
+    if any(states[0][0]) or states[0][1]:
+        raise Rejected("line 7: the first state is not h = 0 with nothing carried")
+    for number, (h, carried, _, leads) in enumerate(states, 7):
+        from_h = [sum(map(int.__mul__, h, column)) for column in zip(*w, strict=True)]
+        for x, lead in zip(inputs, leads, strict=True):
+            there = {states[int(to)][:3] for to in lead.split(",")}
+            z = [sum(map(int.__mul__, x, column)) << b for column in zip(*u, strict=True)]
+            ranges = (levels(a + c, b, error, scale) for a, c in zip(from_h, z, strict=True))
+            if any((h, *right_step(target, carried, x)) not in there for h in product(*ranges)):
+                raise Rejected(f"line {number}: input {x} does not lead to {lead} for certain")
+    return len(states)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    if len(argv) != 2:
+        print(__doc__)
+        return 0 if "--help" in argv else 2
+    try:
+        print(f"accepted: {verify(Path(argv[0]).read_text('ascii').splitlines(), argv[1])} states")
+        return 0
+    except Rejected as reason:
+        print(f"rejected: {reason}")
+        return 1
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error) as error:
+        print(f"cannot tell: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

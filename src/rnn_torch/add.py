@@ -1,0 +1,187 @@
+"""python -m rnn_torch.add WEIGHTS A B: a learned network adds two integers of any length."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rnn_numpy.addition import from_bits, to_bits
+from rnn_numpy.explore import LIMIT, explore
+from rnn_numpy.files import WeightsError, load_params
+from rnn_numpy.model import check_state_bits
+from rnn_numpy.params import Params
+from rnn_numpy.proof_report import as_json, headline
+from rnn_numpy.terminal import progress, say
+from rnn_torch.fused import FusedElmanRNN
+from rnn_torch.model import ElmanRNN
+
+DESCRIPTION = """\
+Run a trained network on two integers of any length, bit by bit, and print the sum that it says:
+in decimal, or in the notation of A (0x, 0b). @FILE takes an operand from a file, - from standard
+input, which is how a number of a million bits fits. With --state-bits the state is rounded, and
+what is proved about every sum is said, too."""
+
+EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input."
+#: Steps taken at once where the state is not rounded.
+CHUNK = 1 << 16
+
+
+def add(
+    params: Params,
+    a: int,
+    b: int,
+    state_bits: int | None = None,
+    on_steps: Callable[[int], object] = lambda steps: None,
+) -> int:
+    """The sum that a network with these weights says.
+
+    Args:
+        state_bits: as for `ElmanRNN.forward`.
+        on_steps: called with the number of bits added since the last call.
+
+    Raises:
+        TypeError, ValueError: operands that are no integers >= 0, weights that do not fit the task.
+    """
+    if params.U.shape[0] != 2 or params.V.shape[1] != 1:
+        raise ValueError(
+            f"weights must have 2 inputs and 1 output, got {len(params.U)} and {params.V.shape[1]}"
+        )
+    width = max(a.bit_length(), b.bit_length()) + 1
+    bits = np.stack([to_bits([operand], width)[:, 0] for operand in (a, b)], axis=-1)
+    with torch.inference_mode():
+        if state_bits is None:
+            said = _run(FusedElmanRNN.from_params(params), bits, on_steps)
+        else:
+            check_state_bits(state_bits)
+            said = _run_rounded(ElmanRNN.from_params(params), bits, state_bits, on_steps)
+    return from_bits(said[:, np.newaxis])[0]
+
+
+def _run(model: ElmanRNN, bits: np.ndarray, on_steps: Callable[[int], object]) -> np.ndarray:
+    h, said = None, []
+    for x in torch.from_numpy(bits).split(CHUNK):
+        outputs, states = model(x[:, None].to(model.W.dtype), h)
+        h = states[-1]
+        said.append(outputs[:, 0, 0].numpy() > 0.5)
+        on_steps(len(x))
+    return np.concatenate(said)
+
+
+def _run_rounded(
+    model: ElmanRNN, bits: np.ndarray, state_bits: int, on_steps: Callable[[int], object]
+) -> np.ndarray:
+    """As `_run`; what follows from a rounded state is computed once, and then looked up."""
+    every = torch.tensor([(0, 0), (1, 0), (0, 1), (1, 1)], dtype=model.W.dtype)
+    states = [model.W.new_zeros(len(model.W))]
+    number_of = {states[0].numpy().tobytes(): 0}
+    following: list[list[tuple[int, bool]] | None] = [None]
+    inputs = (bits[:, 0] + 2 * bits[:, 1]).tolist()
+    said, here = np.empty(len(inputs), bool), 0
+    for t, number in enumerate(inputs):
+        row = following[here]
+        if row is None:
+            h = states[here].expand(4, -1)
+            outputs, (reached,) = model(every[None], h, state_bits=state_bits)
+            row = []
+            for state, output in zip(reached, outputs[0, :, 0].tolist(), strict=True):
+                known = number_of.setdefault(state.numpy().tobytes(), len(states))
+                if known == len(states):
+                    states.append(state)
+                    following.append(None)
+                row.append((known, output > 0.5))
+            following[here] = row
+        here, said[t] = row[number]
+        if (t + 1) % CHUNK == 0:
+            on_steps(CHUNK)
+    return said
+
+
+def operand(text: str) -> int:
+    """An integer >= 0, in decimal, 0x or 0b; @FILE or - is where it stands.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text("ascii")
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {error}") from error
+    digits = text.strip().lower()
+    base = {"0x": 16, "0b": 2}.get(digits[:2], 10)
+    shown = digits if len(digits) <= 40 else f"{digits[:40]}..."
+    try:
+        value = int(digits, base)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"operands must be integers, got {shown!r}") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"operands must be at least 0, got {shown}")
+    return Operand(value, {16: "#x", 2: "#b"}.get(base, "d"))
+
+
+class Operand(int):
+    """An integer that remembers the notation it was given in."""
+
+    notation: str
+
+    def __new__(cls, value: int, notation: str) -> "Operand":
+        """As int; `notation` is for `format`."""
+        self = super().__new__(cls, value)
+        self.notation = notation
+        return self
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    sys.set_int_max_str_digits(0)  # numbers of any length are the point
+    parser = argparse.ArgumentParser(
+        prog="python -m rnn_torch.add",
+        description=DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    flag = parser.add_argument
+    flag("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
+    flag("a", metavar="A", type=operand, help="an integer >= 0: 123, 0x7b, 0b1111011, @FILE, -")
+    flag("b", metavar="B", type=operand, help="likewise")
+    flag(
+        "--state-bits", type=int, metavar="B", help="round the state to multiples of 2^-B, 1 to 16"
+    )
+    flag("--limit", type=int, default=LIMIT, metavar="STATES",
+         help="states explored for the proof (%(default)s)")  # fmt: skip
+    flag("--json", action="store_true", help="print one JSON object instead")
+    flags = parser.parse_args(argv)
+    try:
+        params, _ = load_params(flags.weights)
+        width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
+        with progress(width, "bit") as bar:
+            said = add(params, flags.a, flags.b, flags.state_bits, bar.update)
+        verdict = None
+        if flags.state_bits is not None:
+            verdict = explore(params, flags.state_bits, limit=flags.limit)
+    except (WeightsError, TypeError, ValueError, MemoryError) as error:
+        parser.error(str(error) or "not enough memory")
+    right = flags.a + flags.b
+    if flags.json:
+        proof = verdict and as_json(params, verdict, None)
+        say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
+        return 0 if said == right else 1
+    say(format(said, flags.a.notation))
+    if said != right:
+        first = ((said ^ right) & -(said ^ right)).bit_length() - 1
+        say(f"wrong: bit {first} of {width} is the first that is not that of the sum")
+    if verdict is None:
+        say("nothing is proved about other sums without --state-bits")
+    else:
+        say(headline(params, verdict))
+    return 0 if said == right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

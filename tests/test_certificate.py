@@ -1,0 +1,259 @@
+"""Certificates: what the checker accepts, and everything it must not."""
+
+import ast
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn_numpy import Params, verify
+from rnn_numpy.certificate import certificate, weights_hash
+from rnn_numpy.explore import explore
+from rnn_numpy.files import load_params, save_params
+from rnn_numpy.recipe import Dtype
+from rnn_numpy.targets import addition
+from test_proof import trained
+
+pytestmark = pytest.mark.unannotated
+Files = tuple[Path, Path]
+
+
+def write(folder: Path, params: Params, lines: list[str]) -> Files:
+    proof, weights = folder / "proof.txt", folder / "weights.safetensors"
+    save_params(weights, params, {})
+    proof.write_text("\n".join(lines) + "\n")
+    return proof, weights
+
+
+def run(files: Files, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = verify.main([str(file) for file in files])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+@pytest.fixture(scope="module")
+def adder() -> Params:
+    return trained(3)
+
+
+@pytest.fixture(scope="module")
+def lines(adder: Params) -> list[str]:
+    return list(certificate(adder, explore(adder, 5)))
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("float64", 4), ("float64", 5), ("float32", 5)])
+def test_a_proof_is_accepted(
+    dtype: Dtype, bits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = trained(3, dtype)
+    verdict = explore(params, bits)
+    files = write(tmp_path, params, list(certificate(params, verdict)))
+    assert run(files, capsys) == (0, f"accepted: {verdict.states} states\n")
+
+
+def test_only_a_proof_has_a_certificate(adder: Params) -> None:
+    with pytest.raises(ValueError, match="must be proved for a certificate, it is: gave up"):
+        next(certificate(adder, explore(adder, 5, limit=10)))
+
+
+def changed(lines: list[str], number: int, field: int, new: str) -> list[str]:
+    """With another field (from the end if negative) in the line of this number, from 1."""
+    fields = lines[number - 1].split(" ")
+    assert fields[field] != new
+    fields[field] = new
+    return [*lines[: number - 1], " ".join(fields), *lines[number:]]
+
+
+def test_what_is_changed_in_a_line(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels, task, said, *leads = lines[99].split(" ")
+    first = levels.split(".")[0]
+    other = "0" if first != "0" else "1"
+    edits = {
+        "a transition redirected": (3, "17" if leads[0] != "17" else "18"),
+        "to the beginning": (3, "0"),
+        "to where the right one is not alone wrong": (4, leads[0]),
+        "an output flipped": (2, "01"[said == "0"]),
+        "another carry": (1, "01"[task == "0"]),
+        "another level": (0, f"{other}{levels[len(first) :]}"),
+        "one level less": (0, levels.split(".", 1)[1]),
+        "said neither": (2, "2"),
+    }
+    for name, (field, new) in edits.items():
+        code, text = run(write(tmp_path, adder, changed(lines, 100, field, new)), capsys)
+        assert (code, text.split(":")[0]) in ((1, "rejected"), (2, "cannot tell")), name
+        if name in ("a transition redirected", "an output flipped", "to the beginning"):
+            assert text.startswith("rejected: line 100: "), name
+
+
+def test_a_transition_redirected_to_a_state_that_says_the_same(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody would ever see a wrong bit, and yet it is not what the network does."""
+    leads = lines[99].split(" ")[3:]
+    to = lines[6 + int(leads[0])].split(" ")
+    twin = next(
+        number
+        for number, line in enumerate(lines[6:])
+        if number not in (0, int(leads[0])) and line.split(" ")[1:3] == to[1:3]
+    )
+    code, text = run(write(tmp_path, adder, changed(lines, 100, 3, str(twin))), capsys)
+    assert (code, text.split(": ")[:2]) == (1, ["rejected", "line 100"])
+
+
+def test_a_state_dropped(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fewer = [*lines[:5], f"states {len(lines) - 7}", *lines[6:-1]]
+    code, text = run(write(tmp_path, adder, [*lines[:-1]]), capsys)
+    assert code == 1
+    assert "line 6" in text
+    # Even where the count is put right: something led there. To a number that is not there any
+    # more, or, its transitions redirected, to a state that it does not lead to.
+    code, text = run(write(tmp_path, adder, fewer), capsys)
+    assert (code, text[:12]) == (2, "cannot tell:")
+    last = str(len(lines) - 7)
+    redirected = [*fewer[:6], *(" ".join("5" if f == last else f for f in line.split(" "))
+                                for line in fewer[6:])]  # fmt: skip
+    code, text = run(write(tmp_path, adder, redirected), capsys)
+    assert (code, text[:15]) == (1, "rejected: line ")
+
+
+def test_one_weight_changed_in_its_last_digits(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So little that one transition changes; rejected for it even if the hash is put right."""
+    before = explore(adder, 5).machine
+
+    def differs(other: Params) -> bool:
+        after = explore(other, 5).machine
+        if len(after.levels) != len(before.levels):
+            return True
+        return bool((after.levels != before.levels).any() or (after.next != before.next).any())
+
+    def nudged(size: float, j: int, k: int) -> Params:
+        W = adder.W.copy()
+        W[j, k] *= 1 + size
+        return adder._replace(W=W)
+
+    sizes, places = (2.0**-24, 2.0**-20, 2.0**-16), list(np.ndindex(adder.W.shape))
+    others = (nudged(size, *place) for size in sizes for place in places[::5])
+    other = next(params for params in others if differs(params))
+    code, text = run(write(tmp_path, other, lines), capsys)
+    assert code == 1
+    assert "line 2: it is for other weights" in text
+    forged = [lines[0], f"weights {weights_hash(other)}", *lines[2:]]
+    code, text = run(write(tmp_path, other, forged), capsys)
+    assert (code, text[:15]) == (1, "rejected: line ")
+    assert "does not lead to" in text or "not every evaluation" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "new"),
+    [(4, "state-bits 6"), (4, "state-bits 4"), (5, "target subtraction"), (5, "target comparison"),
+     (5, "target multiplication:2"), (3, "dtype float32")],
+)  # fmt: skip
+def test_a_proof_of_something_else(
+    number: int, new: str, adder: Params, lines: list[str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    forged = [*lines[: number - 1], new, *lines[number:]]
+    code, text = run(write(tmp_path, adder, forged), capsys)
+    assert code in (1, 2)
+    assert not text.startswith("accepted")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "hello\n", "rnn-bptt-reference certificate 1\n", "\0" * 100, "é" * 10,
+     "rnn-bptt-reference certificate 2\n" + "a b\n" * 8],
+)  # fmt: skip
+def test_files_that_are_no_certificate(
+    content: str, adder: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, adder, [])
+    files[0].write_text(content, encoding="utf-8")
+    code, text = run(files, capsys)
+    assert (code, text[:12], text.count("\n")) == (2, "cannot tell:", 1)
+
+
+def test_weights_that_are_none(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, adder, lines)
+    whole = files[1].read_bytes()
+    for octets in (b"", b"short", whole[:100], whole[:-1], b"\xff" * 8 + whole[8:]):
+        files[1].write_bytes(octets)
+        code, text = run(files, capsys)
+        assert (code, text[:12]) in ((2, "cannot tell:"), (1, "rejected: li"))
+    code, text = run((files[0], tmp_path / "none"), capsys)
+    assert (code, text[:12]) == (2, "cannot tell:")
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify.main([]) == 2
+    assert verify.main(["--help"]) == 0
+    assert "exit codes" in capsys.readouterr().out
+
+
+def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
+    """Standard library alone, under 150 lines, and a file that runs by itself."""
+    file = Path(verify.__file__)
+    assert len(file.read_text().splitlines()) < 150
+    tree = ast.parse(file.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+             for alias in node.names}  # fmt: skip
+    names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} <= set(sys.stdlib_module_names)
+    files = write(tmp_path, adder, lines)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", file, *files], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"accepted: {len(lines) - 6} states\n")
+
+
+@given(x=st.fractions(-60, 60, max_denominator=10**6))
+def test_the_enclosure_of_exp(x: Fraction) -> None:
+    """Against another: the limit of (1 + x/n)^n from below and above, by exact squaring."""
+    z = int(x * verify.ONE)
+    low = verify.exp_below(z)
+    high = verify.ONE * verify.ONE // verify.exp_below(-z) + 1
+    assert 0 < low <= high
+    assert high - low <= (high >> 60) + 2
+    approximate = float(np.exp(np.longdouble(float(x))))
+    assert abs(low / verify.ONE - approximate) <= 1e-9 * approximate
+
+
+@given(level=st.integers(1, 2**16 - 1))
+def test_the_enclosure_of_the_logit(level: int) -> None:
+    c = verify.ONE * level // 2**16
+    z = verify.certainly_below(c)
+    exact = np.log(np.longdouble(level)) - np.log(np.longdouble(2**16 - level))
+    assert abs(float(z / verify.ONE - exact)) < 1e-15 * max(1, abs(float(exact)))
+    # Below for certain: the mirrored bound is on the other side.
+    assert z <= -verify.certainly_below(verify.ONE - c)
+
+
+def test_the_smallest_adder(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one in examples/: four units, two bits, twenty states."""
+    examples = Path(__file__).parents[1] / "examples"
+    files = examples / "smallest-adder.certificate", examples / "smallest-adder.safetensors"
+    assert run(files, capsys) == (0, "accepted: 20 states\n")
+    params, _ = load_params(files[1])
+    assert len(params.W) == 4
+    written = files[0].read_text().splitlines()
+    assert list(certificate(params, explore(params, 2))) == written
+
+
+def test_the_checker_knows_the_targets_by_itself() -> None:
+    for task in (0, 1):
+        for number in range(4):
+            x = (number & 1, number >> 1)
+            step = (int(addition.next[task, number]), int(addition.output[task, number]))
+            assert verify.right_step("addition", task, x) == step
