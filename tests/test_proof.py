@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agreement import assert_within, numpy_array
@@ -141,6 +141,9 @@ def right_bits(target: Target, x: np.ndarray) -> np.ndarray:
     scale=st.sampled_from([0.3, 1, 5]),
     dtype=st.sampled_from(["float32", "float64"]),
 )
+@example(
+    target=multiplication(1), hidden=2, bits=1, seed=4, scale=5, dtype="float32"
+)  # back at h = 0
 def test_verdicts_against_running_every_short_input(
     target: Target, hidden: int, bits: int, seed: int, scale: float, dtype: str
 ) -> None:

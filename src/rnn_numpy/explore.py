@@ -153,6 +153,8 @@ class _Search:
         branches = np.column_stack([source[row], number[row], reached])[other]
         self.branches.append(branches)
 
+        if (reached == 0).any():  # back at the beginning, whose output is 1/2
+            self.margin = 0.0
         unsure = known["unsure"][reached]
         wrong = unsure | (known["output"][reached] != right[row])
         definite = wrong & certain[row] & ~unsure
