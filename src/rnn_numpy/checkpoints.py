@@ -7,7 +7,6 @@ time: it holds a lock that ends with its process, however that ends.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import weakref
@@ -21,14 +20,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from rnn_numpy.files import write_bytes
+from rnn_numpy.files import check_size, checksum, write_bytes
 from rnn_numpy.params import Params, check_params
 from rnn_numpy.recipe import Recipe, Record, Run
 
 KEPT = 2
 FORMAT = "rnn-bptt-reference checkpoint 1"
-#: A file of more is none of ours: the largest network has 2^14 hidden units.
-MOST_BYTES = 1 << 32
 
 
 class CheckpointError(ValueError):
@@ -122,8 +119,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
         CheckpointError: unreadable, truncated, changed, or not a checkpoint at all.
     """
     try:
-        if os.path.getsize(file) > MOST_BYTES:
-            raise CheckpointError(f"{file} is too large for a checkpoint")
+        check_size(file)
         with safe_open(file, framework="numpy") as content:
             names = sorted(content.keys())
             if names != ["U", "V", "W", "generator"]:
@@ -132,7 +128,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
             metadata = dict(content.metadata() or {})
         if metadata.get("format") != FORMAT:
             raise CheckpointError(f"{file} is not a checkpoint of this kind")
-        if metadata.get("checksum") != _checksum(tensors, metadata):
+        if metadata.pop("checksum", None) != checksum(tensors, metadata):
             raise CheckpointError(f"{file} is damaged: its checksum is wrong")
         params = Params(*(np.array(tensors[name]) for name in Params._fields))
         check_params(params)
@@ -145,7 +141,8 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
         raise
     except OSError as error:
         raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, TypeError, LookupError, OverflowError) as error:
+    except (SafetensorError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+            RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged: {error}") from error
     return Checkpoint(params, generator, run, state["engine"])
 
@@ -166,15 +163,4 @@ def _as_bytes(checkpoint: Checkpoint) -> bytes:
         "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
         "state": json.dumps(state),
     }
-    metadata["checksum"] = _checksum(tensors, metadata)
-    return save(tensors, metadata)
-
-
-def _checksum(tensors: dict[str, Any], metadata: dict[str, str]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape} ".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    for name in ("format", "made_by", "state"):
-        digest.update(metadata.get(name, "").encode())
-    return digest.hexdigest()
+    return save(tensors, {**metadata, "checksum": checksum(tensors, metadata)})

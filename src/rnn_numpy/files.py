@@ -4,6 +4,7 @@ Loading never runs code, and a file that is not one of ours ends in one `Weights
 """
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from safetensors.numpy import save
 
 from rnn_numpy.params import Params, check_params
 
+#: The largest network has 2^14 hidden units: 2 GiB in float64.
+MOST_BYTES = 1 << 32
+
 
 class WeightsError(ValueError):
     """A weights file that cannot be read or written; the message names the file and the reason."""
@@ -24,10 +28,35 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
     """Write U, W, V and the metadata, atomically: the file is whole or as it was before.
 
     Raises:
+        ValueError: metadata named `checksum`, which this adds itself.
         WeightsError: the file cannot be written there.
     """
-    octets = save({n: np.ascontiguousarray(p) for n, p in params._asdict().items()}, dict(metadata))
-    write_bytes(path, octets)
+    if "checksum" in metadata:
+        raise ValueError("metadata must not be named 'checksum': save_params adds that itself")
+    tensors = {name: np.ascontiguousarray(array) for name, array in params._asdict().items()}
+    checked = {**metadata, "checksum": checksum(tensors, metadata)}
+    write_bytes(path, save(tensors, checked))
+
+
+def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of what a file holds: its arrays, their shapes and dtypes, and its metadata."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for key, text in sorted(metadata.items()):
+        digest.update(f"{key}\0{text}\0".encode())
+    return digest.hexdigest()
+
+
+def check_size(path: str | Path) -> None:
+    """Raise WeightsError if a file is larger than the largest network's could be.
+
+    Raises:
+        OSError: it is not there.
+    """
+    if os.path.getsize(path) > MOST_BYTES:
+        raise WeightsError(f"{path} is too large: {MOST_BYTES >> 30} GiB at most")
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -90,6 +119,7 @@ def load_params(path: str | Path) -> tuple[Params, dict[str, str]]:
             or weights that `check_params` refuses.
     """
     try:
+        check_size(path)
         with safe_open(path, framework="numpy") as file:
             names = sorted(file.keys())
             if names != ["U", "V", "W"]:
@@ -101,6 +131,10 @@ def load_params(path: str | Path) -> tuple[Params, dict[str, str]]:
     except SafetensorError as error:
         raise WeightsError(f"{path} is no safetensors file, or not all of one: {error}") from error
     try:
+        # Not every file is one of ours, but one that is must be as it was written.
+        wanted = metadata.pop("checksum", None)
+        if wanted is not None and wanted != checksum(params._asdict(), metadata):
+            raise ValueError("it is damaged: its checksum is wrong")
         check_params(params)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{path}: {error}") from error

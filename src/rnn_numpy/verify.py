@@ -2,8 +2,7 @@
 
     python -m rnn_numpy.verify CERTIFICATE WEIGHTS     or     python verify.py CERTIFICATE WEIGHTS
 
-Standard library alone, exact integers, an enclosure of exp of its own; docs/proof.md has the why.
-exit codes: 0 accepted; 1 rejected, naming the line; 2 cannot tell: a file missing, or not ours.
+docs/proof.md has the why. exit codes: 0 accepted; 1 rejected, naming the line; 2 cannot tell.
 """
 
 import hashlib
@@ -44,7 +43,7 @@ def read_weights(path: str, dtype: str) -> tuple[list[list[tuple[Fraction, ...]]
         octets = data[start + first : start + end]
         raw += entry["dtype"].encode() + octets
         values = map(Fraction, struct.unpack(f"<{rows * columns}{FORMATS[dtype][0]}", octets))
-        matrices.append(list(zip(*[values] * columns, strict=True)))
+        matrices.append(list(zip(*[values] * min(columns, len(octets)), strict=True)))
     return matrices, hashlib.sha256(raw).hexdigest()
 
 
@@ -68,8 +67,8 @@ def certainly_below(c: int) -> int:
     low, high = -64 * ONE, 64 * ONE
     while high - low > ONE >> 90:
         z = (low + high) // 2
-        sure = exp_below(-z) * c > (ONE - c) * ONE  # exp(-z) > (1 - c) / c
-        low, high = (z, high) if sure else (low, z)
+        # exp(-z) > (1 - c) / c
+        low, high = (z, high) if exp_below(-z) * c > (ONE - c) * ONE else (low, z)
     return low
 
 
@@ -95,11 +94,13 @@ def verify(lines: list[str], weights: str) -> int:
     """Return the number of states of a certificate that holds; raise Rejected otherwise."""
     fields = dict(line.split(" ", 1) for line in lines[:6])
     dtype, target, b = fields["dtype"], fields["target"], int(fields["state-bits"])
-    if fields["rnn-bptt-reference"] != "certificate 1" or not 1 <= b <= 16:
+    if lines[0] != "rnn-bptt-reference certificate 1" or not 1 <= b <= 16:
         raise ValueError("not a certificate of this kind")
     (U, W, V), found = read_weights(weights, dtype)
-    if found != fields["weights"] or len(lines) != 6 + int(fields["states"]):
-        raise Rejected("line 2: it is for other weights, or line 6: not all states are there")
+    if found != fields["weights"] or len(U) != 1 + (":" not in target):
+        raise Rejected("line 2 or 5: it is for other weights")
+    if len(lines) != 6 + int(fields["states"]):
+        raise Rejected("line 6: not all states are there")
     error, said_error = (rounding_error(M, FORMATS[dtype][1]) for M in (U + W, V))
     if error << b + 2 >= ONE or 4 * said_error >= ONE:
         raise Rejected("line 4: rounding errors are larger than the steps of the state")
@@ -113,18 +114,17 @@ def verify(lines: list[str], weights: str) -> int:
         h = tuple(int(level, 16) for level in text.split("."))
         margin = sum(h_j * v_j for h_j, (v_j,) in zip(h, v, strict=True)) << P
         certain = margin > sure if said == "1" else -margin > sure and said == "0"
-        if not certain and number > 7:  # of the first state, nothing is asked
-            raise Rejected(f"line {number}: not every evaluation says {said} there")
+        if not (certain if number > 7 else not any(h) and task == "0"):
+            raise Rejected(f"line {number}: not the beginning, or not always {said} there")
         states.append((h, int(task), int(said) if certain else None, leads))
-    if any(states[0][0]) or states[0][1]:
-        raise Rejected("line 7: the first state is not h = 0 with nothing carried")
     for number, (h, carried, _, leads) in enumerate(states, 7):
         from_h = [sum(map(int.__mul__, h, column)) for column in zip(*w, strict=True)]
         for x, lead in zip(inputs, leads, strict=True):
             there = {states[int(to)][:3] for to in lead.split(",")}
             z = [sum(map(int.__mul__, x, column)) << b for column in zip(*u, strict=True)]
-            ranges = (levels(a + c, b, error, scale) for a, c in zip(from_h, z, strict=True))
-            if any((h, *right_step(target, carried, x)) not in there for h in product(*ranges)):
+            ranges = [levels(a + c, b, error, scale) for a, c in zip(from_h, z, strict=True)]
+            needed = product(*ranges) if math.prod(map(len, ranges)) <= len(there) else [()]
+            if any((h, *right_step(target, carried, x)) not in there for h in needed):
                 raise Rejected(f"line {number}: input {x} does not lead to {lead} for certain")
     return len(states)
 
@@ -140,7 +140,7 @@ def main(argv: list[str]) -> int:
     except Rejected as reason:
         print(f"rejected: {reason}")
         return 1
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, struct.error) as error:
+    except Exception as error:  # whatever strangers' files can do; none of it is an answer
         print(f"cannot tell: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
 

@@ -6,20 +6,25 @@ removed once they are complete.
 """
 
 import csv
+import errno
+import fcntl
 import io
 import json
 import os
 import statistics
-import tempfile
+import weakref
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_numpy.files import check_writable
+from rnn_numpy.files import check_writable, write_bytes
 from rnn_numpy.many import Trained
 from rnn_numpy.recipe import Recipe
 
+#: A line takes less than a kilobyte for each thousand counted steps.
+MOST_BYTES = 1 << 31
 FORMATS = (".jsonl", ".csv", ".parquet")
 Setting = tuple[tuple[str, Any], ...]
 
@@ -61,11 +66,18 @@ class Journal:
                 raise ResultsError(f"{path} is there already: --resume goes on with it")
         if self._out != self._journal and self._out.exists() and not self._journal.exists():
             raise ResultsError(f"{self._out} is complete: choose another file for another sweep")
-        if self._journal.exists():
-            try:
+        there = self._journal.exists()
+        try:
+            journal = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self.close = weakref.finalize(self, os.close, journal)
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = journal
+            if there:
                 self._read(self._journal)
-            except OSError as error:
-                raise ResultsError(f"cannot use {self._journal}: {error.strerror}") from error
+        except BlockingIOError:
+            raise ResultsError(f"{self._journal} is in use by another sweep") from None
+        except OSError as error:
+            raise ResultsError(f"cannot use {self._journal}: {error.strerror}") from error
 
     def add(self, result: Trained) -> None:
         """Keep a result, in the file first.
@@ -74,38 +86,57 @@ class Journal:
             OSError: it could not be written.
         """
         if self._journal is not None:
-            with open(self._journal, "ab") as file:
-                file.write(json.dumps(asdict(result)).encode() + b"\n")
+            if not self._journal.exists():
+                raise FileNotFoundError(errno.ENOENT, "it has been removed", str(self._journal))
+            fields = asdict(result)
+            fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
+            line = json.dumps(fields).encode() + b"\n"
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
         self.results.append(result)
 
     def complete(self, recipes: Sequence[Recipe]) -> None:
         """All of these are there: make the table of them, if the file is to be one.
 
         Raises:
-            OSError: it could not be written; the journal is still there.
+            WeightsError: it could not be written; the journal is still there.
         """
         if self._out is None or self._journal is None or self._out == self._journal:
             return
         rows = list(_rows(chosen(self.results, recipes)))
         content = _as_csv(rows) if self._out.suffix == ".csv" else _as_parquet(rows)
-        with tempfile.NamedTemporaryFile(dir=self._out.parent, delete=False) as unfinished:
-            unfinished.write(content)
-        os.replace(unfinished.name, self._out)
+        write_bytes(self._out, content)
         self._journal.unlink(missing_ok=True)
 
     def _read(self, journal: Path) -> None:
+        if journal.stat().st_size > MOST_BYTES:
+            raise ResultsError(f"{journal} is too large for results")
         content = journal.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                fields = json.loads(line)
-                recipe = Recipe(**fields.pop("recipe"))
-                self.results.append(Trained(recipe, **fields))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                self.results.append(_trained(json.loads(line)))
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 where = f"{journal}, line {number}"
                 raise ResultsError(f"{where}: not a result: {error}") from error
         if len(whole) < len(content):
             os.truncate(journal, len(whole))  # a line being written when its process was killed
+
+
+def _trained(fields: dict[str, Any]) -> Trained:
+    """A result from its line; the file may be anybody's."""
+    if fields.pop("crc32") != zlib.crc32(json.dumps(fields).encode()):
+        raise ValueError("its checksum is wrong")
+    result = Trained(Recipe(**fields.pop("recipe")), **fields)
+    lists = [result.steps, result.exact]
+    if not all(isinstance(some, list) and all(type(n) is int for n in some) for some in lists):
+        raise TypeError("steps and exact must be lists of integers")
+    if len(result.steps) != len(result.exact) or type(result.tried) is not int:
+        raise ValueError("steps, exact and tried do not fit each other")
+    if result.status not in ("finished", "diverged"):
+        raise ValueError(f"no such status: {result.status!r}")
+    return result
 
 
 def chosen(results: Iterable[Trained], recipes: Sequence[Recipe]) -> list[Trained]:

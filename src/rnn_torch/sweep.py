@@ -92,6 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: cannot write {flags.out}: {error.strerror}", file=sys.stderr)
         return 2
+    except WeightsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     results = chosen(journal.results, recipes)
     _print(results, len(recipes), engine, flags)
     if flags.plot is not None and results:
