@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench proofs figures clean
+.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench proofs figures reliability clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
@@ -16,6 +16,7 @@ help:
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
 	@echo "make bench         speed and memory against everything else, into docs/performance.md"
 	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
+	@echo "make reliability   kill -9 and mutated files, into docs/reliability.md (ten minutes)"
 	@echo "make figures       the pictures of docs/proof.md"
 	@echo "make lint, make format, make clean"
 
@@ -67,6 +68,11 @@ bench: .venv/ready
 
 proofs: .venv/ready
 	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/report.py
+
+reliability: .venv/ready
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/fuzz.py
 	$(BIN)/python benchmarks/report.py
 
 figures: .venv/ready

@@ -16,7 +16,7 @@ from harness import RESULTS
 from layer import best_ratio
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "proof.md")
+PAGES = (DOCS / "performance.md", DOCS / "proof.md", DOCS / "reliability.md")
 PICTURE = DOCS / "performance-layer.png"
 Result = dict[str, Any]
 Lines = Iterator[str]
@@ -238,6 +238,31 @@ def proof_steps(found: Result) -> Lines:
     yield on(found)
 
 
+def kills(found: Result) -> Lines:
+    """Runs that were killed."""
+    yield "| command | kills | half-written or lost | other ends than without |"
+    yield "|---|--:|--:|--:|"
+    for name, row in found["commands"].items():
+        lost = row["lost"] if "lost" in row else row["no whole checkpoint"]
+        other = row["different"] if "different" in row else row["different ends"]
+        yield f"| `{name}` | {row['kills']} | {lost} | {other} |"
+    yield ""
+    yield f"{found['kills']} kills in all."
+    yield on(found)
+
+
+def fuzz(found: Result) -> Lines:
+    """Mutated files."""
+    kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(found["found"].items()))
+    yield (
+        f"{found['files']:,} mutated weights, checkpoints, certificates and results: {kinds}; "
+        f"crashes and wrong acceptances would be named here. The slowest took "
+        f"{duration(found['slowest'])}; the peak of the process grew by "
+        f"{found['peak_growth_kib']} KiB."
+    )
+    yield on(found)
+
+
 def on(found: Result) -> str:
     """What it was measured on."""
     about = found["machine"]
@@ -267,6 +292,8 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         proof_until,
         proof_hidden,
         proof_steps,
+        kills,
+        fuzz,
     )
 }
 

@@ -133,3 +133,12 @@ def test_the_tables_of_proofs() -> None:
     assert found["bits"][5]["counterexample steps"] == [10]
     assert proofs.until(2, 2)["rows"][0]["proved"] == 2
     assert proofs.long_sums(1000, bits=64, batch=4)["wrong"] == 0
+
+
+def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fuzz
+
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    found = fuzz.fuzz(1000)["found"]
+    assert set(found) <= {"refused", "accepted, rightly"}
+    assert found["refused"] > 900

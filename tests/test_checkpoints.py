@@ -337,3 +337,18 @@ def test_signals(number: signal.Signals, tmp_path: Path) -> None:
     step = int(out.split("interrupted after step ")[1].split()[0])
     assert checkpoints(folder)[-1] == f"step-{step:012}.safetensors"
     assert load_params(tmp_path / "out")[1]["steps"] == str(step)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "numpy", "fused", "autograd"])
+def test_the_same_bytes_whatever_the_number_of_threads(engine: str, tmp_path: Path) -> None:
+    package = "rnn_numpy" if engine == "numpy" else "rnn_torch"
+    kept = []
+    for threads in ("1", "3"):
+        out = tmp_path / threads
+        command: list[Any] = [sys.executable, "-m", f"{package}.train", "--engine", engine,
+                              "--iterations", "60", "--hidden", "70", "--out", out]  # fmt: skip
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(names, threads)}
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+        kept.append(bytes_of(out))
+    assert kept[0] == kept[1]

@@ -7,6 +7,7 @@ A crash, an endless loop, a `sys.exit` or a changed global in that process harms
 import contextlib
 import json
 import os
+import secrets
 import select
 import signal
 import struct
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +68,11 @@ class Candidate:
         self._timeout = timeout
         reply, worker_end = os.pipe()
         self._reply = reply
-        # One thread: the problems are small, and the worker forks.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # One thread: the problems are small, and the worker forks. All it starts has the mark.
+        mark = ("RNN_BPTT_CANDIDATE", secrets.token_hex(16))
+        self._mark = "=".join(mark)
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**os.environ, **threads, mark[0]: mark[1]}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rnn_numpy.worker", str(worker_end), file, name],
             stdin=subprocess.PIPE,
@@ -95,6 +100,13 @@ class Candidate:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for _ in range(100):  # until none is left that started another one meanwhile
+            if not (marked := _processes(self._mark)):
+                break
+            for pid in marked:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -146,6 +158,16 @@ class Candidate:
                 raise CannotCheck("its process ended without an answer")
             read += chunk
         return bytes(read)
+
+
+def _processes(mark: str) -> list[int]:
+    """The living processes with this in their environment, where the system tells (Linux)."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 def in_this_process(backward: Backward, shapes: Shapes | None = None) -> Ask:

@@ -14,6 +14,7 @@ from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
+from rnn_numpy.terminal import say
 from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags.kill_matrix:
         from rnn_torch.kill_matrix import as_table
 
-        print(as_table(flags.dtype))
+        say(as_table(flags.dtype))
         return 0
     try:
         if flags.candidate is None:
@@ -99,9 +100,9 @@ def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
             ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
         )
     if flags.json:
-        print(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
+        say(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
     else:
-        print((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+        say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
     if flags.plot is not None:
         _plot(report, flags)
     return 0 if report.right else 1
@@ -153,20 +154,20 @@ def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
         for name, backward in own_passes(flags.window).items()
     }
     if flags.json:
-        print(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
+        say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
         for name, report in reports.items():
             line = headline(report, name) if report.right else as_text(report, name)
-            print(f"- {line}" if flags.markdown else line)
+            say(f"- {line}" if flags.markdown else line)
     return 0 if all(report.right for report in reports.values()) else 1
 
 
 def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
     message = f"CANNOT CHECK {name or 'our own passes'}: {why}."
     if flags.json:
-        print(json.dumps({"candidate": name, "verdict": "cannot check", "why": why}))
+        say(json.dumps({"candidate": name, "verdict": "cannot check", "why": why}))
     elif flags.markdown:
-        print(f"### {message}")
+        say(f"### {message}")
     else:
         print(message, file=sys.stderr)
     return 2

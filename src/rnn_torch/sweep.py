@@ -13,7 +13,7 @@ from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.many import Trained, train_many
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import interruptible, progress
+from rnn_numpy.terminal import interruptible, progress, say
 from rnn_torch.results import Journal, ResultsError, Row, Setting, chosen, summary
 
 DESCRIPTION = """\
@@ -199,12 +199,12 @@ def _print(results: list[Trained], wanted: int, engine: str, flags: argparse.Nam
                 for setting, rows in tables.items()
             ],
         }
-        print(json.dumps(document, allow_nan=False))
+        say(json.dumps(document, allow_nan=False))
         return
     for setting, rows in tables.items():
-        print("\n".join(_table(setting, rows)))
+        say("\n".join(_table(setting, rows)))
     unfinished = "" if len(results) == wanted else f" of {wanted}; --resume goes on"
-    print(
+    say(
         f"{len(results)} networks{unfinished}"
         + (f", {diverged} diverged" if diverged else "")
         + f"; engine: {engine}"
