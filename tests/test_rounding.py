@@ -13,7 +13,13 @@ from rnn_numpy.textbook import textbook
 from rnn_torch import squared_error
 
 # The first few are enough for `make mutants`.
-SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.many) for seed in range(3, 20))]
+SEEDS = [
+    *range(3),
+    *(
+        pytest.param(seed, marks=[pytest.mark.many, pytest.mark.unannotated])
+        for seed in range(3, 20)
+    ),
+]
 EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
