@@ -194,9 +194,11 @@ def test_files_that_cannot_be_checked(
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(text)
+    # A second also has to do for starting the process, which is little where tests run beside.
+    seconds = 1 if "within 1" in says or not says else 30
     begin = time.monotonic()
-    assert check.main([f"{file}:backward", "--timeout", "1"]) == 2
-    assert time.monotonic() - begin < 5
+    assert check.main([f"{file}:backward", "--timeout", str(seconds)]) == 2
+    assert time.monotonic() - begin < seconds + 9
     printed = capsys.readouterr()
     assert says in printed.err
     assert "Traceback" not in printed.err
@@ -215,8 +217,8 @@ def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:
         f"            open({str(tmp_path)!r} + f'/pid-{{os.getpid()}}', 'w').close()\n"
         "    time.sleep(100)\n"
     )
-    assert check.main([f"{file}:backward", "--timeout", "1"]) == 2
-    assert "it gave no answer within 1 seconds" in capsys.readouterr().err
+    assert check.main([f"{file}:backward", "--timeout", "5"]) == 2
+    assert "it gave no answer within 5 seconds" in capsys.readouterr().err
     pids = [int(path.name.split("-")[1]) for path in tmp_path.glob("pid-*")]
     assert len(pids) == 31
     deadline = time.monotonic() + 5
