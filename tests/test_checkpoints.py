@@ -86,9 +86,10 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 @pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
 def test_kill_9(package: str, tmp_path: Path) -> None:
     """At any moment: the folder is never without a whole checkpoint, and the end is the same."""
-    engine = {"rnn_numpy": "numpy", "rnn_torch": "compiled"}[package]
+    # Half a second of work at least, so that it is killed and not at its end.
+    engine, steps = {"rnn_numpy": ("numpy", 12000), "rnn_torch": ("autograd", 2000)}[package]
     command: list[Any] = [sys.executable, "-m", f"{package}.train", "--engine", engine,
-               "--iterations", "6000", "--log-every", "1000000"]  # fmt: skip
+               "--iterations", str(steps), "--log-every", "1000000"]  # fmt: skip
     whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
     subprocess.run([*command, "--out", whole], check=True, capture_output=True)
     kept: list[Any] = [
@@ -119,6 +120,8 @@ def test_kill_9(package: str, tmp_path: Path) -> None:
         for file in sorted(folder.glob("step-*"))[-1:]:
             load_checkpoint(file)
     assert kills >= 2
+    assert {file.name for file in folder.iterdir()} == {*checkpoints(folder), "lock"}
+    assert len(checkpoints(folder)) == 2
     assert bytes_of(whole) == bytes_of(resumed)
 
 

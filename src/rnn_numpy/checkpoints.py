@@ -60,6 +60,8 @@ class Folder:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
             self.close = weakref.finalize(self, os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for unfinished in self.path.glob(".step-*"):  # of a process that was killed
+                unfinished.unlink(missing_ok=True)
         except BlockingIOError:
             raise CheckpointError(f"{path} is in use by another run") from None
         except OSError as error:
