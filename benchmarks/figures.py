@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from proofs import trained
-from rnn_numpy.addition import draw_pairs, encode
+from rnn_numpy.addition import draw_pairs, encode, from_bits
 from rnn_numpy.explore import explore
 from rnn_numpy.machine import minimise
 from rnn_numpy.many import count
@@ -78,19 +78,14 @@ def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) 
     """
     rng = np.random.default_rng(bits)
     now = rng.integers(2, size=(sums, 2))
-    places = np.empty((bits + 1, sums, 2), np.int64)
+    places = np.empty((bits, sums, 2), np.int64)
     for t in range(bits):
         again = rng.random(sums) >= stay
         now = np.where(again[:, np.newaxis], rng.integers(2, size=(sums, 2)), now)
         places[t] = now
-    places[bits] = 0
-    carry = np.zeros(sums, np.int64)
-    right = np.empty((bits + 1, sums), bool)
-    for t, (a_t, b_t) in enumerate(np.moveaxis(places, 2, 1)):
-        right[t] = (a_t + b_t + carry) & 1
-        carry = (a_t + b_t + carry) >> 1
-    outputs, _ = forward(params, places.astype(float), state_bits=STATE_BITS)
-    return float(((outputs[..., 0] > 0.5) == right).all(axis=0).mean())
+    x, y = encode(from_bits(places[..., 0]), from_bits(places[..., 1]), bits + 1)
+    outputs, _ = forward(params, x, state_bits=STATE_BITS)
+    return float(((outputs > 0.5) == (y > 0.5)).all(axis=(0, 2)).mean())
 
 
 def learning(every: int = 250) -> None:

@@ -48,7 +48,8 @@ def with_tables(page: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        lines = "\n".join(TABLES[name](result(name)))
+        found = result(name)
+        lines = "\n".join([*TABLES[name](found), on(found)])
         return f"<!-- table: {name} -->\n\n{lines}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
@@ -63,7 +64,6 @@ def online(found: Result) -> Lines:
         note = f" (and {compiling:.1f} s compiling, the first time)" if compiling else ""
         yield f"| {name}{note} | {duration(row['median'])} | {row['naive / this']:.1f} |"
     yield ""
-    yield on(found)
 
 
 def process(found: Result) -> Lines:
@@ -74,7 +74,6 @@ def process(found: Result) -> Lines:
         yield f"| `{name}` | {duration(row['median'])} |"
     yield ""
     yield "; ".join(f"{name}: {value:.2f}" for name, value in found["ratios"].items()) + "."
-    yield on(found)
 
 
 def layer(found: Result) -> Lines:
@@ -108,7 +107,6 @@ def layer(found: Result) -> Lines:
     rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
     best = ", ".join(f"{name} {value:.0f}" for name, value in found["gemm"].items())
     yield f"At the last size ours does {rate:.0f} GFLOP/s; one large product: {best}."
-    yield on(found)
 
 
 def memory(found: Result) -> Lines:
@@ -129,7 +127,6 @@ def memory(found: Result) -> Lines:
         f"{million['seconds']:.1f} s; the whole process, `import torch` included, peaks at "
         f"{peak:.2f} GB."
     )
-    yield on(found)
 
 
 def growth(found: Result) -> Lines:
@@ -143,7 +140,6 @@ def growth(found: Result) -> Lines:
         slopes = f"{row['slope']:.2f} | {row['slope, memory kept']:.2f}"
         yield f"| {name} | {ends[0]} | {ends[1]} | {slopes} |"
     yield ""
-    yield on(found)
 
 
 def many(found: Result) -> Lines:
@@ -154,7 +150,6 @@ def many(found: Result) -> Lines:
         yield f"| {name} | {seconds:.1f} |"
     yield ""
     yield f"{found['exact']} of {found['networks']} are exact on all 16,384 sums at the end."
-    yield on(found)
 
 
 def proof_recipe(found: Result) -> Lines:
@@ -182,7 +177,6 @@ def proof_recipe(found: Result) -> Lines:
         f"{' or '.join(map(str, smallest))} states. "
         f"A state takes {found['bytes a state']:.0f} bytes at the peak of an exploration."
     )
-    yield on(found)
 
 
 def proof_strategies(found: Result) -> Lines:
@@ -193,7 +187,6 @@ def proof_strategies(found: Result) -> Lines:
         cells = (str(row.get(steps, "")) for steps in ("0", "20000", "80000"))
         yield f"| {name} | {' | '.join(cells)} |"
     yield ""
-    yield on(found)
 
 
 def proof_until(found: Result) -> Lines:
@@ -214,7 +207,6 @@ def proof_until(found: Result) -> Lines:
         if row["not proved"]
     ]
     yield "Not proved: " + ("; ".join(left) if left else "none") + "."
-    yield on(found)
 
 
 def proof_hidden(found: Result) -> Lines:
@@ -226,7 +218,6 @@ def proof_hidden(found: Result) -> Lines:
                          for name in ("first", "median states"))  # fmt: skip
         yield f"| {hidden} | {row['proved']} | {first} | {states} |"
     yield ""
-    yield on(found)
 
 
 def proof_steps(found: Result) -> Lines:
@@ -235,7 +226,6 @@ def proof_steps(found: Result) -> Lines:
         f"{found['steps']:,} output bits of random operands of {found['bits']:,} bits, both "
         f"packages, both dtypes, the units in another order: {found['wrong']} wrong."
     )
-    yield on(found)
 
 
 def kills(found: Result) -> Lines:
@@ -248,7 +238,6 @@ def kills(found: Result) -> Lines:
         yield f"| `{name}` | {row['kills']} | {lost} | {other} |"
     yield ""
     yield f"{found['kills']} kills in all."
-    yield on(found)
 
 
 def fuzz(found: Result) -> Lines:
@@ -260,7 +249,6 @@ def fuzz(found: Result) -> Lines:
         f"{duration(found['slowest'])}; the peak of the process grew by "
         f"{found['peak_growth_kib']} KiB."
     )
-    yield on(found)
 
 
 def on(found: Result) -> str:

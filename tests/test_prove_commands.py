@@ -209,6 +209,14 @@ def test_bad_input_to_add(right: str, tmp_path: Path, capsys: Capture) -> None:
     )
 
 
+@pytest.mark.unannotated
+def test_operands_that_are_no_integers_are_refused(right: str) -> None:
+    params, _ = load_params(right)
+    assert add.add(params, np.int64(3), 4) == 7
+    with pytest.raises(TypeError, match="float"):
+        add.add(params, 1.5, 2)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("train", [numpy_train, torch_train])
 def test_train_until_proved(train: object, tmp_path: Path, capsys: Capture) -> None:
     file = str(tmp_path / "adder.safetensors")

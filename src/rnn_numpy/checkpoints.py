@@ -6,10 +6,7 @@ older ones and renamed, so that there is a whole one at every moment. One run us
 time: it holds a lock that ends with its process, however that ends.
 """
 
-import fcntl
 import json
-import os
-import weakref
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -20,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from rnn_numpy.files import check_size, checksum, write_bytes
+from rnn_numpy.files import check_size, checksum, locked, write_bytes
 from rnn_numpy.params import Params, check_params
 from rnn_numpy.recipe import Recipe, Record, Run
 
@@ -57,9 +54,7 @@ class Folder:
         self.path = Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-            self.close = weakref.finalize(self, os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _, self.close = locked(self.path / "lock", self)
             for unfinished in self.path.glob(".step-*"):  # of a process that was killed
                 unfinished.unlink(missing_ok=True)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from rnn_numpy import native
+from rnn_numpy import native, terminal
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.files import WeightsError, check_writable, save_params
 from rnn_numpy.keeper import Keeper
@@ -37,12 +37,7 @@ MakeLearner = Callable[[Params, Recipe, argparse.Namespace], Learner]
 def parser(program: str, description: str) -> argparse.ArgumentParser:
     """The flags of both `train` commands; the defaults are the recipe."""
     default = Recipe()
-    result = argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description=description,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    result = terminal.parser(program, description, EXIT_CODES)
     add = result.add_argument
     add("--seed", type=int, default=default.seed, help="of weights and examples (%(default)s)")
     add("--bits", type=int, default=default.bits, help="in a sum, 1 to 64 (%(default)s)")

@@ -1,7 +1,15 @@
 """A minimised machine as Graphviz text; `plots.py` draws it."""
 
+import numpy as np
+
 from rnn_numpy.machine import Minimal
 from rnn_numpy.targets import Target
+
+
+def input_names(target: Target, between: str) -> list[str]:
+    """Each input as its operands' bits, with something between them."""
+    every = target.bits(np.arange(2**target.operands))
+    return [between.join(map(str, bits)) for bits in every.tolist()]
 
 
 def edges(minimal: Minimal, target: Target) -> dict[tuple[int, int], str]:
@@ -10,9 +18,9 @@ def edges(minimal: Minimal, target: Target) -> dict[tuple[int, int], str]:
     An input is written as one digit for each operand, the first operand's first.
     """
     labels: dict[tuple[int, int], list[str]] = {}
+    names = input_names(target, "")
     for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
-        for number, (to, bit) in enumerate(zip(following, said, strict=True)):
-            digits = "".join(str(number >> j & 1) for j in range(target.operands))
+        for digits, to, bit in zip(names, following, said, strict=True):
             labels.setdefault((state, int(to)), []).append(f"{digits}/{bit}")
     return {ends: "  ".join(some) for ends, some in labels.items()}
 

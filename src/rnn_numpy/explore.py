@@ -86,7 +86,7 @@ class _Search:
         self.network, self.target = network, target
         self.limit, self.on_progress = limit, on_progress
         count = 2**target.operands
-        self.inputs = ((np.arange(count)[:, np.newaxis] >> np.arange(target.operands)) & 1) * 1.0
+        self.inputs = target.bits(np.arange(count)).astype(np.float64)
         odd = np.random.default_rng(attempt).integers(1 << 62, size=network.hidden + 1) * 2 + 1
         self.multipliers = odd.astype(np.uint64)
         self.known = _Table(

@@ -4,10 +4,12 @@ Loading never runs code, and a file that is not one of ours ends in one `Weights
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,21 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
     for key, text in sorted(metadata.items()):
         digest.update(f"{key}\0{text}\0".encode())
     return digest.hexdigest()
+
+
+def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
+    """Open a file to append to, for nobody else: its descriptor, and what closes it.
+
+    The lock ends with its owner at the latest, and with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another owner has it.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    close = weakref.finalize(owner, os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor, close
 
 
 def check_size(path: str | Path) -> None:

@@ -25,11 +25,15 @@ class Keeper:
         self.found: Checkpoint | None = None
         #: Why the last checkpoint could not be written; empty if it could.
         self.failure = ""
+        self._kept = -1  # the step of the last one
         self._close: Callable[[], object] = lambda: None
         if flags.checkpoint is None:
-            for name in ("checkpoint_every", "resume"):
-                if getattr(flags, name):
-                    raise ValueError(f"--{name.replace('_', '-')} goes with --checkpoint DIR")
+            for name, given in (
+                ("--checkpoint-every", flags.checkpoint_every is not None),
+                ("--resume", flags.resume),
+            ):
+                if given:
+                    raise ValueError(f"{name} goes with --checkpoint DIR")
             return
         self.every = 1000 if flags.checkpoint_every is None else flags.checkpoint_every
         if self.every < 1:
@@ -54,12 +58,12 @@ class Keeper:
 
     def keep(self, learner: Learner, rng: np.random.RandomState, run: Run) -> None:
         """Write a checkpoint. If that fails it is said, and the training goes on."""
-        if self.every is None:
+        if self.every is None or run.steps == self._kept:
             return
         generator = rng.get_state(legacy=False)
         try:
             self._folder.write(Checkpoint(learner.params(), generator, run, learner.engine))
-            self.failure = ""
+            self.failure, self._kept = "", run.steps
         except WeightsError as error:
             if not self.failure:
                 _warn(f"{error}; the training goes on")

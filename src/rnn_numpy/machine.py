@@ -112,7 +112,7 @@ def replay(params: Params, verdict: Verdict) -> Example:
         raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
     target = verdict.target
     inputs = np.concatenate([verdict.counterexample, np.zeros(target.flush, np.int64)])
-    bits = inputs[:, np.newaxis] >> np.arange(target.operands) & 1
+    bits = target.bits(inputs)
     x = bits[:, np.newaxis].astype(params.W.dtype)
     outputs, _ = forward(params, x, state_bits=verdict.state_bits)
     (said,) = from_bits(outputs[..., 0] > 0.5)

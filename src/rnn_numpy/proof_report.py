@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from rnn_numpy.drawing import input_names
 from rnn_numpy.machine import Minimal, Verdict, replay
 from rnn_numpy.params import Params
 
@@ -41,11 +42,10 @@ def in_words(params: Params, verdict: Verdict, minimal: Minimal | None) -> Itera
         yield f"{ties} more ways because of ties as close as that: both sides were followed"
     if minimal is not None:
         yield f"minimised, {len(minimal.next)} state{'s' * (len(minimal.next) > 1)}:"
-        inputs = range(minimal.next.shape[1])
-        names = [_input(verdict, number) for number in inputs]
+        names = input_names(verdict.target, ",")
         yield "  state   " + "".join(f"{name:>10}" for name in names)
         for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
-            cells = (f"{said[i]}, to {following[i]}" for i in inputs)
+            cells = (f"{bit}, to {to}" for bit, to in zip(said, following, strict=True))
             yield f"{state:7}   " + "".join(f"{cell:>10}" for cell in cells)
 
 
@@ -64,7 +64,3 @@ def as_json(params: Params, verdict: Verdict, minimal: Minimal | None) -> dict[s
     if minimal is not None:
         result["minimal"] = {"next": minimal.next.tolist(), "output": minimal.output.tolist()}
     return result
-
-
-def _input(verdict: Verdict, number: int) -> str:
-    return ",".join(str(number >> j & 1) for j in range(verdict.target.operands))

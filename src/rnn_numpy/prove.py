@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import targets
+from rnn_numpy import targets, terminal
 from rnn_numpy.certificate import certificate
 from rnn_numpy.drawing import dot
 from rnn_numpy.explore import LIMIT, explore
@@ -26,12 +26,7 @@ docs/proof.md says exactly what is proved, and what is trusted."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rnn_numpy.prove",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
     add("--state-bits", type=int, default=5, metavar="B",

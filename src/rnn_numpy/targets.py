@@ -31,6 +31,10 @@ class Target(NamedTuple):
     #: How many steps with all operands at 0 bring out what the state still holds.
     flush: int
 
+    def bits(self, inputs: Int64[np.ndarray, "*axes"]) -> Int64[np.ndarray, "*axes operands"]:
+        """The operands' bits of inputs given by number, the first operand's first."""
+        return inputs[..., np.newaxis] >> np.arange(self.operands) & 1
+
     def run(self, inputs: Int64[np.ndarray, " steps"]) -> UInt8[np.ndarray, " steps"]:
         """The right output bits for these inputs."""
         state, bits = 0, []

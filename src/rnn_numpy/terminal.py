@@ -1,5 +1,6 @@
 """What commands share at the terminal: lines, the progress bar, and Ctrl-C."""
 
+import argparse
 import os
 import signal
 import sys
@@ -9,6 +10,16 @@ from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+
+def parser(program: str, description: str, exit_codes: str) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`, whose help is printed as it is and ends with its codes."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        epilog=exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def say(line: str) -> None:

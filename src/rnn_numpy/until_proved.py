@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from rnn_numpy.addition import draw_pairs
+from rnn_numpy.addition import draw_pairs, from_bits
 from rnn_numpy.explore import LIMIT, explore
 from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Diverged, Learner, Recipe
+from rnn_numpy.targets import addition
 
 #: Bits of the sums in these rounds, unless the recipe has more.
 BITS = 32
@@ -64,9 +65,8 @@ def until_proved(
     """
     found: list[tuple[int, int, int]] = []
     steps = 0
-    verdict = explore(params, state_bits, limit=limit)
-    last = Outcome(params, verdict, steps)
-    on_verdict(steps, verdict, params)
+    now, verdict = params, explore(params, state_bits, limit=limit)
+    on_verdict(steps, verdict, now)
     while verdict.status != "proved" and steps < most_steps and not stop():
         taken = min(ROUND, most_steps - steps)
         if steps % ATTEMPT == 0:
@@ -85,14 +85,13 @@ def until_proved(
         on_steps(taken)
         now = learner.params()
         verdict = explore(now, state_bits, limit=limit)
-        last = Outcome(now, verdict, steps)
         on_verdict(steps, verdict, now)
-    return last
+    return Outcome(now, verdict, steps)
 
 
 def _operands(inputs: Int64[np.ndarray, " steps"]) -> tuple[int, int, int]:
     """The operands a, b that these inputs spell, and how many steps they take."""
-    a, b = (sum(int(number >> j & 1) << t for t, number in enumerate(inputs)) for j in (0, 1))
+    a, b = from_bits(addition.bits(inputs))
     return a, b, len(inputs)
 
 

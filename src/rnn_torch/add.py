@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import torch
 
+from rnn_numpy import terminal
 from rnn_numpy.addition import from_bits, to_bits
 from rnn_numpy.explore import LIMIT, explore
 from rnn_numpy.files import WeightsError, load_params
@@ -32,8 +35,8 @@ CHUNK = 1 << 16
 
 def add(
     params: Params,
-    a: int,
-    b: int,
+    a: SupportsIndex,
+    b: SupportsIndex,
     state_bits: int | None = None,
     on_steps: Callable[[int], object] = lambda steps: None,
 ) -> int:
@@ -50,6 +53,7 @@ def add(
         raise ValueError(
             f"weights must have 2 inputs and 1 output, got {len(params.U)} and {params.V.shape[1]}"
         )
+    a, b = operator.index(a), operator.index(b)
     width = max(a.bit_length(), b.bit_length()) + 1
     bits = np.stack([to_bits([operand], width)[:, 0] for operand in (a, b)], axis=-1)
     with torch.inference_mode():
@@ -140,12 +144,7 @@ class Operand(int):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     sys.set_int_max_str_digits(0)  # numbers of any length are the point
-    parser = argparse.ArgumentParser(
-        prog="python -m rnn_torch.add",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = terminal.parser("rnn_torch.add", DESCRIPTION, EXIT_CODES)
     flag = parser.add_argument
     flag("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
     flag("a", metavar="A", type=operand, help="an integer >= 0: 123, 0x7b, 0b1111011, @FILE, -")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
+from rnn_numpy import terminal
 from rnn_numpy.complex_step import complex_step
 from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.model import bptt, forward
@@ -39,12 +40,7 @@ exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it coul
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rnn_torch.check",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("candidate", nargs="?", metavar="FILE.py:FUNCTION", help="left out: this project's own")
     add("--dtype", choices=["float32", "float64"], default="float64", help="(%(default)s)")

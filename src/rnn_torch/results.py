@@ -7,19 +7,17 @@ removed once they are complete.
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
 import statistics
-import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_numpy.files import check_writable, write_bytes
+from rnn_numpy.files import check_writable, locked, write_bytes
 from rnn_numpy.many import Trained
 from rnn_numpy.recipe import Recipe
 
@@ -68,10 +66,7 @@ class Journal:
             raise ResultsError(f"{self._out} is complete: choose another file for another sweep")
         there = self._journal.exists()
         try:
-            journal = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            self.close = weakref.finalize(self, os.close, journal)
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file = journal
+            self._file, self.close = locked(self._journal, self)
             if there:
                 self._read(self._journal)
         except BlockingIOError:

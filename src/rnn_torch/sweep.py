@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import product
 from typing import Any
 
-from rnn_numpy import native
+from rnn_numpy import native, terminal
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.many import Trained, train_many
@@ -40,12 +40,7 @@ def seeds(text: str) -> range:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     default = Recipe()
-    parser = argparse.ArgumentParser(
-        prog="python -m rnn_torch.sweep",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("--seeds", type=seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="one or more, 0:1000 is 0 to 999 (0:100)")  # fmt: skip
