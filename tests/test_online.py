@@ -30,16 +30,17 @@ sizes = {
     "dtype": st.sampled_from(["float32", "float64"]),
     "scale": st.sampled_from([0.01, 1.0, 8.0]),
 }
+batches = st.sampled_from([1, 1, 2, 3, 7])
 
 
 def drawn(recipe: Recipe, scale: float) -> tuple[Params, Array]:
     params, rng = start(recipe)
     scaled = Params(*(np.asarray(scale * array, recipe.dtype) for array in params))
-    return scaled, draw_pairs(rng, recipe.bits, 1)
+    return scaled, draw_pairs(rng, recipe.bits, recipe.batch_size)
 
 
 @engines
-@given(**sizes)
+@given(batch=batches, **sizes)
 def test_its_gradient_is_that_of_bptt(
     engine: type[NumPySGD | CompiledSGD],
     seed: int,
@@ -47,20 +48,21 @@ def test_its_gradient_is_that_of_bptt(
     hidden: int,
     dtype: str,
     scale: float,
+    batch: int,
 ) -> None:
-    recipe = Recipe(seed, bits, hidden, dtype=dtype)  # type: ignore[arg-type]
-    params, pair = drawn(recipe, scale)
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pair, bits, dtype))
+    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
+    params, pairs = drawn(recipe, scale)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
     expected = bptt(params, forward(params, x)[1], y)
     before = [array.copy() for array in params]
-    gradient = engine(params, bits, 0.1).gradient(pair)
+    gradient = engine(params, bits, 0.1, batch).gradient(pairs)
     assert_gradients(gradient, expected, bounds(params, x, y).params)
     for one, other in zip(params, before, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @engines
-@given(**sizes)
+@given(batch=batches, **sizes)
 def test_a_step_descends_its_gradient_and_gives_the_outputs(
     engine: type[NumPySGD | CompiledSGD],
     seed: int,
@@ -68,19 +70,20 @@ def test_a_step_descends_its_gradient_and_gives_the_outputs(
     hidden: int,
     dtype: str,
     scale: float,
+    batch: int,
 ) -> None:
-    recipe = Recipe(seed, bits, hidden, dtype=dtype)  # type: ignore[arg-type]
-    params, pair = drawn(recipe, scale)
+    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
+    params, pairs = drawn(recipe, scale)
     before = Params(*(array.copy() for array in params))
-    network = engine(params, bits, 0.5)
-    gradient = network.gradient(pair)
-    outputs = network.descend(pair)
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pair, bits, dtype))
+    network = engine(params, bits, 0.5, batch)
+    gradient = network.gradient(pairs)
+    outputs = network.descend(pairs)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
     allowed = bounds(before, x, y)
     unit = np.finfo(dtype).eps / 2
     for weight, old, slope, bound in zip(params, before, gradient, allowed.params, strict=True):
-        # The gradient may be added to the weight in parts, one for each bit, each rounded.
-        limit = bound + (bits + 4) * unit * (np.abs(old) + np.abs(slope) + bound)
+        # The gradient may be added to the weight in parts, each rounded: for a bit and example.
+        limit = bound + (bits * batch + 4) * unit * (np.abs(old) + np.abs(slope) + bound)
         assert (np.abs(weight - (old - 0.5 * slope)) <= limit + np.finfo(dtype).tiny).all()
     assert (np.abs(outputs - forward(before, x)[0]) <= 2 * allowed.outputs).all()
 
@@ -116,6 +119,13 @@ def test_counting_while_it_learns(dtype: str) -> None:
         seen.add(found.exact)
     assert len(seen) > 4
     assert max(seen) == 4**5
+
+
+@engines
+def test_a_batch_that_is_not_whole(engine: Engine) -> None:
+    params, rng = start(Recipe())
+    with pytest.raises(ValueError, match="pairs must be a multiple of 3, got 8"):
+        engine(params, 8, 0.1, 3).descend(draw_pairs(rng, 8, 8))
 
 
 def test_too_many_bits_to_count() -> None:
@@ -178,9 +188,13 @@ def test_stopping_lets_those_in_training_end() -> None:
 
 
 @pytest.mark.unannotated
-def test_all_at_once_is_one_by_one() -> None:
+@pytest.mark.parametrize("batch", [1, 8])
+def test_all_at_once_is_one_by_one(batch: int) -> None:
     """In float64, where rounding changes no count of these."""
-    recipes = [Recipe(seed, 4, 6, 500, rate) for seed in range(6) for rate in (0.1, 0.4)]
+    rates = (0.1, 0.4) if batch == 1 else (0.03,)
+    recipes = [
+        Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
+    ]
     *steps, together = train_batch(recipes, 200)
     assert steps == [200, 200, 100]
     assert together == [train(recipe, 200, "numpy") for recipe in recipes]
@@ -211,7 +225,7 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
 
 
 def test_a_batch_of_different_networks() -> None:
-    with pytest.raises(ValueError, match="networks of one size"):
+    with pytest.raises(ValueError, match="recipes alike in size"):
         next(train_batch([Recipe(), Recipe(hidden=3)]))
     with pytest.raises(ValueError, match="bits of at most 12, got 13"):
         next(train_batch([Recipe(bits=13)]))

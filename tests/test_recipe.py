@@ -64,19 +64,20 @@ def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None
     hidden=st.integers(1, 3),
     dtype=st.sampled_from(["float32", "float64"]),
     learning_rate=st.sampled_from([0.01, 0.1]),
+    batch=st.sampled_from([1, 3]),
 )
 @settings(max_examples=10)
 def test_100_steps_from_equal_weights_stay_equal(
-    seed: int, bits: int, hidden: int, dtype: str, learning_rate: float
+    seed: int, bits: int, hidden: int, dtype: str, learning_rate: float, batch: int
 ) -> None:
     """The bound is carried through the training: no tolerance here either."""
-    recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype)  # type: ignore[arg-type]
+    recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype, batch)  # type: ignore[arg-type]
     params, rng = start(recipe)
     one, *others = (make(params, recipe) for make in ENGINES)
     unit_roundoff = np.finfo(dtype).eps / 2
     allowed = Params(*(np.zeros(p.shape) for p in params))
     for _ in range(100):
-        pairs = draw_pairs(rng, bits, 1)
+        pairs = draw_pairs(rng, bits, batch)
         x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
         before = one.params()
         # How far weights that are `allowed` off may be after p - learning_rate * g, rounded twice.
@@ -145,33 +146,37 @@ def test_weights_so_large_that_the_forward_pass_overflows(
 
 
 @learners
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("good", [0, 1, 2, 5])
-def test_steps_before_a_diverging_one_are_kept(make: Make, good: int) -> None:
+def test_steps_before_a_diverging_one_are_kept(make: Make, good: int, batch: int) -> None:
     """However many steps are asked for at once."""
     # The first unit keeps the output at 0, where the gradient is 0 too, unless a bit is 1: then the
     # second unit's weight gets a gradient of about 4, which this rate takes to infinity.
     params = Params(np.array([[-1e4, 0.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
-    recipe = Recipe(bits=64, hidden=2, learning_rate=1.7e308)
+    recipe = Recipe(bits=64, hidden=2, learning_rate=1.7e308, batch_size=batch)
     largest = 2**63 - 1
-    pairs = np.array([[0, 0]] * good + [[largest, largest]] + [[0, 0]] * 2)
+    steps = [[0, 0]] * good + [[largest, largest]] + [[0, 0]] * 2
+    pairs = np.repeat(np.array(steps), batch, axis=0)
     learner, same = make(params, recipe), make(params, recipe)
     with pytest.raises(Diverged) as raised:
         learner.descend(pairs)
     assert raised.value.steps == good
     if good:
-        same.descend(pairs[:good])
+        same.descend(pairs[: good * batch])
     for one, other in zip(learner.params(), same.params(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @learners
-def test_one_step_or_many_at_once(make: Make) -> None:
-    recipe = Recipe(seed=1, iterations=50)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_one_step_or_many_at_once(make: Make, batch: int) -> None:
+    recipe = Recipe(seed=1, iterations=50, batch_size=batch)
     (params, rng), (_, same) = start(recipe), start(recipe)
     at_once, one_by_one = make(params, recipe), make(params, recipe)
-    outputs = at_once.descend(draw_pairs(rng, recipe.bits, 50))
+    outputs = at_once.descend(draw_pairs(rng, recipe.bits, 50 * batch))
+    assert outputs.shape == (8, batch, 1)
     for _ in range(50):
-        last = one_by_one.descend(draw_pairs(same, recipe.bits, 1))
+        last = one_by_one.descend(draw_pairs(same, recipe.bits, batch))
     np.testing.assert_array_equal(outputs, last)
     for one, other in zip(at_once.params(), one_by_one.params(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -188,6 +193,23 @@ def test_weights_given_are_left_alone(make: Make) -> None:
     for one, other in zip(params, before, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not (learner.params().U == 7).any()
+
+
+@learners
+def test_the_log_of_a_batch_is_its_first_example_and_the_mean_loss(make: Make) -> None:
+    recipe = Recipe(iterations=3, batch_size=5)
+    params, rng = start(recipe)
+    (record,) = run(recipe, make(params, recipe), rng, log_every=3).log
+    params, rng = start(recipe)
+    learner = make(params, recipe)
+    learner.descend(draw_pairs(rng, 8, 2 * 5))
+    pairs = draw_pairs(rng, 8, 5)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, 8))
+    outputs, _ = forward(learner.params(), x)
+    assert (record.step, record.a, record.b) == (3, *pairs[0])
+    assert record.said == decode(outputs)[0]
+    assert record.loss == pytest.approx(np.abs(outputs - y).sum() / 5)
+    assert record.parity is None or record.parity < 1
 
 
 def test_log_and_stop() -> None:
@@ -222,6 +244,7 @@ def test_log_and_stop() -> None:
         ("bits", 8.0, TypeError, "bits must be an integer, got 8.0"),
         ("hidden", 0, ValueError, "hidden must be 1 to 16384, got 0"),
         ("iterations", -5, ValueError, "iterations must be at least 0, got -5"),
+        ("batch_size", 0, ValueError, "batch_size must be 1 to 1048576, got 0"),
         ("iterations", True, TypeError, "iterations must be an integer, got True"),
         (
             "learning_rate",

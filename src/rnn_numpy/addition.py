@@ -95,8 +95,8 @@ def decode(outputs: Float[np.ndarray, "bits count 1"]) -> list[int]:
 
 
 def encode_pairs(
-    pairs: Int64[np.ndarray, "steps 2"], bits: int, dtype: np.typing.DTypeLike = np.float64
-) -> tuple[Float[np.ndarray, "steps bits 2"], Float[np.ndarray, "steps bits 1"]]:
+    pairs: Int64[np.ndarray, "examples 2"], bits: int, dtype: np.typing.DTypeLike = np.float64
+) -> tuple[Float[np.ndarray, "examples bits 2"], Float[np.ndarray, "examples bits 1"]]:
     """Inputs and targets for operands of at most 63 bits, an example after the other.
 
     As `encode`, without Python's integers, and with the examples along the first axis.
@@ -108,9 +108,25 @@ def encode_pairs(
     return x.astype(dtype), y.astype(dtype)
 
 
-def draw_pairs(rng: np.random.RandomState, bits: int, steps: int) -> Int64[np.ndarray, "steps 2"]:
+def encode_batches(
+    pairs: Int64[np.ndarray, "examples 2"],
+    bits: int,
+    batch: int,
+    dtype: np.typing.DTypeLike = np.float64,
+) -> tuple[Float[np.ndarray, "steps bits batch 2"], Float[np.ndarray, "steps bits batch 1"]]:
+    """Inputs and targets of `batch` examples for each step, those of the first step first."""
+    x, y = (
+        array.reshape(-1, batch, bits, array.shape[-1]).swapaxes(1, 2)
+        for array in encode_pairs(pairs, bits, dtype)
+    )
+    return x, y
+
+
+def draw_pairs(
+    rng: np.random.RandomState, bits: int, examples: int
+) -> Int64[np.ndarray, "examples 2"]:
     """The recipe's next examples: `randint(2^(bits-1))` for a and again for b, and so on."""
-    return rng.randint(2 ** (bits - 1), size=(steps, 2), dtype=np.int64)
+    return rng.randint(2 ** (bits - 1), size=(examples, 2), dtype=np.int64)
 
 
 def count_exact(

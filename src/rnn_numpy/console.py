@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 
 import numpy as np
@@ -43,6 +43,8 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     add("--bits", type=int, default=default.bits, help="in a sum, 1 to 64 (%(default)s)")
     add("--hidden", type=int, default=default.hidden, help="hidden units (%(default)s)")
     add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
+    add("--batch-size", type=int, default=default.batch_size, metavar="N",
+        help="examples a step, their gradients added up (%(default)s)")  # fmt: skip
     add("--learning-rate", type=float, default=default.learning_rate, help="(%(default)s)")
     add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
     add("--log-every", type=int, default=1000, metavar="STEPS", help="a log line (%(default)s)")
@@ -213,9 +215,8 @@ def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) ->
 
 
 def _recipe(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
-    names = ("seed", "bits", "hidden", "iterations", "learning_rate", "dtype")
     try:
-        recipe = Recipe(**{name: getattr(flags, name) for name in names})
+        recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
     except ValueError as error:
         name, rest = str(error).split(" ", 1)
         arguments.error(f"--{name.replace('_', '-')} {rest}")

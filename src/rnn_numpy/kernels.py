@@ -25,13 +25,14 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
     ) -> None:  # fmt: skip
         """One SGD step for each pair; what the weights lose is added to into_U, into_W, into_V.
 
-        Those are U, W, V themselves, or zeros to see a gradient. `h` has row 0 for h_0 = 0.
+        Those are U, W, V themselves, or zeros to see a gradient. `outputs` has a row for each pair,
+        `h` row 0 for h_0 = 0.
         """
         down = dtype(-rate)
         for k in range(hidden):
             h[k] = zero
         for step in range(steps):
-            a, b = pairs[2 * step], pairs[2 * step + 1]
+            a, b, first = pairs[2 * step], pairs[2 * step + 1], step * bits
             for t in range(bits):
                 now = (t + 1) * hidden
                 a_t, b_t = dtype((a >> t) & 1), dtype((b >> t) & 1)
@@ -39,10 +40,10 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
                     h[now + k] = a_t * U[k] + b_t * U[hidden + k]
                 add_row(h, now, h, now - hidden, 1, W, 0, hidden, hidden, one)  # (1)
                 sigmoids(h, now, hidden)  # (2)
-                outputs[t] = dot(h, now, V, hidden)
-            sigmoids(outputs, 0, bits)  # (3)
+                outputs[first + t] = dot(h, now, V, hidden)
+            sigmoids(outputs, first, bits)  # (3)
             for t in range(bits):
-                o_t = outputs[t]
+                o_t = outputs[first + t]
                 eps[t] = (o_t - dtype(((a + b) >> t) & 1)) * o_t * (one - o_t)  # (6)
             transpose(W, hidden, hidden, W_T, 0)
             for t in range(bits - 1, -1, -1):

@@ -73,12 +73,13 @@ def train(recipe: Recipe, count_every: int = 1000, engine: str | None = None) ->
         engine: as in `online.sgd`.
     """
     params, rng = start(recipe)
-    network = sgd(params, recipe.bits, recipe.learning_rate, engine)
+    network = sgd(params, recipe.bits, recipe.learning_rate, engine, recipe.batch_size)
     result = Trained(recipe, "finished", [], [], 0)
     before, tried = 0, 0
     for step in counted_steps(recipe, count_every):
         for first in range(before, step, network.stride):
-            pairs = draw_pairs(rng, recipe.bits, min(network.stride, step - first))
+            steps = min(network.stride, step - first)
+            pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
             try:
                 network.descend(pairs)
             except Diverged:

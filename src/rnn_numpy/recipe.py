@@ -1,7 +1,7 @@
 """The recipe: binary addition learned by plain SGD, one example a step, in a fixed order of draws.
 
-A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each step `randint` for
-a and again for b. So the same seed gives the same run in both packages, weight for weight. What
+A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each example `randint`
+for a and again for b. So the same seed gives the same run in both packages, weight for weight. What
 computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one
 each.
 """
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy.addition import decode, draw_pairs, encode
+from rnn_numpy.addition import decode, draw_pairs, encode_pairs
 from rnn_numpy.model import absolute_error
 from rnn_numpy.params import Params, initial_params
 
@@ -24,6 +24,8 @@ Dtype = Literal["float32", "float64"]
 @dataclass(frozen=True)
 class Recipe:
     """What a training run depends on; the defaults are the classic recipe.
+
+    A step descends the gradient of (4), summed over `batch_size` examples.
 
     Raises:
         TypeError, ValueError: a setting out of range; the message names it.
@@ -35,12 +37,14 @@ class Recipe:
     iterations: int = 20_000
     learning_rate: float = 0.1
     dtype: Dtype = "float64"
+    batch_size: int = 1
 
     def __post_init__(self) -> None:
         _check_integer("seed", self.seed, 0, 2**32 - 1)
         _check_integer("bits", self.bits, 1, 64)
         _check_integer("hidden", self.hidden, 1, 1 << 14)
         _check_integer("iterations", self.iterations, 0, None)
+        _check_integer("batch_size", self.batch_size, 1, 1 << 20)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
         if self.dtype not in ("float32", "float64"):
@@ -63,8 +67,11 @@ class Learner(Protocol):
     def audited(self) -> bool:
         """Whether there is a second gradient to compare with: `parity`."""
 
-    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend (4) on one example after the other; return the last outputs, before its step.
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
+        """Descend (4), a step for each batch; return the outputs for the last, before its step.
+
+        Args:
+            pairs: the operands, those of the first batch first.
 
         Raises:
             Diverged: the weights would not be finite; those before that step are kept.
@@ -78,8 +85,8 @@ class Learner(Protocol):
     def params(self) -> Params:
         """The weights as they are now."""
 
-    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> float | None:
-        """How far two gradients of this example differ, as a fraction of what rounding allows.
+    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+        """How far two gradients of this batch differ, as a fraction of what rounding allows.
 
         None where the whole gradient is smaller than its rounding errors, so that none can tell.
         """
@@ -94,9 +101,10 @@ class Diverged(ArithmeticError):
 
 
 class Record(NamedTuple):
-    """One log line: the example of this step, as the network saw it before learning from it.
+    """One log line: the first example of this step, as the network saw it before learning from it.
 
-    `loss` is (5); `said` is the sum that the network gave; `parity` is the learner's.
+    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is the
+    learner's.
     """
 
     step: int
@@ -156,7 +164,7 @@ def run(
         steps = 1 if logged else min(until_logged - 1, learner.stride, left)
         if save_every is not None:
             steps = min(steps, save_every - result.steps % save_every)
-        pairs = draw_pairs(rng, recipe.bits, steps)
+        pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
         parity = learner.parity(pairs) if logged and learner.audited else None
         try:
             outputs = learner.descend(pairs)
@@ -167,9 +175,10 @@ def run(
         result.steps += steps
         if logged:
             a, b = (int(operand) for operand in pairs[0])
-            (said,) = decode(outputs)
-            y = encode([a], [b], recipe.bits, recipe.dtype)[1]
-            record = Record(result.steps, absolute_error(outputs, y), a, b, said, parity)  # (5)
+            said = decode(outputs)[0]
+            y = encode_pairs(pairs, recipe.bits, recipe.dtype)[1].transpose(1, 0, 2)
+            loss = absolute_error(outputs, y) / recipe.batch_size  # (5)
+            record = Record(result.steps, loss, a, b, said, parity)
             result.log.append(record)
             on_record(record)
         on_steps(steps)

@@ -42,6 +42,7 @@ class Log:
         self.say(
             f"seed {r.seed}, {r.bits} bits, {r.hidden} hidden units, {r.iterations} steps, "
             f"learning rate {r.learning_rate:g}, {r.dtype}"
+            + (f", {r.batch_size} examples a step" if r.batch_size > 1 else "")
         )
         if audited:
             self.say(

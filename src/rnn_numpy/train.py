@@ -21,11 +21,11 @@ class NumPyLearner:
 
     def __init__(self, params: Params, recipe: Recipe, engine: str | None = None) -> None:
         copy = Params(*(np.array(array, order="C") for array in params))
-        self._sgd = sgd(copy, recipe.bits, recipe.learning_rate, engine)
+        self._sgd = sgd(copy, recipe.bits, recipe.learning_rate, engine, recipe.batch_size)
         self.engine = self._sgd.engine
         self.stride = self._sgd.stride
 
-    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """As `OnlineSGD.descend`."""
         return self._sgd.descend(pairs)
 
@@ -40,7 +40,7 @@ class NumPyLearner:
         """A copy of the weights as they are now."""
         return Params(*(array.copy() for array in self._sgd.params))
 
-    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> None:
+    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> None:
         """There is only one gradient here."""
         raise NotImplementedError
 

@@ -75,10 +75,11 @@ def until_proved(
             learner = make_learner(params, replace(recipe, bits=bits, learning_rate=rate))
         if verdict.counterexample is not None and len(verdict.counterexample) < bits:
             found.append(_operands(verdict.counterexample))
-        pairs = _examples(rng, bits, taken, found)
+        pairs = _examples(rng, bits, taken * recipe.batch_size, found)
+        stride = learner.stride * recipe.batch_size
         try:
-            for first in range(0, taken, learner.stride):
-                learner.descend(pairs[first : first + learner.stride])
+            for first in range(0, len(pairs), stride):
+                learner.descend(pairs[first : first + stride])
         except Diverged:
             pass  # what it had is proved or refuted all the same, and then tried again
         steps += taken

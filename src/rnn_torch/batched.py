@@ -28,9 +28,9 @@ def train_batch(
         ValueError: recipes that differ in more than seed and learning rate, or too many bits.
     """
     recipe = recipes[0]
-    alike = {(r.bits, r.hidden, r.iterations, r.dtype) for r in recipes}
+    alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
     if len(alike) > 1:
-        raise ValueError(f"a batch needs networks of one size, dtype and length, got {alike}")
+        raise ValueError(f"a batch needs recipes alike in size, dtype and steps, got {alike}")
     if recipe.bits > MOST_BITS_EXHAUSTIVE:
         raise ValueError(f"a batch needs bits of at most {MOST_BITS_EXHAUSTIVE}, got {recipe.bits}")
     drawn = [start(each) for each in recipes]
@@ -46,7 +46,11 @@ def train_batch(
     last = np.full(len(recipes), len(steps))  # how many counts each network lived to see
     before = 0
     for index, step in enumerate(steps):
-        pairs = np.stack([draw_pairs(rng, recipe.bits, step - before) for _, rng in drawn], axis=1)
+        shape = (step - before, recipe.batch_size, 2)
+        pairs = np.stack(
+            [draw_pairs(rng, recipe.bits, shape[0] * shape[1]).reshape(shape) for _, rng in drawn],
+            axis=1,
+        )
         _descend(weights, torch.as_tensor(pairs, device=device), recipe.bits, rates)
         finite = torch.stack([w.isfinite().all(dim=(1, 2)) for w in weights]).all(dim=0)
         alive = finite.cpu().numpy()
@@ -69,17 +73,17 @@ def train_batch(
 
 def _descend(
     weights: Weights,
-    pairs: Int64[Tensor, "steps networks 2"],
+    pairs: Int64[Tensor, "steps networks batch 2"],
     bits: int,
     rates: Float[Tensor, " networks"],
 ) -> None:
-    """A step of SGD for every network on each of its pairs, in place: (1)-(11)."""
+    """A step of SGD for every network on each of its batches, in place: (1)-(11)."""
     U, W, V = weights
     place = torch.arange(bits, device=pairs.device).reshape(-1, 1, 1, 1)
     down = -rates.reshape(-1, 1, 1)
     for pair in pairs:
-        x = (pair.unsqueeze(1) >> place & 1).to(U.dtype)  # (bits, networks, 1, 2)
-        y = (pair.sum(1).reshape(-1, 1, 1) >> place & 1).to(U.dtype)
+        x = (pair >> place & 1).to(U.dtype)  # (bits, networks, batch, 2)
+        y = (pair.sum(-1, keepdim=True) >> place & 1).to(U.dtype)
         h = recurrence.states(x, U, W, None)
         o = torch.sigmoid(h @ V)  # (3)
         eps = (o - y) * o * (1 - o)  # (6)

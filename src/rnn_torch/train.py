@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 
 from rnn_numpy import console, native
-from rnn_numpy.addition import encode_pairs
+from rnn_numpy.addition import encode_batches, encode_pairs
 from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Diverged, Recipe
@@ -22,25 +22,25 @@ class AutogradLearner:
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
     engine = "autograd"
-    stride = 100
     audited = True
     model_class: type[ElmanRNN] = ElmanRNN
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
         self.model = self.model_class.from_params(params, device=device)
+        self.stride = max(1, 100 // recipe.batch_size)
         self._recipe = recipe
         self._device = device
 
-    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
-        """Descend on one example after the other; return the last outputs, before its step.
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
+        """Descend, a step for each batch; return the outputs for the last, before its step.
 
         Raises:
             Diverged: a step leads to weights that are not finite; those before it are kept.
         """
         weights = [self.model.U, self.model.W, self.model.V]
-        # (steps, bits, n) with the batch axis for each step's one example.
-        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
-        x, y = (torch.as_tensor(array, device=self._device).unsqueeze(2) for array in encoded)
+        recipe = self._recipe
+        encoded = encode_batches(pairs, recipe.bits, recipe.batch_size, recipe.dtype)
+        x, y = (torch.as_tensor(array, device=self._device) for array in encoded)
         for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
             outputs, _ = self.model(x_step)
             gradients = torch.autograd.grad(squared_error(outputs, y_step), weights)
@@ -66,17 +66,17 @@ class AutogradLearner:
         """A copy of the weights as they are now."""
         return self.model.to_params()
 
-    def parity(self, pair: Int64[np.ndarray, "1 2"]) -> float | None:
-        """How far the hand-written gradient of this example is from autograd's."""
-        encoded = encode_pairs(pair, self._recipe.bits, self._recipe.dtype)
+    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+        """How far the hand-written gradient of this batch is from autograd's."""
+        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
         x, y = (array.transpose(1, 0, 2) for array in encoded)
-        return gradient_parity(self.model, x, y, self._hand_written(pair, x, y))
+        return gradient_parity(self.model, x, y, self._hand_written(pairs, x, y))
 
     def _hand_written(
         self,
-        pair: Int64[np.ndarray, "1 2"],
-        x: Float[np.ndarray, "bits 1 2"],
-        y: Float[np.ndarray, "bits 1 1"],
+        pairs: Int64[np.ndarray, "batch 2"],
+        x: Float[np.ndarray, "bits batch 2"],
+        y: Float[np.ndarray, "bits batch 1"],
     ) -> Params | None:
         """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
         return None
@@ -90,9 +90,9 @@ class FusedLearner(AutogradLearner):
 
     def _hand_written(
         self,
-        pair: Int64[np.ndarray, "1 2"],
-        x: Float[np.ndarray, "bits 1 2"],
-        y: Float[np.ndarray, "bits 1 1"],
+        pairs: Int64[np.ndarray, "batch 2"],
+        x: Float[np.ndarray, "bits batch 2"],
+        y: Float[np.ndarray, "bits batch 1"],
     ) -> Params:
         return autograd_gradient(self.model, x, y)
 
@@ -105,20 +105,21 @@ class CompiledLearner(AutogradLearner):
     def __init__(self, params: Params, recipe: Recipe) -> None:
         super().__init__(params, recipe)
         shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
-        self._sgd = CompiledSGD(Params(*shared), recipe.bits, recipe.learning_rate)
+        sizes = (recipe.bits, recipe.learning_rate, recipe.batch_size)
+        self._sgd = CompiledSGD(Params(*shared), *sizes)
         self.stride = self._sgd.stride
 
-    def descend(self, pairs: Int64[np.ndarray, "steps 2"]) -> Float[np.ndarray, "bits 1 1"]:
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """As `AutogradLearner.descend`."""
         return self._sgd.descend(pairs)
 
     def _hand_written(
         self,
-        pair: Int64[np.ndarray, "1 2"],
-        x: Float[np.ndarray, "bits 1 2"],
-        y: Float[np.ndarray, "bits 1 1"],
+        pairs: Int64[np.ndarray, "batch 2"],
+        x: Float[np.ndarray, "bits batch 2"],
+        y: Float[np.ndarray, "bits batch 1"],
     ) -> Params:
-        return self._sgd.gradient(pair)
+        return self._sgd.gradient(pairs)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
