@@ -1,8 +1,13 @@
-"""kill -9 at random moments of training and sweeping: what is resumed ends as without."""
+"""kill -9 at random moments of training and sweeping: what is resumed ends as without.
+
+Then the load: 5,000 seeds in four processes of torchrun, one of them killed now and then.
+"""
 
 import argparse
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +40,9 @@ def main() -> None:
         print(name, found[name], flush=True)
     found["rnn_torch.sweep"] = sweeping(flags.kills)
     print("rnn_torch.sweep", found["rnn_torch.sweep"], flush=True)
+    load = torchrun()
+    print("torchrun", load, flush=True)
+    keep("torchrun", load)
     keep("kills", {"commands": found, "kills": sum(row["kills"] for row in found.values())})
 
 
@@ -102,6 +110,45 @@ def sweeping(kills: int) -> dict[str, int]:
         ends = [sorted(file.read_text().splitlines(), key=seed) for file in (whole, out)]
         result["different"] = sum(a != b for a, b in zip(*ends, strict=True))
     return result
+
+
+def torchrun(seeds: int = 5000, processes: int = 4, kills: int = 10) -> dict[str, Any]:
+    """A sweep in several processes, a random one killed now and then: it finishes, complete."""
+    rng = random.Random(2)
+    flags = ["rnn_torch.sweep", "--seeds", f"0:{seeds}", "--count-every", "10000"]
+    begun = time.perf_counter()
+    result: dict[str, Any] = {"seeds": seeds, "processes": processes, "kills": 0, "lost": 0}
+    with tempfile.TemporaryDirectory() as name:
+        out, whole = Path(name) / "out.jsonl", Path(name) / "whole.jsonl"
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes),
+             "--max-restarts", str(kills), "-m", *flags, "--out", str(out)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        before: set[str] = set()
+        while result["kills"] < kills and launcher.poll() is None:
+            time.sleep(rng.uniform(4, 9))
+            children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
+            if len(children.split()) == processes:
+                os.kill(int(rng.choice(children.split())), signal.SIGKILL)
+                result["kills"] += 1
+                result["lost"] += len(before - (before := lines(out)))
+        launcher.wait()
+        result["exit code"] = launcher.returncode
+        result["lost"] += len(before - lines(out))
+        result["seconds"] = round(time.perf_counter() - begun)
+        subprocess.run([sys.executable, "-m", *flags, "--out", whole], check=True,
+                       stdout=subprocess.DEVNULL)  # fmt: skip
+        result["complete"] = len(out.read_text().splitlines())
+        result["different"] = len(lines(out) ^ lines(whole))
+        result["left behind"] = len(list(out.parent.glob("out.jsonl.*")))
+    return result
+
+
+def lines(out: Path) -> set[str]:
+    """The whole lines in all files of a sweep."""
+    files = [file.read_text() for file in out.parent.glob(f"{out.name}*")]
+    return {line for text in files for line in text[: text.rfind("\n") + 1].splitlines()}
 
 
 def seed(line: str) -> int:

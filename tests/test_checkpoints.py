@@ -30,8 +30,9 @@ ENGINES = [(numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
 SMALL = ["--iterations", "700", "--hidden", "5", "--bits", "5", "--log-every", "100"]
 
 
-def bytes_of(file: Path) -> list[bytes]:
-    return [array.tobytes() for array in load_params(file)[0]]
+def bytes_of(file: Path) -> bytes:
+    assert load_params(file)
+    return file.read_bytes()
 
 
 def checkpoints(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agreement import assert_gradients
 from problems import Array
-from rnn_numpy import Params, bounds, bptt, forward, many
+from rnn_numpy import Params, bounds, bptt, forward, many, recipe
 from rnn_numpy.addition import Count, count_exact, draw_pairs, encode_pairs
 from rnn_numpy.many import Trained, count, counted_steps, train, train_many
 from rnn_numpy.online import (
@@ -210,9 +210,9 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
     def same(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
         return Params(*(array.copy() for array in params)), np.random.RandomState(0)
 
-    for module in (many, batched):
-        monkeypatch.setattr(module, "start", same)
-        monkeypatch.setattr(module, "draw_pairs", lambda rng, bits, steps: ones[:steps])
+    for starts, draws in ((many, recipe), (batched, batched)):
+        monkeypatch.setattr(starts, "start", same)
+        monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
     recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]
     if engine == "batched":
         *_, results = train_batch(recipes, 10)

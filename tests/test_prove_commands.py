@@ -13,8 +13,8 @@ import pytest
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.files import load_params, save_params
+from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.recipe import Recipe, start
-from rnn_numpy.train import NumPyLearner
 from rnn_numpy.until_proved import until_proved
 from rnn_torch import add
 from rnn_torch import train as torch_train

@@ -12,8 +12,8 @@ import naive_recipe
 from agreement import assert_gradients
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.addition import count_exact, decode, draw_pairs, encode, encode_pairs
+from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.recipe import Diverged, Learner, Recipe, Record, run, start
-from rnn_numpy.train import NumPyLearner
 from rnn_torch.train import AutogradLearner, CompiledLearner, FusedLearner
 
 Make = Callable[[Params, Recipe], Learner]

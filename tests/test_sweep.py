@@ -127,7 +127,7 @@ def test_a_foreign_file_is_not_resumed(line: str, tmp_path: Path) -> None:
 def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     command = [sys.executable, "-m", "rnn_torch.sweep", "--seeds", "0:3000", "--bits", "4"]
-    command += ["--iterations", "500", "--engine", engine, "--batch", "8", "--out", str(out)]
+    command += ["--iterations", "500", "--engine", engine, "--at-once", "8", "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (out.exists() and out.read_text().count("\n") >= 8):
@@ -152,7 +152,14 @@ def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
         (["--seeds=-1"], "seed must be 0 to 4294967295, got -1"),
         (["--hidden", "0"], "hidden must be 1 to 16384, got 0"),
         (["--count-every", "0"], "--count-every must be at least 1, got 0"),
-        (["--batch", "0"], "--batch must be at least 1, got 0"),
+        (["--at-once", "0"], "--at-once must be at least 1, got 0"),
+        (["--checkpoint", "here"], "--checkpoint DIR goes with --out FILE"),
+        (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint DIR"),
+        (
+            ["--out", "a.jsonl", "--checkpoint", "here", "--engine", "batched"],
+            "--checkpoint is for the engines compiled and numpy",
+        ),
+        (["--batch-size", "0"], "batch_size must be 1 to 1048576, got 0"),
         (["--out", "results.txt"], "must end in one of .jsonl, .csv, .parquet"),
         (["--out", "nowhere/results.csv"], "nowhere"),
         (["--plot", "nowhere/plot.png"], "nowhere"),

@@ -6,6 +6,7 @@ older ones and renamed, so that there is a whole one at every moment. One run us
 time: it holds a lock that ends with its process, however that ends.
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,14 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from rnn_numpy.files import check_size, checksum, locked, write_bytes
+from rnn_numpy.files import as_safetensors, check_size, checksum, locked, write_bytes
 from rnn_numpy.params import Params, check_params
 from rnn_numpy.recipe import Recipe, Record, Run
 
 KEPT = 2
-FORMAT = "rnn-bptt-reference checkpoint 1"
+FORMAT = "rnn-bptt-reference checkpoint 2"
 
 
 class CheckpointError(ValueError):
@@ -30,12 +30,16 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """A training run between two steps."""
+    """A training run between two steps.
+
+    `counts` are those of a sweep: for each counted step, how many sums were exact, of how many.
+    """
 
     params: Params
     generator: dict[str, Any]
     run: Run
     engine: str
+    counts: list[tuple[int, int, int]] = []  # noqa: RUF012 (never changed)
 
 
 class Folder:
@@ -76,6 +80,14 @@ class Folder:
         write_bytes(file, _as_bytes(checkpoint))
         for older in self.files()[:-KEPT]:
             older.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the checkpoints and the folder; what else is in it stays, and so does it then."""
+        for file in (*self.files(), self.path / "lock"):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+        self.close()
 
     def newest(
         self, recipe: Recipe, engine: str, say: Callable[[str], object]
@@ -131,6 +143,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
         check_params(params)
         state = json.loads(metadata["state"])
         run = Run(Recipe(**state["recipe"]), state["steps"], log=[Record(*r) for r in state["log"]])
+        counts = [(int(step), int(exact), int(tried)) for step, exact, tried in state["counts"]]
         generator = {**state["generator"]}
         generator["state"] = {**generator["state"], "key": tensors["generator"]}
         np.random.RandomState().set_state(generator)
@@ -141,7 +154,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
     except (SafetensorError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged: {error}") from error
-    return Checkpoint(params, generator, run, state["engine"])
+    return Checkpoint(params, generator, run, state["engine"], counts)
 
 
 def _as_bytes(checkpoint: Checkpoint) -> bytes:
@@ -154,10 +167,11 @@ def _as_bytes(checkpoint: Checkpoint) -> bytes:
         "log": checkpoint.run.log,
         "generator": generator,
         "engine": checkpoint.engine,
+        "counts": checkpoint.counts,
     }
     metadata = {
         "format": FORMAT,
         "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
         "state": json.dumps(state),
     }
-    return save(tensors, {**metadata, "checksum": checksum(tensors, metadata)})
+    return as_safetensors(tensors, {**metadata, "checksum": checksum(tensors, metadata)})

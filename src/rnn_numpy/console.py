@@ -4,8 +4,8 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from importlib.metadata import version
 
@@ -19,6 +19,7 @@ from rnn_numpy.machine import Verdict
 from rnn_numpy.model import check_state_bits
 from rnn_numpy.params import Params
 from rnn_numpy.proof_report import as_json, headline
+from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start
 from rnn_numpy.report import Log, verdict, wrong_steps
 from rnn_numpy.terminal import interruptible, progress
@@ -78,27 +79,48 @@ def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) 
 
 
 def main(
-    arguments: argparse.ArgumentParser, make_learner: MakeLearner, argv: Sequence[str] | None
+    arguments: argparse.ArgumentParser,
+    make_learner: MakeLearner,
+    argv: Sequence[str] | None,
+    join: Callable[[], Alone] = Alone,
 ) -> int:
-    """Run a `train` command: parse, train, save, try every sum, print. Returns the exit code."""
+    """Run a `train` command: parse, train, save, try every sum, print. Returns the exit code.
+
+    Args:
+        join: the processes that train together; called once the flags are known to be good.
+    """
     try:
-        return _main(arguments, make_learner, argv)
+        flags = arguments.parse_args(argv)
+        recipe = _recipe(arguments, flags)
+        with _joined(join) as ranks:
+            return _main(arguments, make_learner, flags, recipe, ranks)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
         print("stopped at once; nothing was saved since", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
+@contextmanager
+def _joined(join: Callable[[], Alone]) -> Iterator[Alone]:
+    ranks = join()
+    try:
+        yield ranks
+    finally:
+        ranks.leave()
+
+
 def _main(
-    arguments: argparse.ArgumentParser, make_learner: MakeLearner, argv: Sequence[str] | None
+    arguments: argparse.ArgumentParser,
+    make_learner: MakeLearner,
+    flags: argparse.Namespace,
+    recipe: Recipe,
+    ranks: Alone,
 ) -> int:
-    flags = arguments.parse_args(argv)
-    recipe = _recipe(arguments, flags)
     try:
         if flags.out is not None:
-            check_writable(flags.out)
+            ranks.from_leader(lambda: check_writable(flags.out))
         params, rng = start(recipe)
         learner = make_learner(params, recipe, flags)
-        keeper = Keeper(flags, recipe, learner.engine)
+        keeper = Keeper(flags, recipe, learner.engine, ranks)
         if keeper.found is not None:
             rng.set_state(keeper.found.generator)
             learner = make_learner(keeper.found.params, recipe, flags)
@@ -109,7 +131,7 @@ def _main(
         return make_learner(params, changed, flags)
 
     with closing(keeper):
-        return _run(flags, recipe, learner, rng, keeper, make)
+        return _run(flags, recipe, learner, rng, keeper, make, ranks)
 
 
 def _run(
@@ -119,6 +141,7 @@ def _run(
     rng: np.random.RandomState,
     keeper: Keeper,
     make: Callable[[Params, Recipe], Learner],
+    ranks: Alone,
 ) -> int:
     """Train, save, try every sum and print; returns the exit code."""
     log = Log(recipe, quiet=flags.json)
@@ -127,6 +150,10 @@ def _run(
     if begun is not None:
         log.say(f"going on from step {begun.steps}")
     with interruptible() as interrupted:
+
+        def stop() -> bool:
+            return ranks.any(interrupted())
+
         with progress(recipe.iterations, "step", done=begun.steps if begun else 0) as bar:
             result = run(
                 recipe,
@@ -135,7 +162,7 @@ def _run(
                 log_every=flags.log_every,
                 on_record=log.record,
                 on_steps=bar.update,
-                stop=interrupted,
+                stop=stop,
                 begun=begun,
                 save_every=keeper.every,
                 on_save=lambda run: keeper.keep(learner, rng, run),
@@ -145,18 +172,21 @@ def _run(
             keeper.keep(learner, rng, result)
         outcome = None
         if flags.until_proved and result.status == "finished":
-            outcome = _until_proved(flags, recipe, learner, rng, make, log, interrupted)
+            outcome = _until_proved(flags, recipe, learner, rng, make, log, stop)
             learner = make(outcome.params, recipe)
             result.steps += outcome.steps
-            if interrupted() and outcome.verdict.status != "proved":
+            if stop() and outcome.verdict.status != "proved":
                 result.status = "interrupted"
         # Before the sums are tried, so that nothing learned waits for it.
-        failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
+        failure, count = "", None
+        if ranks.leads:
+            failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
     try:
-        count = _count(recipe, learner)
-        log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
+        if ranks.leads:
+            count = _count(recipe, learner)
+            log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
     except KeyboardInterrupt:
-        count, result.status = None, "interrupted"
+        result.status = "interrupted"
         log.say("stopped while trying the sums")
     if flags.json:
         proof = outcome and as_json(outcome.params, outcome.verdict, None)

@@ -6,6 +6,7 @@ Loading never runs code, and a file that is not one of ours ends in one `Weights
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import tempfile
 import weakref
@@ -37,7 +38,18 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
         raise ValueError("metadata must not be named 'checksum': save_params adds that itself")
     tensors = {name: np.ascontiguousarray(array) for name, array in params._asdict().items()}
     checked = {**metadata, "checksum": checksum(tensors, metadata)}
-    write_bytes(path, save(tensors, checked))
+    write_bytes(path, as_safetensors(tensors, checked))
+
+
+def as_safetensors(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """The same bytes for the same contents; the library itself writes metadata in any order."""
+    octets = save(dict(tensors), dict(metadata))
+    end = 8 + int.from_bytes(octets[:8], "little")
+    header = json.loads(octets[8:end])
+    header["__metadata__"] = dict(metadata)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the data stay aligned
+    return len(text).to_bytes(8, "little") + text + octets[end:]
 
 
 def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -1,24 +1,26 @@
 """The checkpoints of a `train` command: --checkpoint, --checkpoint-every, --resume."""
 
 import argparse
-import sys
-from collections.abc import Callable
 
 import numpy as np
 
 from rnn_numpy.checkpoints import Checkpoint, Folder
 from rnn_numpy.files import WeightsError
+from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run
+from rnn_numpy.terminal import complain
 
 
 class Keeper:
-    """Keeps a run in its folder, if the flags ask for one.
+    """Keeps a run in its folder, if the flags ask for one; of several processes, the first does.
 
     Raises:
         ValueError: flags that do not go together, or a folder that cannot be used.
     """
 
-    def __init__(self, flags: argparse.Namespace, recipe: Recipe, engine: str) -> None:
+    def __init__(
+        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Alone
+    ) -> None:
         #: Every how many steps; None without a folder.
         self.every: int | None = None
         #: Where to go on from, if that was asked for and there is something.
@@ -26,39 +28,39 @@ class Keeper:
         #: Why the last checkpoint could not be written; empty if it could.
         self.failure = ""
         self._kept = -1  # the step of the last one
-        self._close: Callable[[], object] = lambda: None
-        if flags.checkpoint is None:
-            for name, given in (
-                ("--checkpoint-every", flags.checkpoint_every is not None),
-                ("--resume", flags.resume),
-            ):
-                if given:
-                    raise ValueError(f"{name} goes with --checkpoint DIR")
+        self._folder: Folder | None = None
+        if flags.checkpoint is None and flags.resume:
+            raise ValueError("--resume goes with --checkpoint DIR")
+        self.every = checkpoint_every(flags)
+        if self.every is None:
             return
-        self.every = 1000 if flags.checkpoint_every is None else flags.checkpoint_every
-        if self.every < 1:
-            raise ValueError(f"--checkpoint-every must be at least 1, got {self.every}")
-        self._folder = Folder(flags.checkpoint)
-        self._close = self._folder.close
+        resume = flags.resume or ranks.restarted
+        self.found = ranks.from_leader(lambda: self._open(flags.checkpoint, resume, recipe, engine))
+
+    def _open(self, path: str, resume: bool, recipe: Recipe, engine: str) -> Checkpoint | None:
+        """Where to go on from, if that is asked for."""
+        self._folder = Folder(path)
         try:
-            if flags.resume:
-                self.found = self._folder.newest(recipe, engine, _warn)
-            elif self._folder.files():
+            if resume:
+                return self._folder.newest(recipe, engine, complain)
+            if self._folder.files():
                 raise ValueError(
-                    f"{flags.checkpoint} holds a run already: --resume goes on with it, "
+                    f"{path} holds a run already: --resume goes on with it, "
                     "or choose another folder"
                 )
         except BaseException:
             self.close()
             raise
+        return None
 
     def close(self) -> None:
         """Let another run use the folder."""
-        self._close()
+        if self._folder is not None:
+            self._folder.close()
 
     def keep(self, learner: Learner, rng: np.random.RandomState, run: Run) -> None:
         """Write a checkpoint. If that fails it is said, and the training goes on."""
-        if self.every is None or run.steps == self._kept:
+        if self._folder is None or run.steps == self._kept:
             return
         generator = rng.get_state(legacy=False)
         try:
@@ -66,9 +68,21 @@ class Keeper:
             self.failure, self._kept = "", run.steps
         except WeightsError as error:
             if not self.failure:
-                _warn(f"{error}; the training goes on")
+                complain(f"{error}; the training goes on")
             self.failure = str(error)
 
 
-def _warn(line: str) -> None:
-    print(line, file=sys.stderr)
+def checkpoint_every(flags: argparse.Namespace) -> int | None:
+    """Every how many steps --checkpoint and --checkpoint-every ask for one; None for never.
+
+    Raises:
+        ValueError: flags that do not go together.
+    """
+    if flags.checkpoint is None:
+        if flags.checkpoint_every is not None:
+            raise ValueError("--checkpoint-every goes with --checkpoint DIR")
+        return None
+    every = 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
+    if every < 1:
+        raise ValueError(f"--checkpoint-every must be at least 1, got {every}")
+    return every

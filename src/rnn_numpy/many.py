@@ -6,19 +6,24 @@ The kernels of `online.py` let other threads run, so the cores are used although
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy import native
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, draw_pairs
+from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
+from rnn_numpy.checkpoints import Checkpoint, CheckpointError, Folder
+from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward
-from rnn_numpy.online import count_exact_compiled, sgd
+from rnn_numpy.online import count_exact_compiled
 from rnn_numpy.params import Params
-from rnn_numpy.recipe import Diverged, Recipe, start
+from rnn_numpy.recipe import Recipe, Run, run, start
 
 
 @dataclass(frozen=True)
@@ -65,30 +70,93 @@ def count(params: Params, bits: int) -> Count:
     return count_exact(advance, len(params.W), bits, params.W.dtype)
 
 
-def train(recipe: Recipe, count_every: int = 1000, engine: str | None = None) -> Trained:
+class Stopped(Exception):
+    """A training ended before its last step, because that was asked for; it is kept."""
+
+
+class Keep(NamedTuple):
+    """Where networks in training are kept, each in a folder, and every how many steps."""
+
+    path: Path
+    every: int
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where this one is."""
+        return self.path / "_".join(f"{name}={value}" for name, value in asdict(recipe).items())
+
+    def forget(self, recipe: Recipe) -> None:
+        """Remove what is kept of this one: its result is in a safe place."""
+        if self.folder(recipe).exists():
+            Folder(self.folder(recipe)).remove()
+
+
+def train(
+    recipe: Recipe,
+    count_every: int = 1000,
+    engine: str | None = None,
+    *,
+    keep: Keep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Trained:
     """Train one network by the recipe, counting its exact sums on the way.
 
     Args:
         count_every: every how many steps the sums are counted; they are after the last, too.
         engine: as in `online.sgd`.
+        keep: go on from the checkpoint that is there, and write new ones.
+        stop: with `keep`, asked now and then; True ends the training, which is kept.
+        say: told of checkpoints that cannot be used.
+
+    Raises:
+        Stopped: by `stop`.
+        CheckpointError, WeightsError: checkpoints that cannot be used or written.
     """
     params, rng = start(recipe)
-    network = sgd(params, recipe.bits, recipe.learning_rate, engine, recipe.batch_size)
-    result = Trained(recipe, "finished", [], [], 0)
-    before, tried = 0, 0
-    for step in counted_steps(recipe, count_every):
-        for first in range(before, step, network.stride):
-            steps = min(network.stride, step - first)
-            pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
-            try:
-                network.descend(pairs)
-            except Diverged:
-                return Trained(recipe, "diverged", result.steps, result.exact, tried)
-        exact, tried, _ = count(params, recipe.bits)
-        result.steps.append(step)
-        result.exact.append(exact)
-        before = step
-    return Trained(recipe, "finished", result.steps, result.exact, tried)
+    taken = Run(recipe)
+    counts: list[tuple[int, int, int]] = []
+    learner = NumPyLearner(params, recipe, engine)
+    folder = keep and Folder(keep.folder(recipe))
+    steps = counted_steps(recipe, count_every)
+    if folder and (found := folder.newest(recipe, learner.engine, say)):
+        taken, counts = found.run, found.counts
+        if [step for step, _, _ in counts] != steps[: len(counts)]:
+            raise CheckpointError(f"{folder.path} holds a run counted after other steps")
+        rng.set_state(found.generator)
+        learner = NumPyLearner(found.params, recipe, engine)
+
+    def save(taken: Run) -> None:
+        if folder:
+            state = rng.get_state(legacy=False)
+            folder.write(Checkpoint(learner.params(), state, taken, learner.engine, counts))
+
+    for step in steps[len(counts) :]:
+        run(
+            replace(recipe, iterations=step),
+            learner,
+            rng,
+            log_every=step + 1,  # never
+            stop=stop if folder else lambda: False,
+            begun=taken,
+            save_every=keep and keep.every,
+            on_save=save,
+        )
+        if taken.status == "interrupted":
+            save(taken)
+            raise Stopped
+        if taken.status == "diverged":
+            break
+        exact, tried, _ = count(learner.params(), recipe.bits)
+        counts.append((step, exact, tried))
+    if folder:
+        folder.close()
+    return Trained(
+        recipe,
+        "diverged" if taken.status == "diverged" else "finished",
+        [step for step, _, _ in counts],
+        [exact for _, exact, _ in counts],
+        counts[-1][2] if counts else 0,
+    )
 
 
 def cores() -> int:
@@ -104,25 +172,30 @@ def train_many(
     engine: str | None = None,
     *,
     threads: int | None = None,
+    keep: Keep | None = None,
     stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Trained]:
     """Train a network for each recipe; yields them as they come, in any order.
 
     Args:
-        count_every, engine: as in `train`.
+        count_every, engine, keep, say: as in `train`.
         threads: how many at a time; None for as many as there are cores to run on.
-        stop: asked before each network is begun; True lets the ones begun end, and begins no more.
+        stop: asked before each network is begun; True begins no more, and lets those that have
+            begun end: at once with `keep`, else when they have finished.
     """
     workers = threads or cores()
     waiting = iter(recipes)
     with ThreadPoolExecutor(workers) as pool:
         running: set[Future[Trained]] = set()
+        begin = partial(train, keep=keep, stop=stop, say=say)
         while True:
             if not stop():
                 for recipe in islice(waiting, 2 * workers - len(running)):
-                    running.add(pool.submit(train, recipe, count_every, engine))
+                    running.add(pool.submit(begin, recipe, count_every, engine))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                with suppress(Stopped):
+                    yield future.result()

@@ -12,9 +12,20 @@ from typing import Any
 from tqdm import tqdm
 
 
+def speaks() -> bool:
+    """Whether this process may print: alone, or the first of those that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+
+
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if speaks():
+            super()._print_message(message, file)
+
+
 def parser(program: str, description: str, exit_codes: str) -> argparse.ArgumentParser:
     """The parser of `python -m PROGRAM`, whose help is printed as it is and ends with its codes."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=f"python -m {program}",
         description=description,
         epilog=exit_codes,
@@ -24,6 +35,8 @@ def parser(program: str, description: str, exit_codes: str) -> argparse.Argument
 
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one."""
+    if not speaks():
+        return
     try:
         tqdm.write(line)
         sys.stdout.flush()
@@ -32,9 +45,18 @@ def say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def complain(line: str) -> None:
+    """Print a line on standard error."""
+    if speaks():
+        print(line, file=sys.stderr)
+
+
 def progress(total: int | None, unit: str, done: int = 0) -> Any:
     """A progress bar on standard error with the time left, if that is a terminal."""
-    return tqdm(total=total, unit=unit, initial=done, leave=False, disable=None, dynamic_ncols=True)
+    quiet = None if speaks() else True
+    return tqdm(
+        total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
+    )
 
 
 class Stop:

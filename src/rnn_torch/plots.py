@@ -106,5 +106,6 @@ def _in_words(name: str, value: object) -> str:
         "iterations": "{} steps",
         "learning_rate": "learning rate {:g}",
         "dtype": "{}",
+        "batch_size": "{} examples a step",
     }
     return words[name].format(value)

@@ -68,7 +68,7 @@ class Journal:
         try:
             self._file, self.close = locked(self._journal, self)
             if there:
-                self._read(self._journal)
+                self.results = read_results(self._journal)
         except BlockingIOError:
             raise ResultsError(f"{self._journal} is in use by another sweep") from None
         except OSError as error:
@@ -104,19 +104,28 @@ class Journal:
         write_bytes(self._out, content)
         self._journal.unlink(missing_ok=True)
 
-    def _read(self, journal: Path) -> None:
-        if journal.stat().st_size > MOST_BYTES:
-            raise ResultsError(f"{journal} is too large for results")
-        content = journal.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self.results.append(_trained(json.loads(line)))
-            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                where = f"{journal}, line {number}"
-                raise ResultsError(f"{where}: not a result: {error}") from error
-        if len(whole) < len(content):
-            os.truncate(journal, len(whole))  # a line being written when its process was killed
+
+def read_results(journal: Path) -> list[Trained]:
+    """The results in a journal; a last line that was never finished is cut off.
+
+    Raises:
+        ResultsError: anything else that is no result; the message names the line.
+        OSError: it cannot be read.
+    """
+    if journal.stat().st_size > MOST_BYTES:
+        raise ResultsError(f"{journal} is too large for results")
+    content = journal.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    results = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            results.append(_trained(json.loads(line)))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            where = f"{journal}, line {number}"
+            raise ResultsError(f"{where}: not a result: {error}") from error
+    if len(whole) < len(content):
+        os.truncate(journal, len(whole))  # a line being written when its process was killed
+    return results
 
 
 def _trained(fields: dict[str, Any]) -> Trained:

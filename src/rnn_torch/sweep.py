@@ -1,25 +1,31 @@
 """python -m rnn_torch.sweep: train many networks and tell how many learn to add, and when."""
 
 import argparse
-import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from rnn_numpy import native, terminal
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.files import WeightsError, check_writable
-from rnn_numpy.many import Trained, train_many
+from rnn_numpy.keeper import checkpoint_every
+from rnn_numpy.many import Keep, Trained, cores, train_many
+from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import interruptible, progress, say
-from rnn_torch.results import Journal, ResultsError, Row, Setting, chosen, summary
+from rnn_numpy.terminal import complain, interruptible, progress
+from rnn_torch.collection import Collection
+from rnn_torch.results import ResultsError, chosen, summary
+from rnn_torch.sweep_report import print_json, print_tables
 
 DESCRIPTION = """\
-Train a network for every combination of the seeds, hidden units, bits and learning rates given, and
-count the exact sums of each on the way. Ctrl-C lets the networks in training end and keeps all that
-have; the same command with --resume goes on from there."""
+Train a network for every combination of the seeds and settings given, and count the exact sums of
+each on the way. Ctrl-C lets the networks in training end (with --checkpoint: keeps them) and keeps
+all that have; the same command with --resume goes on from there. Started by torchrun, the processes
+share the networks; each keeps its results until the first collects them."""
 
 EXIT_CODES = "exit codes: 0 all are trained; 2 bad input; 130 stopped by Ctrl-C, --resume goes on."
 
@@ -47,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--hidden", type=int, nargs="+", default=[default.hidden], help="units (16)")
     add("--bits", type=int, nargs="+", default=[default.bits], help="in a sum (8)")
     add("--learning-rate", type=float, nargs="+", default=[default.learning_rate], help="(0.1)")
+    add("--batch-size", type=int, nargs="+", default=[default.batch_size], metavar="N",
+        help="examples a step, their gradients added up (1)")  # fmt: skip
     add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
     add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
     add("--count-every", type=int, default=1000, metavar="STEPS",
@@ -56,9 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "in NumPy; batched: all networks of a size at once, in torch. Left out: compiled on a "
         "CPU, batched elsewhere")  # fmt: skip
     add("--device", default="cpu", help="a torch device, for the batched engine (%(default)s)")
-    add("--batch", type=int, default=4096, metavar="N",
+    add("--at-once", type=int, default=4096, metavar="N",
         help="networks at once in the batched engine; a stop loses them (%(default)s)")  # fmt: skip
     add("--out", metavar="FILE", help="keep the results: .jsonl, .csv, or .parquet (pyarrow)")
+    add("--checkpoint", metavar="DIR",
+        help="with --out: keep networks in training, too, for those that take long")  # fmt: skip
+    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
     add("--resume", action="store_true", help="go on with an --out that was stopped")
     add("--plot", metavar="FILE.png", help="draw how many are exact at each step (matplotlib)")
     add("--json", action="store_true", help="print one JSON object instead of the table")
@@ -66,49 +77,101 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipes = _recipes(flags)
         engine = _engine(flags)
-        if engine == "batched":
-            _check_device(flags)
-            if max(flags.bits) > MOST_BITS_EXHAUSTIVE:
-                raise ValueError(
-                    f"--engine batched takes bits of at most {MOST_BITS_EXHAUSTIVE}, "
-                    f"got {max(flags.bits)}"
-                )
+        keep = _keep(flags, engine)
         if flags.plot is not None:
             check_writable(flags.plot)
-        journal = Journal(flags.out, resume=flags.resume)
-    except (ValueError, ResultsError, WeightsError) as error:
+    except (ValueError, WeightsError) as error:
+        parser.error(str(error))
+    ranks = _join()
+    try:
+        return _sweep(parser, flags, recipes, engine, keep, ranks)
+    finally:
+        ranks.leave()
+
+
+def _sweep(
+    parser: argparse.ArgumentParser,
+    flags: argparse.Namespace,
+    recipes: list[Recipe],
+    engine: str,
+    keep: Keep | None,
+    ranks: Alone,
+) -> int:
+    """Train, collect and print; returns the exit code."""
+    resume = flags.resume or ranks.restarted
+    try:
+        collection = Collection(flags.out, resume, ranks)
+        if keep is not None and not resume and (there := next(keep.path.glob("*/step-*"), None)):
+            raise ResultsError(f"{there.parent} is there already: --resume goes on with it")
+    except ResultsError as error:
         parser.error(str(error))
 
-    try:
-        with interruptible() as interrupted:
-            stopped = _train(recipes, engine, flags, journal, interrupted)
-        if not stopped:
-            journal.complete(recipes)
-    except OSError as error:
-        print(f"error: cannot write {flags.out}: {error.strerror}", file=sys.stderr)
+    failure = ""
+    with interruptible() as interrupted:
+        try:
+            _train(recipes, engine, flags, collection, keep, ranks, interrupted)
+        except OSError as error:
+            failure = f"cannot write {flags.out}: {error.strerror}"
+        except ValueError as error:  # of checkpoints
+            failure = str(error)
+        failures = [reason for reason in ranks.together(lambda: failure) if reason]
+        try:
+            collection.collect()
+            missing = collection.missing(recipes)
+            if not missing:
+                collection.complete(recipes)
+        except OSError as error:
+            failures.append(f"cannot write {flags.out}: {error.strerror}")
+        except WeightsError as error:
+            failures.append(str(error))
+    if failures:
+        complain(f"error: {failures[0]}")
         return 2
-    except WeightsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    results = chosen(journal.results, recipes)
-    _print(results, len(recipes), engine, flags)
-    if flags.plot is not None and results:
-        from rnn_torch.plots import sweep_plot
+    if ranks.leads:
+        results = chosen(collection.results, recipes)
+        if flags.json:
+            print_json(results, len(recipes), engine, flags.out)
+        else:
+            print_tables(results, len(recipes), engine)
+        if flags.plot is not None and results:
+            from rnn_torch.plots import sweep_plot
 
-        sweep_plot(summary(results), flags.plot)
-    return interrupted.exit_code if stopped else 0
+            sweep_plot(summary(results), flags.plot)
+    if missing:
+        return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
+    return 0
+
+
+def _join() -> Alone:
+    """The processes that torchrun started, or this one; torch is only imported for the former."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Alone()
+    from rnn_torch.ranks import Torchrun
+
+    return Torchrun()
+
+
+def _keep(flags: argparse.Namespace, engine: str) -> Keep | None:
+    every = checkpoint_every(flags)
+    if every is None:
+        return None
+    if flags.out is None:
+        raise ValueError("--checkpoint DIR goes with --out FILE")
+    if engine == "batched":
+        raise ValueError("--checkpoint is for the engines compiled and numpy, not for batched")
+    return Keep(Path(flags.checkpoint), every)
 
 
 def _recipes(flags: argparse.Namespace) -> list[Recipe]:
     if flags.count_every < 1:
         raise ValueError(f"--count-every must be at least 1, got {flags.count_every}")
-    if flags.batch < 1:
-        raise ValueError(f"--batch must be at least 1, got {flags.batch}")
+    if flags.at_once < 1:
+        raise ValueError(f"--at-once must be at least 1, got {flags.at_once}")
     every_seed = [seed for some in flags.seeds for seed in some]
-    settings = product(flags.hidden, flags.bits, flags.learning_rate)
+    settings = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
     recipes = [
-        Recipe(seed, bits, hidden, flags.iterations, rate, flags.dtype)
-        for hidden, bits, rate in settings
+        Recipe(seed, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
+        for hidden, bits, rate, batch_size in settings
         for seed in every_seed
     ]
     return list(dict.fromkeys(recipes))
@@ -116,47 +179,70 @@ def _recipes(flags: argparse.Namespace) -> list[Recipe]:
 
 def _engine(flags: argparse.Namespace) -> str:
     on_cpu = flags.device.split(":")[0] == "cpu"
+    engine = str(flags.engine)
     if flags.engine is None:
-        return ("compiled" if native.available() else "numpy") if on_cpu else "batched"
-    if flags.engine == "compiled" and not native.available():
+        engine = ("compiled" if native.available() else "numpy") if on_cpu else "batched"
+    if engine == "compiled" and not native.available():
         raise ValueError(f"--engine compiled needs numba: {native.INSTALL}")
-    if flags.engine != "batched" and not on_cpu:
-        raise ValueError(
-            f"--engine {flags.engine} runs on the CPU, not on {flags.device}: batched?"
-        )
-    return str(flags.engine)
+    if engine == "batched":
+        _check_device(flags.device)
+        if max(flags.bits) > MOST_BITS_EXHAUSTIVE:
+            raise ValueError(
+                f"--engine batched takes bits of at most {MOST_BITS_EXHAUSTIVE}, "
+                f"got {max(flags.bits)}"
+            )
+    elif not on_cpu:
+        raise ValueError(f"--engine {engine} runs on the CPU, not on {flags.device}: batched?")
+    return engine
 
 
-def _check_device(flags: argparse.Namespace) -> None:
+def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.zeros(1, device=flags.device).cpu()
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {flags.device} cannot be used: {reason}") from error
+        raise ValueError(f"--device {device} cannot be used: {reason}") from error
 
 
 def _train(
     recipes: list[Recipe],
     engine: str,
     flags: argparse.Namespace,
-    journal: Journal,
+    collection: Collection,
+    keep: Keep | None,
+    ranks: Alone,
     stop: Callable[[], bool],
-) -> bool:
-    """Train what is not in the journal yet; returns whether it was stopped before the end."""
-    there = {result.recipe for result in journal.results}
-    missing = [recipe for recipe in recipes if recipe not in there]
-    with progress(len(recipes), "network", done=len(recipes) - len(missing)) as bar:
+) -> None:
+    """Train this process's share of the networks that have no result yet.
+
+    Raises:
+        OSError: a result could not be written.
+        CheckpointError, WeightsError: a checkpoint could not be used or written.
+    """
+    missing = collection.missing(recipes)
+    share = missing[ranks.rank :: ranks.world]
+    if keep is not None:
+        for recipe in set(recipes).difference(missing):
+            keep.forget(recipe)
+    # The first process speaks of its own share.
+    done = (len(recipes) - len(missing)) // ranks.world
+    with progress(done + len(share), "network", done=done) as bar:
         if engine == "batched":
-            trained = _in_batches(missing, flags, bar, stop)
+            trained = _in_batches(share, flags, bar, stop)
         else:
-            trained = train_many(missing, flags.count_every, engine, stop=stop)
+            threads = max(1, cores() // ranks.local_world)
+            trained = train_many(
+                share, flags.count_every, engine,
+                threads=threads, keep=keep, stop=stop, say=complain,
+            )  # fmt: skip
         for result in trained:
-            journal.add(result)
+            collection.add(result)
+            if keep is not None:
+                keep.forget(result.recipe)
             if engine != "batched":
                 bar.update()
-    return len(chosen(journal.results, recipes)) < len(recipes)
 
 
 def _in_batches(
@@ -164,12 +250,13 @@ def _in_batches(
 ) -> Iterator[Trained]:
     from rnn_torch.batched import train_batch
 
-    by_size: dict[tuple[int, int], list[Recipe]] = {}
+    by_size: dict[tuple[int, ...], list[Recipe]] = {}
     for recipe in recipes:
-        by_size.setdefault((recipe.hidden, recipe.bits), []).append(recipe)
+        size = (recipe.hidden, recipe.bits, recipe.batch_size)
+        by_size.setdefault(size, []).append(recipe)
     for some in by_size.values():
-        for first in range(0, len(some), flags.batch):
-            batch = some[first : first + flags.batch]
+        for first in range(0, len(some), flags.at_once):
+            batch = some[first : first + flags.at_once]
             for event in train_batch(batch, flags.count_every, flags.device):
                 if stop():
                     return
@@ -177,45 +264,6 @@ def _in_batches(
                     yield from event
                 else:
                     bar.update(len(batch) * event / max(1, flags.iterations))
-
-
-def _print(results: list[Trained], wanted: int, engine: str, flags: argparse.Namespace) -> None:
-    tables = summary(results)
-    diverged = sum(result.status == "diverged" for result in results)
-    if flags.json:
-        document = {
-            "networks": len(results),
-            "wanted": wanted,
-            "diverged": diverged,
-            "engine": engine,
-            "out": flags.out,
-            "settings": [
-                {"setting": dict(setting), "rows": [asdict(row) for row in rows]}
-                for setting, rows in tables.items()
-            ],
-        }
-        say(json.dumps(document, allow_nan=False))
-        return
-    for setting, rows in tables.items():
-        say("\n".join(_table(setting, rows)))
-    unfinished = "" if len(results) == wanted else f" of {wanted}; --resume goes on"
-    say(
-        f"{len(results)} networks{unfinished}"
-        + (f", {diverged} diverged" if diverged else "")
-        + f"; engine: {engine}"
-    )
-
-
-def _table(setting: Setting, rows: list[Row]) -> Iterator[str]:
-    named = dict(setting)
-    yield (
-        f"{named['bits']} bits, {named['hidden']} hidden units, learning rate "
-        f"{named['learning_rate']:g}, {named['dtype']}: exact sums of {rows[0].tried}"
-    )
-    yield f"{'step':>8}{'networks exact':>18}{'median':>12}{'worst':>10}"
-    for row in rows:
-        exact = f"{row.exact} of {row.networks}"
-        yield f"{row.step:8}{exact:>18}{row.median:12.0f}{row.worst:10}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor, distributed
 
 from rnn_numpy import console, native
 from rnn_numpy.addition import encode_batches, encode_pairs
@@ -16,6 +17,7 @@ from rnn_numpy.recipe import Diverged, Recipe
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN, squared_error
 from rnn_torch.parity import autograd_gradient, gradient_parity
+from rnn_torch.ranks import join
 
 
 class AutogradLearner:
@@ -42,8 +44,7 @@ class AutogradLearner:
         encoded = encode_batches(pairs, recipe.bits, recipe.batch_size, recipe.dtype)
         x, y = (torch.as_tensor(array, device=self._device) for array in encoded)
         for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
-            outputs, _ = self.model(x_step)
-            gradients = torch.autograd.grad(squared_error(outputs, y_step), weights)
+            outputs, gradients = self._differentiate(x_step, y_step)
             with torch.no_grad():
                 rate = self._recipe.learning_rate
                 updated = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
@@ -51,7 +52,20 @@ class AutogradLearner:
                     raise Diverged(step)
                 for old, new in zip(weights, updated, strict=True):
                     old.copy_(new)
-        return outputs.numpy(force=True)
+        return self._of_the_batch(outputs).numpy(force=True)
+
+    def _differentiate(
+        self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
+    ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
+        """The outputs for this process's share of a batch, and the gradient of the whole."""
+        outputs, _ = self.model(x)
+        weights = [self.model.U, self.model.W, self.model.V]
+        return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
+
+    def _of_the_batch(
+        self, outputs: Float[Tensor, "bits share 1"]
+    ) -> Float[Tensor, "bits batch 1"]:
+        return outputs
 
     def advance(
         self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
@@ -128,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rnn_torch.train",
         "Train an Elman RNN to add. Each log line also says how far the hand-written gradient of\n"
         "that very example is from autograd's: the engine's own, or, where the engine is\n"
-        "autograd itself, the one in NumPy.",
+        "autograd itself, the one in NumPy. Started by torchrun, the processes share every batch,\n"
+        "and what is audited is the sum of their gradients.",
     )
     console.add_engines(
         arguments,
@@ -139,25 +154,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     )
     arguments.add_argument("--device", default="cpu", help="a torch device (%(default)s)")
-    return console.main(arguments, _learner, argv)
+    return console.main(arguments, _learner, argv, join)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> AutogradLearner:
-    on_cpu = flags.device.split(":")[0] == "cpu"
-    if flags.engine is None:
+    on_cpu, together = flags.device.split(":")[0] == "cpu", distributed.is_initialized()
+    engine = flags.engine
+    if engine is None:
         fits = on_cpu and native.available() and recipe.hidden <= MOST_HIDDEN_COMPILED
-        flags_engine = "compiled" if fits else "fused"
-    else:
-        flags_engine = flags.engine
-    if flags_engine == "compiled":
+        engine = "compiled" if fits and not together else "fused"
+    if engine == "compiled":
+        if together:
+            raise ValueError("--engine compiled runs in one process, not under torchrun: fused?")
         if not on_cpu:
             raise ValueError(f"--engine compiled runs on the CPU, not on {flags.device}: fused?")
         if not native.available():
             raise ValueError(f"--engine compiled needs numba: {native.INSTALL}")
         return CompiledLearner(params, recipe)
-    learner_class = {"fused": FusedLearner, "autograd": AutogradLearner}[flags_engine]
+    learner_class = {"fused": FusedLearner, "autograd": AutogradLearner}[engine]
     try:
-        learner = learner_class(params, recipe, flags.device)
+        if together:
+            from rnn_torch.data_parallel import DataParallelLearner
+
+            learner: AutogradLearner = DataParallelLearner(
+                params, recipe, flags.device, learner_class
+            )
+        else:
+            learner = learner_class(params, recipe, flags.device)
         learner.params()  # a device that cannot give its numbers back is of no use
         return learner
     except (RuntimeError, AssertionError, TypeError) as error:

@@ -1,0 +1,129 @@
+"""Several processes: one gradient, one sweep, and what happens when one of them is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import data_parallel_gradients
+from rnn_numpy.files import load_params
+from rnn_torch import sweep, train
+
+pytestmark = pytest.mark.unannotated
+Capture = pytest.CaptureFixture[str]
+
+
+def torchrun(processes: int, *command: Any, restarts: int = 0) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes),
+         "--max-restarts", str(restarts), *map(str, command)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, err[-2000:]
+    return out, err
+
+
+def kill_one_when(there: Callable[[], bool], launcher: subprocess.Popen[str]) -> None:
+    """kill -9, of the last process, once there is something to lose."""
+    limit = time.monotonic() + 60
+    while not there():
+        assert launcher.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_the_gradient_of_several_processes_is_that_of_one(processes: int) -> None:
+    out, _ = finished(torchrun(processes, data_parallel_gradients.__file__))
+    found = json.loads(out)
+    assert found["worst"] < 1
+    assert found["blind"] == 0
+    assert found["seen"] == (data_parallel_gradients.PROBLEMS if processes > 1 else 0)
+
+
+def test_training_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys: Capture) -> None:
+    flags = ["--batch-size", "3", "--iterations", "1200", "--log-every", "200", "--json"]
+    one, two, killed, folder = (tmp_path / name for name in ("one", "two", "killed", "folder"))
+    assert train.main([*flags, "--engine", "fused", "--out", str(one)]) == 0
+    alone = json.loads(capsys.readouterr().out)
+
+    out, _ = finished(torchrun(2, "-m", "rnn_torch.train", *flags, "--out", two))
+    together = json.loads(out)
+    assert together["engine"] == "fused, 2 processes"
+    assert together["sums"] == alone["sums"]
+    for record, same in zip(together["log"], alone["log"], strict=True):
+        assert (record["a"], record["b"], record["said"]) == (same["a"], same["b"], same["said"])
+        assert record["parity"] < 1
+    weights = [load_params(file)[0] for file in (one, two)]
+    assert max(abs(a - b).max() for a, b in zip(*weights, strict=True)) < 1e-10
+
+    checkpoints = ["--checkpoint", folder, "--checkpoint-every", "10", "--out", killed]
+    launcher = torchrun(2, "-m", "rnn_torch.train", *flags, *checkpoints, restarts=1)
+    kill_one_when(lambda: any(folder.glob("step-*[1-9]0.safetensors")), launcher)
+    finished(launcher)
+    assert killed.read_bytes() == two.read_bytes()
+
+
+def test_a_sweep_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys: Capture) -> None:
+    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    flags = ["--seeds", "0:60", "--count-every", "10000", "--engine", "compiled"]
+    assert sweep.main([*flags, "--out", str(whole)]) == 0
+    table = capsys.readouterr().out
+    before: list[str] = []
+
+    def something_to_lose() -> bool:
+        part = Path(f"{out}.rank-1.jsonl")
+        if part.exists():
+            before[:] = part.read_text().splitlines(keepends=True)
+        return len(before) > 3
+
+    launcher = torchrun(2, "-m", "rnn_torch.sweep", *flags, "--out", out, restarts=1)
+    kill_one_when(something_to_lose, launcher)
+    said, _ = finished(launcher)
+    assert said == table
+    lines = out.read_text().splitlines(keepends=True)
+    assert sorted(lines) == sorted(whole.read_text().splitlines(keepends=True))
+    # Those that were finished are the first ones that the new processes found.
+    assert {line for line in before if line.endswith("\n")} <= set(lines)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
+
+
+def test_bad_input_is_said_once(tmp_path: Path) -> None:
+    there = tmp_path / "there.jsonl"
+    there.write_text("")
+    for command, message in (
+        (["rnn_torch.sweep", "--out", there], "is there already: --resume goes on with it"),
+        (["rnn_torch.train", "--engine", "compiled"], "--engine compiled runs in one process"),
+        (["rnn_torch.train", "--bits", "99"], "--bits must be 1 to 64, got 99"),
+    ):
+        out, err = finished(torchrun(2, "-m", *command), code=1)  # torchrun's own
+        assert out == ""
+        assert err.count(message) == 1
+        assert err.count("exitcode  : 2") == 2
+
+
+def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
+    out, part = tmp_path / "out[1].csv", tmp_path / "out[1].csv.rank-3.jsonl"
+    flags = ["--iterations", "50", "--hidden", "3", "--bits", "3", "--out"]
+    assert sweep.main(["--seeds", "0:3", *flags, str(tmp_path / "some.jsonl")]) == 0
+    kept = (tmp_path / "some.jsonl").read_bytes()
+    part.write_bytes(kept + b'{"half of a li')
+    with pytest.raises(SystemExit):
+        sweep.main(["--seeds", "0:5", *flags, str(out)])
+    assert "rank-3.jsonl is there already: --resume goes on with it" in capsys.readouterr().err
+    assert sweep.main(["--seeds", "0:5", *flags, str(out), "--resume"]) == 0
+    assert not part.exists()
+    assert len(out.read_text().splitlines()) == 1 + 5
