@@ -240,6 +240,16 @@ def kills(found: Result) -> Lines:
     yield f"{found['kills']} kills in all."
 
 
+def torchrun(found: Result) -> Lines:
+    """A sweep of several processes, some of them killed."""
+    yield (
+        f"{found['seeds']:,} networks in {found['processes']} processes, {found['kills']} of them "
+        f"killed: {found['complete']:,} complete after {found['seconds']} s, {found['lost']} "
+        f"finished ones lost, {found['different']} different from those of one process, "
+        f"{found['left behind']} files left behind, exit code {found['exit code']}."
+    )
+
+
 def fuzz(found: Result) -> Lines:
     """Mutated files."""
     kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(found["found"].items()))
@@ -281,6 +291,7 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         proof_hidden,
         proof_steps,
         kills,
+        torchrun,
         fuzz,
     )
 }

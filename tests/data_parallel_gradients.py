@@ -19,7 +19,7 @@ from rnn_torch.data_parallel import DataParallelLearner
 from rnn_torch.ranks import join
 from rnn_torch.train import AutogradLearner, FusedLearner
 
-PROBLEMS = 24
+PROBLEMS = 16
 
 
 def mean(state: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:

@@ -183,6 +183,16 @@ BAD_FILES = {
     "import os; os.fork = None\n" + START + "return U, W, V": "its process ended without an answer",
     "import os; os.fork = lambda: 0\n" + START + "return U, W, V": "",
     "def __getattr__(name): raise SystemExit\n": "raises SystemExit",
+    START
+    + "import signal\n    signal.signal(14, lambda *a: None)\n    signal.setitimer(0, 1e-4, 1e-4)\n"
+    "    while 1: signal.pause()": "it gave no answer within 1 seconds",
+    START + "import threading\n    def spin():\n        while 1: 0\n"
+    "    [threading.Thread(target=spin).start() for _ in range(50)]": "no answer within 1 seconds",
+    START
+    + "import resource; resource.setrlimit(9, (1 << 20,) * 2)\n    np.ones(1 << 22)": "Memory",
+    START + "import ctypes; ctypes.CDLL(None).abort()": "it was killed by SIGABRT",
+    START + "import os; os.dup2(os.open('/dev/full', 1), 1)\n"
+    "    print('x' * 9999, flush=True)": "raises OSError: [Errno 28] No space left on device",
     START + "while True: pass": "it gave no answer within 1 seconds",
     START + "return [np.array('a', object)] * 3": "dU must be a NumPy array of floating-point",
 }

@@ -7,10 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 import pytest
 
-from rnn_numpy.many import Trained, train
+from rnn_numpy import addition
+from rnn_numpy import recipe as recipes
+from rnn_numpy.checkpoints import CheckpointError
+from rnn_numpy.many import Keep, Stopped, Trained, train
 from rnn_numpy.recipe import Recipe
 from rnn_torch import results, sweep
 from rnn_torch.results import Journal, ResultsError, summary
@@ -142,6 +147,71 @@ def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     there = Journal(str(out), resume=True).results
     assert 8 <= len(there) < 3000
     assert len({result.recipe.seed for result in there}) == len(there)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "numpy"])
+def test_a_network_in_training_is_kept_and_resumed(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(3, 5, 7, 900)
+    keep, asked, drawn = Keep(tmp_path, 50), [0], [0]
+    whole = train(recipe, 200, engine)
+
+    def stop() -> bool:
+        asked[0] += 1
+        return asked[0] == 13  # before the 13th part of a run: in the middle, between two counts
+
+    with pytest.raises(Stopped):
+        train(recipe, 200, engine, keep=keep, stop=stop)
+    assert len(list(keep.folder(recipe).glob("step-*"))) == 2
+
+    draw = addition.draw_pairs
+
+    def counting(*arguments: Any) -> Any:
+        drawn[0] += 1
+        return draw(*arguments)
+
+    monkeypatch.setattr(recipes, "draw_pairs", counting)
+    with pytest.raises(CheckpointError, match="holds a run counted after other steps"):
+        train(recipe, 100, engine, keep=keep)
+    said: list[str] = []
+    newest = max(keep.folder(recipe).glob("step-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert train(recipe, 200, engine, keep=keep, say=said.append) == whole
+    assert 0 < drawn[0] < 18  # parts of 50 steps
+    assert len(said) == 1
+    keep.forget(recipe)
+    keep.forget(recipe)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_sweep_killed_within_a_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And then stopped by SIGTERM, with `--checkpoint` both times."""
+    out, whole, folder = tmp_path / "out.jsonl", tmp_path / "whole.jsonl", tmp_path / "folder"
+    flags = ["--seeds", "0:3", "--iterations", "40000", "--engine", "numpy", "--count-every",
+             "20000"]  # fmt: skip
+    assert sweep.main([*flags, "--out", str(whole)]) == 0
+    kept = [*flags, "--out", str(out), "--checkpoint", str(folder), "--checkpoint-every", "100"]
+    command = [sys.executable, "-m", "rnn_torch.sweep", *kept, "--resume"]
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
+        before = {file.name for file in folder.glob("*/step-*")}
+        process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True)
+        while {file.name for file in folder.glob("*/step-*")} <= before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        assert any(folder.glob("*/step-*"))
+    with pytest.raises(SystemExit):
+        sweep.main([*kept[:-4], "--checkpoint", str(folder)])
+    assert "is there already: --resume goes on with it" in capsys.readouterr().err
+    assert sweep.main([*kept, "--resume"]) == 0
+    lines = [sorted(file.read_text().splitlines()) for file in (out, whole)]
+    assert lines[0] == lines[1]
+    assert not any(folder.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The processes that torchrun started, over torch.distributed: gloo on CPUs, nccl on GPUs."""
 
+import gc
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -65,6 +66,8 @@ class Torchrun(Alone):
 
     def leave(self) -> None:
         """As `Alone.leave`."""
+        # What was parallel holds on to the group's threads, which must not outlive the interpreter.
+        gc.collect()
         distributed.destroy_process_group()
 
 
