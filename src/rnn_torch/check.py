@@ -5,13 +5,14 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from tqdm import tqdm
 
 from rnn_numpy import terminal
 from rnn_numpy.complex_step import complex_step
-from rnn_numpy.files import WeightsError, check_writable
+from rnn_numpy.files import WeightsError, check_writable, write_text
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
     add("--json", action="store_true", help="print one JSON object")
     add("--markdown", action="store_true", help="print Markdown, for a CI job's summary")
+    add("--html", metavar="FILE.html", help="also write the report as one page, to look at")
     add("--plot", metavar="FILE.png", help="draw where in time it goes wrong (needs matplotlib)")
     add("--kill-matrix", action="store_true", help="which problem sees which mistake, as Markdown")
     flags = parser.parse_args(argv)
@@ -61,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
             raise ValueError(f"seed must be at least 0, got {flags.seed}")
-        if flags.plot is not None:
-            check_writable(flags.plot)
+        for file in filter(None, (flags.plot, flags.html)):
+            check_writable(file)
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:
@@ -78,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _check_own(flags, shapes)
         return _check_candidate(flags, shapes)
     except CannotCheck as error:
+        with suppress(CannotCheck):  # the page, if it is that which cannot be written
+            _write_page(flags, [], str(error))
         return _cannot(flags, flags.candidate, str(error))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -99,9 +103,24 @@ def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
         say(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
     else:
         say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+    _write_page(flags, [(flags.candidate, report)])
     if flags.plot is not None:
         _plot(report, flags)
     return 0 if report.right else 1
+
+
+def _write_page(
+    flags: argparse.Namespace, reports: list[tuple[str, Report]], why: str = ""
+) -> None:
+    if flags.html is None:
+        return
+    from rnn_torch.page import as_html
+
+    page = as_html(reports, flags.dtype, name=flags.candidate or "our own passes", why=why)
+    try:
+        write_text(flags.html, page)
+    except WeightsError as error:
+        raise CannotCheck(str(error)) from None
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:
@@ -155,6 +174,7 @@ def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
         for name, report in reports.items():
             line = headline(report, name) if report.right else as_text(report, name)
             say(f"- {line}" if flags.markdown else line)
+    _write_page(flags, list(reports.items()))
     return 0 if all(report.right for report in reports.values()) else 1
 
 

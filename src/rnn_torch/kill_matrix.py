@@ -1,21 +1,42 @@
 """The kill matrix: which problem of the designed set sees which mistake of the catalogue."""
 
-from rnn_numpy.mistakes import CATALOGUE
+from dataclasses import dataclass
+
+from rnn_numpy.mistakes import CATALOGUE, Mistake
 from rnn_torch.parity import power
 from rnn_torch.problems import Shapes, designed
 
 
-def as_table(dtype: str) -> str:
-    """A Markdown table, a row for each mistake, a column for each problem; `x` where it is seen."""
+@dataclass(frozen=True)
+class KillMatrix:
+    """For each mistake, whether each of the problems sees it."""
+
+    problems: list[str]
+    rows: list[tuple[Mistake, list[bool]]]
+
+    @property
+    def killed(self) -> int:
+        """How many mistakes are seen by one problem at least."""
+        return sum(any(seen) for _, seen in self.rows)
+
+
+def kill_matrix(dtype: str) -> KillMatrix:
+    """Put every catalogued mistake to every designed problem."""
     problems = designed(Shapes(), dtype)
     seen = [power(problem) for problem in problems]
-    rows = [
-        "| mistake | equation | " + " | ".join(p.name for p in problems) + " |",
-        "|---|---|" + ":-:|" * len(problems),
+    rows = [(mistake, [mistake.name in some for some in seen]) for mistake in CATALOGUE]
+    return KillMatrix([problem.name for problem in problems], rows)
+
+
+def as_table(dtype: str) -> str:
+    """A Markdown table, a row for each mistake, a column for each problem; `x` where it is seen."""
+    matrix = kill_matrix(dtype)
+    lines = [
+        "| mistake | equation | " + " | ".join(matrix.problems) + " |",
+        "|---|---|" + ":-:|" * len(matrix.problems),
     ]
-    for m in CATALOGUE:
-        marks = " | ".join("x" if m.name in s else "" for s in seen)
-        rows.append(f"| {m.name} | {m.equation} | {marks} |")
-    killed = sum(any(m.name in s for s in seen) for m in CATALOGUE)
-    rows.append(f"\n{killed} of {len(CATALOGUE)} mistakes are seen ({dtype}).")
-    return "\n".join(rows)
+    for mistake, seen in matrix.rows:
+        marks = " | ".join("x" if yes else "" for yes in seen)
+        lines.append(f"| {mistake.name} | {mistake.equation} | {marks} |")
+    lines.append(f"\n{matrix.killed} of {len(matrix.rows)} mistakes are seen ({dtype}).")
+    return "\n".join(lines)
