@@ -1,9 +1,11 @@
 # Each target sets up what it needs; a second run sets nothing up again.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
+# Exact versions; constraints-oldest.txt has the oldest that are supported.
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench proofs figures reliability clean
+.PHONY: help setup train train-numpy sweep test lint format check kill-matrix mutants bench proofs figures reliability package clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
@@ -18,14 +20,15 @@ help:
 	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
 	@echo "make reliability   kill -9 and mutated files, into docs/reliability.md (ten minutes)"
 	@echo "make figures       the pictures of docs/proof.md"
+	@echo "make package       wheel and sdist in dist/, tried in an empty environment"
 	@echo "make lint, make format, make clean"
 
 setup: .venv/ready
 
 # PIP_CONSTRAINT rather than --constraint: it also holds for what builds the package.
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable '.[dev]'
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[dev]'
 	$(BIN)/python -m rnn_numpy.native  # compiles the kernels, so that no command has to
 	@touch $@
 
@@ -56,7 +59,7 @@ kill-matrix: .venv/ready
 
 mutants: .venv/ready
 	rm -rf mutants
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable '.[mutants]'
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[mutants]'
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/mutmut results
 
@@ -77,6 +80,12 @@ reliability: .venv/ready
 
 figures: .venv/ready
 	@$(BIN)/python benchmarks/figures.py
+
+package: .venv/ready
+	rm -rf dist
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[package]'
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/package.py
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,7 @@
 """Who may know whom: a witness that shares code with what it judges is no witness."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,19 @@ def test_importing_rnn_numpy_is_light() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", OWN)
+def test_importing_takes_no_time_beyond_that_of_what_it_needs(package: str) -> None:
+    """Under 50 ms; 3 and 17 are usual. The fastest of some, since a machine may be busy."""
+    took = []
+    for _ in range(4):
+        command = [sys.executable, "-X", "importtime", "-c", f"import {package}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        lines = re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE)
+        own = [int(us) for us, module in lines if module.partition(".")[0] in OWN]
+        assert own
+        took.append(sum(own) / 1000)
+        if took[-1] < 50:
+            return
+    raise AssertionError(f"{package} takes {min(took)} ms of its own to import")
