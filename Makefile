@@ -19,7 +19,7 @@ help:
 	@echo "make bench         speed and memory against everything else, into docs/performance.md"
 	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
 	@echo "make reliability   kill -9 and mutated files, into docs/reliability.md (ten minutes)"
-	@echo "make figures       the pictures of docs/proof.md"
+	@echo "make figures       the pictures of README.md and docs/proof.md"
 	@echo "make package       wheel and sdist in dist/, tried in an empty environment"
 	@echo "make lint, make format, make clean"
 
@@ -64,7 +64,7 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	for each in online process many memory growth layer; do \
+	for each in online process many memory growth layer others; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; \
 	done
 	$(BIN)/python benchmarks/report.py

@@ -1,4 +1,4 @@
-"""Every picture of docs/ that shows what was learned and proved: `make figures`."""
+"""Every picture of docs/ but those of speed: where in time, learned, proved: `make figures`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from rnn_numpy.online import sgd
 from rnn_numpy.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.targets import addition
+from rnn_torch.candidate import Candidate
+from rnn_torch.examine import examine
+from rnn_torch.plots import heat_map
+from rnn_torch.problems import Shapes
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
@@ -24,14 +28,21 @@ STATE_BITS = 5
 
 def main() -> None:
     """Make all pictures."""
-    for make in (carry, machine, lengths, learning):
+    for make in (where_in_time, carry, machine, lengths, learning):
         make()
-        print(f"docs/proof-{make.__name__}.png", flush=True)
+        print(make.__name__, flush=True)
 
 
 def file(name: str) -> Path:
     """Where a picture goes."""
     return DOCS / f"proof-{name}.png"
+
+
+def where_in_time() -> None:
+    """The first picture of the README: a located mistake."""
+    name = "examples/wrong_transpose.py:backward"
+    with Candidate(str(Path(__file__).parents[1] / name), Shapes(), 10) as candidate:
+        heat_map(examine(candidate), name, DOCS / "where-in-time.png")
 
 
 def carry() -> None:

@@ -16,7 +16,12 @@ from harness import RESULTS
 from layer import best_ratio
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = (DOCS / "performance.md", DOCS / "proof.md", DOCS / "reliability.md")
+PAGES = (
+    DOCS.parent / "README.md",
+    *(DOCS / f"{name}.md" for name in ("check", "performance", "proof", "reliability")),
+)
+#: Tables that are made from another result than the one of their name.
+SOURCES = {"engines": "online"}
 PICTURE = DOCS / "performance-layer.png"
 Result = dict[str, Any]
 Lines = Iterator[str]
@@ -48,7 +53,7 @@ def with_tables(page: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        found = result(name)
+        found = result(SOURCES.get(name, name))
         lines = "\n".join([*TABLES[name](found), on(found)])
         return f"<!-- table: {name} -->\n\n{lines}\n\n<!-- end -->"
 
@@ -63,6 +68,25 @@ def online(found: Result) -> Lines:
         compiling = found["compile_seconds"].get(name)
         note = f" (and {compiling:.1f} s compiling, the first time)" if compiling else ""
         yield f"| {name}{note} | {duration(row['median'])} | {row['naive / this']:.1f} |"
+    yield ""
+
+
+def engines(found: Result) -> Lines:
+    """What --engine chooses from, beside what it replaces."""
+    rows = {
+        "compiled kernel": "`compiled`: the whole loop as one kernel; the default on a CPU",
+        "NumPy loop": "`numpy`: its plain twin (`rnn_numpy`)",
+        "torch: compiled": "`compiled` in `rnn_torch`, on the parameters' own memory",
+        "torch: fused": "`fused`: the layer as one operation, its backward by hand; elsewhere",
+        "torch: autograd": "`autograd`: torch's own, step by step",
+        "C, gcc -O3": "*C, gcc -O3*",
+        "JAX, whole loop jitted": "*JAX, the whole loop jitted*",
+        "naive per-step NumPy": "*a naive NumPy loop*",
+    }
+    yield "| engine | 20,000 steps | naive / this |"
+    yield "|---|--:|--:|"
+    for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
+        yield f"| {rows[name]} | {duration(row['median'])} | {row['naive / this']:.1f} |"
     yield ""
 
 
@@ -228,6 +252,19 @@ def proof_steps(found: Result) -> Lines:
     )
 
 
+def others(found: Result) -> Lines:
+    """What other checkers see."""
+    names = list(next(iter(found["problems"].values())))
+    yield f"| of {found['mistakes']} mistakes, seen on | " + " | ".join(names) + " |"
+    yield "|---|" + "--:|" * len(names)
+    for problem, row in found["problems"].items():
+        cells = (
+            str(row[name]["seen"]) if row[name]["accepts right"] else "rejects what is right, too"
+            for name in names
+        )
+        yield f"| {problem} | " + " | ".join(cells) + " |"
+
+
 def kills(found: Result) -> Lines:
     """Runs that were killed."""
     yield "| command | kills | half-written or lost | other ends than without |"
@@ -290,6 +327,8 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         proof_until,
         proof_hidden,
         proof_steps,
+        engines,
+        others,
         kills,
         torchrun,
         fuzz,

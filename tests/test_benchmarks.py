@@ -14,7 +14,9 @@ import many
 import memory
 import online
 import report
+from rnn_numpy.mistakes import CATALOGUE, planted
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.textbook import textbook
 
 pytestmark = pytest.mark.unannotated
 
@@ -106,13 +108,15 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     import figures
 
     monkeypatch.setattr(figures, "DOCS", tmp_path)
+    figures.where_in_time()
     figures.carry()
     figures.machine()
     figures.learning(every=5000)
     monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
     figures.lengths()
     made = sorted(file.name for file in tmp_path.iterdir())
-    kept = sorted(file.name for file in (Path(__file__).parents[1] / "docs").glob("proof-*.png"))
+    docs = Path(__file__).parents[1] / "docs"
+    kept = sorted(file.name for file in docs.glob("*.png") if "performance" not in file.name)
     assert made == kept
 
 
@@ -142,3 +146,17 @@ def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fuzz.fuzz(1000)["found"]
     assert set(found) <= {"refused", "accepted, rightly"}
     assert found["refused"] > 900
+
+
+def test_what_others_see() -> None:
+    """A few of the mistakes: what is plain, what is small, and what is right."""
+    import others
+
+    by_name = {mistake.name: planted(mistake) for mistake in CATALOGUE}
+    plain, small = by_name["W not transposed"], by_name["lower precision inside"]
+    asked = others.PROBLEMS["three steps, four units"]
+    for sees in (others.by_bound, others.by_gradcheck):
+        assert sees(plain, asked)
+        assert not sees(textbook, asked)
+    assert others.by_bound(small, asked)
+    assert not others.by_gradcheck(small, asked)

@@ -95,9 +95,9 @@ def test_importing_rnn_numpy_is_light() -> None:
 
 @pytest.mark.parametrize("package", OWN)
 def test_importing_takes_no_time_beyond_that_of_what_it_needs(package: str) -> None:
-    """Under 50 ms; 3 and 17 are usual. The fastest of some, since a machine may be busy."""
+    """Under 50 ms; 3 and 17 are usual. Tried again where it takes longer: machines are busy."""
     took = []
-    for _ in range(4):
+    for _ in range(10):
         command = [sys.executable, "-X", "importtime", "-c", f"import {package}"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         lines = re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE)

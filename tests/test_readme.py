@@ -1,5 +1,6 @@
 """What README and docs show, Python and commands, runs as it stands and says what they say."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from rnn_numpy.mistakes import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,6 +37,38 @@ def test_python_examples(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https://)([^)#]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def test_each_equation_stands_where_bptt_md_says() -> None:
+    text = (ROOT / "docs" / "bptt.md").read_text()
+    found = set()
+    for line in text.splitlines():
+        if "#L" not in line:
+            continue
+        for number, links in re.findall(r"\((\d+)\)([^()]*(?:\([^()]*#L\d+\)[^()]*)+)", line):
+            for path, at in re.findall(r"\(\.\./(\S+)#L(\d+)\)", links):
+                cited = (ROOT / path).read_text().splitlines()[int(at) - 1]
+                assert f"({number})" in cited, f"{path}:{at} is not ({number}): {cited.strip()}"
+                found.add((path, int(number)))
+    for path, numbers in (
+        ("src/rnn_numpy/model.py", range(1, 12)),
+        ("src/rnn_torch/model.py", range(1, 6)),
+        ("src/rnn_numpy/kernels.py", (1, 2, 3, *range(6, 12))),
+        ("src/rnn_numpy/rtrl.py", (12, 13)),
+    ):
+        assert {(path, number) for number in numbers} <= found
+
+
+def test_parity_md_has_the_whole_catalogue() -> None:
+    rows = (ROOT / "docs" / "parity.md").read_text().rpartition("| breaks |")[2].splitlines()
+    listed = {
+        (equation, name)
+        for row in rows
+        if row.startswith("| (")
+        for equation, names in [re.split(r" \| ", row.strip("| "), maxsplit=1)]
+        for name in names.split("; ")
+    }
+    assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
 
 
 def sessions(page: Path) -> list[tuple[str, list[str]]]:
@@ -72,3 +107,23 @@ def test_commands_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
 
 def masked(line: str) -> str:
     return re.sub(r"-?\d+\.\d+(e-?\+?\d+)?|\d+e[-+]\d+", "#", " ".join(line.split()))
+
+
+def test_the_numbers_in_the_readme_s_sentences_are_those_that_were_measured() -> None:
+    """Its tables are made from the kept results; these are the ones in words."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    kept = {
+        file.stem: json.loads(file.read_text()) for file in (ROOT / "benchmarks/results").iterdir()
+    }
+    seconds = {name: row["median"] for name, row in kept["process"]["rows"].items()}
+    until = [row for row in kept["proof_until"]["rows"] if row["seeds"] == 1000]
+    for words, holds in {
+        "takes about 1.5 seconds, most of it `import torch`": seconds["python -m rnn_torch.train"]
+        < 1.6 < 2 * seconds['python -c "import torch"'],
+        "without torch, in about 0.3 seconds": seconds["python -m rnn_numpy.train"] < 0.35,
+        "1,000 of 1,000 seeds get there": [row["proved"] for row in until] == [1000],
+        "a thousand in half a minute": kept["many"]["networks"] == 1000
+        and kept["many"]["seconds"]["counted every 1,000 steps"] < 35,
+    }.items():  # fmt: skip
+        assert words in text
+        assert holds, words

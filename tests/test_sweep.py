@@ -190,8 +190,8 @@ def test_a_sweep_killed_within_a_network(
 ) -> None:
     """And then stopped by SIGTERM, with `--checkpoint` both times."""
     out, whole, folder = tmp_path / "out.jsonl", tmp_path / "whole.jsonl", tmp_path / "folder"
-    flags = ["--seeds", "0:3", "--iterations", "40000", "--engine", "numpy", "--count-every",
-             "20000"]  # fmt: skip
+    flags = ["--seeds", "0:2", "--iterations", "20000", "--engine", "numpy", "--count-every",
+             "10000"]  # fmt: skip
     assert sweep.main([*flags, "--out", str(whole)]) == 0
     kept = [*flags, "--out", str(out), "--checkpoint", str(folder), "--checkpoint-every", "100"]
     command = [sys.executable, "-m", "rnn_torch.sweep", *kept, "--resume"]

@@ -1,6 +1,7 @@
 """The kill matrix: which problem of the designed set sees which mistake of the catalogue."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from rnn_numpy.mistakes import CATALOGUE, Mistake
 from rnn_torch.parity import power
@@ -20,6 +21,7 @@ class KillMatrix:
         return sum(any(seen) for _, seen in self.rows)
 
 
+@cache
 def kill_matrix(dtype: str) -> KillMatrix:
     """Put every catalogued mistake to every designed problem."""
     problems = designed(Shapes(), dtype)
