@@ -43,8 +43,8 @@ def main() -> None:
         said = run(python, "-m", "rnn_numpy.prove", adder, "--certificate", proof, cwd=folder)
         assert said.startswith("proved")
         run(python, "-I", "-S", ROOT / "src" / "rnn_numpy" / "verify.py", proof, adder)
-        said = run(python, "-m", "rnn_torch.check", code=1, cwd=folder)
-        assert "No module named 'torch'" in said
+        said = run(python, "-m", "rnn_torch.check", code=2, cwd=folder)
+        assert said == "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'\n"
     print(f"{wheel.name} and {sdist.name}: complete; the wheel learns and proves on its own")
 
 

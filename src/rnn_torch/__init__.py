@@ -1,5 +1,15 @@
 """The Elman RNN as a torch.nn.Module, and the parity of its gradient with the hand-written one."""
 
+import sys
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    _hint = "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'"
+    if sys.argv[:1] == ["-m"]:  # a command of this package is being looked for
+        print(_hint, file=sys.stderr)
+        raise SystemExit(2)
+    raise ModuleNotFoundError(_hint, name="torch")
+
 from rnn_torch.compare import compare_gradients
 from rnn_torch.fused import FusedElmanRNN, elman
 from rnn_torch.model import ElmanRNN, absolute_error, squared_error
