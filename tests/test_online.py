@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from agreement import assert_gradients
 from problems import Array
 from rnn_numpy import Params, bounds, bptt, forward, many, recipe
-from rnn_numpy.addition import Count, count_exact, draw_pairs, encode_pairs
+from rnn_numpy.addition import Count, count_exact, count_exact_compiled, draw_pairs, encode_pairs
 from rnn_numpy.many import Trained, count, counted_steps, train, train_many
 from rnn_numpy.online import (
     MOST_HIDDEN_COMPILED,
     CompiledSGD,
     NumPySGD,
-    count_exact_compiled,
     sgd,
 )
 from rnn_numpy.recipe import Recipe, start

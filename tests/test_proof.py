@@ -329,16 +329,16 @@ def test_limit(proved: Params) -> None:
 
 
 def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rnn_numpy.explore as module
+    import rnn_numpy.search as module
 
-    keys, calls = module._Search._keys, []
+    keys, calls = module.Search._keys, []
 
-    def colliding(self: module._Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
+    def colliding(self: module.Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
         calls.append(len(levels))
         mask = 7 if len(calls) < 20 else -1
         return keys(self, levels, task) & np.uint64(mask % 2**64)
 
-    monkeypatch.setattr(module._Search, "_keys", colliding)
+    monkeypatch.setattr(module.Search, "_keys", colliding)
     verdict = explore(proved, 5)
     assert (verdict.status, verdict.states) == ("proved", 4020)
 

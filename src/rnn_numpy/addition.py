@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
+from rnn_numpy import native
+from rnn_numpy.params import Params, check_params
+
 #: Up to here every sum is tried: 4^11, four million. Each further bit takes four times as long.
 MOST_BITS_EXHAUSTIVE = 12
 
@@ -180,6 +183,26 @@ def count_exact(
         exact += len(alive)
         on_progress(a_bits.shape[1])
     return Count(exact, sample, exhaustive)
+
+
+def count_exact_compiled(params: Params, bits: int) -> Count:
+    """`count_exact` of a network with these weights, as a compiled kernel.
+
+    Raises:
+        ValueError: too many bits to try every sum.
+        ModuleNotFoundError: the extra `fast` is not installed.
+    """
+    check_params(params)
+    if bits > MOST_BITS_EXHAUSTIVE:
+        raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
+    U, W, V = (np.ascontiguousarray(array) for array in params)
+    hidden, dtype = len(W), W.dtype
+    exact, branch, carry = np.zeros(1, np.int64), np.zeros(bits, np.int64), np.zeros(bits, np.int64)
+    h, base, outputs = (np.empty(size * bits, dtype) for size in (4 * hidden, hidden, 4))
+    arrays = (U, W, V, exact, branch, carry, h, base, outputs)
+    u, w, v, *workspace = (array.ctypes.data for array in arrays)
+    native.kernel("count_exact", dtype)(u, w, v, bits, hidden, *workspace)
+    return Count(int(exact[0]), 4 ** (bits - 1), exhaustive=True)
 
 
 _EVERY_INPUT = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])

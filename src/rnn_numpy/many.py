@@ -17,11 +17,10 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy import native
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
+from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, count_exact_compiled
 from rnn_numpy.checkpoints import Checkpoint, CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward
-from rnn_numpy.online import count_exact_compiled
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Recipe, Run, run, start
 

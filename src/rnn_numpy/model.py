@@ -11,10 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params, check_array, check_params
-
-#: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
-MOST_STATE_BITS = 16
+from rnn_numpy.params import Params, check_array, check_params, check_state_bits
 
 
 class Trace(NamedTuple):
@@ -222,14 +219,6 @@ def _sigmoid_in_place(z: Float[np.ndarray, "..."]) -> None:
     np.exp(z, out=z)
     z += 1
     np.reciprocal(z, out=z)
-
-
-def check_state_bits(state_bits: int) -> None:
-    """Raise unless the number of bits of a rounded state is an integer from 1 to 16."""
-    if isinstance(state_bits, bool) or not isinstance(state_bits, int):
-        raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
-    if not 1 <= state_bits <= MOST_STATE_BITS:
-        raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")
 
 
 def _check_backward(

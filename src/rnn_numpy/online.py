@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy import native
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, encode_batches
+from rnn_numpy.addition import encode_batches
 from rnn_numpy.params import Params, check_params
 from rnn_numpy.recipe import Diverged
 
@@ -232,26 +232,6 @@ def sgd(
         raise ValueError(f"the compiled engine needs numba: {native.INSTALL}")
     classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
     return classes[engine](params, bits, learning_rate, batch_size)
-
-
-def count_exact_compiled(params: Params, bits: int) -> Count:
-    """`addition.count_exact` of a network with these weights, as a compiled kernel.
-
-    Raises:
-        ValueError: too many bits to try every sum.
-        ModuleNotFoundError: the extra `fast` is not installed.
-    """
-    check_params(params)
-    if bits > MOST_BITS_EXHAUSTIVE:
-        raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
-    U, W, V = (np.ascontiguousarray(array) for array in params)
-    hidden, dtype = len(W), W.dtype
-    exact, branch, carry = np.zeros(1, np.int64), np.zeros(bits, np.int64), np.zeros(bits, np.int64)
-    h, base, outputs = (np.empty(size * bits, dtype) for size in (4 * hidden, hidden, 4))
-    arrays = (U, W, V, exact, branch, carry, h, base, outputs)
-    u, w, v, *workspace = (array.ctypes.data for array in arrays)
-    native.kernel("count_exact", dtype)(u, w, v, bits, hidden, *workspace)
-    return Count(int(exact[0]), 4 ** (bits - 1), exhaustive=True)
 
 
 def _sigmoid(z: Float[np.ndarray, "..."]) -> None:

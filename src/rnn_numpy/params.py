@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+#: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
+MOST_STATE_BITS = 16
 
 
 class Params(NamedTuple):
@@ -104,3 +106,11 @@ def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         got >= 1 and size in (None, got) for got, size in zip(shape, sizes, strict=True)
     )
+
+
+def check_state_bits(state_bits: int) -> None:
+    """Raise unless the number of bits of a rounded state is an integer from 1 to 16."""
+    if isinstance(state_bits, bool) or not isinstance(state_bits, int):
+        raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
+    if not 1 <= state_bits <= MOST_STATE_BITS:
+        raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")

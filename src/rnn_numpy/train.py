@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import console
+from rnn_numpy import console, train_flags
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Recipe
@@ -12,11 +12,11 @@ from rnn_numpy.recipe import Recipe
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = console.parser(
+    arguments = train_flags.parser(
         "rnn_numpy.train",
         "Train an Elman RNN to add, with the hand-written backward pass in NumPy.",
     )
-    console.add_engines(
+    train_flags.add_engines(
         arguments,
         {
             "compiled": "one compiled kernel; needs numba, the extra `fast`",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, distributed
 
-from rnn_numpy import console, native
+from rnn_numpy import console, native, train_flags
 from rnn_numpy.addition import encode_batches, encode_pairs
 from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_numpy.params import Params
@@ -138,14 +138,14 @@ class CompiledLearner(AutogradLearner):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = console.parser(
+    arguments = train_flags.parser(
         "rnn_torch.train",
         "Train an Elman RNN to add. Each log line also says how far the hand-written gradient of\n"
         "that very example is from autograd's: the engine's own, or, where the engine is\n"
         "autograd itself, the one in NumPy. Started by torchrun, the processes share every batch,\n"
         "and what is audited is the sum of their gradients.",
     )
-    console.add_engines(
+    train_flags.add_engines(
         arguments,
         {
             "compiled": "one kernel on the parameters' memory; a CPU and numba, the extra `fast`",
