@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -229,20 +230,8 @@ def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:
     )
     assert check.main([f"{file}:backward", "--timeout", "5"]) == 2
     assert "it gave no answer within 5 seconds" in capsys.readouterr().err
-    pids = [int(path.name.split("-")[1]) for path in tmp_path.glob("pid-*")]
-    assert len(pids) == 31
-    deadline = time.monotonic() + 5
-    while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert left == []
-
-
-def alive(pid: int) -> bool:
-    """A zombie, which nobody has waited for, is dead."""
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    assert len(list(tmp_path.glob("pid-*"))) == 31
+    assert not running_soon(str(file))
 
 
 RIGHT_FILE = (EXAMPLES / "right_loop.py").read_text()
@@ -299,8 +288,78 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
         f"{START}import subprocess; subprocess.Popen(['sleep', '1000', {marker!r}]); return 1"
     )
     assert check.main([f"{file}:backward"]) == 2
-    processes = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()]
-    assert not any(marker.encode() in line for line in processes)
+    assert not running(marker)
+
+
+@pytest.fixture(scope="module")
+def enclosed() -> None:
+    """For tests of the namespace of processes, where the system allows one."""
+    ends = "import os, sys; from rnn_numpy.limits import enclose; enclose(); print(os.getpid())"
+    done = subprocess.run([sys.executable, "-c", ends], capture_output=True, check=True, text=True)
+    if int(done.stdout) > 9:
+        pytest.skip("no namespaces of processes here")
+
+
+# What would end or outlive the command, if its file were not alone in its namespace.
+ESCAPES = {
+    "killing its parent": "os.kill(os.getppid(), 9)",
+    "killing everything": "os.kill(-1, 9)",
+    "clearing its environment": "if os.fork() == 0:\n    os.setsid()\n"
+    "    os.execve('/bin/sh', ['sh', '-c', ': {marker}; sleep 1000'], {{}})",
+    "always another process": "if os.fork() == 0:\n    os.setsid()\n    while True:\n"
+    "        os.fork() and os._exit(0)",
+}
+
+
+@pytest.mark.usefixtures("enclosed")
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES.keys())
+def test_what_a_file_cannot_do_alone_in_its_namespace(escape: str, tmp_path: Path) -> None:
+    file, marker = tmp_path / "mine.py", f"left-over-{time.monotonic_ns()}"
+    file.write_text(
+        f"{RIGHT_FILE}\nimport os\nassert os.getpid() < 9\n"
+        f"try:\n{indented(escape.format(marker=marker))}\nexcept ProcessLookupError:\n    pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "rnn_torch.check", f"{file}:backward"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("RIGHT")
+    assert not running(marker, str(file))
+
+
+@pytest.mark.usefixtures("enclosed")
+def test_a_killed_command_leaves_nothing(tmp_path: Path) -> None:
+    file, begun = tmp_path / "mine.py", tmp_path / "begun"
+    file.write_text(f"open({str(begun)!r}, 'w').close()\nwhile True: pass\n")
+    command = subprocess.Popen([sys.executable, "-m", "rnn_torch.check", f"{file}:backward"])
+    while not begun.exists():
+        time.sleep(0.01)
+    assert running(str(file))
+    command.kill()
+    command.wait()
+    assert not running_soon(str(file))
+
+
+def indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def running(*words: str) -> bool:
+    """Whether a process has one of these in its command line."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(process.read_bytes())
+    return any(word.encode() in line for line in lines for word in words)
+
+
+def running_soon(word: str) -> bool:
+    """Whether it still is a moment later; a killed process takes one to be gone."""
+    deadline = time.monotonic() + 5
+    while (there := running(word)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return there
 
 
 def test_the_whole_command_is_quick() -> None:

@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import resource
 import signal
 import struct
 import sys
@@ -23,12 +22,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from safetensors.numpy import load, save
 
+from rnn_numpy.limits import enclose, limit
+
 INPUTS = ("x", "y", "U", "W", "V")
 NAMES = ("dU", "dW", "dV")
 ANSWERED = 77  # the exit code of a fork that did
-#: What a candidate may take: address space, a file that it writes. torch itself needs 4 GiB of the
-#: first, most of it never touched.
-MOST_MEMORY, MOST_FILE = 16 << 30, 1 << 30
 
 
 class Refused(Exception):
@@ -143,14 +141,8 @@ def explain(error: BaseException, file: str) -> str:
 
 def main(reply: int, file: str, name: str) -> None:
     """Answer problems until standard input ends."""
-    for what, most in {
-        resource.RLIMIT_AS: MOST_MEMORY,
-        resource.RLIMIT_FSIZE: MOST_FILE,
-        resource.RLIMIT_CORE: 0,
-    }.items():
-        _, hard = resource.getrlimit(what)
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (allowed, allowed))
+    limit()
+    enclose()
     out = os.fdopen(reply, "wb")
     problems = os.fdopen(os.dup(0), "rb")
     # The candidate's own input and output go nowhere.
