@@ -1,4 +1,8 @@
-"""Mutated files through every loader: no crash, no hang, nothing wrong accepted."""
+"""Mutated files through every loader: no crash, no hang, nothing wrong accepted.
+
+Hypothesis chooses the changes. Half of the files get their checksum put right afterwards: those are
+of somebody who means it, and are resumed or used for all that they are accepted.
+"""
 
 import argparse
 import contextlib
@@ -8,24 +12,42 @@ import random
 import resource
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from harness import keep
 from rnn_numpy import verify
 from rnn_numpy.certificate import certificate
-from rnn_numpy.checkpoints import CheckpointError, load_checkpoint
+from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.explore import explore
-from rnn_numpy.files import WeightsError, load_params, save_params
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.files import WeightsError, as_safetensors, checksum, load_params
+from rnn_numpy.folder import CheckpointError
+from rnn_numpy.prove import main as prove
 from rnn_numpy.train import main as train
+from rnn_torch.batches import load_batch
 from rnn_torch.results import Journal, ResultsError
 from rnn_torch.sweep import main as sweep
 
 #: Reads a file; returns what it understood, or None if it refused it as it should.
 Loader = Callable[[Path], Any]
+Mend = Callable[[bytes], bytes]
+TRAINING = ["--hidden", "3", "--bits", "3", "--iterations", "50", "--log-every", "10"]
+SWEEP = ["--seeds", "0:3", "--hidden", "3", "--bits", "3", "--iterations", "30"]
+
+
+class Kind(NamedTuple):
+    """A good file, its loader, what that makes of it, and what puts a checksum right."""
+
+    octets: bytes
+    load: Loader
+    meaning: Any
+    mend: Mend | None
 
 
 def main() -> None:
@@ -33,39 +55,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=20_000, help="(%(default)s)")
     flags = parser.parse_args()
-    print(fuzz(flags.files))
+    result = fuzz(flags.files)
+    keep("fuzz", result)
+    print(result)
 
 
 def fuzz(count: int) -> dict[str, Any]:
-    """Mutate each kind of file so many times in all."""
+    """Mutate so many files, of each kind about as many."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        loaders = _originals(folder)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        kinds = originals(folder)
         found: Counter[str] = Counter()
-        slowest = 0.0
-        for number in range(count):
-            kind = list(loaders)[number % len(loaders)]
-            original, load, meaning = loaders[kind]
-            changed = mutated(random.Random(number), original)
-            file = folder / f"mutated{Path(kind).suffix}"
-            file.write_bytes(changed)
-            begin = time.perf_counter()
-            try:
-                got = load(file)
-            except Exception as error:  # what this is about
-                found[f"crash: {kind}: {type(error).__name__}"] += 1
-                got = None
-            slowest = max(slowest, time.perf_counter() - begin)
-            if got is None:
-                found["refused"] += 1
-            else:
-                found["accepted, rightly" if got == meaning else f"WRONG: {kind}"] += 1
-            file.unlink(missing_ok=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    result = {"files": count, "found": dict(found), "slowest": slowest, "peak_growth_kib": peak}
-    keep("fuzz", result)
-    return result
+        slowest, growth = [0.0], [0]
+
+        # One example after the other, as many as asked for; none is looked at again.
+        @seed(0)
+        @settings(max_examples=count, phases=[Phase.generate], database=None, deadline=None,
+                  suppress_health_check=list(HealthCheck))  # fmt: skip
+        @given(st.sampled_from(list(kinds)), st.randoms(use_true_random=False), st.booleans())
+        def put(kind: str, rng: random.Random, mended: bool) -> None:
+            said, seconds, grown = put_one(kinds[kind], folder / kind, rng, mended)
+            found[f"{said}: {kind}" if said.isupper() else said] += 1
+            slowest[0], growth[0] = max(slowest[0], seconds), growth[0] + grown
+
+        put()
+    return {"files": sum(found.values()), "found": dict(found), "slowest": slowest[0],
+            "peak_growth_kib": growth[0]}  # fmt: skip
+
+
+def put_one(kind: Kind, file: Path, rng: random.Random, mended: bool) -> tuple[str, float, int]:
+    """Change a file, have it loaded: what came of it, seconds, and by how much the peak grew."""
+    changed = mutated(rng, kind.octets)
+    mend = kind.mend if mended else None
+    if mend is not None:
+        changed = mend(changed)
+    file.write_bytes(changed)
+    before, begin = peak(), time.perf_counter()
+    crash = got = None
+    try:
+        got = kind.load(file)
+    except Exception as error:  # what this is about
+        crash = type(error).__name__
+    took = (time.perf_counter() - begin, peak() - before)
+    file.unlink(missing_ok=True)
+    if crash is not None:
+        return (f"CRASH, {crash.upper()}", *took)
+    if got is None:
+        return ("refused", *took)
+    if mend is not None:
+        return ("accepted, its checksum put right", *took)
+    return ("accepted, rightly" if got == kind.meaning else "WRONG", *took)
+
+
+def peak() -> int:
+    """The most memory this process has had so far, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def mutated(rng: random.Random, octets: bytes) -> bytes:
@@ -76,7 +120,8 @@ def mutated(rng: random.Random, octets: bytes) -> bytes:
         before, piece, after = octets[:at], octets[at:end], octets[end:]
         flipped = bytes([piece[0] ^ 1 << rng.randrange(8)]) + piece[1:]
         wild = rng.choice([b"-", b"[", b"{", b"\0", b"nan", b"1e999", b"9" * 19, b"0"])
-        pieces = [b"", piece + piece, flipped, rng.randbytes(len(piece)), wild, wild + piece]
+        noise = bytes(rng.randrange(256) for _ in piece)
+        pieces = [b"", piece + piece, flipped, noise, wild, wild + piece]
         octets = rng.choice(
             [before, after + piece + before, *(before + other + after for other in pieces)]
         )
@@ -84,38 +129,50 @@ def mutated(rng: random.Random, octets: bytes) -> bytes:
     return octets
 
 
-def _originals(folder: Path) -> dict[str, tuple[bytes, Loader, Any]]:
-    """A good file of each kind, its loader, and what that makes of it."""
+def originals(folder: Path) -> dict[str, Kind]:
+    """A good file of each kind."""
     weights, proof = folder / "w.safetensors", folder / "c.txt"
+    kept, batches = folder / "checkpoints", folder / "batches"
     with contextlib.redirect_stdout(io.StringIO()):
         train(["--hidden", "4", "--seed", "17", "--out", str(weights)])
-        train(["--hidden", "3", "--bits", "3", "--iterations", "50", "--log-every", "10",
-               "--checkpoint", str(folder / "checkpoints")])  # fmt: skip
-        sweep(["--seeds", "0:3", "--hidden", "3", "--bits", "3", "--iterations", "30",
-               "--out", str(folder / "r.jsonl")])  # fmt: skip
+        train([*TRAINING, "--checkpoint", str(kept)])
+        sweep([*SWEEP, "--out", str(folder / "r.jsonl")])
     params, _ = load_params(weights)
     proof.write_text("\n".join(certificate(params, explore(params, 4))) + "\n")
-    plain = folder / "plain.safetensors"
-    save_params(plain, params, {"recipe": json.dumps({"seed": 17})})
 
     def as_weights(file: Path) -> Any:
         try:
-            return [array.tobytes() for array in load_params(file)[0]]
+            params, _ = load_params(file)
         except WeightsError:
             return None
+        assert _quietly(prove, [str(file), "--state-bits", "2", "--max-states", "99"]) in (0, 1, 2)
+        return [array.tobytes() for array in params]
 
     def as_checkpoint(file: Path) -> Any:
         try:
             found = load_checkpoint(file)
         except CheckpointError:
             return None
+        resumed = folder / "resumed"
+        resumed.mkdir(exist_ok=True)
+        (resumed / "step-000000000050.safetensors").write_bytes(file.read_bytes())
+        assert _quietly(train, [*TRAINING, "--checkpoint", str(resumed), "--resume"]) in (0, 1, 2)
         return [a.tobytes() for a in found.params], found.run, found.engine, str(found.generator)
 
+    def as_batch(file: Path) -> Any:
+        try:
+            found, about = load_batch(file, "cpu")
+        except CheckpointError:
+            return None
+        return [w.numpy().tobytes() for w in found.weights], found.recipes, found.steps, about
+
     def as_certificate(file: Path) -> Any:
-        return _quietly([str(file), str(weights)], file)
+        if _quietly(verify.main, [str(file), str(weights)]) != 0:
+            return None
+        return _states(file)
 
     def as_weights_to_verify(file: Path) -> Any:
-        return _quietly([str(proof), str(file)], proof)
+        return 0 if _quietly(verify.main, [str(proof), str(file)]) == 0 else None
 
     def as_results(file: Path) -> Any:
         try:
@@ -126,25 +183,70 @@ def _originals(folder: Path) -> dict[str, tuple[bytes, Loader, Any]]:
         known = {(r.recipe.seed, tuple(r.exact)) for r in results}
         return every if known <= every else known
 
-    checkpoint = next((folder / "checkpoints").glob("step-*"))
     every = {(r.recipe.seed, tuple(r.exact))
              for r in Journal(str(folder / "r.jsonl"), resume=True).results}  # fmt: skip
-    assert {Recipe(seed=s).seed for s in range(3)} == {seed for seed, _ in every}
-    kinds: dict[str, tuple[Path, Loader]] = {
-        "weights.safetensors": (plain, as_weights),
-        "checkpoint.safetensors": (checkpoint, as_checkpoint),
-        "certificate.txt": (proof, as_certificate),
-        "verified.safetensors": (weights, as_weights_to_verify),
-        "results.jsonl": (folder / "r.jsonl", as_results),
+    assert {seed for seed, _ in every} == {0, 1, 2}
+    kinds: dict[str, tuple[Path, Loader, Mend | None]] = {
+        "weights.safetensors": (weights, as_weights, mended_safetensors),
+        "checkpoint.safetensors": (next(kept.glob("step-*")), as_checkpoint, mended_safetensors),
+        "batch.safetensors": (_batch(batches), as_batch, mended_safetensors),
+        "certificate.txt": (proof, as_certificate, None),  # its own lines are proved again
+        "verified.safetensors": (weights, as_weights_to_verify, None),
+        "results.jsonl": (folder / "r.jsonl", as_results, mended_results),
     }
-    return {kind: (file.read_bytes(), load, load(file)) for kind, (file, load) in kinds.items()}
+    return {kind: Kind(file.read_bytes(), load, load(file), mend)
+            for kind, (file, load, mend) in kinds.items()}  # fmt: skip
 
 
-def _quietly(argv: list[str], proof: Path) -> Any:
-    """What an accepted certificate says: each state, and where it leads at least."""
+def _batch(folder: Path) -> Path:
+    """A checkpoint of a sweep's batch, from a stop in its middle."""
+    from rnn_numpy.many import Keep
+    from rnn_numpy.recipe import Recipe
+    from rnn_torch.batches import train_batches
+
+    asked = iter(range(9))
+    batch = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
+    list(train_batches([batch], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
+    return next(folder.glob("*/step-*"))
+
+
+def mended_safetensors(octets: bytes) -> bytes:
+    """With a checksum that is right, if there is any sense in the rest."""
+    import safetensors.numpy
+
+    try:
+        tensors = safetensors.numpy.load(octets)
+        header = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])
+        metadata = header["__metadata__"]
+        metadata.pop("checksum", None)
+        return as_safetensors(tensors, {**metadata, "checksum": checksum(tensors, metadata)})
+    except Exception:  # whatever it is that is wrong with it, it stays so
+        return octets
+
+
+def mended_results(octets: bytes) -> bytes:
+    """With checksums that are right in all lines that are JSON."""
+    lines = octets.splitlines()
+    for number, line in enumerate(lines):
+        with contextlib.suppress(ValueError, AttributeError, RecursionError):
+            fields = json.loads(line)
+            fields.pop("crc32", None)
+            fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
+            lines[number] = json.dumps(fields).encode()
+    return b"\n".join(lines) + b"\n"
+
+
+def _quietly(command: Callable[[list[str]], int], argv: list[str]) -> int:
+    """The exit code of a command."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        if verify.main(argv) != 0:
-            return None
+        try:
+            return command(argv)
+        except SystemExit as ended:
+            return int(str(ended.code))
+
+
+def _states(proof: Path) -> Any:
+    """What an accepted certificate says: each state, and where it leads at least."""
     lines = proof.read_text("ascii").splitlines()
     fields = dict(line.split(" ", 1) for line in lines[:6])
     about = [fields["target"], int(fields["state-bits"]), int(fields["states"])]

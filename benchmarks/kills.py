@@ -29,6 +29,17 @@ TRAININGS = {
 }
 
 
+#: Likewise; the second one keeps networks in training.
+SWEEPS = {
+    "rnn_torch.sweep --engine compiled": (["--seeds", "0:3000", "--count-every", "10000"], 1.2),
+    "rnn_torch.sweep --engine batched --checkpoint": (
+        ["--seeds", "0:90", "--count-every", "2000", "--iterations", "2000", "--at-once", "30",
+         "--checkpoint-every", "100"],
+        1.8,
+    ),
+}  # fmt: skip
+
+
 def main() -> None:
     """Run the benchmark; print what happened and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -38,8 +49,9 @@ def main() -> None:
     for name, (more, begins) in TRAININGS.items():
         found[name] = training(name.split(), more, begins, flags.kills)
         print(name, found[name], flush=True)
-    found["rnn_torch.sweep"] = sweeping(flags.kills)
-    print("rnn_torch.sweep", found["rnn_torch.sweep"], flush=True)
+    for name, (more, begins) in SWEEPS.items():
+        found[name] = sweeping(name.split(), more, begins, flags.kills)
+        print(name, found[name], flush=True)
     load = torchrun()
     print("torchrun", load, flush=True)
     keep("torchrun", load)
@@ -85,19 +97,19 @@ def training(words: list[str], more: list[str], begins: float, kills: int) -> di
     return result
 
 
-def sweeping(kills: int) -> dict[str, int]:
+def sweeping(words: list[str], more: list[str], begins: float, kills: int) -> dict[str, int]:
     """Kill a sweep again and again: no finished network is lost, all come out as without."""
     rng = random.Random(1)
-    command = [sys.executable, "-m", "rnn_torch.sweep", "--seeds", "0:3000", "--count-every",
-               "10000"]  # fmt: skip
     result = {"kills": 0, "lost": 0, "different": 0}
     with tempfile.TemporaryDirectory() as name:
         out, whole = Path(name) / "out.jsonl", Path(name) / "whole.jsonl"
+        kept = [str(Path(name) / "kept")] if words[-1] == "--checkpoint" else []
+        command = [sys.executable, "-m", *words, *kept, *more]
         subprocess.run([*command, "--out", whole], check=True, stdout=subprocess.DEVNULL)
         before: set[str] = set()
         while True:
             resumed = [*command, "--out", str(out), "--resume"]
-            killed = result["kills"] < kills and kill(resumed, rng.uniform(1.2, 2.2))
+            killed = result["kills"] < kills and kill(resumed, rng.uniform(begins, begins + 1))
             result["kills"] += killed
             if not killed:
                 subprocess.run(resumed, check=True, stdout=subprocess.DEVNULL)

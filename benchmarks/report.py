@@ -293,8 +293,8 @@ def fuzz(found: Result) -> Lines:
     yield (
         f"{found['files']:,} mutated weights, checkpoints, certificates and results: {kinds}; "
         f"crashes and wrong acceptances would be named here. The slowest took "
-        f"{duration(found['slowest'])}; the peak of the process grew by "
-        f"{found['peak_growth_kib']} KiB."
+        f"{duration(found['slowest'])}; reading them all raised the peak of the process's memory "
+        f"by {found['peak_growth_kib'] / 1024:.1f} MiB."
     )
 
 

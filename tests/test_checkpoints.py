@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.checkpoints import CheckpointError, Folder, load_checkpoint
+from rnn_numpy.checkpoints import FORMAT, load_checkpoint
 from rnn_numpy.files import load_params
+from rnn_numpy.folder import CheckpointError, Folder, pack, unpack
 from rnn_torch import train as torch_train
 
 pytestmark = pytest.mark.unannotated
@@ -248,12 +249,12 @@ def test_a_folder_that_vanishes(
     """The training goes on and its weights are kept; the exit code tells."""
     folder, out = tmp_path / "folder", tmp_path / "weights"
 
-    def vanish(self: Folder, checkpoint: Any) -> None:
+    def vanish(self: Folder, *checkpoint: Any) -> None:
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
         monkeypatch.undo()
-        self.write(checkpoint)
+        self.write(*checkpoint)
 
     monkeypatch.setattr(Folder, "write", vanish)
     code, said, err = run(folder, capsys, "--checkpoint-every", "100", "--out", str(out))
@@ -313,6 +314,30 @@ def test_mutated_checkpoints_are_refused(
     else:
         with pytest.raises(CheckpointError, match="mutated"):
             load_checkpoint(mutated)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", -1), ("steps", 701), ("steps", 1.5), ("steps", "5"), ("steps", None), ("log", [[]]),
+     ("log", 3), ("log", [[1, "x", 1, 1, 1, None]]), ("log", [[1, float("nan"), 1, 1, 1, None]]),
+     ("log", [[1, 1.0, 1, 1, 1, float("nan")]]), ("log", [[1, 1.0, -1, 1, 1, None]]),
+     ("counts", [1]), ("recipe", {}), ("recipe", {"hidden": 6}), ("recipe", {"dtype": "float32"}),
+     ("generator", {}), ("generator", {"bit_generator": "PCG64"}),
+     ("generator", {"state": {"pos": 10**8}}), ("generator", {"state": {"pos": -5}}),
+     ("generator", {"state": {"pos": 0.5}}), ("generator", {"gauss": "x"})],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_that_means_harm(
+    name: str, value: Any, tmp_path: Path, capsys: Capture
+) -> None:
+    """Its checksum is right; NumPy would read the memory at a generator's position, anywhere."""
+    assert run(tmp_path, capsys, "--log-every", "700")[0] == 0
+    file = tmp_path / checkpoints(tmp_path)[-1]
+    arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
+    changed = {**state[name], **value} if isinstance(value, dict) and value else value
+    file.write_bytes(pack(FORMAT, arrays, {**state, name: changed}))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(file)
 
 
 def test_checkpoints_hold_no_pickle_and_say_what_they_are(tmp_path: Path, capsys: Capture) -> None:

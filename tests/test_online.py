@@ -194,9 +194,9 @@ def test_all_at_once_is_one_by_one(batch: int) -> None:
     recipes = [
         Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
     ]
-    *steps, together = train_batch(recipes, 200)
-    assert steps == [200, 200, 100]
-    assert together == [train(recipe, 200, "numpy") for recipe in recipes]
+    together = batched.begin(recipes)
+    assert list(train_batch(together, 200)) == [200, 200, 100]
+    assert batched.results(together, 200) == [train(recipe, 200, "numpy") for recipe in recipes]
 
 
 @pytest.mark.unannotated
@@ -214,8 +214,9 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
         monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
     recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]
     if engine == "batched":
-        *_, results = train_batch(recipes, 10)
-        assert isinstance(results, list)
+        together = batched.begin(recipes)
+        assert sum(train_batch(together, 10)) == 30
+        results = batched.results(together, 10)
     else:
         results = [train(recipe, 10, engine) for recipe in recipes]
     assert [r.status for r in results] == ["finished", "diverged"]
@@ -225,6 +226,6 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
 
 def test_a_batch_of_different_networks() -> None:
     with pytest.raises(ValueError, match="recipes alike in size"):
-        next(train_batch([Recipe(), Recipe(hidden=3)]))
+        batched.begin([Recipe(), Recipe(hidden=3)])
     with pytest.raises(ValueError, match="bits of at most 12, got 13"):
-        next(train_batch([Recipe(bits=13)]))
+        batched.begin([Recipe(bits=13)])

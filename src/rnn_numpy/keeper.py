@@ -4,8 +4,9 @@ import argparse
 
 import numpy as np
 
-from rnn_numpy.checkpoints import Checkpoint, Folder
+from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.files import WeightsError
+from rnn_numpy.folder import Folder
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run
 from rnn_numpy.terminal import complain
@@ -42,7 +43,7 @@ class Keeper:
         self._folder = Folder(path)
         try:
             if resume:
-                return self._folder.newest(recipe, engine, complain)
+                return newest_checkpoint(self._folder, recipe, engine, complain)
             if self._folder.files():
                 raise ValueError(
                     f"{path} holds a run already: --resume goes on with it, "
@@ -64,7 +65,8 @@ class Keeper:
             return
         generator = rng.get_state(legacy=False)
         try:
-            self._folder.write(Checkpoint(learner.params(), generator, run, learner.engine))
+            checkpoint = Checkpoint(learner.params(), generator, run, learner.engine)
+            write_checkpoint(self._folder, checkpoint)
             self.failure, self._kept = "", run.steps
         except WeightsError as error:
             if not self.failure:

@@ -18,7 +18,8 @@ from jaxtyping import Float
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, count_exact_compiled
-from rnn_numpy.checkpoints import Checkpoint, CheckpointError, Folder
+from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward
 from rnn_numpy.params import Params
@@ -117,7 +118,7 @@ def train(
     learner = NumPyLearner(params, recipe, engine)
     folder = keep and Folder(keep.folder(recipe))
     steps = counted_steps(recipe, count_every)
-    if folder and (found := folder.newest(recipe, learner.engine, say)):
+    if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
         taken, counts = found.run, found.counts
         if [step for step, _, _ in counts] != steps[: len(counts)]:
             raise CheckpointError(f"{folder.path} holds a run counted after other steps")
@@ -127,7 +128,8 @@ def train(
     def save(taken: Run) -> None:
         if folder:
             state = rng.get_state(legacy=False)
-            folder.write(Checkpoint(learner.params(), state, taken, learner.engine, counts))
+            checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
+            write_checkpoint(folder, checkpoint)
 
     for step in steps[len(counts) :]:
         run(

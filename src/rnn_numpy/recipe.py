@@ -40,11 +40,11 @@ class Recipe:
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        _check_integer("seed", self.seed, 0, 2**32 - 1)
-        _check_integer("bits", self.bits, 1, 64)
-        _check_integer("hidden", self.hidden, 1, 1 << 14)
-        _check_integer("iterations", self.iterations, 0, None)
-        _check_integer("batch_size", self.batch_size, 1, 1 << 20)
+        check_integer("seed", self.seed, 0, 2**32 - 1)
+        check_integer("bits", self.bits, 1, 64)
+        check_integer("hidden", self.hidden, 1, 1 << 14)
+        check_integer("iterations", self.iterations, 0, None)
+        check_integer("batch_size", self.batch_size, 1, 1 << 20)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
         if self.dtype not in ("float32", "float64"):
@@ -187,7 +187,8 @@ def run(
     return result
 
 
-def _check_integer(name: str, value: int, least: int, most: int | None) -> None:
+def check_integer(name: str, value: object, least: int, most: int | None) -> None:
+    """Raise TypeError if this is no integer, ValueError if it is out of range (None: no end)."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least or (most is not None and value > most):

@@ -4,7 +4,9 @@ The networks have an axis of their own, in front of batch and features: U (netwo
 Everything else is `rnn_numpy.many.train`, with the same draws for each network.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,63 +14,121 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, draw_pairs
-from rnn_numpy.many import Trained, counted_steps
+from rnn_numpy.many import Stopped, Trained, counted_steps
 from rnn_numpy.recipe import Recipe, start
 from rnn_torch import recurrence
 
 Weights = list[Tensor]
 
+#: Steps taken between two questions whether to stop.
+_STRIDE = 250
+#: In place of a network's count of exact sums: its weights were not finite any more.
+DIVERGED = -1
 
-def train_batch(
-    recipes: Sequence[Recipe], count_every: int = 1000, device: torch.device | str = "cpu"
-) -> Iterator[int | list[Trained]]:
-    """Train a network for each recipe; yields the steps taken since the last time, then the result.
+
+@dataclass
+class Batch:
+    """Networks between two steps, `steps` of them taken.
+
+    `weights` are U, W, V, each of all networks: (networks, rows, columns). `counts` has a row for
+    each counted step: each network's exact sums, or DIVERGED.
 
     Raises:
         ValueError: recipes that differ in more than seed and learning rate, or too many bits.
     """
-    recipe = recipes[0]
+
+    recipes: Sequence[Recipe]
+    weights: Weights
+    generators: list[np.random.RandomState]
+    steps: int = 0
+    counts: list[Int64[np.ndarray, " networks"]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_alike(self.recipes)
+
+
+def check_alike(recipes: Sequence[Recipe]) -> None:
+    """Raise ValueError if these are not recipes for one batch: in number, size, or steps."""
     alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
-    if len(alike) > 1:
+    if len(alike) != 1:
         raise ValueError(f"a batch needs recipes alike in size, dtype and steps, got {alike}")
-    if recipe.bits > MOST_BITS_EXHAUSTIVE:
-        raise ValueError(f"a batch needs bits of at most {MOST_BITS_EXHAUSTIVE}, got {recipe.bits}")
+    bits = recipes[0].bits
+    if bits > MOST_BITS_EXHAUSTIVE:
+        raise ValueError(f"a batch needs bits of at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
+
+
+def begin(recipes: Sequence[Recipe], device: torch.device | str = "cpu") -> Batch:
+    """The networks before their first step; ValueError as `Batch`."""
+    check_alike(recipes)
     drawn = [start(each) for each in recipes]
-    # The three weights, each of all networks: (networks, rows, columns).
     weights = [
         torch.as_tensor(np.stack(arrays), device=device)
         for arrays in zip(*(params for params, _ in drawn), strict=True)
     ]
-    rates = torch.tensor([r.learning_rate for r in recipes], dtype=weights[0].dtype, device=device)
-    diverged = np.zeros(len(recipes), bool)
-    steps = counted_steps(recipe, count_every)
-    exact = np.zeros((len(recipes), len(steps)), np.int64)
-    last = np.full(len(recipes), len(steps))  # how many counts each network lived to see
-    before = 0
-    for index, step in enumerate(steps):
-        shape = (step - before, recipe.batch_size, 2)
-        pairs = np.stack(
-            [draw_pairs(rng, recipe.bits, shape[0] * shape[1]).reshape(shape) for _, rng in drawn],
-            axis=1,
-        )
-        _descend(weights, torch.as_tensor(pairs, device=device), recipe.bits, rates)
+    return Batch(recipes, weights, [rng for _, rng in drawn])
+
+
+def train_batch(
+    batch: Batch,
+    count_every: int = 1000,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    save_every: int | None = None,
+    on_save: Callable[[Batch], object] = lambda batch: None,
+) -> Iterator[int]:
+    """Train a batch, in place, to its end; yields the steps taken since the last time.
+
+    Args:
+        count_every: every how many steps the sums are counted; they are after the last, too.
+        stop: asked now and then; True ends the training, with `on_save`.
+        save_every: after every how many steps `on_save` is called.
+
+    Raises:
+        Stopped: by `stop`.
+    """
+    recipe = batch.recipes[0]
+    weights = batch.weights
+    device, dtype = weights[0].device, weights[0].dtype
+    rates = torch.tensor([r.learning_rate for r in batch.recipes], dtype=dtype, device=device)
+    for counted in counted_steps(recipe, count_every)[len(batch.counts) :]:
+        while batch.steps < counted:
+            if stop():
+                on_save(batch)
+                raise Stopped
+            steps = min(_STRIDE, counted - batch.steps)
+            if save_every is not None:
+                steps = min(steps, save_every - batch.steps % save_every)
+            shape = (steps, recipe.batch_size, 2)
+            pairs = np.stack(
+                [
+                    draw_pairs(rng, recipe.bits, steps * recipe.batch_size).reshape(shape)
+                    for rng in batch.generators
+                ],
+                axis=1,
+            )
+            _descend(weights, torch.as_tensor(pairs, device=device), recipe.bits, rates)
+            batch.steps += steps
+            if save_every is not None and batch.steps % save_every == 0 and batch.steps < counted:
+                on_save(batch)
+            yield steps
         finite = torch.stack([w.isfinite().all(dim=(1, 2)) for w in weights]).all(dim=0)
-        alive = finite.cpu().numpy()
-        last[~alive & ~diverged] = index
-        diverged |= ~alive
-        exact[:, index] = count_exact(weights, recipe.bits).cpu().numpy()
-        yield step - before
-        before = step
-    yield [
-        Trained(
-            each,
-            "diverged" if diverged[i] else "finished",
-            steps[: last[i]],
-            exact[i, : last[i]].tolist(),
-            4 ** (recipe.bits - 1),
-        )
-        for i, each in enumerate(recipes)
-    ]
+        exact = torch.where(finite, count_exact(weights, recipe.bits), DIVERGED)
+        batch.counts.append(exact.cpu().numpy())
+        if save_every is not None and batch.steps % save_every == 0:
+            on_save(batch)
+
+
+def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
+    """What came of each network of a batch that has been trained."""
+    steps = counted_steps(batch.recipes[0], count_every)
+    found = []
+    for recipe, counts in zip(batch.recipes, np.array(batch.counts).T.tolist(), strict=True):
+        # No weight becomes finite again.
+        lived = counts.index(DIVERGED) if DIVERGED in counts else len(counts)
+        status: Literal["finished", "diverged"] = "finished" if lived == len(counts) else "diverged"
+        tried = 4 ** (recipe.bits - 1)
+        found.append(Trained(recipe, status, steps[:lived], counts[:lived], tried))
+    return found
 
 
 def _descend(

@@ -4,11 +4,10 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from rnn_numpy.files import WeightsError, check_writable
-from rnn_numpy.many import Keep, Trained, cores, train_many
+from rnn_numpy.many import Keep, cores, train_many
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
 from rnn_numpy.terminal import complain, interruptible, progress
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipes = sweep_flags.recipes_of(flags)
         engine = sweep_flags.engine_of(flags)
-        keep = sweep_flags.keep_of(flags, engine)
+        keep = sweep_flags.keep_of(flags)
         if flags.plot is not None:
             check_writable(flags.plot)
     except (ValueError, WeightsError) as error:
@@ -115,48 +114,38 @@ def _train(
         CheckpointError, WeightsError: a checkpoint could not be used or written.
     """
     missing = collection.missing(recipes)
-    share = missing[ranks.rank :: ranks.world]
-    if keep is not None:
-        for recipe in set(recipes).difference(missing):
-            keep.forget(recipe)
+    if engine == "batched":
+        from rnn_torch.batches import shared_out, train_batches
+
+        batches = shared_out(recipes, missing, flags.at_once, keep, ranks)
+        share = [recipe for batch in batches for recipe in batch]
+    else:
+        share = missing[ranks.rank :: ranks.world]
+        if keep is not None:
+            for recipe in set(recipes).difference(missing):
+                keep.forget(recipe)
     # The first process speaks of its own share.
     done = (len(recipes) - len(missing)) // ranks.world
     with progress(done + len(share), "network", done=done) as bar:
         if engine == "batched":
-            trained = _in_batches(share, flags, bar, stop)
+            trained = train_batches(
+                batches, flags.count_every, flags.device,
+                keep=keep, stop=stop, say=complain, on_progress=bar.update,
+            )  # fmt: skip
         else:
             threads = max(1, cores() // ranks.local_world)
             trained = train_many(
                 share, flags.count_every, engine,
                 threads=threads, keep=keep, stop=stop, say=complain,
             )  # fmt: skip
+        wanted = set(missing)
         for result in trained:
-            collection.add(result)
-            if keep is not None:
-                keep.forget(result.recipe)
+            if result.recipe in wanted:  # not, if only others of its batch are missing
+                collection.add(result)
             if engine != "batched":
                 bar.update()
-
-
-def _in_batches(
-    recipes: list[Recipe], flags: argparse.Namespace, bar: Any, stop: Callable[[], bool]
-) -> Iterator[Trained]:
-    from rnn_torch.batched import train_batch
-
-    by_size: dict[tuple[int, ...], list[Recipe]] = {}
-    for recipe in recipes:
-        size = (recipe.hidden, recipe.bits, recipe.batch_size)
-        by_size.setdefault(size, []).append(recipe)
-    for some in by_size.values():
-        for first in range(0, len(some), flags.at_once):
-            batch = some[first : first + flags.at_once]
-            for event in train_batch(batch, flags.count_every, flags.device):
-                if stop():
-                    return
-                if isinstance(event, list):
-                    yield from event
-                else:
-                    bar.update(len(batch) * event / max(1, flags.iterations))
+                if keep is not None:
+                    keep.forget(result.recipe)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
         "CPU, batched elsewhere")  # fmt: skip
     add("--device", default="cpu", help="a torch device, for the batched engine (%(default)s)")
     add("--at-once", type=int, default=4096, metavar="N",
-        help="networks at once in the batched engine; a stop loses them (%(default)s)")  # fmt: skip
+        help="networks at once in the batched engine; without --checkpoint a stop loses them "
+        "(%(default)s)")  # fmt: skip
     add("--out", metavar="FILE", help="keep the results: .jsonl, .csv, or .parquet (pyarrow)")
     add("--checkpoint", metavar="DIR",
         help="with --out: keep networks in training, too, for those that take long")  # fmt: skip
@@ -65,15 +66,13 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def keep_of(flags: argparse.Namespace, engine: str) -> Keep | None:
+def keep_of(flags: argparse.Namespace) -> Keep | None:
     """Where networks in training are kept, if that was asked for; ValueError as `recipes_of`."""
     every = checkpoint_every(flags)
     if every is None:
         return None
     if flags.out is None:
         raise ValueError("--checkpoint DIR goes with --out FILE")
-    if engine == "batched":
-        raise ValueError("--checkpoint is for the engines compiled and numpy, not for batched")
     return Keep(Path(flags.checkpoint), every)
 
 

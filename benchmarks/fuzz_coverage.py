@@ -1,0 +1,68 @@
+"""The same loaders under a fuzzer that sees which lines a file reaches (atheris).
+
+    python benchmarks/fuzz_coverage.py -runs=1000000
+
+It ends at the first crash or hang; any flag of libFuzzer will do. An input is a file, or the state
+within one, written with a checksum that is right: what only somebody who means it can write.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["rnn_numpy", "rnn_torch", "safetensors", "json"]):
+    import fuzz
+    from rnn_numpy.files import as_safetensors, checksum
+
+
+def main() -> None:
+    """Fuzz until the flags say that it is enough."""
+    folder = Path(tempfile.mkdtemp())
+    kinds = fuzz.originals(folder)
+    inputs: list[tuple[bytes, Callable[[bytes], bytes], fuzz.Loader]] = []
+    for kind in kinds.values():
+        inputs.append((kind.octets, bytes, kind.load))
+        if kind.mend is fuzz.mended_safetensors:
+            state, write = _state(kind.octets)
+            inputs.append((state, write, kind.load))
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, (octets, _, _) in enumerate(inputs):
+        (corpus / str(number)).write_bytes(bytes([number]) + octets)
+    file = folder / "input.safetensors"
+
+    def one(data: bytes) -> None:
+        if data:
+            _, write, load = inputs[data[0] % len(inputs)]
+            file.write_bytes(write(data[1:]))
+            load(file)
+
+    os.chdir(folder)
+    flags = ["-max_len=8192", "-timeout=1", "-rss_limit_mb=2048"]
+    atheris.Setup([*sys.argv[:1], *flags, *sys.argv[1:], str(corpus)], one)
+    atheris.Fuzz()
+
+
+def _state(octets: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
+    """The text in a file's metadata, and what writes a file with another."""
+    import safetensors.numpy
+
+    tensors = safetensors.numpy.load(octets)
+    metadata = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])["__metadata__"]
+    del metadata["checksum"]
+    key = "state" if "state" in metadata else "recipe"
+
+    def write(text: bytes) -> bytes:
+        changed = {**metadata, key: text.decode("utf-8", "replace")}
+        return as_safetensors(tensors, {**changed, "checksum": checksum(tensors, changed)})
+
+    return metadata[key].encode(), write
+
+
+if __name__ == "__main__":
+    main()

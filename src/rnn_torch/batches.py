@@ -1,0 +1,177 @@
+"""The networks of a sweep in batches: formed, shared out, trained, and kept on the way."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rnn_numpy.folder import (
+    CheckpointError,
+    Folder,
+    generator_of,
+    generator_parts,
+    pack,
+    understanding,
+    unpack,
+)
+from rnn_numpy.many import Keep, Stopped, Trained
+from rnn_numpy.ranks import Alone
+from rnn_numpy.recipe import Recipe, check_integer
+from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
+
+FORMAT = "rnn-bptt-reference batch 1"
+Recipes = tuple[Recipe, ...]
+
+
+def formed(recipes: Iterable[Recipe], at_once: int) -> list[Recipes]:
+    """Batches of networks of one size, of so many at most."""
+    by_size: dict[tuple[int, ...], list[Recipe]] = {}
+    for recipe in recipes:
+        size = (recipe.hidden, recipe.bits, recipe.batch_size)
+        by_size.setdefault(size, []).append(recipe)
+    return [
+        tuple(some[first : first + at_once])
+        for some in by_size.values()
+        for first in range(0, len(some), at_once)
+    ]
+
+
+def shared_out(
+    recipes: Sequence[Recipe],
+    missing: Sequence[Recipe],
+    at_once: int,
+    keep: Keep | None,
+    ranks: Alone,
+) -> list[Recipes]:
+    """The batches of this process: its share of those that have begun, then of all others.
+
+    A batch that has begun stays together, whatever is missing of it; it goes to a process that
+    can see its checkpoints. Those of which nothing is missing are removed.
+    """
+    seen = ranks.together(lambda: _begun(keep.path) if keep else [])
+    mine: list[Recipes] = []
+    taken: set[Recipe] = set()
+    finished = set(recipes).difference(missing)
+    for number, batch in enumerate(dict.fromkeys(chain.from_iterable(seen))):
+        holders = [rank for rank, some in enumerate(seen) if batch in some]
+        is_mine = holders[number % len(holders)] == ranks.rank
+        if set(missing).difference(taken).intersection(batch):
+            taken.update(batch)
+            if is_mine:
+                mine.append(batch)
+        elif keep and is_mine and finished.issuperset(batch):
+            Folder(folder_of(keep.path, batch)).remove()
+    rest = [recipe for recipe in missing if recipe not in taken]
+    return mine + formed(rest[ranks.rank :: ranks.world], at_once)
+
+
+def train_batches(
+    batches: Iterable[Recipes],
+    count_every: int,
+    device: str,
+    *,
+    keep: Keep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
+    on_progress: Callable[[float], object] = lambda networks: None,
+) -> Iterator[Trained]:
+    """Train one batch after the other; yields the results of each when it ends.
+
+    Args:
+        keep, stop, say: as in `rnn_numpy.many.train`; a stop ends the batch in hand at once.
+        on_progress: called with how many networks, or what part of one, have been trained.
+
+    Raises:
+        CheckpointError, WeightsError: checkpoints that cannot be used or written.
+    """
+    about = {"count_every": count_every, "device": torch.device(device).type}
+    with suppress(Stopped):
+        for recipes in batches:
+            folder = keep and Folder(folder_of(keep.path, recipes))
+            found = folder and folder.newest(partial(load_batch, device=device), say)
+            if folder and found:
+                folder.refuse_another(found[1], about)
+            batch = found[0] if found else begin(recipes, device)
+            networks_a_step = len(recipes) / max(1, recipes[0].iterations)
+            on_progress(batch.steps * networks_a_step)
+            for steps in train_batch(
+                batch,
+                count_every,
+                stop=stop,
+                save_every=keep and keep.every,
+                on_save=partial(_save, folder, about),
+            ):
+                on_progress(steps * networks_a_step)
+            yield from results(batch, count_every)
+            if folder:
+                folder.remove()
+
+
+def folder_of(path: Path, batch: Recipes) -> Path:
+    """Where the checkpoints of this batch are."""
+    return path / f"batch-{hashlib.sha256(repr(batch).encode()).hexdigest()[:16]}"
+
+
+def load_batch(file: Path, device: torch.device | str) -> tuple[Batch, dict[str, object]]:
+    """Read a batch's checkpoint, and what it is about: how it was counted, and where.
+
+    Raises:
+        CheckpointError: unreadable, truncated, changed, or not a batch's at all.
+    """
+    with understanding(file):
+        arrays, state = unpack(FORMAT, ["U", "V", "W", "keys", "counts"], file)
+        recipes = tuple(Recipe(**recipe) for recipe in state["recipes"])
+        check_alike(recipes)
+        check_integer("steps", state["steps"], 0, recipes[0].iterations)
+        networks, hidden, dtype = len(recipes), recipes[0].hidden, recipes[0].dtype
+        for name, shape, kind in (
+            ("U", (networks, 2, hidden), dtype),
+            ("W", (networks, hidden, hidden), dtype),
+            ("V", (networks, hidden, 1), dtype),
+            ("keys", (networks, 624), "uint32"),
+            ("counts", (len(arrays["counts"]), networks), "int64"),
+        ):
+            if (arrays[name].shape, arrays[name].dtype) != (shape, np.dtype(kind)):
+                raise CheckpointError(f"{file} is damaged: {name} must be {kind} {shape}")
+        generators = []
+        for parts, key in zip(state["generators"], arrays["keys"], strict=True):
+            generators.append(np.random.RandomState())
+            generators[-1].set_state(generator_of(parts, key))
+        weights = [torch.tensor(arrays[name], device=device) for name in "UWV"]
+        batch = Batch(recipes, weights, generators, state["steps"], [*arrays["counts"]])
+        return batch, dict(state["about"])
+
+
+def _save(folder: Folder | None, about: object, batch: Batch) -> None:
+    if folder is None:
+        return
+    parts = [generator_parts(rng.get_state(legacy=False)) for rng in batch.generators]
+    U, W, V = (weight.numpy(force=True) for weight in batch.weights)
+    counts = np.array(batch.counts, np.int64).reshape(-1, len(batch.recipes))
+    tensors = {"U": U, "W": W, "V": V, "keys": np.stack([key for _, key in parts])}
+    state = {
+        "recipes": [asdict(recipe) for recipe in batch.recipes],
+        "steps": batch.steps,
+        "generators": [state for state, _ in parts],
+        "about": about,
+    }
+    folder.write(batch.steps, pack(FORMAT, {**tensors, "counts": counts}, state))
+
+
+def _begun(path: Path) -> list[Recipes]:
+    """The batches with a whole checkpoint here."""
+    found = []
+    for folder in sorted(path.glob("batch-*")):
+        for file in sorted(folder.glob("step-*.safetensors"), reverse=True):
+            try:
+                found.append(tuple(load_batch(file, "cpu")[0].recipes))
+            except CheckpointError:
+                continue
+            break
+    return found
