@@ -24,21 +24,22 @@ def main() -> None:
     """Fuzz until the flags say that it is enough."""
     folder = Path(tempfile.mkdtemp())
     kinds = fuzz.originals(folder)
-    inputs: list[tuple[bytes, Callable[[bytes], bytes], fuzz.Loader]] = []
-    for kind in kinds.values():
-        inputs.append((kind.octets, bytes, kind.load))
+    inputs: list[tuple[Path, bytes, Callable[[bytes], bytes], fuzz.Loader]] = []
+    for name, kind in kinds.items():
+        file = folder / f"input-{name}"
+        inputs.append((file, kind.octets, bytes, kind.load))
         if kind.mend is fuzz.mended_safetensors:
-            state, write = _state(kind.octets)
-            inputs.append((state, write, kind.load))
+            inputs.append((file, *_state(kind.octets), kind.load))
+        elif kind.mend is not None:
+            inputs.append((file, kind.octets, kind.mend, kind.load))
     corpus = folder / "corpus"
     corpus.mkdir()
-    for number, (octets, _, _) in enumerate(inputs):
+    for number, (_, octets, _, _) in enumerate(inputs):
         (corpus / str(number)).write_bytes(bytes([number]) + octets)
-    file = folder / "input.safetensors"
 
     def one(data: bytes) -> None:
         if data:
-            _, write, load = inputs[data[0] % len(inputs)]
+            file, _, write, load = inputs[data[0] % len(inputs)]
             file.write_bytes(write(data[1:]))
             load(file)
 

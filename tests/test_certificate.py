@@ -1,6 +1,7 @@
 """Certificates: what the checker accepts, and everything it must not."""
 
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -207,6 +208,8 @@ def test_weights_that_are_none(
         assert (code, text[:12], text.count("\n")) == (2, "cannot tell:", 1)
     code, text = run((files[0], tmp_path / "none"), capsys)
     assert (code, text[:12]) == (2, "cannot tell:")
+    os.truncate(files[1], 1 << 31)  # a hole, which takes no space, but would take memory
+    assert run(files, capsys) == (2, "cannot tell: ValueError: files of more than 1 GiB\n")
 
 
 def test_a_certificate_that_would_take_for_ever(

@@ -1,7 +1,6 @@
 """Check a certificate of `rnn_numpy.prove`, trusting nothing of the program that wrote it.
 
     python -m rnn_numpy.verify CERTIFICATE WEIGHTS     or     python verify.py CERTIFICATE WEIGHTS
-
 docs/proof.md has the why. exit codes: 0 accepted; 1 rejected, naming the line; 2 cannot tell.
 """
 
@@ -66,8 +65,7 @@ def certainly_below(c: int) -> int:
     """The largest z found with sigmoid(z) < c, both in fixed point; c is 2^-20 at least."""
     low, high = -64 * ONE, 64 * ONE
     while high - low > ONE >> 90:
-        z = (low + high) // 2
-        # exp(-z) > (1 - c) / c
+        z = (low + high) // 2  # it is below where exp(-z) > (1 - c) / c
         low, high = (z, high) if exp_below(-z) * c > (ONE - c) * ONE else (low, z)
     return low
 
@@ -135,6 +133,8 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0 if "--help" in argv else 2
     try:
+        if sum(Path(file).stat().st_size for file in argv) >> 30:
+            raise ValueError("files of more than 1 GiB")
         print(f"accepted: {verify(Path(argv[0]).read_text('ascii').splitlines(), argv[1])} states")
         return 0
     except Rejected as reason:
