@@ -14,6 +14,11 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 # Before the packages are imported: every shape annotation in them is checked at every call.
 hook = jaxtyping.install_import_hook(["rnn_numpy", "rnn_torch"], "beartype.beartype")
 
+# One thread each, in the processes that tests start, too: the problems are small, pytest-xdist uses
+# the cores, and threads that wait for each other keep them busy.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 import torch  # noqa: E402 - after the hook
 
 # dev: new examples every time, quickly. ci: hypothesis' own ci settings, the same examples every
@@ -27,7 +32,6 @@ phases = [Phase.explicit, Phase.generate]
 settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# One thread each: the problems are small, and pytest-xdist uses the cores.
 torch.set_num_threads(1)
 
 

@@ -95,15 +95,19 @@ def test_importing_rnn_numpy_is_light() -> None:
 
 @pytest.mark.parametrize("package", OWN)
 def test_importing_takes_no_time_beyond_that_of_what_it_needs(package: str) -> None:
-    """Under 50 ms; 3 and 17 are usual. Tried again where it takes longer: machines are busy."""
-    took = []
-    for _ in range(10):
-        command = [sys.executable, "-X", "importtime", "-c", f"import {package}"]
+    """Under 50 ms; 3 and 20 are usual.
+
+    On a machine so busy that it is more, a fortieth of what it needs: 20 in 1,500 are usual.
+    """
+    command = [sys.executable, "-X", "importtime", "-c", f"import {package}"]
+    tries = []
+    for _ in range(4):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         lines = re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", done.stderr, re.MULTILINE)
-        own = [int(us) for us, module in lines if module.partition(".")[0] in OWN]
-        assert own
-        took.append(sum(own) / 1000)
-        if took[-1] < 50:
+        own = sum(int(us) for us, module in lines if module.partition(".")[0] in OWN) / 1000
+        rest = sum(int(us) for us, _ in lines) / 1000 - own
+        assert own > 0
+        if own < max(50, rest / 40):
             return
-    raise AssertionError(f"{package} takes {min(took)} ms of its own to import")
+        tries.append((own, rest))
+    raise AssertionError(f"{package}, and what it needs, take so many ms to import: {tries}")

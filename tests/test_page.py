@@ -12,7 +12,8 @@ import pytest
 from rnn_numpy.mistakes import CATALOGUE
 from rnn_torch import check
 
-pytestmark = pytest.mark.unannotated
+# In one process, which makes the page once.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("page")]
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

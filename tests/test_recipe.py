@@ -45,13 +45,18 @@ def trained(make: Make, recipe: Recipe) -> Learner:
     return learner
 
 
+@functools.cache
+def naive_weights(seed: int) -> tuple[np.ndarray, ...]:
+    return naive_recipe.train(seed, 2000)
+
+
 @learners
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.unannotated) for seed in range(1, 10))]
 )
 def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None:
     """The acceptance figure of the project is 1e-10 after 2,000 steps; 1e-14 is usual."""
-    naive = naive_recipe.train(seed, 2000)
+    naive = naive_weights(seed)
     for one, other in zip(
         trained(make, Recipe(seed, iterations=2000)).params(), naive, strict=True
     ):
