@@ -6,6 +6,7 @@ one of them, and `rnn_torch.check` names the mistake of a candidate that behaves
 
 import inspect
 from functools import cache
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -326,12 +327,7 @@ def planted(*mistakes: Mistake) -> Backward:
     Raises:
         ValueError: a mistake whose right line is not, or not just once, in the textbook (any more).
     """
-    source = _source()
-    for mistake in mistakes:
-        for right, wrong in mistake.changes:
-            if source.count(right) != 1:
-                raise ValueError(f"cannot plant {mistake.name!r}: {right!r} is not in textbook()")
-            source = source.replace(right, wrong)
+    code = _compiled(mistakes)
     # `buffers` outlives the calls, as a module's or an object's would.
     namespace: dict[str, Any] = {
         "np": np,
@@ -340,9 +336,20 @@ def planted(*mistakes: Mistake) -> Backward:
         "buffers": {},
         "narrow": {np.dtype(np.float64): np.float32, np.dtype(np.float32): np.float16},
     }
-    exec(compile(source, "<textbook with mistakes>", "exec"), namespace)
+    exec(code, namespace)
     backward: Backward = namespace["textbook"]
     return backward
+
+
+@cache
+def _compiled(mistakes: tuple[Mistake, ...]) -> CodeType:
+    source = _source()
+    for mistake in mistakes:
+        for right, wrong in mistake.changes:
+            if source.count(right) != 1:
+                raise ValueError(f"cannot plant {mistake.name!r}: {right!r} is not in textbook()")
+            source = source.replace(right, wrong)
+    return compile(source, "<textbook with mistakes>", "exec")
 
 
 @cache

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,20 +173,20 @@ def _processes(mark: str) -> list[int]:
 
 def in_this_process(backward: Backward, shapes: Shapes | None = None) -> Ask:
     """Ask a function directly: for code that is trusted, such as one's own in a test."""
-
-    def ask(problem: Problem) -> Answer:
-        try:
-            called = call(backward, arguments(problem, shapes or Shapes()))
-        except Refused as error:
-            raise CannotCheck(str(error)) from None
-        return judged(called, problem)
-
-    return ask
+    return partial(_ask_directly, backward, shapes or Shapes())
 
 
 def remade(make: Callable[[], Backward]) -> Ask:
     """As `in_this_process`, with a function made anew for every problem: nothing is left behind."""
-    return lambda problem: in_this_process(make())(problem)
+    return lambda problem: _ask_directly(make(), Shapes(), problem)
+
+
+def _ask_directly(backward: Backward, shapes: Shapes, problem: Problem) -> Answer:
+    try:
+        called = call(backward, arguments(problem, shapes))
+    except Refused as error:
+        raise CannotCheck(str(error)) from None
+    return judged(called, problem)
 
 
 def arguments(problem: Problem, shapes: Shapes) -> dict[str, Any]:
