@@ -7,12 +7,10 @@ of somebody who means it, and are resumed or used for all that they are accepted
 import argparse
 import contextlib
 import io
-import json
 import random
 import resource
 import tempfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +20,12 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from harness import keep
+from mutations import mended_results, mended_safetensors, mutated
 from rnn_numpy import verify
 from rnn_numpy.certificate import certificate
 from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.explore import explore
-from rnn_numpy.files import WeightsError, as_safetensors, checksum, load_params
+from rnn_numpy.files import WeightsError, load_params
 from rnn_numpy.folder import CheckpointError
 from rnn_numpy.prove import main as prove
 from rnn_numpy.train import main as train
@@ -112,23 +111,6 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def mutated(rng: random.Random, octets: bytes) -> bytes:
-    """One to three changes: bits, bytes, pieces cut out, doubled, swapped, or numbers made huge."""
-    for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        at = rng.randrange(len(octets))
-        end = min(len(octets), at + rng.randrange(1, 64))
-        before, piece, after = octets[:at], octets[at:end], octets[end:]
-        flipped = bytes([piece[0] ^ 1 << rng.randrange(8)]) + piece[1:]
-        wild = rng.choice([b"-", b"[", b"{", b"\0", b"nan", b"1e999", b"9" * 19, b"0"])
-        noise = bytes(rng.randrange(256) for _ in piece)
-        pieces = [b"", piece + piece, flipped, noise, wild, wild + piece]
-        octets = rng.choice(
-            [before, after + piece + before, *(before + other + after for other in pieces)]
-        )
-        octets = octets or b"x"
-    return octets
-
-
 def originals(folder: Path) -> dict[str, Kind]:
     """A good file of each kind."""
     weights, proof = folder / "w.safetensors", folder / "c.txt"
@@ -208,32 +190,6 @@ def _batch(folder: Path) -> Path:
     batch = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
     list(train_batches([batch], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
     return next(folder.glob("*/step-*"))
-
-
-def mended_safetensors(octets: bytes) -> bytes:
-    """With a checksum that is right, if there is any sense in the rest."""
-    import safetensors.numpy
-
-    try:
-        tensors = safetensors.numpy.load(octets)
-        header = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])
-        metadata = header["__metadata__"]
-        metadata.pop("checksum", None)
-        return as_safetensors(tensors, {**metadata, "checksum": checksum(tensors, metadata)})
-    except Exception:  # whatever it is that is wrong with it, it stays so
-        return octets
-
-
-def mended_results(octets: bytes) -> bytes:
-    """With checksums that are right in all lines that are JSON."""
-    lines = octets.splitlines()
-    for number, line in enumerate(lines):
-        with contextlib.suppress(ValueError, AttributeError, RecursionError):
-            fields = json.loads(line)
-            fields.pop("crc32", None)
-            fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
-            lines[number] = json.dumps(fields).encode()
-    return b"\n".join(lines) + b"\n"
 
 
 def _quietly(command: Callable[[list[str]], int], argv: list[str]) -> int:

@@ -17,6 +17,7 @@ import atheris
 
 with atheris.instrument_imports(include=["rnn_numpy", "rnn_torch", "safetensors", "json"]):
     import fuzz
+    from mutations import mended_safetensors
     from rnn_numpy.files import as_safetensors, checksum
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     for name, kind in kinds.items():
         file = folder / f"input-{name}"
         inputs.append((file, kind.octets, bytes, kind.load))
-        if kind.mend is fuzz.mended_safetensors:
+        if kind.mend is mended_safetensors:
             inputs.append((file, *_state(kind.octets), kind.load))
         elif kind.mend is not None:
             inputs.append((file, kind.octets, kind.mend, kind.load))

@@ -33,7 +33,7 @@ TRAININGS = {
 SWEEPS = {
     "rnn_torch.sweep --engine compiled": (["--seeds", "0:3000", "--count-every", "10000"], 1.2),
     "rnn_torch.sweep --engine batched --checkpoint": (
-        ["--seeds", "0:90", "--count-every", "2000", "--iterations", "2000", "--at-once", "30",
+        ["--seeds", "0:360", "--count-every", "2000", "--iterations", "2000", "--at-once", "30",
          "--checkpoint-every", "100"],
         1.8,
     ),

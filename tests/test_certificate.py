@@ -5,37 +5,20 @@ import os
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from adders import trained
+from proofs_on_disk import run, write
 from rnn_numpy import Params, verify
 from rnn_numpy.certificate import certificate, weights_hash
 from rnn_numpy.explore import explore
-from rnn_numpy.files import load_params, save_params
+from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Dtype
-from rnn_numpy.targets import addition
-from test_proof import trained
 
 pytestmark = pytest.mark.unannotated
-Files = tuple[Path, Path]
-
-
-def write(folder: Path, params: Params, lines: list[str]) -> Files:
-    proof, weights = folder / "proof.txt", folder / "weights.safetensors"
-    save_params(weights, params, {})
-    proof.write_text("\n".join(lines) + "\n")
-    return proof, weights
-
-
-def run(files: Files, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = verify.main([str(file) for file in files])
-    said = capsys.readouterr()
-    return code, said.out + said.err
 
 
 @pytest.fixture(scope="module")
@@ -232,12 +215,6 @@ def test_a_certificate_that_would_take_for_ever(
     assert run(write(tmp_path, many, lines), capsys)[0] == 1
 
 
-def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify.main([]) == 2
-    assert verify.main(["--help"]) == 0
-    assert "exit codes" in capsys.readouterr().out
-
-
 def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
     """Standard library alone, under 150 lines, and a file that runs by itself."""
     file = Path(verify.__file__)
@@ -254,28 +231,6 @@ def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Pat
     assert (done.returncode, done.stdout) == (0, f"accepted: {len(lines) - 6} states\n")
 
 
-@given(x=st.fractions(-60, 60, max_denominator=10**6))
-def test_the_enclosure_of_exp(x: Fraction) -> None:
-    """Against another: the limit of (1 + x/n)^n from below and above, by exact squaring."""
-    z = int(x * verify.ONE)
-    low = verify.exp_below(z)
-    high = verify.ONE * verify.ONE // verify.exp_below(-z) + 1
-    assert 0 < low <= high
-    assert high - low <= (high >> 60) + 2
-    approximate = float(np.exp(np.longdouble(float(x))))
-    assert abs(low / verify.ONE - approximate) <= 1e-9 * approximate
-
-
-@given(level=st.integers(1, 2**16 - 1))
-def test_the_enclosure_of_the_logit(level: int) -> None:
-    c = verify.ONE * level // 2**16
-    z = verify.certainly_below(c)
-    exact = np.log(np.longdouble(level)) - np.log(np.longdouble(2**16 - level))
-    assert abs(float(z / verify.ONE - exact)) < 1e-15 * max(1, abs(float(exact)))
-    # Below for certain: the mirrored bound is on the other side.
-    assert z <= -verify.certainly_below(verify.ONE - c)
-
-
 def test_the_smallest_adder(capsys: pytest.CaptureFixture[str]) -> None:
     """The one in examples/: four units, two bits, twenty states."""
     examples = Path(__file__).parents[1] / "examples"
@@ -285,11 +240,3 @@ def test_the_smallest_adder(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(params.W) == 4
     written = files[0].read_text().splitlines()
     assert list(certificate(params, explore(params, 2))) == written
-
-
-def test_the_checker_knows_the_targets_by_itself() -> None:
-    for task in (0, 1):
-        for number in range(4):
-            x = (number & 1, number >> 1)
-            step = (int(addition.next[task, number]), int(addition.output[task, number]))
-            assert verify.right_step("addition", task, x) == step

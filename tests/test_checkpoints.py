@@ -1,4 +1,4 @@
-"""Training that survives: checkpoints, signals, kill -9, full disks, damaged files."""
+"""Training that survives: checkpoints, signals, kill -9, full disks."""
 
 import json
 import os
@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.checkpoints import FORMAT, load_checkpoint
+from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.files import load_params
-from rnn_numpy.folder import CheckpointError, Folder, pack, unpack
+from rnn_numpy.folder import Folder
 from rnn_torch import train as torch_train
+from trainings import SMALL, bytes_of, checkpoints, run
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
@@ -28,16 +27,6 @@ Main = Callable[[list[str]], int]
 ENGINES = [(numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
            (torch_train.main, "compiled"), (torch_train.main, "fused"),
            (torch_train.main, "autograd")]  # fmt: skip
-SMALL = ["--iterations", "700", "--hidden", "5", "--bits", "5", "--log-every", "100"]
-
-
-def bytes_of(file: Path) -> bytes:
-    assert load_params(file)
-    return file.read_bytes()
-
-
-def checkpoints(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.glob("step-*"))
 
 
 @pytest.mark.parametrize(("main", "engine"), ENGINES)
@@ -134,16 +123,6 @@ def wait_for_progress(folder: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.002)
 
 
-def run(folder: Path, capsys: Capture, *more: str) -> tuple[int, str, str]:
-    try:
-        code = numpy_train.main([*SMALL, "--checkpoint", str(folder), *more])
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return code, said.out, said.err
-
-
 def test_flags(tmp_path: Path, capsys: Capture) -> None:
     for flags, why in {
         ("--resume",): "--resume goes with --checkpoint DIR",
@@ -188,44 +167,6 @@ def test_two_runs_in_one_folder(tmp_path: Path, capsys: Capture) -> None:
     assert "is in use by another run" in err
     folder.close()
     assert run(tmp_path, capsys)[0] == 0
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "a folder"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    damage: str, tmp_path: Path, capsys: Capture
-) -> None:
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    folder = tmp_path / "folder"
-    assert run(folder, capsys, "--checkpoint-every", "300", "--out", str(whole))[0] == 0
-    assert len(checkpoints(folder)) == 2
-    newest = folder / checkpoints(folder)[-1]
-    octets = bytearray(newest.read_bytes())
-    if damage == "truncated":
-        newest.write_bytes(octets[: len(octets) // 2])
-    elif damage == "flipped":
-        octets[-100] ^= 1
-        newest.write_bytes(octets)
-    elif damage == "empty":
-        newest.write_bytes(b"")
-    elif damage == "foreign":
-        newest.write_bytes(whole.read_bytes())
-    else:
-        newest.unlink()
-        newest.mkdir()
-    code, out, err = run(folder, capsys, "--resume", "--out", str(resumed))
-    assert code == (2 if damage == "a folder" else 0)  # that one cannot be replaced in the end
-    assert "; going back to the one before" in err
-    assert "going on from step 600" in out
-    assert bytes_of(whole) == bytes_of(resumed)
-
-
-def test_no_whole_checkpoint(tmp_path: Path, capsys: Capture) -> None:
-    assert run(tmp_path, capsys)[0] == 0
-    for file in tmp_path.glob("step-*"):
-        file.write_bytes(b"x")
-    code, _, err = run(tmp_path, capsys, "--resume")
-    assert code == 2
-    assert "holds no checkpoint that is whole" in err
 
 
 def test_resume_without_anything_begins(tmp_path: Path, capsys: Capture) -> None:
@@ -285,68 +226,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
 
 
-@settings(max_examples=300)
-@given(data=st.data())
-def test_mutated_checkpoints_are_refused(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Whatever is changed: one clear error, or, where it is changed back, the same checkpoint."""
-    folder = tmp_path_factory.getbasetemp() / "mutated"
-    if not folder.exists():
-        assert numpy_train.main(["--iterations", "20", "--hidden", "2", "--bits", "2", "--json",
-                                 "--checkpoint", str(folder)]) == 0  # fmt: skip
-    file = next(folder.glob("step-*"))
-    octets = file.read_bytes()
-    at = data.draw(st.integers(0, len(octets) - 1))
-    kind = data.draw(st.sampled_from(["flip", "cut", "insert", "overwrite", "swap"]))
-    some = data.draw(st.binary(min_size=1, max_size=20))
-    changed = {
-        "flip": octets[:at] + bytes([octets[at] ^ some[0]]) + octets[at + 1 :],
-        "cut": octets[:at],
-        "insert": octets[:at] + some + octets[at:],
-        "overwrite": octets[:at] + some + octets[at + len(some) :],
-        "swap": octets[at:] + octets[:at],
-    }[kind]
-    mutated = folder / "mutated"
-    mutated.write_bytes(changed)
-    if changed == octets:
-        load_checkpoint(mutated)
-    else:
-        with pytest.raises(CheckpointError, match="mutated"):
-            load_checkpoint(mutated)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("steps", -1), ("steps", 701), ("steps", 1.5), ("steps", "5"), ("steps", None), ("log", [[]]),
-     ("log", 3), ("log", [[1, "x", 1, 1, 1, None]]), ("log", [[1, float("nan"), 1, 1, 1, None]]),
-     ("log", [[1, 1.0, 1, 1, 1, float("nan")]]), ("log", [[1, 1.0, -1, 1, 1, None]]),
-     ("counts", [1]), ("recipe", {}), ("recipe", {"hidden": 6}), ("recipe", {"dtype": "float32"}),
-     ("generator", {}), ("generator", {"bit_generator": "PCG64"}),
-     ("generator", {"state": {"pos": 10**8}}), ("generator", {"state": {"pos": -5}}),
-     ("generator", {"state": {"pos": 0.5}}), ("generator", {"gauss": "x"})],
-    ids=str,
-)  # fmt: skip
-def test_a_checkpoint_that_means_harm(
-    name: str, value: Any, tmp_path: Path, capsys: Capture
-) -> None:
-    """Its checksum is right; NumPy would read the memory at a generator's position, anywhere."""
-    assert run(tmp_path, capsys, "--log-every", "700")[0] == 0
-    file = tmp_path / checkpoints(tmp_path)[-1]
-    arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
-    changed = {**state[name], **value} if isinstance(value, dict) and value else value
-    file.write_bytes(pack(FORMAT, arrays, {**state, name: changed}))
-    with pytest.raises(CheckpointError, match="is damaged"):
-        load_checkpoint(file)
-
-
-def test_checkpoints_hold_no_pickle_and_say_what_they_are(tmp_path: Path, capsys: Capture) -> None:
-    assert run(tmp_path, capsys)[0] == 0
-    found = load_checkpoint(tmp_path / checkpoints(tmp_path)[-1])
-    assert (found.run.steps, found.engine, found.run.recipe.hidden) == (700, "compiled", 5)
-    assert b"pickle" not in (tmp_path / checkpoints(tmp_path)[-1]).read_bytes()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
@@ -366,18 +245,3 @@ def test_signals(number: signal.Signals, tmp_path: Path) -> None:
     step = int(out.split("interrupted after step ")[1].split()[0])
     assert checkpoints(folder)[-1] == f"step-{step:012}.safetensors"
     assert load_params(tmp_path / "out")[1]["steps"] == str(step)
-
-
-@pytest.mark.parametrize("engine", ["compiled", "numpy", "fused", "autograd"])
-def test_the_same_bytes_whatever_the_number_of_threads(engine: str, tmp_path: Path) -> None:
-    package = "rnn_numpy" if engine == "numpy" else "rnn_torch"
-    kept = []
-    for threads in ("1", "3"):
-        out = tmp_path / threads
-        command: list[Any] = [sys.executable, "-m", f"{package}.train", "--engine", engine,
-                              "--iterations", "60", "--hidden", "70", "--out", out]  # fmt: skip
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        environment = {**os.environ, **dict.fromkeys(names, threads)}
-        subprocess.run(command, check=True, env=environment, capture_output=True)
-        kept.append(bytes_of(out))
-    assert kept[0] == kept[1]

@@ -1,7 +1,6 @@
-"""Rounded states, the exploration, the minimised machine: held against running the network."""
+"""The exploration and the minimised machine: held against running the network."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,25 +8,14 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agreement import assert_within, numpy_array
-from rnn_numpy import Params, bounds, bptt, forward, initial_params
-from rnn_numpy.addition import draw_pairs, encode, from_bits
+from adders import TARGETS, random_params, trained
+from rnn_numpy import Params, forward
+from rnn_numpy.addition import encode, from_bits
 from rnn_numpy.explore import explore
 from rnn_numpy.machine import minimise, replay
-from rnn_numpy.online import sgd
-from rnn_numpy.recipe import Dtype, Recipe, start
-from rnn_numpy.targets import Target, addition, by_name, comparison, multiplication, subtraction
-from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient
-from rnn_torch.model import squared_error
-
-TARGETS = (addition, subtraction, comparison, multiplication(3), multiplication(1))
-
-
-def trained(seed: int, dtype: Dtype = "float64") -> Params:
-    """The recipe's weights."""
-    params, rng = start(Recipe(seed=seed, dtype=dtype))
-    sgd(params, 8, 0.1).descend(draw_pairs(rng, 8, 20_000))
-    return params
+from rnn_numpy.recipe import Dtype
+from rnn_numpy.targets import Target, addition, comparison, multiplication
+from rnn_torch import ElmanRNN
 
 
 @pytest.fixture(scope="module")
@@ -38,88 +26,6 @@ def proved() -> Params:
 @pytest.fixture(scope="module")
 def refuted() -> Params:
     return trained(1)
-
-
-def random_params(seed: int, target: Target, hidden: int, scale: float, dtype: str) -> Params:
-    params = initial_params(np.random.RandomState(seed), target.operands, hidden, 1)
-    return Params(*((scale * p).astype(dtype) for p in params))
-
-
-@given(
-    bits=st.integers(1, 16),
-    seed=st.integers(0, 2**32 - 1),
-    dtype=st.sampled_from([np.float32, np.float64]),
-    model_class=st.sampled_from([ElmanRNN, FusedElmanRNN]),
-)
-def test_rounded_states_in_both_packages(
-    bits: int, seed: int, dtype: type[np.floating[Any]], model_class: type[ElmanRNN]
-) -> None:
-    rng = np.random.RandomState(seed)
-    time, batch, n_in, hidden, n_out = rng.randint(1, [9, 4, 4, 9, 3]).tolist()
-    params = initial_params(rng, n_in, hidden, n_out, dtype)
-    x, y = rng.randn(time, batch, n_in).astype(dtype), rng.rand(time, batch, n_out).astype(dtype)
-    h_0 = rng.rand(batch, hidden).astype(dtype)
-    allowed = bounds(params, x, y, h_0=h_0, state_bits=bits)
-    outputs, trace = forward(params, x, h_0, state_bits=bits)
-    in_steps = trace.states[1:] * 2**bits
-    assert (in_steps == np.rint(in_steps)).all()
-    assert np.abs(trace.states[1:] - trace.unrounded).max() <= 2.0 ** -(bits + 1)
-
-    model = model_class.from_params(params)
-    o, h = model(torch.from_numpy(x), torch.from_numpy(h_0), state_bits=bits)
-    squared_error(o, torch.from_numpy(y)).backward()
-    by_hand = {"outputs": outputs, "states": trace.states[1:], **bptt(params, trace, y)._asdict()}
-    by_autograd = {"outputs": numpy_array(o), "states": numpy_array(h)}
-    by_autograd |= {name: numpy_array(p.grad) for name, p in model.named_parameters()}
-    limits = {"outputs": allowed.outputs, "states": allowed.states, **allowed.params._asdict()}
-    assert_within(by_hand, by_autograd, limits)
-
-
-def test_half_goes_to_even_and_the_gradient_goes_straight_through() -> None:
-    # sigmoid(0) = 1/2 and sigmoid(log 3) = 3/4: with 1 bit, one is a multiple and one is a tie.
-    z = np.array([[[0.0, np.log(3), -np.log(3)]]])
-    params = Params(np.eye(3), np.zeros((3, 3)), np.ones((3, 1)))
-    _, trace = forward(params, z, state_bits=1)
-    assert trace.states[1].tolist() == [[0.5, 1.0, 0.0]]  # 1.5 to 2, 0.5 to 0
-    model = ElmanRNN.from_params(params)
-    x = torch.tensor(z, requires_grad=True)
-    _, states = model(x, state_bits=1)
-    states.sum().backward()
-    assert x.grad is not None
-    np.testing.assert_array_equal(states.detach().numpy(), trace.states[1:])
-    np.testing.assert_allclose(x.grad[0, 0], [1 / 4, 3 / 16, 3 / 16], rtol=1e-15)
-
-
-def test_a_network_learns_under_the_rounding() -> None:
-    """With two bits a state: the straight-through gradient is one that goes down."""
-    params, rng = start(Recipe(seed=0, bits=4))
-    model = ElmanRNN.from_params(params)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    pairs = rng.randint(8, size=(300, 2, 32))
-    losses = []
-    for a, b in pairs.tolist():
-        x, y = (torch.from_numpy(array) for array in encode(a, b, 4))
-        loss = squared_error(model(x, state_bits=2)[0], y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
-
-
-@pytest.mark.unannotated
-@pytest.mark.parametrize("bits", [0, 17, -1])
-def test_state_bits_out_of_range(bits: int) -> None:
-    params = trained(3)
-    x = np.zeros((1, 1, 2))
-    with pytest.raises(ValueError, match=f"state_bits must be 1 to 16, got {bits}"):
-        forward(params, x, state_bits=bits)
-    with pytest.raises(ValueError, match=f"state_bits must be 1 to 16, got {bits}"):
-        explore(params, bits)
-    with pytest.raises(ValueError, match=f"state_bits must be 1 to 16, got {bits}"):
-        ElmanRNN.from_params(params)(torch.from_numpy(x), state_bits=bits)
-    with pytest.raises(TypeError, match=r"state_bits must be an integer or None, got 2\.5"):
-        forward(params, x, state_bits=2.5)  # type: ignore[arg-type]
 
 
 def every_path(target: Target, steps: int) -> np.ndarray:
@@ -225,50 +131,6 @@ def test_random_operands_in_random_orders(bits: int, seed: int) -> None:
     np.testing.assert_array_equal(outputs > 0.5, y > 0.5)
 
 
-def by_hand(target: Target) -> Params:
-    """Networks thought out, not learned: 40 is as good as infinity for a sigmoid."""
-    if target is comparison:  # greater, not greater; both 1/2 until the first bit that differs
-        W = np.array([[20.0, -20], [-20, 20]])
-        return Params(np.array([[40.0, -40], [-40, 40]]), W, np.array([[1], [-1.2]]))
-    # Twice a: say what a was a step ago. Units: a, what that was, and a constant 1/2.
-    U, V = np.array([[40.0, 0, 0]]), np.array([[0], [1], [-1.2]])
-    W = np.array([[0, 40.0, 0], [0, 0, 0], [0, -60, 0]])
-    return Params(U, W, V)
-
-
-@pytest.mark.parametrize("target", [comparison, multiplication(2)], ids=lambda t: t.name)
-def test_other_targets_are_proved(target: Target) -> None:
-    verdict = explore(by_hand(target), 2, target)
-    assert verdict.status == "proved", verdict.reason
-    minimal = minimise(verdict.machine)
-    np.testing.assert_array_equal(minimal.next, target.next)
-    np.testing.assert_array_equal(minimal.output, target.output)
-
-
-@pytest.mark.parametrize("target", [subtraction, multiplication(3)], ids=lambda t: t.name)
-def test_other_targets_are_learned(target: Target) -> None:
-    """One of a few seeds is proved, and what was learned is the borrow, or the carries."""
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(seed)
-        model = FusedElmanRNN(target.operands, 16, 1, dtype=torch.float64)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-        for _ in range(1200):
-            numbers = rng.integers(2**target.operands, size=(12, 32))
-            x = numbers[..., np.newaxis] >> np.arange(target.operands) & 1
-            y = np.stack([target.run(path) for path in numbers.T], axis=1)[..., np.newaxis]
-            outputs, _ = model(torch.tensor(x, dtype=torch.float64))
-            loss = torch.nn.functional.binary_cross_entropy(outputs, torch.tensor(y * 1.0))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        verdict = explore(model.to_params(), 5, target)
-        if verdict.status == "proved":
-            break
-    assert verdict.status == "proved"
-    np.testing.assert_array_equal(minimise(verdict.machine).next, target.next)
-
-
 def test_float32_follows_both_sides_of_a_tie() -> None:
     params = trained(3, "float32")
     verdict = explore(params, 5)
@@ -353,40 +215,3 @@ def test_weights_too_large_to_tell() -> None:
 def test_weights_that_do_not_fit_the_target(proved: Params) -> None:
     with pytest.raises(ValueError, match="multiplication:3 needs 1 inputs and 1 output, these"):
         explore(proved, 5, multiplication(3))
-
-
-@given(
-    a=st.integers(0, 2**40), b=st.integers(0, 2**40), factor=st.integers(1, 256), bits=st.just(50)
-)
-def test_targets_are_arithmetic(a: int, b: int, factor: int, bits: int) -> None:
-    both = (encode([a], [b], bits)[0][:, 0] * (1, 2)).sum(axis=1).astype(int)
-
-    def result(target: Target, numbers: np.ndarray) -> int:
-        return from_bits(target.run(numbers)[:, np.newaxis])[0]
-
-    assert result(addition, both) == a + b
-    assert result(subtraction, both) == (a - b) % 2**bits
-    assert result(multiplication(factor), both & 1) == factor * a % 2**bits
-    assert comparison.run(both)[-1] == (a > b)
-
-
-@pytest.mark.parametrize("name", ["", "adding", "multiplication:", "multiplication:0",
-                                  "multiplication:257", "multiplication:-1"])  # fmt: skip
-def test_no_such_target(name: str) -> None:
-    with pytest.raises(ValueError, match=r"target must be addition, |factor must be 1 to 256"):
-        by_name(name)
-
-
-def test_names_of_targets() -> None:
-    for target in TARGETS:
-        assert by_name(target.name).name == target.name
-
-
-def test_the_gradient_of_rounded_states_is_not_that_of_others(proved: Params) -> None:
-    """The check above can fail: without rounding the same problem has another gradient."""
-    x, y = encode([123], [45], 8)
-    _, trace = forward(proved, x, state_bits=3)
-    rounded = bptt(proved, trace, y)
-    exact = autograd_gradient(ElmanRNN.from_params(proved), x, y)
-    allowed = bounds(proved, x, y).params
-    assert (np.abs(rounded.W - exact.W) > 2 * allowed.W).any()

@@ -1,5 +1,6 @@
 """What README and docs show, Python and commands, runs as it stands and says what they say."""
 
+import importlib
 import json
 import re
 import shlex
@@ -35,8 +36,34 @@ def test_python_examples(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md"])
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\((?!https://)([^)#]+)\)", page.read_text()):
-        assert (page.parent / link).exists(), link
+    for link in re.findall(r"\]\((?!https://)([^)]+)\)", page.read_text()):
+        path, _, place = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if place.startswith("L"):
+            assert int(place[1:]) <= len(target.read_text().splitlines()), link
+        elif place:
+            assert place in headings(target), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "tests" / "README.md"], ids=lambda page: page.stem)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    tests = {file.name: file.read_text() for file in (ROOT / "tests").glob("*.py")}
+    for words in re.findall(
+        r"`((?:\w+\.py::)?test_\w+|(?:tests/)?test_\w+\.py)`", page.read_text()
+    ):
+        file, _, name = words.rpartition("::")
+        if name.endswith(".py"):
+            assert Path(name).name in tests, words
+        else:
+            where = [tests[file]] if file else tests.values()
+            assert any(f"def {name}(" in text for text in where), words
+
+
+def headings(page: Path) -> set[str]:
+    """What GitHub calls the places in a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
 def test_each_equation_stands_where_bptt_md_says() -> None:
@@ -103,6 +130,19 @@ def test_commands_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
         for line in map(masked, shown):
             if line.strip() != "...":
                 assert line in said, f"{command}: {line}"
+
+
+def test_commands_within_sentences_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of torchrun in one process; fewer steps, since a thousand networks take a while."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text().replace("\n", " ")
+    found = re.findall(r"`(?:python|torchrun[^`]*?) -m (rnn_\w+\.(?:train|sweep))( --[^`]+)`", text)
+    assert {program for program, _ in found} == {"rnn_torch.train", "rnn_torch.sweep"}
+    for program, flags in found:
+        main = importlib.import_module(program).main
+        assert main([*flags.split(), "--iterations", "9", "--json"]) == 0
 
 
 def masked(line: str) -> str:

@@ -1,15 +1,8 @@
 """Both `python -m ....train` commands as their users meet them."""
 
-import contextlib
 import json
 import os
-import pty
 import re
-import signal
-import subprocess
-import sys
-import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +13,7 @@ import rnn_numpy.online
 import rnn_numpy.train
 import rnn_torch.parity
 import rnn_torch.train
-from rnn_numpy import Params, console, report
+from rnn_numpy import report
 from rnn_numpy.addition import Count
 from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
@@ -192,180 +185,7 @@ def test_an_out_that_becomes_unwritable_is_reported(
     assert list(tmp_path.iterdir()) == []
 
 
-ENGINES = [
-    ("rnn_numpy", "compiled"),
-    ("rnn_numpy", "numpy"),
-    ("rnn_torch", "compiled"),
-    ("rnn_torch", "fused"),
-    ("rnn_torch", "autograd"),
-]
-
-
-@pytest.mark.unannotated
-def test_all_engines_end_at_the_same_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And each says which it is; 2,000 steps, as in the acceptance figure of the project."""
-    kept = []
-    for package, engine in ENGINES:
-        out = tmp_path / f"{package}-{engine}.safetensors"
-        flags = ["--iterations", "2000", "--engine", engine, "--out", str(out)]
-        assert MAINS[package](flags) == 0
-        assert capsys.readouterr().out.splitlines()[-1].endswith(f"; engine: {engine}")
-        kept.append(load_params(out)[0])
-        assert MAINS[package]([*SHORT, "--engine", engine, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["engine"] == engine
-    for params in kept[1:]:
-        for one, other in zip(params, kept[0], strict=True):
-            assert np.abs(one - other).max() < 1e-10
-
-
-@pytest.mark.parametrize(
-    ("engine", "where", "name"),
-    [
-        ("compiled", rnn_numpy.online.CompiledSGD, "gradient"),
-        ("fused", rnn_torch.train.FusedLearner, "_hand_written"),
-        ("autograd", rnn_torch.parity, "bptt"),
-    ],
-)
-def test_the_audit_is_of_the_gradient_that_the_engine_uses(
-    engine: str,
-    where: object,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    original = getattr(where, name)
-
-    def a_little_off(*arguments: object, **named: object) -> Params:
-        right = original(*arguments, **named)
-        return right._replace(W=right.W * (1 + 1e-9))
-
-    monkeypatch.setattr(where, name, a_little_off)
-    assert MAINS["rnn_torch"]([*SHORT, "--engine", engine]) == 1
-    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--engine", "numpy"], "argument --engine: invalid choice: 'numpy'"),
-        (["--engine", "compiled", "--device", "meta"], "--engine compiled runs on the CPU"),
-        (["--engine", "fused", "--device", "nonsense"], "--device nonsense cannot be used"),
-    ],
-)
-def test_engines_that_cannot_run(
-    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        MAINS["rnn_torch"]([*SHORT, *flags])
-    assert raised.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_wrong_gradient_is_reported(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: 1e9)
-    assert MAINS["rnn_torch"](SHORT) == 1
-    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
-    # A NaN in a gradient is infinitely far off; JSON has no infinity.
-    monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: float("inf"))
-    assert MAINS["rnn_torch"]([*SHORT, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
-
-
-def test_a_blind_audit_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--learning-rate", "1e300", "--iterations", "100", "--log-every", "100"]
-    assert MAINS["rnn_torch"](flags) == 0
-    assert "   blind  " in capsys.readouterr().out
-
-
 def test_sampled_sums_are_called_so() -> None:
     assert report.verdict(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
-
-
-def test_ctrl_c_while_trying_the_sums(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(console, "count_exact", interrupt)
-    assert MAINS["rnn_numpy"](SHORT) == 130
-    assert "stopped while trying the sums" in capsys.readouterr().out
-
-
-def test_a_second_ctrl_c_stops_at_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def twice(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
-
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(console, "run", twice)
-    assert MAINS["rnn_numpy"](SHORT) == 130
-    assert "stopped at once" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) == before
-
-
-@both
-@pytest.mark.parametrize("kept", [True, False])
-def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:
-    out = tmp_path / "w.safetensors"
-    command = [sys.executable, "-u", "-m", f"{package}.train", "--iterations", "100000000"]
-    command += ["--bits", "4", "--log-every", "100", *(["--out", str(out)] * kept)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while not process.stdout.readline().lstrip().startswith("200 "):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    found = re.search(r"interrupted after step (\d+)", rest)
-    assert found is not None
-    if kept:
-        assert f"weights written to {out}" in rest
-        assert load_params(out)[1]["steps"] == found[1]
-    else:
-        assert "nothing kept: no --out given" in rest
-
-
-def test_a_reader_that_leaves_does_not_stop_the_training(tmp_path: Path) -> None:
-    out = tmp_path / "w.safetensors"
-    command = f"{sys.executable} -m rnn_numpy.train {' '.join(SHORT)} --out {out} | head -n 1"
-    done = subprocess.run(
-        command, shell=True, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("seed 0")
-    deadline = time.monotonic() + 30  # the shell waits for head alone
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert load_params(out)[1]["steps"] == "300"
-
-
-def test_progress_bar_on_a_terminal_only() -> None:
-    command = [sys.executable, "-m", "rnn_numpy.train", "--iterations", "3000"]
-    quiet = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert quiet.stderr == ""
-
-    terminal, standard_error = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 80))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=standard_error) as process:
-        os.close(standard_error)
-        bar = b""
-        # Reading a terminal that its last writer has closed is an error.
-        with contextlib.suppress(OSError):
-            while chunk := os.read(terminal, 4096):
-                bar += chunk
-        os.close(terminal)
-        printed, _ = process.communicate(timeout=60)
-    assert b"/3000 [" in bar
-    assert printed.decode() == quiet.stdout

@@ -1,0 +1,35 @@
+"""The catalogue of mistakes: one by its name, and what any pass answers to the problems."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rnn_numpy.mistakes import CATALOGUE, Mistake
+from rnn_numpy.textbook import Backward
+from rnn_torch.candidate import remade
+from rnn_torch.diagnose import Asked
+from rnn_torch.parity import Reference, reference
+from rnn_torch.problems import Problem, Shapes, designed, random
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+
+def of_name(name: str) -> Mistake:
+    return next(m for m in CATALOGUE if m.name == name)
+
+
+ANY = Shapes()
+
+
+@functools.cache
+def questions(dtype: str) -> list[tuple[Problem, Reference]]:
+    asked = [*designed(ANY, dtype), *random(ANY, dtype, 0, 6)]
+    return [(p, reference(p)) for p in asked]
+
+
+def interrogated(make: Callable[[], Backward], dtype: str) -> list[Asked]:
+    ask = remade(make)
+    with np.errstate(all="ignore"):
+        return [Asked(p, ask(p), right) for p, right in questions(dtype)]

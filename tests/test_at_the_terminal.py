@@ -1,0 +1,107 @@
+"""Both commands at a terminal: Ctrl-C once and twice, the progress bar, a reader that leaves."""
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+import rnn_numpy.online
+import rnn_numpy.train
+import rnn_torch.parity
+import rnn_torch.train
+from rnn_numpy import console
+from rnn_numpy.files import load_params
+
+MAINS = {"rnn_numpy": rnn_numpy.train.main, "rnn_torch": rnn_torch.train.main}
+both = pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
+SHORT = ["--iterations", "300", "--log-every", "100", "--bits", "5"]
+
+
+def test_ctrl_c_while_trying_the_sums(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "count_exact", interrupt)
+    assert MAINS["rnn_numpy"](SHORT) == 130
+    assert "stopped while trying the sums" in capsys.readouterr().out
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def twice(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(console, "run", twice)
+    assert MAINS["rnn_numpy"](SHORT) == 130
+    assert "stopped at once" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@both
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    command = [sys.executable, "-u", "-m", f"{package}.train", "--iterations", "100000000"]
+    command += ["--bits", "4", "--log-every", "100", *(["--out", str(out)] * kept)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().lstrip().startswith("200 "):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = re.search(r"interrupted after step (\d+)", rest)
+    assert found is not None
+    if kept:
+        assert f"weights written to {out}" in rest
+        assert load_params(out)[1]["steps"] == found[1]
+    else:
+        assert "nothing kept: no --out given" in rest
+
+
+def test_a_reader_that_leaves_does_not_stop_the_training(tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    command = f"{sys.executable} -m rnn_numpy.train {' '.join(SHORT)} --out {out} | head -n 1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("seed 0")
+    deadline = time.monotonic() + 30  # the shell waits for head alone
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert load_params(out)[1]["steps"] == "300"
+
+
+def test_progress_bar_on_a_terminal_only() -> None:
+    command = [sys.executable, "-m", "rnn_numpy.train", "--iterations", "3000"]
+    quiet = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert quiet.stderr == ""
+
+    terminal, standard_error = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=standard_error) as process:
+        os.close(standard_error)
+        bar = b""
+        # Reading a terminal that its last writer has closed is an error.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(terminal, 4096):
+                bar += chunk
+        os.close(terminal)
+        printed, _ = process.communicate(timeout=60)
+    assert b"/3000 [" in bar
+    assert printed.decode() == quiet.stdout
