@@ -86,6 +86,15 @@ def test_each_equation_stands_where_bptt_md_says() -> None:
         assert {(path, number) for number in numbers} <= found
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+def test_mathematics_that_github_renders(page: Path) -> None:
+    """It takes backslashes from what is no letter, refuses operatorname, and wants space around."""
+    text = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\\[^a-zA-Z\s]|\\operatorname", text) == []
+    around = re.findall(r"(.?)\$[^$]+\$(.?)", text.replace("$$", ""))
+    assert not any(before.isalnum() or after.isalnum() for before, after in around)
+
+
 def test_parity_md_has_the_whole_catalogue() -> None:
     rows = (ROOT / "docs" / "parity.md").read_text().rpartition("| breaks |")[2].splitlines()
     listed = {
