@@ -95,9 +95,9 @@ def test_importing_rnn_numpy_is_light() -> None:
 
 @pytest.mark.parametrize("package", OWN)
 def test_importing_takes_no_time_beyond_that_of_what_it_needs(package: str) -> None:
-    """Under 50 ms; 3 and 20 are usual.
+    """Under 50 ms; 3 and 20 are usual, and 1.1 s for what the second one needs.
 
-    On a machine so busy that it is more, a fortieth of what it needs: 20 in 1,500 are usual.
+    On a machine so busy that this takes longer, the packages may, by as much.
     """
     command = [sys.executable, "-X", "importtime", "-c", f"import {package}"]
     tries = []
@@ -107,7 +107,7 @@ def test_importing_takes_no_time_beyond_that_of_what_it_needs(package: str) -> N
         own = sum(int(us) for us, module in lines if module.partition(".")[0] in OWN) / 1000
         rest = sum(int(us) for us, _ in lines) / 1000 - own
         assert own > 0
-        if own < max(50, rest / 40):
+        if own < 50 * max(1, rest / 1100):
             return
         tries.append((own, rest))
     raise AssertionError(f"{package}, and what it needs, take so many ms to import: {tries}")
