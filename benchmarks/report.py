@@ -104,7 +104,8 @@ def picture(found: Result) -> None:
         shown = panel.imshow(values, cmap="RdYlGn", vmin=0, vmax=2)
         for i, line in enumerate(values):
             for j, value in enumerate(line):
-                panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9)
+                ink = "white" if value > 1.8 or value < 0.2 else "black"
+                panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=ink)
         panel.set(title=f"{units} hidden units", xlabel="batch")
         panel.set_xticks(range(len(batches)), map(str, batches))
         panel.set_yticks(range(len(times)), map(str, times))

@@ -43,15 +43,15 @@ def machine_plot(minimal: Minimal, target: Target, file: str | Path) -> None:
         "color": "#444444",
         "lw": 1.3,
     }
-    axes.add_patch(FancyArrowPatch((-1.1, 0), (-0.42, 0), **style))  # where it begins
+    axes.add_patch(FancyArrowPatch((-1.1, 0), (-0.25, 0), **style))  # where it begins
     for (state, to), label in edges(minimal, target).items():
         lines = label.split("  ")
         if state == to:
-            ends = (2 * state - 0.22, 0.33), (2 * state + 0.22, 0.33)
-            bend, middle, above = -1.7, (2 * state, 1.05), True
+            ends = (2 * state - 0.16, 0.26), (2 * state + 0.16, 0.26)
+            bend, middle, above = -2.4, (2 * state, 1.05), True
         else:
             side = 1 if to > state else -1
-            ends = (2 * state + 0.33 * side, 0.17 * side), (2 * to - 0.33 * side, 0.17 * side)
+            ends = (2 * state + 0.21 * side, 0.15 * side), (2 * to - 0.21 * side, 0.15 * side)
             reach = abs(to - state)
             bend = -0.35 - 0.1 * (reach - 1)
             middle, above = (state + to, side * (0.62 + 0.5 * (reach - 1))), side > 0
