@@ -83,6 +83,18 @@ def test_resuming_trains_only_what_is_missing(
     assert trained == []
 
 
+def test_the_same_bytes_whatever_came_first(tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole.jsonl", tmp_path / "resumed.jsonl"
+    assert sweep.main([*FOUR, "--out", str(whole)]) == 0
+    seeds = [json.loads(line)["recipe"]["seed"] for line in whole.read_text().splitlines()]
+    assert seeds == [0, 1, 2, 7]
+    for some in (["7", "5"], ["2", "0"], ["0:3", "7"]):
+        assert sweep.main(["--seeds", *some, *SMALL, "--out", str(resumed), "--resume"]) == 0
+    *same, other = resumed.read_bytes().splitlines(keepends=True)
+    assert b"".join(same) == whole.read_bytes()
+    assert json.loads(other)["recipe"]["seed"] == 5
+
+
 def test_a_complete_table_is_not_resumed(tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     out.write_text("a table")

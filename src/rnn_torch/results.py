@@ -83,23 +83,29 @@ class Journal:
         if self._journal is not None:
             if not self._journal.exists():
                 raise FileNotFoundError(errno.ENOENT, "it has been removed", str(self._journal))
-            fields = asdict(result)
-            fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
-            line = json.dumps(fields).encode() + b"\n"
+            line = _line(result)
             if os.write(self._file, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         self.results.append(result)
 
     def complete(self, recipes: Sequence[Recipe]) -> None:
-        """All of these are there: make the table of them, if the file is to be one.
+        """All of these are there: put them in order, or make the table of them.
+
+        Those of other sweeps that are in a journal follow as they are.
 
         Raises:
             WeightsError: it could not be written; the journal is still there.
         """
-        if self._out is None or self._journal is None or self._out == self._journal:
+        if self._out is None or self._journal is None:
             return
-        rows = list(_rows(chosen(self.results, recipes)))
+        ordered = chosen(self.results, recipes)
+        if self._out == self._journal:
+            asked = set(recipes)
+            others = [result for result in self.results if result.recipe not in asked]
+            write_bytes(self._out, b"".join(map(_line, ordered + others)))
+            return
+        rows = list(_rows(ordered))
         content = _as_csv(rows) if self._out.suffix == ".csv" else _as_parquet(rows)
         write_bytes(self._out, content)
         self._journal.unlink(missing_ok=True)
@@ -126,6 +132,12 @@ def read_results(journal: Path) -> list[Trained]:
     if len(whole) < len(content):
         os.truncate(journal, len(whole))  # a line being written when its process was killed
     return results
+
+
+def _line(result: Trained) -> bytes:
+    fields = asdict(result)
+    fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
+    return json.dumps(fields).encode() + b"\n"
 
 
 def _trained(fields: dict[str, Any]) -> Trained:
