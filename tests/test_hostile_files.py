@@ -195,6 +195,7 @@ def test_a_killed_command_leaves_nothing(tmp_path: Path) -> None:
     file.write_text(f"open({str(begun)!r}, 'w').close()\nwhile True: pass\n")
     command = subprocess.Popen([sys.executable, "-m", "rnn_torch.check", f"{file}:backward"])
     while not begun.exists():
+        assert command.poll() is None
         time.sleep(0.01)
     assert running(str(file))
     command.kill()
