@@ -1,7 +1,7 @@
 """Mutated files through every loader: no crash, no hang, nothing wrong accepted.
 
-Hypothesis chooses the changes. Half of the files get their checksum put right afterwards: those are
-of somebody who means it, and are resumed or used for all that they are accepted.
+Hypothesis chooses the changes. Where there is a checksum, half of the files get it put right after
+that, as somebody would who means it. What is accepted is used: a run is resumed, a network proved.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import contextlib
 import io
 import random
 import resource
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -27,9 +28,12 @@ from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.explore import explore
 from rnn_numpy.files import WeightsError, load_params
 from rnn_numpy.folder import CheckpointError
+from rnn_numpy.many import Keep
 from rnn_numpy.prove import main as prove
+from rnn_numpy.recipe import Recipe
 from rnn_numpy.train import main as train
-from rnn_torch.batches import load_batch
+from rnn_torch.batched import results, train_batch
+from rnn_torch.batches import load_batch, train_batches
 from rnn_torch.results import Journal, ResultsError
 from rnn_torch.sweep import main as sweep
 
@@ -38,6 +42,7 @@ Loader = Callable[[Path], Any]
 Mend = Callable[[bytes], bytes]
 TRAINING = ["--hidden", "3", "--bits", "3", "--iterations", "50", "--log-every", "10"]
 SWEEP = ["--seeds", "0:3", "--hidden", "3", "--bits", "3", "--iterations", "30"]
+BATCH = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
 
 
 class Kind(NamedTuple):
@@ -117,7 +122,7 @@ def originals(folder: Path) -> dict[str, Kind]:
     kept, batches = folder / "checkpoints", folder / "batches"
     with contextlib.redirect_stdout(io.StringIO()):
         train(["--hidden", "4", "--seed", "17", "--out", str(weights)])
-        train([*TRAINING, "--checkpoint", str(kept)])
+        train([*TRAINING, "--checkpoint", str(kept), "--checkpoint-every", "20"])
         sweep([*SWEEP, "--out", str(folder / "r.jsonl")])
     params, _ = load_params(weights)
     proof.write_text("\n".join(certificate(params, explore(params, 4))) + "\n")
@@ -135,10 +140,9 @@ def originals(folder: Path) -> dict[str, Kind]:
             found = load_checkpoint(file)
         except CheckpointError:
             return None
-        resumed = folder / "resumed"
-        resumed.mkdir(exist_ok=True)
-        (resumed / "step-000000000050.safetensors").write_bytes(file.read_bytes())
-        assert _quietly(train, [*TRAINING, "--checkpoint", str(resumed), "--resume"]) in (0, 1, 2)
+        with tempfile.TemporaryDirectory(dir=folder) as resumed:
+            shutil.copy(file, Path(resumed) / "step-000000000040.safetensors")
+            assert _quietly(train, [*TRAINING, "--checkpoint", resumed, "--resume"]) in (0, 1, 2)
         return [a.tobytes() for a in found.params], found.run, found.engine, str(found.generator)
 
     def as_batch(file: Path) -> Any:
@@ -146,7 +150,12 @@ def originals(folder: Path) -> dict[str, Kind]:
             found, about = load_batch(file, "cpu")
         except CheckpointError:
             return None
-        return [w.numpy().tobytes() for w in found.weights], found.recipes, found.steps, about
+        read = [w.numpy().tobytes() for w in found.weights], found.recipes, found.steps, about
+        if found.recipes == BATCH and about["count_every"] == 10:  # what a sweep goes on with
+            for _ in train_batch(found, 10):
+                pass
+            assert len(results(found, 10)) == len(BATCH)
+        return read
 
     def as_certificate(file: Path) -> Any:
         if _quietly(verify.main, [str(file), str(weights)]) != 0:
@@ -170,7 +179,7 @@ def originals(folder: Path) -> dict[str, Kind]:
     assert {seed for seed, _ in every} == {0, 1, 2}
     kinds: dict[str, tuple[Path, Loader, Mend | None]] = {
         "weights.safetensors": (weights, as_weights, mended_safetensors),
-        "checkpoint.safetensors": (next(kept.glob("step-*")), as_checkpoint, mended_safetensors),
+        "checkpoint.safetensors": (min(kept.glob("step-*")), as_checkpoint, mended_safetensors),
         "batch.safetensors": (_batch(batches), as_batch, mended_safetensors),
         "certificate.txt": (proof, as_certificate, None),  # its own lines are proved again
         "verified.safetensors": (weights, as_weights_to_verify, None),
@@ -182,13 +191,8 @@ def originals(folder: Path) -> dict[str, Kind]:
 
 def _batch(folder: Path) -> Path:
     """A checkpoint of a sweep's batch, from a stop in its middle."""
-    from rnn_numpy.many import Keep
-    from rnn_numpy.recipe import Recipe
-    from rnn_torch.batches import train_batches
-
     asked = iter(range(9))
-    batch = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
-    list(train_batches([batch], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
+    list(train_batches([BATCH], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
     return next(folder.glob("*/step-*"))
 
 

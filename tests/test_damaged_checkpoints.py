@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +106,19 @@ def test_a_checkpoint_that_means_harm(
     arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
     changed = {**state[name], **value} if isinstance(value, dict) and value else value
     file.write_bytes(pack(FORMAT, arrays, {**state, name: changed}))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize("words", [10, 625, 5000])
+def test_a_generator_of_another_length(words: int, tmp_path: Path, capsys: Capture) -> None:
+    """NumPy copies 624 words of it, and then reads at a position that is within what is here."""
+    assert run(tmp_path, capsys, "--log-every", "700")[0] == 0
+    file = tmp_path / checkpoints(tmp_path)[-1]
+    arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
+    arrays["generator"] = np.resize(arrays["generator"], words)
+    state["generator"]["state"]["pos"] = words
+    file.write_bytes(pack(FORMAT, arrays, state))
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(file)
 

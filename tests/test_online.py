@@ -186,6 +186,17 @@ def test_stopping_lets_those_in_training_end() -> None:
     assert all(result.steps == [50] for result in seen)
 
 
+@pytest.mark.parametrize("iterations", [0, 1, 6, 7])
+@pytest.mark.parametrize("count_every", [1, 3, 7, 9])
+def test_counts_until(iterations: int, count_every: int) -> None:
+    recipe = Recipe(iterations=iterations)
+    steps = many.counted_steps(recipe, count_every)
+    for taken in range(iterations + 1):
+        assert many.counts_until(taken, recipe, count_every) == sum(s <= taken for s in steps)
+    large = Recipe(iterations=10**15)
+    assert many.counts_until(10**15, large, 2) == 5 * 10**14
+
+
 @pytest.mark.unannotated
 @pytest.mark.parametrize("batch", [1, 8])
 def test_all_at_once_is_one_by_one(batch: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rnn_numpy import addition
@@ -113,12 +114,31 @@ def test_a_sweep_killed_while_a_batch_was_written(tmp_path: Path) -> None:
     assert not any(keep.path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["U", "keys", "counts", "recipes", "generators", "steps"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "more counts",
+        "fewer counts",
+        "about",
+        "U",
+        "keys",
+        "counts",
+        "recipes",
+        "generators",
+        "steps",
+    ],
+)
 def test_a_batch_that_makes_no_sense(name: str, tmp_path: Path) -> None:
     """Its checksum is right: whoever made it meant it."""
     file = max(stopped_in_a_batch(Keep(tmp_path, 280)).glob("step-*"))
     arrays, state = unpack(batches.FORMAT, ["U", "V", "W", "keys", "counts"], file)
-    if name in arrays:
+    if name == "more counts":
+        arrays["counts"] = np.repeat(arrays["counts"], 9, axis=0)
+    elif name == "fewer counts":
+        arrays["counts"] = arrays["counts"][:0]
+    elif name == "about":
+        state["about"]["count_every"] = 0
+    elif name in arrays:
         arrays[name] = arrays[name][..., :-1]
     else:
         state[name] = -1 if name == "steps" else state[name][:-1]

@@ -76,7 +76,8 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
         run = Run(recipe, steps, log=[_record(fields) for fields in state["log"]])
         counts = [(int(step), int(exact), int(tried)) for step, exact, tried in state["counts"]]
         generator = generator_of(state["generator"], tensors["generator"])
-        return Checkpoint(params, generator, run, str(state["engine"]), counts)
+        engine = str(state["engine"])
+        return Checkpoint(params, generator.get_state(legacy=False), run, engine, counts)
 
 
 def _record(fields: list[Any]) -> Record:

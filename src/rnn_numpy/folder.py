@@ -20,6 +20,7 @@ from rnn_numpy.files import as_safetensors, check_size, checksum, locked, write_
 from rnn_numpy.recipe import check_integer
 
 KEPT = 2
+_WORDS = 624  # of a Mersenne Twister
 T = TypeVar("T")
 
 
@@ -155,14 +156,16 @@ def generator_parts(generator: Mapping[str, Any]) -> tuple[dict[str, Any], np.nd
     return {**generator, "state": state}, key
 
 
-def generator_of(parts: Mapping[str, Any], key: np.ndarray) -> dict[str, Any]:
-    """A generator's state from its parts, whole.
+def generator_of(parts: Mapping[str, Any], key: np.ndarray) -> np.random.RandomState:
+    """The generator whose state has these parts.
 
     Raises:
-        ValueError, TypeError, LookupError: it is none.
+        ValueError, TypeError, LookupError: they are none.
     """
-    generator = {**parts, "state": {**parts["state"], "key": key}}
-    # NumPy itself would read from wherever that leads.
-    check_integer("the generator's position", parts["state"]["pos"], 0, len(key))
-    np.random.RandomState().set_state(generator)
+    # NumPy itself would take a key of any length, and read from wherever the position leads.
+    if (key.shape, key.dtype) != ((_WORDS,), np.dtype(np.uint32)):
+        raise ValueError(f"a generator's key must be uint32 ({_WORDS},)")
+    check_integer("the generator's position", parts["state"]["pos"], 0, _WORDS)
+    generator = np.random.RandomState()
+    generator.set_state({**parts, "state": {**parts["state"], "key": key}})
     return generator

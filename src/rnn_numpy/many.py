@@ -56,6 +56,12 @@ def counted_steps(recipe: Recipe, count_every: int) -> list[int]:
     return steps
 
 
+def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
+    """How many of `counted_steps` there are up to this one, without making them all."""
+    last = recipe.iterations
+    return steps // count_every + (steps == last and (last == 0 or last % count_every > 0))
+
+
 def count(params: Params, bits: int) -> Count:
     """How many sums a network with these weights gets right, by the fastest way there is."""
     if bits <= MOST_BITS_EXHAUSTIVE and native.available():

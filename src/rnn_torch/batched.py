@@ -31,10 +31,8 @@ class Batch:
     """Networks between two steps, `steps` of them taken.
 
     `weights` are U, W, V, each of all networks: (networks, rows, columns). `counts` has a row for
-    each counted step: each network's exact sums, or DIVERGED.
-
-    Raises:
-        ValueError: recipes that differ in more than seed and learning rate, or too many bits.
+    each counted step: each network's exact sums, or DIVERGED. The recipes are such as `check_alike`
+    lets pass.
     """
 
     recipes: Sequence[Recipe]
@@ -43,12 +41,12 @@ class Batch:
     steps: int = 0
     counts: list[Int64[np.ndarray, " networks"]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        check_alike(self.recipes)
-
 
 def check_alike(recipes: Sequence[Recipe]) -> None:
-    """Raise ValueError if these are not recipes for one batch: in number, size, or steps."""
+    """Raise ValueError for recipes that differ in more than seed and learning rate, or too large.
+
+    Also if there is none.
+    """
     alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
     if len(alike) != 1:
         raise ValueError(f"a batch needs recipes alike in size, dtype and steps, got {alike}")
@@ -58,7 +56,7 @@ def check_alike(recipes: Sequence[Recipe]) -> None:
 
 
 def begin(recipes: Sequence[Recipe], device: torch.device | str = "cpu") -> Batch:
-    """The networks before their first step; ValueError as `Batch`."""
+    """The networks before their first step; ValueError as `check_alike`."""
     check_alike(recipes)
     drawn = [start(each) for each in recipes]
     weights = [

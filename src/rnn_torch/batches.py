@@ -20,7 +20,7 @@ from rnn_numpy.folder import (
     understanding,
     unpack,
 )
-from rnn_numpy.many import Keep, Stopped, Trained
+from rnn_numpy.many import Keep, Stopped, Trained, counts_until
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe, check_integer
 from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
@@ -128,24 +128,25 @@ def load_batch(file: Path, device: torch.device | str) -> tuple[Batch, dict[str,
         arrays, state = unpack(FORMAT, ["U", "V", "W", "keys", "counts"], file)
         recipes = tuple(Recipe(**recipe) for recipe in state["recipes"])
         check_alike(recipes)
-        check_integer("steps", state["steps"], 0, recipes[0].iterations)
+        steps, about = state["steps"], dict(state["about"])
+        check_integer("steps", steps, 0, recipes[0].iterations)
+        check_integer("count_every", about["count_every"], 1, None)
+        counted = counts_until(steps, recipes[0], about["count_every"])
         networks, hidden, dtype = len(recipes), recipes[0].hidden, recipes[0].dtype
         for name, shape, kind in (
             ("U", (networks, 2, hidden), dtype),
             ("W", (networks, hidden, hidden), dtype),
             ("V", (networks, hidden, 1), dtype),
-            ("keys", (networks, 624), "uint32"),
-            ("counts", (len(arrays["counts"]), networks), "int64"),
+            ("counts", (counted, networks), "int64"),
         ):
             if (arrays[name].shape, arrays[name].dtype) != (shape, np.dtype(kind)):
                 raise CheckpointError(f"{file} is damaged: {name} must be {kind} {shape}")
-        generators = []
-        for parts, key in zip(state["generators"], arrays["keys"], strict=True):
-            generators.append(np.random.RandomState())
-            generators[-1].set_state(generator_of(parts, key))
+        keys = zip(state["generators"], arrays["keys"], strict=True)
+        generators = [generator_of(parts, key) for parts, key in keys]
+        if len(generators) != networks:
+            raise ValueError(f"{len(generators)} generators for {networks} networks")
         weights = [torch.tensor(arrays[name], device=device) for name in "UWV"]
-        batch = Batch(recipes, weights, generators, state["steps"], [*arrays["counts"]])
-        return batch, dict(state["about"])
+        return Batch(recipes, weights, generators, steps, [*arrays["counts"]]), about
 
 
 def _save(folder: Folder | None, about: object, batch: Batch) -> None:
