@@ -13,14 +13,12 @@ from rnn_torch.diagnose import Asked
 from rnn_torch.parity import Reference, reference
 from rnn_torch.problems import Problem, Shapes, designed, random
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+ANY = Shapes()
+dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
 def of_name(name: str) -> Mistake:
     return next(m for m in CATALOGUE if m.name == name)
-
-
-ANY = Shapes()
 
 
 @functools.cache

@@ -7,8 +7,6 @@ import pytest
 from rnn_numpy import Params, verify
 from rnn_numpy.files import save_params
 
-pytestmark = pytest.mark.unannotated
-
 Files = tuple[Path, Path]
 
 

@@ -13,16 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import rnn_numpy.online
-import rnn_numpy.train
-import rnn_torch.parity
-import rnn_torch.train
 from rnn_numpy import console
 from rnn_numpy.files import load_params
-
-MAINS = {"rnn_numpy": rnn_numpy.train.main, "rnn_torch": rnn_torch.train.main}
-both = pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
-SHORT = ["--iterations", "300", "--log-every", "100", "--bits", "5"]
+from trainings import MAINS, SHORT, both
 
 
 def test_ctrl_c_while_trying_the_sums(

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from catalogued import interrogated, of_name
+from catalogued import dtypes, interrogated, of_name
 from problems import Array
 from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.textbook import sigmoid, textbook
@@ -14,12 +14,9 @@ from rnn_torch.candidate import in_this_process
 from rnn_torch.diagnose import name_mistakes
 from rnn_torch.examine import examine
 from rnn_torch.parity import agrees
-from rnn_torch.problems import Shapes
 from rnn_torch.screen import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
-dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
-ANY = Shapes()
 
 
 @dtypes

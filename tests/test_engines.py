@@ -16,10 +16,7 @@ import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import Params
 from rnn_numpy.files import load_params
-from trainings import bytes_of
-
-MAINS = {"rnn_numpy": rnn_numpy.train.main, "rnn_torch": rnn_torch.train.main}
-SHORT = ["--iterations", "300", "--log-every", "100", "--bits", "5"]
+from trainings import MAINS, SHORT, bytes_of
 
 ENGINES = [
     ("rnn_numpy", "compiled"),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalogued import of_name, questions
+from catalogued import ANY, dtypes, of_name, questions
 from constructions import RIGHT
 from problems import Array
 from rnn_numpy import Params, bptt, forward
@@ -14,12 +14,10 @@ from rnn_numpy.textbook import Backward, sigmoid, textbook
 from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
 from rnn_torch.examine import Report, examine
 from rnn_torch.parity import agrees, blind_to, power, reference
-from rnn_torch.problems import Problem, Shapes, Sizes, designed, problem, random
+from rnn_torch.problems import Problem, Sizes, designed, problem, random
 from rnn_torch.screen import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
-dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
-ANY = Shapes()
 
 
 @dtypes

@@ -23,7 +23,6 @@ from rnn_torch import (
     squared_error,
 )
 
-Layer = Callable[..., Tensor]
 WAYS = ("kernel", "whole kernel", "blas", "onednn")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 from agreement import assert_gradients, numpy_array
-from layers import step_by_step, tensors
+from layers import Layer, step_by_step, tensors
 from problems import problem
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_torch import (
@@ -18,8 +18,6 @@ from rnn_torch import (
     squared_error,
 )
 from test_torch_model import needs_compiler, uses_torch_script
-
-Layer = Callable[..., Tensor]
 
 
 @uses_torch_script

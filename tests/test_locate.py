@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from catalogued import of_name
+from catalogued import ANY, of_name
 from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.mistakes import planted
@@ -15,7 +15,6 @@ from rnn_torch.locate import locate
 from rnn_torch.problems import RECIPE, Shapes
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
-ANY = Shapes()
 
 
 def located(name: str, shapes: Shapes = ANY, window: int | None = None) -> Any:

@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import rnn_numpy.online
-import rnn_numpy.train
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import report
 from rnn_numpy.addition import Count
 from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
+from trainings import MAINS, SHORT, both
 
 Main = Callable[[list[str]], int]
-MAINS = {"rnn_numpy": rnn_numpy.train.main, "rnn_torch": rnn_torch.train.main}
-both = pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
-SHORT = ["--iterations", "300", "--log-every", "100", "--bits", "5"]
 
 
 @both

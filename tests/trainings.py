@@ -1,4 +1,4 @@
-"""Short training runs with checkpoints, and what they leave."""
+"""Short training runs by both packages, with checkpoints and without, and what they leave."""
 
 from pathlib import Path
 
@@ -6,10 +6,13 @@ import pytest
 
 from rnn_numpy import train as numpy_train
 from rnn_numpy.files import load_params
+from rnn_torch import train as torch_train
 
-pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 
+MAINS = {"rnn_numpy": numpy_train.main, "rnn_torch": torch_train.main}
+both = pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
+SHORT = ["--iterations", "300", "--log-every", "100", "--bits", "5"]
 SMALL = ["--iterations", "700", "--hidden", "5", "--bits", "5", "--log-every", "100"]
 
 
