@@ -6,7 +6,6 @@ It ends at the first crash or hang; any flag of libFuzzer will do. An input is a
 within one, written with a checksum that is right: what only somebody who means it can write.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -17,8 +16,8 @@ import atheris
 
 with atheris.instrument_imports(include=["rnn_numpy", "rnn_torch", "safetensors", "json"]):
     import fuzz
-    from mutations import mended_safetensors
-    from rnn_numpy.files import as_safetensors, checksum
+    from mutations import contents, mended_safetensors
+    from rnn_numpy.files import as_safetensors
 
 
 def main() -> None:
@@ -52,16 +51,11 @@ def main() -> None:
 
 def _state(octets: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
     """The text in a file's metadata, and what writes a file with another."""
-    import safetensors.numpy
-
-    tensors = safetensors.numpy.load(octets)
-    metadata = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])["__metadata__"]
-    del metadata["checksum"]
+    tensors, metadata = contents(octets)
     key = "state" if "state" in metadata else "recipe"
 
     def write(text: bytes) -> bytes:
-        changed = {**metadata, key: text.decode("utf-8", "replace")}
-        return as_safetensors(tensors, {**changed, "checksum": checksum(tensors, changed)})
+        return as_safetensors(tensors, {**metadata, key: text.decode("utf-8", "replace")})
 
     return metadata[key].encode(), write
 

@@ -3,9 +3,12 @@
 import contextlib
 import json
 import random
-import zlib
 
-from rnn_numpy.files import as_safetensors, checksum
+import numpy as np
+from safetensors.numpy import load
+
+from rnn_numpy.files import as_safetensors
+from rnn_torch.results import as_line
 
 
 def mutated(rng: random.Random, octets: bytes) -> bytes:
@@ -25,16 +28,18 @@ def mutated(rng: random.Random, octets: bytes) -> bytes:
     return octets
 
 
+def contents(octets: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata, without its checksum, of a safetensors file."""
+    header = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])
+    metadata = header["__metadata__"]
+    metadata.pop("checksum", None)
+    return load(octets), metadata
+
+
 def mended_safetensors(octets: bytes) -> bytes:
     """With a checksum that is right, if there is any sense in the rest."""
-    import safetensors.numpy
-
     try:
-        tensors = safetensors.numpy.load(octets)
-        header = json.loads(octets[8 : 8 + int.from_bytes(octets[:8], "little")])
-        metadata = header["__metadata__"]
-        metadata.pop("checksum", None)
-        return as_safetensors(tensors, {**metadata, "checksum": checksum(tensors, metadata)})
+        return as_safetensors(*contents(octets))
     except Exception:  # whatever it is that is wrong with it, it stays so
         return octets
 
@@ -46,6 +51,5 @@ def mended_results(octets: bytes) -> bytes:
         with contextlib.suppress(ValueError, AttributeError, RecursionError):
             fields = json.loads(line)
             fields.pop("crc32", None)
-            fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
-            lines[number] = json.dumps(fields).encode()
+            lines[number] = as_line(fields).rstrip()
     return b"\n".join(lines) + b"\n"

@@ -36,17 +36,19 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
     """
     if "checksum" in metadata:
         raise ValueError("metadata must not be named 'checksum': save_params adds that itself")
-    tensors = {name: np.ascontiguousarray(array) for name, array in params._asdict().items()}
-    checked = {**metadata, "checksum": checksum(tensors, metadata)}
-    write_bytes(path, as_safetensors(tensors, checked))
+    write_bytes(path, as_safetensors(params._asdict(), metadata))
 
 
 def as_safetensors(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """The same bytes for the same contents; the library itself writes metadata in any order."""
-    octets = save(dict(tensors), dict(metadata))
+    """A file with these contents and their checksum: the same bytes for the same contents.
+
+    The library itself writes metadata in any order.
+    """
+    checked = {**metadata, "checksum": checksum(tensors, metadata)}
+    octets = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, checked)
     end = 8 + int.from_bytes(octets[:8], "little")
     header = json.loads(octets[8:end])
-    header["__metadata__"] = dict(metadata)
+    header["__metadata__"] = checked
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data stay aligned
     return len(text).to_bytes(8, "little") + text + octets[end:]

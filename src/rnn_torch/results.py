@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Journal:
         if self._journal is not None:
             if not self._journal.exists():
                 raise FileNotFoundError(errno.ENOENT, "it has been removed", str(self._journal))
-            line = _line(result)
+            line = as_line(asdict(result))
             if os.write(self._file, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
@@ -103,7 +103,8 @@ class Journal:
         if self._out == self._journal:
             asked = set(recipes)
             others = [result for result in self.results if result.recipe not in asked]
-            write_bytes(self._out, b"".join(map(_line, ordered + others)))
+            lines = (as_line(asdict(result)) for result in ordered + others)
+            write_bytes(self._out, b"".join(lines))
             return
         rows = list(_rows(ordered))
         content = _as_csv(rows) if self._out.suffix == ".csv" else _as_parquet(rows)
@@ -134,10 +135,10 @@ def read_results(journal: Path) -> list[Trained]:
     return results
 
 
-def _line(result: Trained) -> bytes:
-    fields = asdict(result)
-    fields["crc32"] = zlib.crc32(json.dumps(fields).encode())
-    return json.dumps(fields).encode() + b"\n"
+def as_line(fields: Mapping[str, Any]) -> bytes:
+    """The line of a journal with these fields of a result, and their checksum."""
+    checked = {**fields, "crc32": zlib.crc32(json.dumps(fields).encode())}
+    return json.dumps(checked).encode() + b"\n"
 
 
 def _trained(fields: dict[str, Any]) -> Trained:
