@@ -238,5 +238,7 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
 def test_a_batch_of_different_networks() -> None:
     with pytest.raises(ValueError, match="recipes alike in size"):
         batched.begin([Recipe(), Recipe(hidden=3)])
+    with pytest.raises(ValueError, match="recipes alike in size, dtype and steps, got none"):
+        batched.begin([])
     with pytest.raises(ValueError, match="bits of at most 12, got 13"):
         batched.begin([Recipe(bits=13)])

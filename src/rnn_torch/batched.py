@@ -49,7 +49,8 @@ def check_alike(recipes: Sequence[Recipe]) -> None:
     """
     alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
     if len(alike) != 1:
-        raise ValueError(f"a batch needs recipes alike in size, dtype and steps, got {alike}")
+        got = alike or "none"
+        raise ValueError(f"a batch needs recipes alike in size, dtype and steps, got {got}")
     bits = recipes[0].bits
     if bits > MOST_BITS_EXHAUSTIVE:
         raise ValueError(f"a batch needs bits of at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
