@@ -5,7 +5,7 @@ ARGS ?=
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy sweep test coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
+.PHONY: help setup train train-numpy sweep test processors coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
@@ -13,6 +13,7 @@ help:
 	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
 	@echo "make sweep         python -m rnn_torch.sweep, many seeds, likewise"
 	@echo "make test          what CI runs: linter, type checker, all tests"
+	@echo "make processors    all tests as on four processors: SSE, AVX, AVX2, your own"
 	@echo "make coverage      the tests, and which lines and branches of src/ they leave out"
 	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
 	@echo "make kill-matrix   which problem sees which mistake"
@@ -49,6 +50,25 @@ lint: .venv/ready
 
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+
+# What rounds differently on another processor: the BLAS's kernels, with FMA or without; NumPy's and
+# torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
+sse := OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
+  MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
+  NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+avx := OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX \
+  MKL_CBWR=AVX NUMBA_CPU_NAME=sandybridge \
+  NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+avx2 := OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+  MKL_CBWR=AVX2 NUMBA_CPU_NAME=haswell \
+  NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+own :=
+
+processors: test-sse test-avx test-avx2 test-own
+
+test-sse test-avx test-avx2 test-own: test-%: .venv/ready
+	env $($*) $(BIN)/python -m rnn_numpy.native
+	env $($*) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.
 coverage: .venv/ready

@@ -44,15 +44,19 @@ def make_changes(text: str, folder: Path) -> None:
 
 
 def shown_but_not_said(shown: str, folder: Path) -> list[str]:
-    """Lines of the page that the check of the changed passes does not print; numbers aside."""
+    """Lines of the page that the check of the changed passes does not print.
+
+    Numbers aside, and where they make a line wrap.
+    """
     command = [sys.executable, "-m", "rnn_torch.check"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     done = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
-    said = {masked(line) for line in done.stdout.splitlines()}
-    return [line for line in shown.splitlines() if line != "..." and masked(line) not in said]
+    said = masked(done.stdout)
+    return [line for line in masked(shown) if line != "..." and line not in said]
 
 
-def masked(line: str) -> str:
-    return re.sub(r"\d+(\.\d+)?(e[+-]\d+)? times", "# times", line)
+def masked(screen: str) -> list[str]:
+    unwrapped = re.sub(r"\n  (?=\S)", " ", screen)
+    return re.sub(r"\d+(\.\d+)?(e[+-]\d+)? times", "# times", unwrapped).splitlines()

@@ -1,6 +1,7 @@
 """The compiled kernels: their exp, their files, and that they run without numba."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -62,9 +63,10 @@ print(sorted(m for m in ("numba", "torch", "scipy") if m in sys.modules))
 
 
 def run(program: str, source: Path) -> subprocess.CompletedProcess[str]:
+    processor = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
     return subprocess.run(
         [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(source), "HOME": str(source), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(source), "HOME": str(source), "PATH": "/usr/bin:/bin", **processor},
         capture_output=True,
         text=True,
         timeout=120,
@@ -114,6 +116,17 @@ assert main(["--iterations", "9", "--bits", "3"]) == 0
         remade = file.read_bytes()
         assert hashlib.sha256(remade[32:]).digest() == remade[:32]
         assert remade != damaged
+
+
+def test_code_for_another_processor_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba compiles for the processor that NUMBA_CPU_NAME names, whichever this one is."""
+    files = set()
+    for settings in ({"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_NAME": "haswell"}, {}):
+        monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        files.add(native._file("descend", np.dtype(np.float64)))
+    assert len(files) == 3
 
 
 def test_a_read_only_package_keeps_its_code_with_the_user(a_copy: Path) -> None:

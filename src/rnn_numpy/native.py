@@ -2,8 +2,9 @@
 
 numba's own cache still needs `import numba` and its type system, 0.4 s in every process; machine
 code alone loads in 40 ms. So this keeps what numba compiled, as an object file, and hands it to the
-loader that numba uses itself (llvmlite). A file is only taken if the kernels' source, llvmlite and
-the processor are the ones it was made for, and if its checksum is right.
+loader that numba uses itself (llvmlite). A file is only taken if the kernels' source, llvmlite, the
+processor and numba's settings (NUMBA_CPU_NAME) are the ones it was made for, and if its checksum is
+right.
 
     python -m rnn_numpy.native      compile everything now (`make setup` does)
 """
@@ -71,8 +72,9 @@ def _file(name: str, dtype: np.dtype[Any]) -> str:
     import llvmlite.binding as llvm
 
     processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
     sources = b"".join((_HERE / file).read_bytes() for file in SOURCES)
-    made_for = (llvmlite.__version__, sys.platform, *processor)
+    made_for = (llvmlite.__version__, sys.platform, *processor, *settings)
     key = hashlib.sha256(repr(made_for).encode() + sources).hexdigest()[:32]
     return f"{name}-{dtype.name}-{key}.o"
 
