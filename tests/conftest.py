@@ -28,12 +28,16 @@ import torch  # noqa: E402 - after the hook
 # dev: new examples every time, quickly. ci: hypothesis' own ci settings, the same examples every
 # time. nightly: new examples, many. Choose with --hypothesis-profile; CI=true chooses ci.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("dev", deadline=None, suppress_health_check=slow)
-settings.register_profile("ci", settings.get_profile("ci"), suppress_health_check=slow)
+settings.register_profile("dev", deadline=None, suppress_health_check=slow, max_examples=30)
+settings.register_profile(
+    "ci", settings.get_profile("ci"), suppress_health_check=slow, max_examples=30
+)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=2000)
-# mutants: as ci; that a test fails is all `make mutants` wants to know, not how simply.
+# mutants: as ci, with more; that a test fails is all `make mutants` wants to know, not how simply.
 phases = [Phase.explicit, Phase.generate]
-settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
+settings.register_profile(
+    "mutants", settings.get_profile("ci"), phases=phases, database=None, max_examples=100
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""For torchrun: the gradient of several processes against that of one, on random problems.
+"""For several processes: the gradient of several processes against that of one, on random problems.
 
 Prints, as JSON, the worst fraction of the rounding bound, and of how many problems a planted
 mistake was seen: the mean over the processes, as DistributedDataParallel takes by itself.
@@ -28,7 +28,7 @@ def mean(state: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor
     return work.get_future().then(lambda future: future.value()[0] / world)
 
 
-def main() -> None:
+def main(_: list[str]) -> int:
     ranks = join()
     rng = np.random.default_rng(0)
     worst, seen, blind = 0.0, 0, 0
@@ -53,7 +53,4 @@ def main() -> None:
     if ranks.leads:
         print(json.dumps({"worst": max(everywhere), "seen": seen, "blind": blind}))
     ranks.leave()
-
-
-if __name__ == "__main__":
-    main()
+    return 0
