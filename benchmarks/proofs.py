@@ -27,6 +27,7 @@ from rnn_numpy.until_proved import until_proved
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+MANY_STATES = 10**6
 MOST_STEPS = 200_000
 STRATEGIES = {
     "more of the same": (80_000, "8"),
@@ -114,12 +115,12 @@ def bytes_a_state(params: Params) -> float:
         "def peak():\n"
         "    lines = open('/proc/self/status').read().splitlines()\n"
         "    return next(1024 * int(l.split()[1]) for l in lines if l.startswith('VmHWM'))\n"
-        "before = peak(); states = explore(params, 8, limit=10**6).states\n"
+        "before = peak(); states = explore(params, 8, limit=int(sys.argv[2])).states\n"
         "print((peak() - before) / states)"
     )
     with tempfile.TemporaryDirectory() as folder:
         save_params(f"{folder}/w.safetensors", params, {})
-        command = [sys.executable, "-c", program, f"{folder}/w.safetensors"]
+        command = [sys.executable, "-c", program, f"{folder}/w.safetensors", str(MANY_STATES)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return float(done.stdout)
 

@@ -31,8 +31,9 @@ def _rank(
     try:
         os.environ.update(
             MASTER_ADDR=MASTER, MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank),
-            WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes), TORCHELASTIC_RUN_ID="forked",
-            TORCHELASTIC_RESTART_COUNT="0", TORCHELASTIC_USE_AGENT_STORE="False",
+            WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes),
+            TORCHELASTIC_RUN_ID="forked", TORCHELASTIC_RESTART_COUNT="0",
+            TORCHELASTIC_USE_AGENT_STORE="False",
         )  # fmt: skip
         code = main(flags)
     finally:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +113,8 @@ import sys
 import rnn_numpy.train, rnn_torch.train
 for package, engine in {engines}:
     flags = ["--engine", engine, "--iterations", "60", "--hidden", "70"]
-    assert package.train.main([*flags, "--out", f"{{sys.argv[1]}}-{{package.__name__}}-{{engine}}"]) == 0
+    out = f"{{sys.argv[1]}}-{{package.__name__}}-{{engine}}"
+    assert package.train.main([*flags, "--out", out]) == 0
 """
 
 
