@@ -88,7 +88,7 @@ def test_files_that_cannot_be_checked(
     seconds = 1 if "within 1" in says or not says else 30
     begin = time.monotonic()
     assert check.main([f"{file}:backward", "--timeout", str(seconds)]) == 2
-    assert time.monotonic() - begin < seconds + 9
+    assert time.monotonic() - begin < 10 * (seconds + 9)  # it does not hang
     printed = capsys.readouterr()
     assert says in printed.err
     assert "Traceback" not in printed.err
@@ -218,7 +218,7 @@ def running(*words: str) -> bool:
 
 def running_soon(word: str) -> bool:
     """Whether it still is a moment later; a killed process takes one to be gone."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 50
     while (there := running(word)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return there

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
 from problems import Array, Problem, problem, problems
@@ -17,7 +17,7 @@ SEEDS = [
     *range(3),
     *(
         pytest.param(seed, marks=[pytest.mark.many, pytest.mark.unannotated])
-        for seed in range(3, 20)
+        for seed in range(3, 80 if settings.get_current_profile_name() == "nightly" else 8)
     ),
 ]
 EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps

@@ -183,7 +183,7 @@ def test_a_network_in_training_is_kept_and_resumed(
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("engine", "steps"), [("numpy", "20000"), ("batched", "2500")])
+@pytest.mark.parametrize(("engine", "steps"), [("numpy", "6000"), ("batched", "1000")])
 def test_a_sweep_killed_within_a_network(
     engine: str, steps: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,7 @@ def test_other_targets_are_learned(target: Target) -> None:
         torch.manual_seed(seed)
         model = FusedElmanRNN(target.operands, 16, 1, dtype=torch.float64)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-        for _ in range(1200):
+        for _ in range(600):
             numbers = rng.integers(2**target.operands, size=(12, 32))
             x = numbers[..., np.newaxis] >> np.arange(target.operands) & 1
             y = np.stack([target.run(path) for path in numbers.T], axis=1)[..., np.newaxis]
