@@ -1,5 +1,6 @@
 """The examination: its verdict and votes; no blind spot, and no right pass accused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rnn_numpy.mistakes import planted
 from rnn_numpy.textbook import Backward, sigmoid, textbook
 from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
 from rnn_torch.examine import Report, examine
-from rnn_torch.parity import agrees, blind_to, power, reference
+from rnn_torch.parity import Entry, agrees, blind_to, power, reference
 from rnn_torch.problems import Problem, Sizes, designed, problem, random
 from rnn_torch.screen import as_markdown, as_text
 
@@ -70,6 +71,16 @@ def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     assert "asked loss by loss, it gives no answer: it raises too many zeros" in " ".join(
         as_text(report, "f").split()
     )
+
+
+def test_nothing_of_a_right_gradient_that_rounding_chooses_is_shown() -> None:
+    report = examine(remade(lambda: planted(of_name("W not transposed"))))
+    assert [entry.right for entry in report.worst] == [False, False, True]
+    noise = Entry("dV", (7, 9), "elsewhere", 1.25, 1.25 + 1e-17, 1e-15, 0.5, 0.25)
+    elsewhere = replace(report, worst=(*report.worst[:2], noise))
+    assert as_text(report, "f") == as_text(elsewhere, "f")
+    assert as_markdown(report, "f") == as_markdown(elsewhere, "f")
+    assert "dV: right" in as_text(report, "f").splitlines()
 
 
 def test_votes() -> None:

@@ -29,6 +29,11 @@ class Entry(NamedTuple):
     ulps: float  # units in the last place of the expected value, in the problem's dtype
 
     @property
+    def right(self) -> bool:
+        """Whether it is within what rounding allows: then so is all of its gradient."""
+        return self.fraction <= 1
+
+    @property
     def error(self) -> float:
         """The absolute error."""
         return abs(self.got - self.expected)
