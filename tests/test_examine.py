@@ -1,5 +1,6 @@
 """The examination: its verdict and votes; no blind spot, and no right pass accused."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -201,4 +202,8 @@ def test_json_and_markdown_have_everything() -> None:
     assert np.shape(document["where"]["states"]) == (6, 6)
     markdown = as_markdown(report, "f")
     assert markdown.startswith("### WRONG: f does not agree")
-    assert markdown.count("```") == 4
+    assert markdown.count("```") == 6
+    assert "\n```diff\n- eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * 2\n+ eps =" in markdown
+    # GitHub joins lines that no empty one parts.
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    assert all("\n" not in paragraph for paragraph in prose.strip().split("\n\n"))
