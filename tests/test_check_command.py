@@ -90,9 +90,10 @@ def test_json(capsys: Capture) -> None:
 
 def test_markdown(capsys: Capture) -> None:
     assert check.main([example("wrong_transpose"), "--markdown"]) == 1
-    assert capsys.readouterr().out.startswith("### WRONG: ")
+    assert capsys.readouterr().out.startswith("### WRONG: `")
     assert check.main(["nowhere.py:f", "--markdown"]) == 2
-    assert capsys.readouterr().out.startswith("### CANNOT CHECK nowhere.py:f: there is no file")
+    said = capsys.readouterr().out
+    assert said == "### CANNOT CHECK `nowhere.py:f`\n\n```\nthere is no file nowhere.py\n```\n"
 
 
 def test_plot(tmp_path: Path, capsys: Capture) -> None:

@@ -201,7 +201,7 @@ def test_json_and_markdown_have_everything() -> None:
     assert document["factors"] == [f"d{p} is exactly 2.000 times the gradient" for p in "UWV"]
     assert np.shape(document["where"]["states"]) == (6, 6)
     markdown = as_markdown(report, "f")
-    assert markdown.startswith("### WRONG: f does not agree")
+    assert markdown.startswith("### WRONG: `f` does not agree")
     assert markdown.count("```") == 6
     assert "\n```diff\n- eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * 2\n+ eps =" in markdown
     # GitHub joins lines that no empty one parts.

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.kill_matrix import KillMatrix, kill_matrix
 from rnn_torch.screen import headline
@@ -20,11 +21,12 @@ def as_html(
 ) -> str:
     """The page: a section for each report, or why `name` cannot be checked.
 
-    What the candidate or its file say is text on it, never markup.
+    What the candidate or its file say is text on it, never markup, and as `shown`.
     """
     environment = Environment(
         loader=PackageLoader("rnn_torch", "."),
         autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.locate import Where
 from rnn_torch.parity import Entry
@@ -23,8 +24,8 @@ _VERDICTS = {
 
 
 def headline(report: Report, name: str) -> str:
-    """The verdict in a sentence."""
-    says = _VERDICTS[report.verdict].format(name=name)
+    """The verdict in a sentence; `name` may be anybody's text."""
+    says = _VERDICTS[report.verdict].format(name=shown(name))
     truncated = "" if report.window is None else f", window {report.window}"
     return (
         f"{says} ({report.problems} problems, {report.dtype}{truncated}; "
@@ -44,7 +45,7 @@ def as_text(report: Report, name: str) -> str:
 
 def as_markdown(report: Report, name: str) -> str:
     """The same for GitHub: `--markdown >> $GITHUB_STEP_SUMMARY`."""
-    parts = [f"### {headline(report, name)}"]
+    parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
         parts += [
             fenced(text, _FENCES[kind]) if kind else text.lstrip() for kind, text in paragraph
@@ -52,10 +53,25 @@ def as_markdown(report: Report, name: str) -> str:
     return "\n\n".join(parts)
 
 
+def cannot_as_markdown(name: str, why: str) -> str:
+    """That something could not be checked, for GitHub."""
+    return f"### CANNOT CHECK {code(name)}\n\n{fenced(_wrapped(shown(why)))}"
+
+
+def code(name: str) -> str:
+    """A name within a line of Markdown, where it is only text, whatever it is."""
+    fence, space = "`" * (1 + _backticks(name)), " " * ("`" in name)
+    return f"{fence}{space}{shown(name)}{space}{fence}"
+
+
 def fenced(text: str, language: str = "") -> str:
-    """A block of Markdown in which this stands as it is: its fence is longer than any in it."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    """A block of Markdown in which this is only text: its fence is longer than any in it."""
+    fence = "`" * max(3, 1 + _backticks(text))
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _backticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 class _Part(NamedTuple):
@@ -81,7 +97,10 @@ def _as_lines(part: _Part) -> list[str]:
 
 def _wrapped(line: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.fill(line, _WIDTH, subsequent_indent=indent)
+    # Words stay whole: `shown` has made sure that none of them is a command, not of their parts.
+    return textwrap.fill(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _paragraphs(report: Report) -> Iterator[list[_Part]]:
