@@ -27,8 +27,9 @@ def headline(report: Report, name: str) -> str:
     """The verdict in a sentence; `name` may be anybody's text."""
     says = _VERDICTS[report.verdict].format(name=shown(name))
     truncated = "" if report.window is None else f", window {report.window}"
+    problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
     return (
-        f"{says} ({report.problems} problems, {report.dtype}{truncated}; "
+        f"{says} ({problems}, {report.dtype}{truncated}; "
         f"at worst {report.used:.2g} times what rounding allows)"
     )
 
@@ -72,6 +73,10 @@ def fenced(text: str, language: str = "") -> str:
 
 def _backticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
+
+
+#: Of any other model.
+NOT_ASKED = "the catalogue was not asked; it is of the network of docs/bptt.md"
 
 
 class _Part(NamedTuple):
@@ -166,6 +171,9 @@ def _matrix(where: Where) -> str:
 
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
+    if report.mistakes is None:
+        yield [_Part("", f"Which mistake: {NOT_ASKED}.")]
+        return
     if not report.mistakes:
         if report.verdict == "approximate":
             words = "Which mistake: none of the catalogue; the error is small everywhere."
