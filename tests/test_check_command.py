@@ -11,21 +11,34 @@ import pytest
 from rnn_torch import check
 from rnn_torch.problems import Shapes
 from test_hostile_files import RIGHT_FILE
+from test_readme import masked, sessions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
+PAGE = dict(sessions(EXAMPLES.parent / "docs" / "check.md"))
 
 
 def example(name: str) -> str:
     return f"{EXAMPLES / name}.py:backward"
 
 
+def assert_as_on_the_page(name: str, said: str) -> None:
+    """docs/check.md shows this of the example, decimals aside; `...` stands for lines left out."""
+    command = f"python -m rnn_torch.check examples/{name}.py:backward"
+    said = masked(said.replace(str(EXAMPLES), "examples"))
+    for part in "\n".join(PAGE[command]).split("\n...\n"):
+        assert masked(part) in said
+
+
 @pytest.mark.parametrize("name", ["right_loop", "right_einsum"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_right_examples(name: str, dtype: str, capsys: Capture) -> None:
     assert check.main([example(name), "--dtype", dtype]) == 0
-    assert capsys.readouterr().out.startswith("RIGHT: ")
+    said = capsys.readouterr().out
+    assert said.startswith("RIGHT: ")
+    if dtype == "float64":
+        assert_as_on_the_page(name, said)
 
 
 def test_the_example_of_one_size(capsys: Capture) -> None:
@@ -56,6 +69,7 @@ def test_wrong_examples(name: str, says: str, capsys: Capture) -> None:
     assert says in printed
     assert len(printed.splitlines()) <= 40
     assert max(map(len, printed.splitlines())) <= 110
+    assert_as_on_the_page(name, printed)
 
 
 def test_the_truncated_example_is_right_with_its_window() -> None:
@@ -75,9 +89,10 @@ def test_json(capsys: Capture) -> None:
 
 def test_markdown(capsys: Capture) -> None:
     assert check.main([example("wrong_transpose"), "--markdown"]) == 1
-    assert capsys.readouterr().out.startswith("### WRONG: ")
+    assert capsys.readouterr().out.startswith("### WRONG: `")
     assert check.main(["nowhere.py:f", "--markdown"]) == 2
-    assert capsys.readouterr().out.startswith("### CANNOT CHECK nowhere.py:f: there is no file")
+    said = capsys.readouterr().out
+    assert said == "### CANNOT CHECK `nowhere.py:f`\n\n```\nthere is no file nowhere.py\n```\n"
 
 
 def test_plot(tmp_path: Path, capsys: Capture) -> None:

@@ -111,8 +111,23 @@ def test_a_wrong_lstm_is_rejected(seed: int, dtype: str) -> None:
         report = compare_gradients(by_hand, loss, parameters)
         assert not report.right, mistake
         assert report.worst[0].name == "dweight_ih_l0"
-    assert report.factors == ("dweight_hh_l0 is exactly 2.000 times the gradient",)
-    assert as_text(report, "lstm").startswith("WRONG: lstm does not agree with autograd")
+    assert report.factors == ("dweight_hh_l0 is 2 times the gradient, to within rounding",)
+    said = as_text(report, "lstm")
+    assert said.startswith("WRONG: lstm does not agree with autograd (1 problem, ")
+    # The catalogue is of another network.
+    assert "Which mistake: the catalogue was not asked; it is of the network" in said
+    assert "none of the catalogue" not in said
+    assert report.as_dict()["mistakes"] is None
+
+
+@pytest.mark.parametrize("factor", [1.0001, 0.5, 1 + 1e-9, -3.0])
+def test_a_factor_is_told_with_the_digits_it_needs(factor: float) -> None:
+    w = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
+    by_hand = factor * 3 * w.detach().numpy() ** 2
+    report = compare_gradients({"w": by_hand}, (w**3).sum(), {"w": w})
+    assert report.factors == (
+        f"dw is {factor!r} times the gradient, to within rounding".replace(".0 ", " "),
+    )
 
 
 def test_a_gru_cell_in_ten_lines() -> None:

@@ -1,5 +1,7 @@
 """The examination: its verdict and votes; no blind spot, and no right pass accused."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from rnn_numpy.mistakes import planted
 from rnn_numpy.textbook import Backward, sigmoid, textbook
 from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
 from rnn_torch.examine import Report, examine
-from rnn_torch.parity import agrees, blind_to, power, reference
+from rnn_torch.parity import Entry, agrees, blind_to, power, reference
 from rnn_torch.problems import Problem, Sizes, designed, problem, random
 from rnn_torch.screen import as_markdown, as_text
 
@@ -70,6 +72,16 @@ def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     assert "asked loss by loss, it gives no answer: it raises too many zeros" in " ".join(
         as_text(report, "f").split()
     )
+
+
+def test_nothing_of_a_right_gradient_that_rounding_chooses_is_shown() -> None:
+    report = examine(remade(lambda: planted(of_name("W not transposed"))))
+    assert [entry.right for entry in report.worst] == [False, False, True]
+    noise = Entry("dV", (7, 9), "elsewhere", 1.25, 1.25 + 1e-17, 1e-15, 0.5, 0.25)
+    elsewhere = replace(report, worst=(*report.worst[:2], noise))
+    assert as_text(report, "f") == as_text(elsewhere, "f")
+    assert as_markdown(report, "f") == as_markdown(elsewhere, "f")
+    assert "dV: right" in as_text(report, "f").splitlines()
 
 
 def test_votes() -> None:
@@ -186,8 +198,14 @@ def test_json_and_markdown_have_everything() -> None:
     assert document["verdict"] == "disagrees"
     assert [e["name"] for e in document["worst"]] == ["dU", "dW", "dV"]
     assert document["mistakes"][0][0]["name"] == "factor 2"
-    assert document["factors"] == [f"d{p} is exactly 2.000 times the gradient" for p in "UWV"]
+    assert document["factors"] == [
+        f"d{p} is 2 times the gradient, to within rounding" for p in "UWV"
+    ]
     assert np.shape(document["where"]["states"]) == (6, 6)
     markdown = as_markdown(report, "f")
-    assert markdown.startswith("### WRONG: f does not agree")
-    assert markdown.count("```") == 4
+    assert markdown.startswith("### WRONG: `f` does not agree")
+    assert markdown.count("```") == 6
+    assert "\n```diff\n- eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * 2\n+ eps =" in markdown
+    # GitHub joins lines that no empty one parts.
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    assert all("\n" not in paragraph for paragraph in prose.strip().split("\n\n"))

@@ -67,6 +67,7 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     assert f"({len(CATALOGUE)} of\n    {len(CATALOGUE)})" in page
     assert all(f">{mistake.name}\n" in page for mistake in CATALOGUE if "'" not in mistake.name)
     assert elements.count("tr", "named") == 1
+    assert '<tr><td>dV</td><td colspan="7">right</td></tr>' in page  # no entry of it
 
 
 def test_it_stands_on_its_own(wrong: Path) -> None:

@@ -1,7 +1,9 @@
 """What README and docs show, Python and commands, runs as it stands and says what they say."""
 
+import ast
 import importlib
 import json
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -58,6 +60,23 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
         else:
             where = [tests[file]] if file else tests.values()
             assert any(f"def {name}(" in text for text in where), words
+
+
+def test_every_dotted_name_is_where_it_says() -> None:
+    """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings."""
+    texts = [page.read_text() for page in [*PAGES, ROOT / "CONTRIBUTING.md"]]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for file in (ROOT / "src").glob("*/*.py"):
+        nodes = (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, documented))
+        texts += filter(None, map(ast.get_docstring, nodes))
+    dotted = re.compile(r"\brnn_(?:numpy|torch)(?:\.[A-Za-z_]\w*)+")
+    names = set(dotted.findall("\n".join(texts)))
+    assert {"rnn_numpy.bptt", "rnn_numpy.many.train_many"} < names
+    for name in names:
+        found = pkgutil.resolve_name(name)
+        module = name.rpartition(".")[0]
+        # What a package exports may be from anywhere in it; a module's own is defined there.
+        assert "." not in module or getattr(found, "__module__", module) == module, name
 
 
 def headings(page: Path) -> set[str]:

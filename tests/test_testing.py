@@ -1,7 +1,12 @@
 """`rnn_torch.testing`: what a contributor's own tests use."""
 
+import re
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,11 +14,13 @@ from hypothesis import strategies as st
 from problems import Array
 from rnn_numpy.mistakes import CATALOGUE, planted
 from rnn_numpy.textbook import textbook
+from rnn_torch import testing
 from rnn_torch.candidate import CannotCheck
 from rnn_torch.problems import Shapes, Sizes, designed, problem
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
 
 pytestmark = pytest.mark.unannotated
+Gradients = tuple[Array, Array, Array]
 wrong = planted(CATALOGUE[1])  # W not transposed
 
 
@@ -81,3 +88,94 @@ def test_a_window() -> None:
     assert_gradient_parity(local, one, window=1)
     with pytest.raises(AssertionError):
         assert_gradient_parity(local, one, window=2)
+
+
+def known_size_only(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradients:
+    """For x (8, 2), y (8, 1) and 16 hidden units, without a batch axis."""
+    assert (x.shape, y.shape, W.shape) == ((8, 2), (8, 1), (16, 16))
+    return textbook(x[:, np.newaxis], y[:, np.newaxis], U, W, V)
+
+
+def known_size_only_and_wrong(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradients:
+    assert (x.shape, y.shape, W.shape) == ((8, 2), (8, 1), (16, 16))
+    return wrong(x[:, np.newaxis], y[:, np.newaxis], U, W, V)
+
+
+def test_a_pass_that_knows_one_size_only() -> None:
+    assert_gradient_parity(known_size_only, shapes="recipe")
+    with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
+        assert_gradient_parity(known_size_only_and_wrong, shapes="recipe")
+    assert_gradient_parity(textbook, shapes="3,2,2,4,1")
+    one = problem(0, Sizes(8, 1, 2, 16, 1))
+    assert_gradient_parity(known_size_only, one, shapes="recipe")
+    with pytest.raises(AssertionError, match="W not transposed"):
+        assert_gradient_parity(known_size_only_and_wrong, one, shapes="recipe")
+    # Of a batch of two only the first example would be asked.
+    with pytest.raises(ValueError, match="given must have the sizes of shapes"):
+        assert_gradient_parity(known_size_only, problem(0, Sizes(8, 2, 2, 16, 1)), shapes="recipe")
+    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+        assert_gradient_parity(textbook, shapes="8,2")
+    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+        problems(shapes="8,2")
+
+
+@given(problems(shapes="recipe"))
+@settings(max_examples=10)
+def test_problems_of_one_size(problem: Problem) -> None:
+    assert_gradient_parity(known_size_only, problem, shapes="recipe")
+
+
+WITHOUT_HYPOTHESIS = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "hypothesis":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nowhere())
+from rnn_numpy.textbook import textbook
+from rnn_torch.testing import assert_gradient_parity, compare_gradients, problems
+assert_gradient_parity(textbook, shapes="3,2,2,4,1")
+problems()
+"""
+
+
+def test_without_hypothesis_only_problems_is_missing() -> None:
+    command = [sys.executable, "-c", WITHOUT_HYPOTHESIS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = "problems needs hypothesis: pip install 'rnn-bptt-reference[testing]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {said}"
+    assert done.returncode == 1
+
+
+FAILING = """
+import numpy as np
+from rnn_numpy.mistakes import CATALOGUE, planted
+from rnn_numpy.textbook import textbook
+from rnn_torch.problems import Sizes, problem
+from rnn_torch.testing import assert_gradient_parity
+
+wrong = planted(CATALOGUE[1])
+def broken(x, y, U, W, V):
+    raise ValueError("one of mine")
+def none(x, y, U, W, V):
+    return None
+
+def test_wrong(): assert_gradient_parity(wrong)
+def test_wrong_at_one(): assert_gradient_parity(wrong, problem(0, Sizes(3, 2, 2, 3, 1)))
+def test_broken(): assert_gradient_parity(broken)
+def test_none(): assert_gradient_parity(none, [problem(0, Sizes(3, 2, 2, 3, 1))])
+"""
+
+
+def test_a_failure_shows_none_of_our_lines(tmp_path: Path) -> None:
+    file = tmp_path / "test_mine.py"
+    file.write_text(FAILING)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "4 failed" in done.stdout
+    source = str(Path(testing.__file__).parents[1])
+    assert source not in done.stdout
+    # pytest marks a line of source that raises with >: each test's, and the one in `broken`.
+    assert sum(line.startswith(">") for line in done.stdout.splitlines()) == 5
+    assert re.search("^E +ValueError: one of mine$", done.stdout, re.MULTILINE)
+    assert re.search("^E +It behaves exactly like: W not transposed$", done.stdout, re.MULTILINE)

@@ -2,7 +2,7 @@
 
 The input projection and the weight gradients are single matrix products over all steps; only the
 recurrence itself is a loop. What this leaves out: biases, other activations, several layers.
-The plain per-step twin of this code is `rnn_numpy.mistakes.textbook`.
+The plain per-step twin of this code is `rnn_numpy.textbook`.
 """
 
 from itertools import pairwise

@@ -2,7 +2,7 @@
 
 `CompiledSGD` runs it as a compiled kernel; `NumPySGD` is its plain twin: the input projection
 and the weight gradients are single matrix products, and everything is updated in place. Both work
-on the memory of the weights that they are given. `train_many` trains many networks side by side.
+on the memory of the weights that they are given. `rnn_numpy.many.train_many` trains many networks.
 """
 
 from abc import ABC, abstractmethod

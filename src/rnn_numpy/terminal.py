@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -17,7 +18,26 @@ def speaks() -> bool:
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
 
+#: What a log of GitHub's takes for a command: `::error::` where a line begins, and it may be
+#: wrapped at any word; `##[error]` (others: `##vso[`) wherever it stands.
+_COMMAND = re.compile(r"(?<!\S):(?=:)|#(?=#\w*\[)")
+
+
+def shown(text: str) -> str:
+    """Text of strangers, as it may be shown: one line that nothing obeys, nor takes for ours.
+
+    Escaped as Python writes it in a string: what is not printable (control characters, ends of
+    lines, marks that turn the direction of reading, halves of characters), and the first character
+    of what is a command in a CI's log. Escaping twice changes nothing more.
+    """
+    printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", "".join(printable))
+
+
 class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
     def _print_message(self, message: str, file: Any = None) -> None:
         if speaks():
             super()._print_message(message, file)
@@ -46,9 +66,9 @@ def say(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error."""
+    """Print a line on standard error, as `shown`."""
     if speaks():
-        print(line, file=sys.stderr)
+        print(shown(line), file=sys.stderr)
 
 
 def progress(total: int | None, unit: str, done: int = 0) -> Any:

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,15 +24,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rnn_numpy.params import Params
+from rnn_numpy.terminal import shown
 from rnn_numpy.textbook import Backward
 from rnn_numpy.worker import NAMES, Called, Refused, call
 from rnn_torch.problems import Problem, Shapes
 
 _LARGEST_FRAME = 1 << 28
 
+#: What a candidate's process inherits of the environment: where things are, the language, Python's
+#: settings, and those that choose how NumPy, torch and numba compute, so that it computes as this
+#: process does. Nothing else, so no secret of a CI job; `check --env NAME` adds one.
+_INHERITED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+_INHERITED_BEGINNINGS = (
+    *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
+    *("NPY_", "ATEN_", "NUMBA_"),
+)
+
 
 class CannotCheck(Exception):
-    """The candidate gave no answer that could be judged; the message says why."""
+    """The candidate gave no answer that could be judged; the message says why, as `shown`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(shown(why))
 
 
 class Answer(NamedTuple):
@@ -56,12 +69,15 @@ class Candidate:
         target: `FILE.py:FUNCTION`.
         shapes: the sizes it takes; says whether its arrays have a batch axis.
         timeout: seconds that it may take for one answer.
+        env: names of environment variables that it gets beside the usual ones, if they are set.
 
     Raises:
         CannotCheck: it cannot be imported; also from calls, as in `Ask`.
     """
 
-    def __init__(self, target: str, shapes: Shapes, timeout: float) -> None:
+    def __init__(
+        self, target: str, shapes: Shapes, timeout: float, env: Sequence[str] = ()
+    ) -> None:
         file, _, name = target.rpartition(":")
         if not file or not name:
             raise CannotCheck(f"the candidate must be FILE.py:FUNCTION, got {target!r}")
@@ -73,7 +89,7 @@ class Candidate:
         mark = ("RNN_BPTT_CANDIDATE", secrets.token_hex(16))
         self._mark = "=".join(mark)
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        environment = {**os.environ, **threads, mark[0]: mark[1]}
+        environment = {**inherited(env), **threads, mark[0]: mark[1]}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rnn_numpy.worker", str(worker_end), file, name],
             stdin=subprocess.PIPE,
@@ -161,6 +177,15 @@ class Candidate:
         return bytes(read)
 
 
+def inherited(also: Sequence[str] = ()) -> dict[str, str]:
+    """The part of this process's environment that a candidate's gets, with the names in `also`."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED or name.startswith(_INHERITED_BEGINNINGS) or name in also
+    }
+
+
 def _processes(mark: str) -> list[int]:
     """The living processes with this in their environment, where the system tells (Linux)."""
     found = []
@@ -222,5 +247,5 @@ def judged(called: Called, problem: Problem) -> Answer:
                 )
             found.append(array)
         calls.append(Params(*found))
-    impure = tuple(str(text)[:200] for text in called.impure[:20])
+    impure = tuple(shown(str(text)[:200]) for text in called.impure[:20])
     return Answer(calls[0], calls[1], impure, called.bits < 8 * problem.dtype.itemsize)

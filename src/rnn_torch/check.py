@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,14 +17,14 @@ from rnn_numpy.files import WeightsError, check_writable, write_text
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
-from rnn_numpy.terminal import say
+from rnn_numpy.terminal import complain, say, shown
 from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.parity import autograd_gradient
 from rnn_torch.problems import Problem, Shapes
-from rnn_torch.screen import as_markdown, as_text, headline
+from rnn_torch.screen import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
 Tell whether a hand-written back-propagation through time is right; if not, where in time it goes
@@ -32,7 +33,8 @@ wrong, and which mistake it is.
 The function is backward(x, y, U, W, V) -> (dU, dW, dV), or a mapping with these keys: NumPy arrays,
 x (time, batch, n_in), y (time, batch, n_out), and the gradients of 1/2 sum (o_t - y_t)^2 for
 h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file is run, in a process of
-its own. Without an argument this project's own backward passes are checked."""
+its own that gets few environment variables. Without an argument this project's own backward passes
+are checked."""
 
 EXIT_CODES = """\
 exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked;
@@ -49,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--shapes", default="any", help="any; recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden")
     add("--seed", type=int, default=0, help="of the random problems (%(default)s)")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
+    add(
+        "--env", action="append", default=[], metavar="NAME",
+        help="an environment variable that the file gets, too; may be repeated",
+    )  # fmt: skip
     add("--json", action="store_true", help="print one JSON object")
     add("--markdown", action="store_true", help="print Markdown, for a CI job's summary")
     add("--html", metavar="FILE.html", help="also write the report as one page, to look at")
@@ -63,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
             raise ValueError(f"seed must be at least 0, got {flags.seed}")
+        for name in flags.env:
+            if "=" in name:  # and show no value: it may be a secret
+                raise ValueError("env takes a name alone; its value is the one that is set")
+            if name not in os.environ:
+                raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
         for file in filter(None, (flags.plot, flags.html)):
             check_writable(file)
     except WeightsError as error:
@@ -90,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
     # For candidates that take their time; nothing is shown in the first seconds, or in a log.
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
-    with bar, Candidate(flags.candidate, shapes, flags.timeout) as candidate:
+    with bar, Candidate(flags.candidate, shapes, flags.timeout, flags.env) as candidate:
 
         def ask(problem: Problem) -> Answer:
             bar.update()
@@ -100,7 +111,8 @@ def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
             ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
         )
     if flags.json:
-        say(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
+        document = {"candidate": shown(flags.candidate), **report.as_dict()}
+        say(json.dumps(document, allow_nan=False))
     else:
         say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
     _write_page(flags, [(flags.candidate, report)])
@@ -125,7 +137,7 @@ def _write_page(
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:
     if report.where is None:
-        print(f"no plot: nothing is wrong in time, {flags.plot} is not written", file=sys.stderr)
+        complain(f"no plot: nothing is wrong in time, {flags.plot} is not written")
         return
     try:
         from rnn_torch.plots import heat_map
@@ -172,20 +184,19 @@ def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
         for name, report in reports.items():
-            line = headline(report, name) if report.right else as_text(report, name)
-            say(f"- {line}" if flags.markdown else line)
+            say((as_markdown if flags.markdown else as_text)(report, name))
     _write_page(flags, list(reports.items()))
     return 0 if all(report.right for report in reports.values()) else 1
 
 
 def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
-    message = f"CANNOT CHECK {name or 'our own passes'}: {why}."
     if flags.json:
-        say(json.dumps({"candidate": name, "verdict": "cannot check", "why": why}))
+        document = {"candidate": name and shown(name), "verdict": "cannot check", "why": why}
+        say(json.dumps(document))
     elif flags.markdown:
-        say(f"### {message}")
+        say(cannot_as_markdown(name or "our own passes", why))
     else:
-        print(message, file=sys.stderr)
+        complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
     return 2
 
 

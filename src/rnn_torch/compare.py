@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
-from rnn_torch.parity import constant_factor, worst_entry
+from rnn_torch.parity import as_multiple, constant_factor, worst_entry
 
 _DIRECTIONS = 8
 
@@ -56,10 +57,11 @@ def compare_gradients(
     for name, gradient, floor in zip(names, gradients, floors, strict=True):
         expected, got = gradient.numpy(force=True), np.asarray(hand_written[name])
         bound = floor / 2  # as of one evaluation of two
-        worst.append(worst_entry(f"d{name}", "this loss", got, expected, bound))
+        label = f"d{shown(name)}"
+        worst.append(worst_entry(label, "this loss", got, expected, bound))
         factor = constant_factor(got, expected, bound)
-        if factor is not None and worst[-1].fraction > 1:
-            factors.append(f"d{name} is exactly {factor:.3f} times the gradient")
+        if factor is not None and not worst[-1].right:
+            factors.append(as_multiple(label, factor, [(got, expected, bound)]))
     used = max(entry.fraction for entry in worst)
     return Report(
         "agrees" if used <= 1 else "disagrees",
@@ -69,6 +71,7 @@ def compare_gradients(
         used=used,
         worst=tuple(worst),
         factors=tuple(factors),
+        mistakes=None,
     )
 
 

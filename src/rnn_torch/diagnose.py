@@ -9,7 +9,7 @@ import numpy as np
 from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.params import Params
 from rnn_torch.candidate import Answer, CannotCheck, remade
-from rnn_torch.parity import Reference, agrees, constant_factor
+from rnn_torch.parity import Reference, agrees, as_multiple, constant_factor, is_multiple
 from rnn_torch.problems import Problem
 
 
@@ -70,20 +70,17 @@ def constant_factors(asked: Sequence[Asked]) -> list[str]:
             continue
         constant = float(np.median(factors))
         if _are_multiples(triples, [constant] * len(triples)):
-            shown = f"{constant:.3f}"
-            if abs(float(shown) - constant) > 1e-9:
-                shown = f"{constant:.9g}"
-            found.append(f"{name} is exactly {shown} times the gradient")
+            found.append(as_multiple(name, constant, triples))
         for what in ("time", "batch"):
             if _are_multiples(triples, [1 / getattr(s, what) for s in sizes]):
-                found.append(f"{name} is exactly the gradient divided by {what}")
+                found.append(f"{name} is the gradient divided by {what}, to within rounding")
     return found
 
 
 def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[float]) -> bool:
     """Whether each gradient is that multiple of the expected one, to within rounding."""
     return all(
-        bool((np.abs(got - factor * expected) <= 2 * bound * max(1.0, abs(factor))).all())
+        is_multiple(got, factor, expected, bound)
         for (got, expected, bound), factor in zip(triples, factors, strict=True)
     )
 

@@ -34,7 +34,7 @@ class Report:
     worst: tuple[Entry, ...] = ()  # one for each of dU, dW, dV
     factors: tuple[str, ...] = ()
     where: Where | None = None
-    mistakes: tuple[tuple[Mistake, ...], ...] = ()
+    mistakes: tuple[tuple[Mistake, ...], ...] | None = ()  # None: the catalogue was not asked
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
     not_located: str = ""  # why `where` is missing from a report of a wrong pass
@@ -74,7 +74,9 @@ class Report:
                 },
             },
             "not_located": self.not_located,
-            "mistakes": [
+            "mistakes": None
+            if self.mistakes is None
+            else [
                 [{"name": m.name, "equation": m.equation, "remedy": m.remedy} for m in together]
                 for together in self.mistakes
             ],

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.kill_matrix import KillMatrix, kill_matrix
-from rnn_torch.screen import headline
+from rnn_torch.screen import NOT_ASKED, headline
 from rnn_torch.votes import in_words
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
@@ -20,11 +21,12 @@ def as_html(
 ) -> str:
     """The page: a section for each report, or why `name` cannot be checked.
 
-    What the candidate or its file say is text on it, never markup.
+    What the candidate or its file say is text on it, never markup, and as `shown`.
     """
     environment = Environment(
         loader=PackageLoader("rnn_torch", "."),
         autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -37,12 +39,15 @@ def as_html(
         why=why,
         dtype=dtype,
         matrix=matrix,
-        named={m.name for _, report in reports for together in report.mistakes for m in together},
+        named={
+            m.name for _, report in reports for together in report.mistakes or () for m in together
+        },
         tone=lambda report: _TONES[report.verdict],
         word=lambda report: headline(report, "").partition(":")[0],
         sentence=lambda report, name: headline(report, name).partition(": ")[2],
         cell=_cell,
         in_words=in_words,
+        not_asked=NOT_ASKED,
         made_by=f"rnn-bptt-reference {version('rnn-bptt-reference')}",
     )
 

@@ -1,6 +1,6 @@
 """Compares a hand-written gradient with autograd's; the bound of `rnn_numpy.rounding` decides."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ class Entry(NamedTuple):
     bound: float  # of one evaluation: two may differ by twice that
     fraction: float  # of what rounding allows: above 1 it is wrong
     ulps: float  # units in the last place of the expected value, in the problem's dtype
+
+    @property
+    def right(self) -> bool:
+        """Whether it is within what rounding allows: then so is all of its gradient."""
+        return self.fraction <= 1
 
     @property
     def error(self) -> float:
@@ -139,8 +144,29 @@ def constant_factor(
     if square == 0:
         return None
     factor = float((got * expected).sum()) / square
+    return factor if is_multiple(got, factor, expected, bound) else None
+
+
+def is_multiple(
+    got: Float[np.ndarray, "*axes"],
+    factor: float,
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> bool:
+    """Whether `got` is that many times `expected`, to within rounding."""
     distance = np.abs(got - factor * expected)
-    return factor if (distance <= 2 * bound * max(1.0, abs(factor))).all() else None
+    return bool((distance <= 2 * bound * max(1.0, abs(factor))).all())
+
+
+def as_multiple(name: str, factor: float, found_in: Sequence[Sequence[np.ndarray]]) -> str:
+    """A sentence about a `constant_factor`, with as few digits as still hold.
+
+    Args:
+        found_in: got, expected and bound of each gradient.
+    """
+    texts = (f"{factor:.{digits}g}" for digits in range(1, 18))
+    held = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
+    return f"{name} is {next(held, repr(factor))} times the gradient, to within rounding"
 
 
 def power(problem: Problem, window: int | None = None) -> frozenset[str]:

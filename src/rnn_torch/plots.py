@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.results import Row, Setting
 
@@ -61,7 +62,7 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     figure.colorbar(
         mesh, ax=[axes, beside], extend="min", label="times what rounding allows (green: right)"
     )
-    figure.suptitle(textwrap.fill(name, 60), fontsize=11)
+    figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
     figure.text(0.5, 0.02, textwrap.fill(where.words(), 90), ha="center", fontsize=8)
     figure.subplots_adjust(bottom=0.22, right=0.72)
     figure.savefig(file, dpi=150)

@@ -90,7 +90,7 @@ def _sweep(
 
 
 def _join() -> Alone:
-    """The processes that torchrun started, or this one; torch is only imported for the former."""
+    """The processes that torchrun started, or this one alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Alone()
     from rnn_torch.ranks import Torchrun
