@@ -20,10 +20,12 @@ Prove that a network with its state rounded to a few bits computes a sum for ope
 length, by visiting every state that it can reach; or show the shortest sum that it gets wrong."""
 
 EXIT_CODES = """\
-exit codes: 0 proved; 1 refuted; 2 bad input; 3 gave up: too many states, or a rounding tie decides.
+exit codes: 0 proved; 1 refuted; 2 bad input, or something could not be written; 3 gave up: too many
+states, or a rounding tie decides.
 docs/proof.md says exactly what is proved, and what is trusted."""
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +38,7 @@ exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it coul
 130 stopped by Ctrl-C."""
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
@@ -83,8 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(CannotCheck):  # the page, if it is that which cannot be written
             _write_page(flags, [], str(error))
         return _cannot(flags, flags.candidate, str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:

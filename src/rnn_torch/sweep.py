@@ -10,13 +10,14 @@ from rnn_numpy.files import WeightsError, check_writable
 from rnn_numpy.many import Keep, cores, train_many
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import complain, interruptible, progress
+from rnn_numpy.terminal import command, complain, interruptible, progress
 from rnn_torch import sweep_flags
 from rnn_torch.collection import Collection
 from rnn_torch.results import ResultsError, chosen, summary
 from rnn_torch.sweep_report import print_json, print_tables
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = sweep_flags.parser()

@@ -16,7 +16,9 @@ each on the way. Ctrl-C lets the networks in training end (with --checkpoint: ke
 all that have; the same command with --resume goes on from there. Started by torchrun, the processes
 share the networks; each keeps its results until the first collects them."""
 
-EXIT_CODES = "exit codes: 0 all are trained; 2 bad input; 130 stopped by Ctrl-C, --resume goes on."
+EXIT_CODES = """\
+exit codes: 0 all are trained; 2 bad input, or something could not be written; 130 stopped by Ctrl-C,
+--resume goes on."""
 
 
 def seeds(text: str) -> range:
