@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
-from rnn_numpy.files import WeightsError, check_writable, save_params
+from rnn_numpy.files import WeightsError, save_params
 from rnn_numpy.keeper import Keeper
 from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
@@ -21,7 +21,7 @@ from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start
 from rnn_numpy.report import Log, verdict, wrong_steps
-from rnn_numpy.terminal import interruptible, progress
+from rnn_numpy.terminal import check_outputs, interruptible, progress
 from rnn_numpy.train_flags import recipe_of
 from rnn_numpy.until_proved import Outcome, until_proved
 
@@ -68,8 +68,7 @@ def _main(
     ranks: Alone,
 ) -> int:
     try:
-        if flags.out is not None:
-            ranks.from_leader(lambda: check_writable(flags.out))
+        ranks.from_leader(lambda: check_outputs(flags, "out"))
         params, rng = start(recipe)
         learner = make_learner(params, recipe, flags)
         keeper = Keeper(flags, recipe, learner.engine, ranks)

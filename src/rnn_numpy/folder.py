@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from rnn_numpy.files import as_safetensors, check_size, checksum, locked, write_bytes
+from rnn_numpy.files import as_safetensors, check_size, checksum, kind, locked, write_bytes
 from rnn_numpy.recipe import check_integer
 
 KEPT = 2
@@ -47,6 +47,8 @@ class Folder:
             _, self.close = locked(self.path / "lock", self)
             for unfinished in self.path.glob(".step-*"):  # of a process that was killed
                 unfinished.unlink(missing_ok=True)
+        except FileExistsError:
+            raise CheckpointError(f"cannot use {path}: it is {kind(path)}, no folder") from None
         except BlockingIOError:
             raise CheckpointError(f"{path} is in use by another run") from None
         except OSError as error:

@@ -9,11 +9,11 @@ from rnn_numpy import targets, terminal
 from rnn_numpy.certificate import certificate
 from rnn_numpy.drawing import dot
 from rnn_numpy.explore import LIMIT, explore
-from rnn_numpy.files import check_writable, load_params, write_text
+from rnn_numpy.files import load_params, write_text
 from rnn_numpy.machine import Minimal, Verdict, minimise
 from rnn_numpy.params import Params
 from rnn_numpy.proof_report import as_json, in_words
-from rnn_numpy.terminal import progress, say
+from rnn_numpy.terminal import check_outputs, progress, say
 
 DESCRIPTION = """\
 Prove that a network with its state rounded to a few bits computes a sum for operands of every
@@ -42,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--json", action="store_true", help="print one JSON object instead")
     flags = parser.parse_args(argv)
     try:
-        for file in (flags.certificate, flags.plot, flags.dot):
-            if file is not None:
-                check_writable(file)
+        check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
         target = targets.by_name(flags.target)
         with progress(flags.limit, "state") as bar:

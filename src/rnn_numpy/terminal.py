@@ -14,6 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rnn_numpy.files import WeightsError, check_writable
+
 
 def speaks() -> bool:
     """Whether this process may print: alone, or the first of those that torchrun started."""
@@ -142,6 +144,21 @@ def complain(line: str) -> None:
     """Print a line on standard error, above the progress bar if there is one."""
     if speaks():
         tqdm.write(line, file=sys.stderr)
+
+
+def check_outputs(flags: argparse.Namespace, *names: str) -> None:
+    """Ask whether the files that these flags name can be written: better known before the work.
+
+    Raises:
+        WeightsError: one cannot, with the name of its flag.
+    """
+    for name in names:
+        file = getattr(flags, name)
+        if file is not None:
+            try:
+                check_writable(file)
+            except WeightsError as error:
+                raise WeightsError(f"--{name}: {error}") from error
 
 
 def progress(total: int | None, unit: str, done: int = 0) -> Any:

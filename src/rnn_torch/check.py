@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from rnn_numpy import terminal
 from rnn_numpy.complex_step import complex_step
-from rnn_numpy.files import WeightsError, check_writable, write_text
+from rnn_numpy.files import WeightsError, write_text
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
-from rnn_numpy.terminal import say
+from rnn_numpy.terminal import check_outputs, say
 from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
@@ -63,8 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
             raise ValueError(f"seed must be at least 0, got {flags.seed}")
-        for file in filter(None, (flags.plot, flags.html)):
-            check_writable(file)
+        check_outputs(flags, "plot", "html")
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:

@@ -6,11 +6,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from rnn_numpy.files import WeightsError, check_writable
+from rnn_numpy.files import WeightsError
 from rnn_numpy.many import Keep, cores, train_many
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import command, complain, interruptible, progress
+from rnn_numpy.terminal import check_outputs, command, complain, interruptible, progress
 from rnn_torch import sweep_flags
 from rnn_torch.collection import Collection
 from rnn_torch.results import ResultsError, chosen, summary
@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipes = sweep_flags.recipes_of(flags)
         engine = sweep_flags.engine_of(flags)
         keep = sweep_flags.keep_of(flags)
-        if flags.plot is not None:
-            check_writable(flags.plot)
+        check_outputs(flags, "out", "plot")
     except (ValueError, WeightsError) as error:
         parser.error(str(error))
     ranks = _join()

@@ -17,8 +17,8 @@ all that have; the same command with --resume goes on from there. Started by tor
 share the networks; each keeps its results until the first collects them."""
 
 EXIT_CODES = """\
-exit codes: 0 all are trained; 2 bad input, or something could not be written; 130 stopped by Ctrl-C,
---resume goes on."""
+exit codes: 0 all are trained; 2 bad input, or something could not be written; 130 stopped by
+Ctrl-C, --resume goes on."""
 
 
 def seeds(text: str) -> range:
