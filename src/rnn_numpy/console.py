@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 
 import numpy as np
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
-from rnn_numpy.files import WeightsError, save_params
+from rnn_numpy.files import WeightsError, made_by, save_params
 from rnn_numpy.keeper import Keeper
 from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
@@ -197,7 +196,7 @@ def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) ->
 
 def _metadata(result: Run) -> dict[str, str]:
     return {
-        "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
+        "made_by": made_by(),
         "recipe": json.dumps(asdict(result.recipe)),
         "steps": str(result.steps),
         "status": result.status,

@@ -12,6 +12,7 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,14 @@ _KINDS = {
 
 class WeightsError(ValueError):
     """A weights file that cannot be read or written; the message names the file and the reason."""
+
+
+def made_by() -> str:
+    """This package and its version, for the files it writes; a tree not installed knows none."""
+    try:
+        return f"rnn-bptt-reference {version('rnn-bptt-reference')}"
+    except PackageNotFoundError:
+        return "rnn-bptt-reference, version unknown"
 
 
 def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -> None:

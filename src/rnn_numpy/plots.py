@@ -20,6 +20,22 @@ from rnn_numpy.targets import Target
 COLOURS = ("#1f6fb4", "#d9541e")
 
 
+def check_format(file: str | Path) -> None:
+    """Raise ValueError unless a picture can be drawn in a file of this name."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ValueError(
+            "a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
+        ) from None
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.5, 0.5, "trial")
+    try:
+        figure.savefig(io.BytesIO(), format=Path(file).suffix[1:])
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"cannot draw {file}: {error}") from error
+
+
 def save(figure: Any, file: str | Path, **how: Any) -> None:
     """Write a figure as `write_bytes` does, in the format that the file's ending names."""
     octets = io.BytesIO()

@@ -147,7 +147,7 @@ def complain(line: str) -> None:
 
 
 def check_outputs(flags: argparse.Namespace, *names: str) -> None:
-    """Ask whether the files that these flags name can be written: better known before the work.
+    """Ask whether the files that these flags name can be written, `plot` as a picture.
 
     Raises:
         WeightsError: one cannot, with the name of its flag.
@@ -157,7 +157,11 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
         if file is not None:
             try:
                 check_writable(file)
-            except WeightsError as error:
+                if name == "plot":
+                    from rnn_numpy.plots import check_format
+
+                    check_format(file)
+            except ValueError as error:
                 raise WeightsError(f"--{name}: {error}") from error
 
 

@@ -83,7 +83,11 @@ def _sweep(
         if flags.plot is not None and results:
             from rnn_torch.plots import sweep_plot
 
-            sweep_plot(summary(results), flags.plot)
+            try:
+                sweep_plot(summary(results), flags.plot)
+            except WeightsError as error:  # since it was asked
+                complain(f"error: {error}")
+                return 2
     if missing:
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
     return 0
