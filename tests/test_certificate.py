@@ -213,9 +213,9 @@ def test_a_certificate_that_would_take_for_ever(
 
 
 def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
-    """Standard library alone, under 150 lines, and a file that runs by itself."""
+    """Standard library alone, under 170 lines, and a file that runs by itself."""
     file = Path(verify.__file__)
-    assert len(file.read_text().splitlines()) < 150
+    assert len(file.read_text().splitlines()) < 170
     tree = ast.parse(file.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
              for alias in node.names}  # fmt: skip

@@ -138,6 +138,7 @@ def test_float32_in_a_float64_pass_is_named() -> None:
         return textbook(*(a.astype(np.float32) for a in arrays))
 
     report = examine(in_this_process(narrow))
+    assert report.mistakes
     assert [[m.name for m in found] for found in report.mistakes] == [["lower precision inside"]]
 
 
@@ -149,6 +150,7 @@ def test_truncated_bptt_is_right_with_its_window_only() -> None:
     ask = in_this_process(truncated)
     assert examine(ask, window=3).right
     report = examine(ask)
+    assert report.mistakes
     assert [m.name for m in report.mistakes[0]] == [
         "truncation: no error travels more than 3 steps back"
     ]

@@ -73,6 +73,7 @@ def test_an_old_file_survives_a_failed_write(
 
 def test_permissions_and_links_are_the_users(tmp_path: Path) -> None:
     target, link = tmp_path / "w.safetensors", tmp_path / "latest.safetensors"
+    target.write_text("older")
     link.symlink_to(target)
     before = os.umask(0o027)
     try:

@@ -105,4 +105,5 @@ def test_right_but_impure_is_its_own_verdict() -> None:
     assert examine(remade(changes_x)).verdict == "impure"
     stale = examine(remade(never_resets))
     assert stale.verdict == "impure"
+    assert stale.mistakes
     assert [m.name for m in stale.mistakes[0]] == ["stale gradient buffers"]

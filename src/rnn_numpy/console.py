@@ -3,17 +3,15 @@
 import argparse
 import json
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 
 import numpy as np
 
 from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
-from rnn_numpy.files import WeightsError, check_writable, save_params
+from rnn_numpy.files import WeightsError, made_by, save_params
 from rnn_numpy.keeper import Keeper
 from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
@@ -21,7 +19,7 @@ from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start
 from rnn_numpy.report import Log, verdict, wrong_steps
-from rnn_numpy.terminal import interruptible, progress
+from rnn_numpy.terminal import check_outputs, complain, interruptible, progress
 from rnn_numpy.train_flags import recipe_of
 from rnn_numpy.until_proved import Outcome, until_proved
 
@@ -47,7 +45,7 @@ def main(
         with _joined(join) as ranks:
             return _main(arguments, make_learner, flags, recipe, ranks)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
-        print("stopped at once; nothing was saved since", file=sys.stderr)
+        complain("stopped at once; nothing was saved since")
         return 128 + signal.SIGINT
 
 
@@ -68,8 +66,7 @@ def _main(
     ranks: Alone,
 ) -> int:
     try:
-        if flags.out is not None:
-            ranks.from_leader(lambda: check_writable(flags.out))
+        ranks.from_leader(lambda: check_outputs(flags, "out"))
         params, rng = start(recipe)
         learner = make_learner(params, recipe, flags)
         keeper = Keeper(flags, recipe, learner.engine, ranks)
@@ -144,7 +141,7 @@ def _run(
         proof = outcome and as_json(outcome.params, outcome.verdict, None)
         log.json(result, count, learner.engine, None if failure else flags.out, proof)
     for reason in filter(None, (failure, keeper.failure)):
-        print(f"error: {reason}", file=sys.stderr)
+        complain(f"error: {reason}")
     if failure or keeper.failure:
         return 2
     if result.status == "interrupted":
@@ -198,7 +195,7 @@ def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) ->
 
 def _metadata(result: Run) -> dict[str, str]:
     return {
-        "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
+        "made_by": made_by(),
         "recipe": json.dumps(asdict(result.recipe)),
         "steps": str(result.steps),
         "status": result.status,

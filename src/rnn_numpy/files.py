@@ -8,9 +8,11 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,26 @@ from rnn_numpy.params import Params, check_params
 #: The largest network has 2^14 hidden units: 2 GiB in float64.
 MOST_BYTES = 1 << 32
 
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 class WeightsError(ValueError):
     """A weights file that cannot be read or written; the message names the file and the reason."""
+
+
+def made_by() -> str:
+    """This package and its version, for the files it writes; a tree not installed knows none."""
+    try:
+        return f"rnn-bptt-reference {version('rnn-bptt-reference')}"
+    except PackageNotFoundError:
+        return "rnn-bptt-reference, version unknown"
 
 
 def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -> None:
@@ -103,12 +122,12 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
     """Write a file, atomically and durably: whole, even if the power fails the next moment.
 
     Raises:
-        WeightsError: the file cannot be written there.
+        WeightsError: the file cannot be written there, or something is there that is no file.
     """
     # Through a link to the file it names; in the same folder, for the rename to be atomic.
     target = os.path.realpath(path)
     try:
-        _refuse_folder(target)
+        _refuse_all_but_files(path)
         with tempfile.NamedTemporaryFile(
             dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.", delete=False
         ) as temporary:
@@ -132,10 +151,10 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise WeightsError unless `save_params` can write this file: better known before the work."""
+    """Raise WeightsError unless `write_bytes` can write this file: better known before the work."""
     target = os.path.realpath(path)
     try:
-        _refuse_folder(target)
+        _refuse_all_but_files(path)
         with tempfile.TemporaryFile(dir=os.path.dirname(target)):
             pass
     except OSError as error:
@@ -172,9 +191,23 @@ def load_params(path: str | Path) -> tuple[Params, dict[str, str]]:
     return params, metadata
 
 
-def _refuse_folder(target: str) -> None:
-    if os.path.isdir(target):
-        raise IsADirectoryError(0, "it is a folder")
+def kind(path: str | Path) -> str:
+    """What is there, in words, a link followed; "" if nothing is.
+
+    Raises:
+        OSError: it cannot be told.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if os.path.islink(path) else ""
+    return _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def _refuse_all_but_files(path: str | Path) -> None:
+    found = kind(path) or ("a folder" if str(path).endswith(os.sep) else "")
+    if found not in ("", "a file"):
+        raise OSError(0, f"it is {found}")
 
 
 def _usual_mode() -> int:

@@ -9,14 +9,13 @@ however that ends.
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from rnn_numpy.files import as_safetensors, check_size, checksum, locked, write_bytes
+from rnn_numpy.files import as_safetensors, check_size, checksum, kind, locked, made_by, write_bytes
 from rnn_numpy.recipe import check_integer
 
 KEPT = 2
@@ -26,6 +25,16 @@ T = TypeVar("T")
 
 class CheckpointError(ValueError):
     """A folder of checkpoints that cannot be used; the message names it and says why."""
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there; CheckpointError if it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CheckpointError(f"cannot use {path}: it is {kind(path)}, no folder") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot use {path}: {error.strerror}") from error
 
 
 class Folder:
@@ -42,8 +51,8 @@ class Folder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        make_folder(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             _, self.close = locked(self.path / "lock", self)
             for unfinished in self.path.glob(".step-*"):  # of a process that was killed
                 unfinished.unlink(missing_ok=True)
@@ -107,7 +116,7 @@ def pack(kind: str, tensors: Mapping[str, np.ndarray], state: Mapping[str, Any])
     """A checkpoint's file: arrays and a state that JSON can hold, with a checksum."""
     metadata = {
         "format": kind,
-        "made_by": f"rnn-bptt-reference {version('rnn-bptt-reference')}",
+        "made_by": made_by(),
         "state": json.dumps(state),
     }
     return as_safetensors(tensors, metadata)

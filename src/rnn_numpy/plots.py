@@ -1,9 +1,10 @@
 """Pictures of what was learned and proved. Needs matplotlib: the extra `plot`.
 
-Each raises ModuleNotFoundError without matplotlib, OSError where the file cannot be written, and
-ValueError for a file ending that matplotlib does not know. `rnn_torch.plots` has the others.
+Each raises ModuleNotFoundError without matplotlib, WeightsError where the file cannot be written,
+and ValueError for a file ending that matplotlib does not know. `rnn_torch.plots` has the others.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,34 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.drawing import edges
+from rnn_numpy.files import write_bytes
 from rnn_numpy.machine import Minimal
 from rnn_numpy.targets import Target
 
 COLOURS = ("#1f6fb4", "#d9541e")
+
+
+def check_format(file: str | Path) -> None:
+    """Raise ValueError unless a picture can be drawn in a file of this name."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ValueError(
+            "a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
+        ) from None
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.5, 0.5, "trial")
+    try:
+        figure.savefig(io.BytesIO(), format=Path(file).suffix[1:])
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"cannot draw {file}: {error}") from error
+
+
+def save(figure: Any, file: str | Path, **how: Any) -> None:
+    """Write a figure as `write_bytes` does, in the format that the file's ending names."""
+    octets = io.BytesIO()
+    figure.savefig(octets, format=Path(file).suffix[1:], dpi=150, **how)
+    write_bytes(file, octets.getvalue())
 
 
 def machine_plot(minimal: Minimal, target: Target, file: str | Path) -> None:
@@ -63,7 +88,7 @@ def machine_plot(minimal: Minimal, target: Target, file: str | Path) -> None:
     axes.axis("off")
     operands = "ab"[: target.operands]
     axes.set_title(f"{target.text.format(*operands)}: inputs {operands} / output", fontsize=11)
-    figure.savefig(file, dpi=150, bbox_inches="tight")
+    save(figure, file, bbox_inches="tight")
 
 
 def carry_plot(
@@ -91,7 +116,7 @@ def carry_plot(
         title=f"the {states.shape[1]} hidden units after each of {len(states):,} steps of one sum",
     )
     axes.legend(markerscale=2)
-    figure.savefig(file, dpi=150)
+    save(figure, file)
 
 
 def length_plot(
@@ -114,7 +139,7 @@ def length_plot(
     axes.set_ylim(-2, 103)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(file, dpi=150)
+    save(figure, file)
 
 
 def learning_plot(
@@ -135,4 +160,4 @@ def learning_plot(
     beside.yaxis.set_major_formatter(PercentFormatter())
     axes.grid(alpha=0.3)
     axes.legend(handles=[loss, right], loc="center right")
-    figure.savefig(file, dpi=150)
+    save(figure, file)

@@ -8,8 +8,10 @@ from rnn_numpy import console, train_flags
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.terminal import command
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(

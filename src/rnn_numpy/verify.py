@@ -7,6 +7,7 @@ docs/proof.md has the why. exit codes: 0 accepted; 1 rejected, naming the line; 
 import hashlib
 import json
 import math
+import os
 import struct
 import sys
 from fractions import Fraction
@@ -130,19 +131,29 @@ def verify(lines: list[str], weights: str) -> int:
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit code."""
     if len(argv) != 2:
-        print(__doc__)
-        return 0 if "--help" in argv else 2
+        return say(0 if "--help" in argv else 2, str(__doc__))
     try:
         if sum(Path(file).stat().st_size for file in argv) >> 30:
             raise ValueError("files of more than 1 GiB")
-        print(f"accepted: {verify(Path(argv[0]).read_text('ascii').splitlines(), argv[1])} states")
-        return 0
+        states = verify(Path(argv[0]).read_text("ascii").splitlines(), argv[1])
     except Rejected as reason:
-        print(f"rejected: {reason}")
-        return 1
+        return say(1, f"rejected: {reason}")
     except Exception as error:  # whatever strangers' files can do; none of it is an answer
-        print(f"cannot tell: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+        return say(2, f"cannot tell: {type(error).__name__}: {error}")
+    return say(0, f"accepted: {states} states")
+
+
+def say(code: int, text: str) -> int:
+    """Print, on standard error with code 2; returns the code, 2 if it cannot be printed."""
+    stream, number = (sys.stderr, 2) if code == 2 else (sys.stdout, 1)
+    try:
+        print(text, file=stream or open(number, "w"), flush=True)  # noqa: SIM115
+    except OSError as error:
+        if stream:  # or the interpreter would fail at its end on what is still in the buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if code != 2 and not isinstance(error, BrokenPipeError):  # not if the reader left
+            return say(2, f"cannot write to standard output: {error.strerror}")
+    return code
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ in decimal, or in the notation of A (0x, 0b). @FILE takes an operand from a file
 input, which is how a number of a million bits fits. With --state-bits the state is rounded, and
 what is proved about every sum is said, too."""
 
-EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input."
+EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
 #: Steps taken at once where the state is not rounded.
 CHUNK = 1 << 16
 
@@ -140,6 +140,7 @@ class Operand(int):
         return self
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     sys.set_int_max_str_digits(0)  # numbers of any length are the point

@@ -3,21 +3,21 @@
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 
 import torch
 from tqdm import tqdm
 
 from rnn_numpy import terminal
 from rnn_numpy.complex_step import complex_step
-from rnn_numpy.files import WeightsError, check_writable, write_text
+from rnn_numpy.files import WeightsError, write_text
 from rnn_numpy.model import bptt, forward
 from rnn_numpy.params import Params
 from rnn_numpy.rtrl import rtrl
-from rnn_numpy.terminal import complain, say, shown
+from rnn_numpy.terminal import check_outputs, complain, say, shown
 from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
@@ -41,6 +41,7 @@ exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it coul
 130 stopped by Ctrl-C."""
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
@@ -74,8 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ValueError("env takes a name alone; its value is the one that is set")
             if name not in os.environ:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
-        for file in filter(None, (flags.plot, flags.html)):
-            check_writable(file)
+        check_outputs(flags, "plot", "html")
+        if flags.html is not None and find_spec("jinja2") is None:
+            raise WeightsError(
+                "--html: a page needs jinja2: pip install 'rnn-bptt-reference[torch]'"
+            )
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:
@@ -91,11 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _check_own(flags, shapes)
         return _check_candidate(flags, shapes)
     except CannotCheck as error:
-        with suppress(CannotCheck):  # the page, if it is that which cannot be written
-            _write_page(flags, [], str(error))
         return _cannot(flags, flags.candidate, str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except WeightsError as error:  # of a page or a picture; the report has been printed
+        complain(f"error: {error}")
+        return 2
 
 
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
@@ -129,24 +132,16 @@ def _write_page(
     from rnn_torch.page import as_html
 
     page = as_html(reports, flags.dtype, name=flags.candidate or "our own passes", why=why)
-    try:
-        write_text(flags.html, page)
-    except WeightsError as error:
-        raise CannotCheck(str(error)) from None
+    write_text(flags.html, page)
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:
     if report.where is None:
         complain(f"no plot: nothing is wrong in time, {flags.plot} is not written")
         return
-    try:
-        from rnn_torch.plots import heat_map
+    from rnn_torch.plots import heat_map
 
-        heat_map(report, flags.candidate, flags.plot)
-    except ModuleNotFoundError:
-        raise CannotCheck("--plot needs matplotlib: pip install matplotlib") from None
-    except (OSError, ValueError) as error:
-        raise CannotCheck(f"the plot {flags.plot} cannot be written: {error}") from None
+    heat_map(report, flags.candidate, flags.plot)
 
 
 def own_passes(window: int | None) -> dict[str, Backward]:
@@ -197,6 +192,8 @@ def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
         say(cannot_as_markdown(name or "our own passes", why))
     else:
         complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
+    with suppress(WeightsError):  # it is said already that nothing can be told
+        _write_page(flags, [], why)
     return 2
 
 

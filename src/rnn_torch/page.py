@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rnn_numpy.files import made_by
 from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.kill_matrix import KillMatrix, kill_matrix
@@ -48,7 +48,7 @@ def as_html(
         cell=_cell,
         in_words=in_words,
         not_asked=NOT_ASKED,
-        made_by=f"rnn-bptt-reference {version('rnn-bptt-reference')}",
+        made_by=made_by(),
     )
 
 

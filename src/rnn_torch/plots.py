@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnn_numpy.plots import save
 from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.results import Row, Setting
@@ -16,7 +17,7 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
-        OSError: the file cannot be written.
+        WeightsError: the file cannot be written.
         ValueError: a file ending that matplotlib does not know, or a report without a location.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -65,7 +66,7 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
     figure.text(0.5, 0.02, textwrap.fill(where.words(), 90), ha="center", fontsize=8)
     figure.subplots_adjust(bottom=0.22, right=0.72)
-    figure.savefig(file, dpi=150)
+    save(figure, file)
 
 
 def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> None:
@@ -73,7 +74,7 @@ def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> Non
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
-        OSError: the file cannot be written.
+        WeightsError: the file cannot be written.
         ValueError: a file ending that matplotlib does not know.
     """
     from matplotlib.figure import Figure
@@ -97,7 +98,7 @@ def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> Non
     axes.legend()
     order = next(iter(tables))
     axes.set_title(", ".join(_in_words(*item) for item in order if item in common), fontsize=10)
-    figure.savefig(file, dpi=150)
+    save(figure, file)
 
 
 def _in_words(name: str, value: object) -> str:

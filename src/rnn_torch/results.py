@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_numpy.files import check_writable, locked, write_bytes
+from rnn_numpy.files import WeightsError, check_writable, locked, write_bytes
 from rnn_numpy.many import Trained
 from rnn_numpy.recipe import Recipe
 
@@ -52,14 +52,14 @@ class Journal:
             raise ResultsError(f"{out} must end in one of {', '.join(FORMATS)}")
         if self._out.suffix == ".parquet":
             _parquet()
-        try:
-            check_writable(str(self._out))
-        except ValueError as error:
-            raise ResultsError(str(error)) from error
         if self._out.suffix != ".jsonl":
             self._journal = self._out.with_name(self._out.name + ".jsonl")
         assert self._journal is not None
         for path in {self._out, self._journal}:
+            try:
+                check_writable(path)
+            except WeightsError as error:
+                raise ResultsError(str(error)) from error
             if path.exists() and not resume:
                 raise ResultsError(f"{path} is there already: --resume goes on with it")
         if self._out != self._journal and self._out.exists() and not self._journal.exists():

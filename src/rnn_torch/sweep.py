@@ -6,17 +6,18 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from rnn_numpy.files import WeightsError, check_writable
+from rnn_numpy.files import WeightsError
 from rnn_numpy.many import Keep, cores, train_many
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import complain, interruptible, progress
+from rnn_numpy.terminal import check_outputs, command, complain, interruptible, progress
 from rnn_torch import sweep_flags
 from rnn_torch.collection import Collection
 from rnn_torch.results import ResultsError, chosen, summary
 from rnn_torch.sweep_report import print_json, print_tables
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = sweep_flags.parser()
@@ -25,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipes = sweep_flags.recipes_of(flags)
         engine = sweep_flags.engine_of(flags)
         keep = sweep_flags.keep_of(flags)
-        if flags.plot is not None:
-            check_writable(flags.plot)
+        check_outputs(flags, "out", "plot")
     except (ValueError, WeightsError) as error:
         parser.error(str(error))
     ranks = _join()
@@ -83,7 +83,11 @@ def _sweep(
         if flags.plot is not None and results:
             from rnn_torch.plots import sweep_plot
 
-            sweep_plot(summary(results), flags.plot)
+            try:
+                sweep_plot(summary(results), flags.plot)
+            except WeightsError as error:  # since it was asked
+                complain(f"error: {error}")
+                return 2
     if missing:
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
     return 0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rnn_numpy import native, terminal
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
+from rnn_numpy.files import check_writable
+from rnn_numpy.folder import make_folder
 from rnn_numpy.keeper import checkpoint_every
 from rnn_numpy.many import Keep
 from rnn_numpy.recipe import Recipe
@@ -16,7 +18,9 @@ each on the way. Ctrl-C lets the networks in training end (with --checkpoint: ke
 all that have; the same command with --resume goes on from there. Started by torchrun, the processes
 share the networks; each keeps its results until the first collects them."""
 
-EXIT_CODES = "exit codes: 0 all are trained; 2 bad input; 130 stopped by Ctrl-C, --resume goes on."
+EXIT_CODES = """\
+exit codes: 0 all are trained; 2 bad input, or something could not be written; 130 stopped by
+Ctrl-C, --resume goes on."""
 
 
 def seeds(text: str) -> range:
@@ -69,11 +73,15 @@ def parser() -> argparse.ArgumentParser:
 def keep_of(flags: argparse.Namespace) -> Keep | None:
     """Where networks in training are kept, if that was asked for; ValueError as `recipes_of`."""
     every = checkpoint_every(flags)
+    if flags.out is None and (flags.resume or every is not None):
+        given = "--resume" if flags.resume else "--checkpoint DIR"
+        raise ValueError(f"{given} goes with --out FILE")
     if every is None:
         return None
-    if flags.out is None:
-        raise ValueError("--checkpoint DIR goes with --out FILE")
-    return Keep(Path(flags.checkpoint), every)
+    keep = Keep(Path(flags.checkpoint), every)
+    make_folder(keep.path)
+    check_writable(keep.path / "network")
+    return keep
 
 
 def recipes_of(flags: argparse.Namespace) -> list[Recipe]:

@@ -14,6 +14,7 @@ from rnn_numpy.addition import encode_batches, encode_pairs
 from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_numpy.params import Params
 from rnn_numpy.recipe import Diverged, Recipe
+from rnn_numpy.terminal import command
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN, squared_error
 from rnn_torch.parity import autograd_gradient, gradient_parity
@@ -136,6 +137,7 @@ class CompiledLearner(AutogradLearner):
         return self._sgd.gradient(pairs)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(
