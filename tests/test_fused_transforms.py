@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
@@ -18,6 +19,10 @@ from rnn_torch import (
     squared_error,
 )
 from test_torch_model import needs_compiler, uses_torch_script
+
+# inductor compiles C++ for 20 s; test_torch_model.py has it by day.
+NIGHTLY = settings.get_current_profile_name() == "nightly"
+BACKENDS = ["aot_eager", *([pytest.param("inductor", marks=needs_compiler)] * NIGHTLY)]
 
 
 @uses_torch_script
@@ -117,7 +122,7 @@ def test_vmap_in_vmap() -> None:
 
 @pytest.mark.unannotated
 @uses_torch_script
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_compile_whatever_the_number_of_steps(backend: str) -> None:
     operations = []
     for time in (2, 40):
