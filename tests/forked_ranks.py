@@ -36,6 +36,8 @@ def _rank(
             TORCHELASTIC_USE_AGENT_STORE="False",
         )  # fmt: skip
         code = main(flags)
+    except SystemExit as ended:
+        code = int(str(ended.code))
     finally:
         sys.stdout.flush()
         os._exit(code)
