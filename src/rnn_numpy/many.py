@@ -48,12 +48,10 @@ class Trained:
         return None if self.status == "diverged" else first
 
 
-def counted_steps(recipe: Recipe, count_every: int) -> list[int]:
+def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
     """The steps after which sums are counted: the multiples of `count_every`, and the last."""
-    steps = list(range(count_every, recipe.iterations + 1, count_every))
-    if not steps or steps[-1] != recipe.iterations:
-        steps.append(recipe.iterations)
-    return steps
+    yield from range(count_every, recipe.iterations, count_every)
+    yield recipe.iterations
 
 
 def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
@@ -126,7 +124,7 @@ def train(
     steps = counted_steps(recipe, count_every)
     if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
         taken, counts = found.run, found.counts
-        if [step for step, _, _ in counts] != steps[: len(counts)]:
+        if [step for step, _, _ in counts] != list(islice(steps, len(counts))):
             raise CheckpointError(f"{folder.path} holds a run counted after other steps")
         rng.set_state(found.generator)
         learner = NumPyLearner(found.params, recipe, engine)
@@ -137,7 +135,7 @@ def train(
             checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
             write_checkpoint(folder, checkpoint)
 
-    for step in steps[len(counts) :]:
+    for step in steps:  # those that are left
         run(
             replace(recipe, iterations=step),
             learner,

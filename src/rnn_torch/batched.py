@@ -6,6 +6,7 @@ Everything else is `rnn_numpy.many.train`, with the same draws for each network.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -89,7 +90,7 @@ def train_batch(
     weights = batch.weights
     device, dtype = weights[0].device, weights[0].dtype
     rates = torch.tensor([r.learning_rate for r in batch.recipes], dtype=dtype, device=device)
-    for counted in counted_steps(recipe, count_every)[len(batch.counts) :]:
+    for counted in islice(counted_steps(recipe, count_every), len(batch.counts), None):
         while batch.steps < counted:
             if stop():
                 on_save(batch)
@@ -119,7 +120,7 @@ def train_batch(
 
 def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
     """What came of each network of a batch that has been trained."""
-    steps = counted_steps(batch.recipes[0], count_every)
+    steps = list(islice(counted_steps(batch.recipes[0], count_every), len(batch.counts)))
     found = []
     for recipe, counts in zip(batch.recipes, np.array(batch.counts).T.tolist(), strict=True):
         # No weight becomes finite again.
