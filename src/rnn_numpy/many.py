@@ -23,15 +23,18 @@ from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward
 from rnn_numpy.params import Params
-from rnn_numpy.recipe import Recipe, Run, run, start
+from rnn_numpy.recipe import Recipe, Run, run, start, vanished
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One network's training: how many sums were exact after each of these steps."""
+    """One network's training: how many sums were exact after each of these steps.
+
+    `vanished` is one that finished, does not add, and cannot learn any more.
+    """
 
     recipe: Recipe
-    status: Literal["finished", "diverged"]
+    status: Literal["finished", "diverged", "vanished"]
     steps: list[int]
     exact: list[int]
     tried: int
@@ -155,9 +158,12 @@ def train(
         counts.append((step, exact, tried))
     if folder:
         folder.close()
+    if taken.status == "finished" and counts[-1][1] < counts[-1][2] and vanished(recipe, learner):
+        taken.status = "vanished"
+    assert taken.status != "interrupted"
     return Trained(
         recipe,
-        "diverged" if taken.status == "diverged" else "finished",
+        taken.status,
         [step for step, _, _ in counts],
         [exact for _, exact, _ in counts],
         counts[-1][2] if counts else 0,

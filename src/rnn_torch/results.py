@@ -151,7 +151,7 @@ def _trained(fields: dict[str, Any]) -> Trained:
         raise TypeError("steps and exact must be lists of integers")
     if len(result.steps) != len(result.exact) or type(result.tried) is not int:
         raise ValueError("steps, exact and tried do not fit each other")
-    if result.status not in ("finished", "diverged"):
+    if result.status not in ("finished", "diverged", "vanished"):
         raise ValueError(f"no such status: {result.status!r}")
     return result
 

@@ -65,7 +65,8 @@ def print_json(results: list[Trained], wanted: int, engine: str, out: str | None
     document = {
         "networks": len(results),
         "wanted": wanted,
-        "diverged": _diverged(results),
+        "diverged": _with(results, "diverged"),
+        "vanished": _with(results, "vanished"),
         "engine": engine,
         "out": out,
         "settings": [
@@ -81,12 +82,15 @@ def print_tables(results: list[Trained], wanted: int, engine: str) -> None:
     for setting, rows in summary(results).items():
         say("\n".join(_table(setting, rows)))
     unfinished = "" if len(results) == wanted else f" of {wanted}; --resume goes on"
-    diverged = f", {_diverged(results)} diverged" if _diverged(results) else ""
-    say(f"{len(results)} networks{unfinished}{diverged}; engine: {engine}")
+    ends = {"diverged": "diverged", "vanished": "whose gradient vanished"}
+    failed = "".join(
+        f", {count} {words}" for end, words in ends.items() if (count := _with(results, end))
+    )
+    say(f"{len(results)} networks{unfinished}{failed}; engine: {engine}")
 
 
-def _diverged(results: list[Trained]) -> int:
-    return sum(result.status == "diverged" for result in results)
+def _with(results: list[Trained], status: str) -> int:
+    return sum(result.status == status for result in results)
 
 
 def _table(setting: Setting, rows: list[Row]) -> Iterator[str]:
