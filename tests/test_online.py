@@ -146,9 +146,9 @@ def test_which_engine() -> None:
 
 
 def test_counted_steps() -> None:
-    assert counted_steps(Recipe(iterations=10), 4) == [4, 8, 10]
-    assert counted_steps(Recipe(iterations=8), 4) == [4, 8]
-    assert counted_steps(Recipe(iterations=0), 4) == [0]
+    for iterations, steps in {10: [4, 8, 10], 8: [4, 8], 0: [0]}.items():
+        assert list(counted_steps(Recipe(iterations=iterations), 4)) == steps
+    assert next(counted_steps(Recipe(iterations=10**15), 1)) == 1  # and not all of them at once
 
 
 def test_exact_from() -> None:
@@ -190,7 +190,7 @@ def test_stopping_lets_those_in_training_end() -> None:
 @pytest.mark.parametrize("count_every", [1, 3, 7, 9])
 def test_counts_until(iterations: int, count_every: int) -> None:
     recipe = Recipe(iterations=iterations)
-    steps = many.counted_steps(recipe, count_every)
+    steps = list(many.counted_steps(recipe, count_every))
     for taken in range(iterations + 1):
         assert many.counts_until(taken, recipe, count_every) == sum(s <= taken for s in steps)
     large = Recipe(iterations=10**15)

@@ -21,6 +21,7 @@ from rnn_torch import batches, sweep
 from rnn_torch.batched import begin, train_batch
 from rnn_torch.batched import results as results_of
 from rnn_torch.batches import folder_of, load_batch, shared_out, train_batches
+from rnn_torch.grid import Grid
 from rnn_torch.results import Journal
 
 pytestmark = pytest.mark.unannotated
@@ -64,7 +65,13 @@ def test_the_checkpoints_of_a_batch_are_used_or_refused(tmp_path: Path) -> None:
     said: list[str] = []
     done: list[float] = []
     resumed = train_batches(
-        [BATCH], 300, "cpu", keep=keep, say=said.append, on_progress=done.append
+        [BATCH],
+        300,
+        "cpu",
+        keep=keep,
+        say=said.append,
+        on_progress=done.append,
+        on_resumed=done.append,
     )
     assert list(resumed) == whole
     assert len(said) == 1
@@ -86,19 +93,20 @@ def test_what_has_begun_stays_together(tmp_path: Path) -> None:
     keep = Keep(tmp_path, 280)
     folder = stopped_in_a_batch(keep)
     others = [Recipe(seed, 4, 5, 700, 0.2) for seed in range(10, 15)]
-    all_of_them = [*BATCH, *others]
+    all_of_them = Grid(BATCH, [range(3), range(10, 15)])
+    assert list(all_of_them) == [*BATCH, *others]
     first, second = Ranks(), Ranks()
     second.rank = 1
-    for missing in (all_of_them, [BATCH[2], *others]):  # the rest of the batch had been written
-        shares = [shared_out(all_of_them, missing, 2, keep, ranks) for ranks in (first, second)]
-        assert shares == [
+    for written in (set(), set(BATCH[:2])):  # none of the batch, or some
+        shares = [shared_out(all_of_them, written, 2, keep, ranks) for ranks in (first, second)]
+        assert list(map(list, shares)) == [
             [BATCH, (others[0], others[2]), (others[4],)],
             [(others[1], others[3])],
         ]
     # Those of other sweeps stay; of this one, what is complete goes.
-    shared_out(others, others, 2, keep, first)
+    shared_out(Grid(BATCH, [range(10, 15)]), set(), 2, keep, first)
     assert folder.exists()
-    shared_out(all_of_them, others, 2, keep, first)
+    shared_out(all_of_them, set(BATCH), 2, keep, first)
     assert not folder.exists()
 
 

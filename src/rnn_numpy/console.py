@@ -17,7 +17,7 @@ from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
 from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Learner, Recipe, Run, run, start
+from rnn_numpy.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.report import Log, verdict, wrong_steps
 from rnn_numpy.terminal import check_outputs, complain, interruptible, progress
 from rnn_numpy.train_flags import recipe_of
@@ -137,6 +137,12 @@ def _run(
     except KeyboardInterrupt:
         result.status = "interrupted"
         log.say("stopped while trying the sums")
+    unproved = outcome is not None and outcome.verdict.status != "proved"
+    inexact = count is not None and count.exact < count.tried
+    doubtful = result.status == "finished" and inexact and (outcome is None or unproved)
+    if ranks.any(doubtful) and vanished(recipe, learner):
+        result.status = "vanished"
+        log.vanished()
     if flags.json:
         proof = outcome and as_json(outcome.params, outcome.verdict, None)
         log.json(result, count, learner.engine, None if failure else flags.out, proof)
@@ -146,8 +152,8 @@ def _run(
         return 2
     if result.status == "interrupted":
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
-    unproved = outcome is not None and outcome.verdict.status != "proved"
-    return 1 if wrong_steps(result) or result.status == "diverged" or unproved else 0
+    failed = result.status in ("diverged", "vanished") or unproved or wrong_steps(result)
+    return 1 if failed else 0
 
 
 def _until_proved(

@@ -23,15 +23,18 @@ from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward
 from rnn_numpy.params import Params
-from rnn_numpy.recipe import Recipe, Run, run, start
+from rnn_numpy.recipe import Recipe, Run, run, start, vanished
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One network's training: how many sums were exact after each of these steps."""
+    """One network's training: how many sums were exact after each of these steps.
+
+    `vanished` is one that finished, does not add, and cannot learn any more.
+    """
 
     recipe: Recipe
-    status: Literal["finished", "diverged"]
+    status: Literal["finished", "diverged", "vanished"]
     steps: list[int]
     exact: list[int]
     tried: int
@@ -48,12 +51,10 @@ class Trained:
         return None if self.status == "diverged" else first
 
 
-def counted_steps(recipe: Recipe, count_every: int) -> list[int]:
+def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
     """The steps after which sums are counted: the multiples of `count_every`, and the last."""
-    steps = list(range(count_every, recipe.iterations + 1, count_every))
-    if not steps or steps[-1] != recipe.iterations:
-        steps.append(recipe.iterations)
-    return steps
+    yield from range(count_every, recipe.iterations, count_every)
+    yield recipe.iterations
 
 
 def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
@@ -126,7 +127,7 @@ def train(
     steps = counted_steps(recipe, count_every)
     if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
         taken, counts = found.run, found.counts
-        if [step for step, _, _ in counts] != steps[: len(counts)]:
+        if [step for step, _, _ in counts] != list(islice(steps, len(counts))):
             raise CheckpointError(f"{folder.path} holds a run counted after other steps")
         rng.set_state(found.generator)
         learner = NumPyLearner(found.params, recipe, engine)
@@ -137,7 +138,7 @@ def train(
             checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
             write_checkpoint(folder, checkpoint)
 
-    for step in steps[len(counts) :]:
+    for step in steps:  # those that are left
         run(
             replace(recipe, iterations=step),
             learner,
@@ -157,9 +158,12 @@ def train(
         counts.append((step, exact, tried))
     if folder:
         folder.close()
+    if taken.status == "finished" and counts[-1][1] < counts[-1][2] and vanished(recipe, learner):
+        taken.status = "vanished"
+    assert taken.status != "interrupted"
     return Trained(
         recipe,
-        "diverged" if taken.status == "diverged" else "finished",
+        taken.status,
         [step for step, _, _ in counts],
         [exact for _, exact, _ in counts],
         counts[-1][2] if counts else 0,

@@ -20,6 +20,9 @@ from rnn_numpy.params import Params, initial_params
 
 Dtype = Literal["float32", "float64"]
 
+#: A gradient has vanished if it changes no weight in so many steps.
+STEPS_WITHOUT_CHANGE = 1000
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -121,7 +124,8 @@ class Run:
 
     recipe: Recipe
     steps: int = 0
-    status: Literal["finished", "interrupted", "diverged"] = "finished"
+    #: `vanished` is for who asks `vanished()`; `run` does not.
+    status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
     log: list[Record] = field(default_factory=list)
 
 
@@ -185,6 +189,31 @@ def run(
         if save_every is not None and result.steps % save_every == 0:
             on_save(result)
     return result
+
+
+def vanished(recipe: Recipe, learner: Learner) -> bool:
+    """Whether no weight changes in 1,000 more steps: each gradient is 0, or too small to count.
+
+    Takes these steps, on examples of their own. A network that can still learn is known by the
+    first of them.
+    """
+    before, rng = learner.params(), np.random.RandomState(0)
+    steps, taken = 1, 0
+    while taken < STEPS_WITHOUT_CHANGE:
+        try:
+            learner.descend(draw_pairs(rng, recipe.bits, steps * recipe.batch_size))
+        except Diverged:
+            return False
+        if not same(before, learner.params()):
+            return False
+        taken += steps
+        steps = min(learner.stride, STEPS_WITHOUT_CHANGE - taken)
+    return True
+
+
+def same(one: Params, other: Params) -> bool:
+    """Whether all weights are equal."""
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def check_integer(name: str, value: object, least: int, most: int | None) -> None:

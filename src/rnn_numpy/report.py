@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rnn_numpy.addition import Count
-from rnn_numpy.recipe import Recipe, Record, Run
+from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
 from rnn_numpy.terminal import say
 
 
@@ -72,6 +72,13 @@ class Log:
             )
         if wrong := wrong_steps(result):
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
+
+    def vanished(self) -> None:
+        """That the run ended with a network that cannot learn any more."""
+        self.say(
+            "the gradient vanished: times the learning rate, it changes no weight in "
+            f"{STEPS_WITHOUT_CHANGE:,} further steps. Try another --learning-rate."
+        )
 
     def json(
         self, result: Run, count: Count | None, engine: str, out: str | None, proof: Any

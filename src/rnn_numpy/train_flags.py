@@ -10,8 +10,8 @@ from rnn_numpy.recipe import Recipe
 
 EXIT_CODES = """\
 exit codes: 0 trained, and proved if that was asked; 1 diverged (the last finite weights are kept),
-a gradient was wrong, or it could not be proved; 2 bad input, or something could not be written;
-130 stopped by Ctrl-C (what was learned is kept)."""
+the gradient vanished, a gradient was wrong, or it could not be proved; 2 bad input, or something
+could not be written; 130 stopped by Ctrl-C (what was learned is kept)."""
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:

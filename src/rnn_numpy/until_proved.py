@@ -18,7 +18,7 @@ from rnn_numpy.addition import draw_pairs, from_bits
 from rnn_numpy.explore import LIMIT, explore
 from rnn_numpy.machine import Verdict
 from rnn_numpy.params import Params
-from rnn_numpy.recipe import Diverged, Learner, Recipe
+from rnn_numpy.recipe import Diverged, Learner, Recipe, same
 from rnn_numpy.targets import addition
 
 #: Bits of the sums in these rounds, unless the recipe has more.
@@ -77,16 +77,19 @@ def until_proved(
             found.append(_operands(verdict.counterexample))
         pairs = _examples(rng, bits, taken * recipe.batch_size, found)
         stride = learner.stride * recipe.batch_size
+        before, gave_way = learner.params(), False
         try:
             for first in range(0, len(pairs), stride):
                 learner.descend(pairs[first : first + stride])
         except Diverged:
-            pass  # what it had is proved or refuted all the same, and then tried again
+            gave_way = True  # what it had is proved or refuted all the same, and then tried again
         steps += taken
         on_steps(taken)
         now = learner.params()
         verdict = explore(now, state_bits, limit=limit)
         on_verdict(steps, verdict, now)
+        if not gave_way and same(before, now):
+            break  # the gradient has vanished: no example brings it back
     return Outcome(now, verdict, steps)
 
 

@@ -6,6 +6,7 @@ Everything else is `rnn_numpy.many.train`, with the same draws for each network.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, draw_pairs
 from rnn_numpy.many import Stopped, Trained, counted_steps
-from rnn_numpy.recipe import Recipe, start
+from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, start
 from rnn_torch import recurrence
 
 Weights = list[Tensor]
@@ -89,7 +90,7 @@ def train_batch(
     weights = batch.weights
     device, dtype = weights[0].device, weights[0].dtype
     rates = torch.tensor([r.learning_rate for r in batch.recipes], dtype=dtype, device=device)
-    for counted in counted_steps(recipe, count_every)[len(batch.counts) :]:
+    for counted in islice(counted_steps(recipe, count_every), len(batch.counts), None):
         while batch.steps < counted:
             if stop():
                 on_save(batch)
@@ -119,15 +120,46 @@ def train_batch(
 
 def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
     """What came of each network of a batch that has been trained."""
-    steps = counted_steps(batch.recipes[0], count_every)
-    found = []
-    for recipe, counts in zip(batch.recipes, np.array(batch.counts).T.tolist(), strict=True):
+    steps = list(islice(counted_steps(batch.recipes[0], count_every), len(batch.counts)))
+    found, tried = [], 4 ** (batch.recipes[0].bits - 1)
+    vanished = _vanished(batch, [n for n, c in enumerate(batch.counts[-1]) if 0 <= c < tried])
+    for number, recipe in enumerate(batch.recipes):
+        counts = [int(row[number]) for row in batch.counts]
         # No weight becomes finite again.
         lived = counts.index(DIVERGED) if DIVERGED in counts else len(counts)
-        status: Literal["finished", "diverged"] = "finished" if lived == len(counts) else "diverged"
-        tried = 4 ** (recipe.bits - 1)
+        status: Literal["finished", "diverged", "vanished"] = "finished"
+        if lived < len(counts):
+            status = "diverged"
+        elif number in vanished:
+            status = "vanished"
         found.append(Trained(recipe, status, steps[:lived], counts[:lived], tried))
     return found
+
+
+def _vanished(batch: Batch, networks: list[int]) -> set[int]:
+    """Which of these networks no further step changes: as `rnn_numpy.recipe.vanished`."""
+    recipe, rng = batch.recipes[0], np.random.RandomState(0)
+    if not networks:
+        return set()
+    for steps in (1, STEPS_WITHOUT_CHANGE - 1):
+        before = [w[networks] for w in batch.weights]
+        weights = [w.clone() for w in before]
+        pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
+        shape = (steps, 1, recipe.batch_size, 2)
+        every = torch.as_tensor(pairs, device=weights[0].device).reshape(shape)
+        rates = [batch.recipes[number].learning_rate for number in networks]
+        _descend(
+            weights,
+            every.expand(-1, len(networks), -1, -1),
+            recipe.bits,
+            weights[0].new_tensor(rates),
+        )
+        stayed = [(w == b).all(dim=(1, 2)) for w, b in zip(weights, before, strict=True)]
+        still = torch.stack(stayed).all(dim=0).tolist()
+        networks = [number for number, same in zip(networks, still, strict=True) if same]
+        if not networks:
+            break
+    return set(networks)
 
 
 def _descend(

@@ -1,11 +1,11 @@
 """The networks of a sweep in batches: formed, shared out, trained, and kept on the way."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -24,51 +24,46 @@ from rnn_numpy.many import Keep, Stopped, Trained, counts_until
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe, check_integer
 from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
+from rnn_torch.grid import Grid, size
 
 FORMAT = "rnn-bptt-reference batch 1"
 Recipes = tuple[Recipe, ...]
 
 
-def formed(recipes: Iterable[Recipe], at_once: int) -> list[Recipes]:
-    """Batches of networks of one size, of so many at most."""
-    by_size: dict[tuple[int, ...], list[Recipe]] = {}
-    for recipe in recipes:
-        size = (recipe.hidden, recipe.bits, recipe.batch_size)
-        by_size.setdefault(size, []).append(recipe)
-    return [
-        tuple(some[first : first + at_once])
-        for some in by_size.values()
-        for first in range(0, len(some), at_once)
-    ]
+def formed(recipes: Iterable[Recipe], at_once: int) -> Iterator[Recipes]:
+    """Batches of so many networks at most, of one size: those must come one after the other."""
+    for _, some in groupby(recipes, key=size):
+        while batch := tuple(islice(some, at_once)):
+            yield batch
 
 
 def shared_out(
-    recipes: Sequence[Recipe],
-    missing: Sequence[Recipe],
+    recipes: Grid,
+    finished: set[Recipe],
     at_once: int,
     keep: Keep | None,
     ranks: Alone,
-) -> list[Recipes]:
+) -> Iterator[Recipes]:
     """The batches of this process: its share of those that have begun, then of all others.
 
-    A batch that has begun stays together, whatever is missing of it; it goes to a process that
-    can see its checkpoints. Those of which nothing is missing are removed.
+    A batch that has begun stays together, whatever of it is finished; it goes to a process that
+    can see its checkpoints. Those of which everything is are removed.
     """
     seen = ranks.together(lambda: _begun(keep.path) if keep else [])
     mine: list[Recipes] = []
     taken: set[Recipe] = set()
-    finished = set(recipes).difference(missing)
     for number, batch in enumerate(dict.fromkeys(chain.from_iterable(seen))):
         holders = [rank for rank, some in enumerate(seen) if batch in some]
         is_mine = holders[number % len(holders)] == ranks.rank
-        if set(missing).difference(taken).intersection(batch):
+        if any(recipe in recipes for recipe in set(batch) - finished - taken):
             taken.update(batch)
             if is_mine:
                 mine.append(batch)
         elif keep and is_mine and finished.issuperset(batch):
             Folder(folder_of(keep.path, batch)).remove()
-    rest = [recipe for recipe in missing if recipe not in taken]
-    return mine + formed(rest[ranks.rank :: ranks.world], at_once)
+    there = finished | taken
+    rest = (recipe for recipe in recipes.by_size() if recipe not in there)
+    return chain(mine, formed(islice(rest, ranks.rank, None, ranks.world), at_once))
 
 
 def train_batches(
@@ -80,12 +75,14 @@ def train_batches(
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], object] = lambda line: None,
     on_progress: Callable[[float], object] = lambda networks: None,
+    on_resumed: Callable[[float], object] = lambda networks: None,
 ) -> Iterator[Trained]:
     """Train one batch after the other; yields the results of each when it ends.
 
     Args:
         keep, stop, say: as in `rnn_numpy.many.train`; a stop ends the batch in hand at once.
         on_progress: called with how many networks, or what part of one, have been trained.
+        on_resumed: likewise, with what had been trained of a batch before.
 
     Raises:
         CheckpointError, WeightsError: checkpoints that cannot be used or written.
@@ -99,7 +96,7 @@ def train_batches(
                 folder.refuse_another(found[1], about)
             batch = found[0] if found else begin(recipes, device)
             networks_a_step = len(recipes) / max(1, recipes[0].iterations)
-            on_progress(batch.steps * networks_a_step)
+            on_resumed(batch.steps * networks_a_step)
             for steps in train_batch(
                 batch,
                 count_every,

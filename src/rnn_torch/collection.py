@@ -6,13 +6,14 @@ is in any of these files, so that no finished network is trained again.
 """
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
 from rnn_numpy.many import Trained
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
+from rnn_torch.grid import Grid
 from rnn_torch.results import Journal, ResultsError, read_results
 
 
@@ -47,14 +48,13 @@ class Collection:
         """Of the first process, after `collect` and at the beginning: all there are."""
         return self._journal.results
 
-    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Those without a result, at the beginning and after `collect`."""
+    def finished(self, recipes: Grid) -> set[Recipe]:
+        """Those with a result, at the beginning and after `collect`."""
 
-        def find() -> list[Recipe]:
-            there = {result.recipe for result in self.results}
-            return [recipe for recipe in recipes if recipe not in there]
+        def find() -> set[Recipe]:
+            return {result.recipe for result in self.results if result.recipe in recipes}
 
-        return self._ranks.from_leader(find) or []
+        return self._ranks.from_leader(find) or set()
 
     def add(self, result: Trained) -> None:
         """Keep a result of this process.
@@ -72,7 +72,7 @@ class Collection:
         """
         self._bring(lambda: [] if self._ranks.leads else self._journal.results)
 
-    def complete(self, recipes: Sequence[Recipe]) -> None:
+    def complete(self, recipes: Grid) -> None:
         """As `Journal.complete`."""
         self._ranks.from_leader(lambda: self._journal.complete(recipes))
 

@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from rnn_numpy.files import WeightsError, check_writable, locked, write_bytes
 from rnn_numpy.many import Trained
 from rnn_numpy.recipe import Recipe
+from rnn_torch.grid import Grid
 
 #: A line takes less than a kilobyte for each thousand counted steps.
 MOST_BYTES = 1 << 31
@@ -89,7 +90,7 @@ class Journal:
             os.fsync(self._file)
         self.results.append(result)
 
-    def complete(self, recipes: Sequence[Recipe]) -> None:
+    def complete(self, recipes: Grid) -> None:
         """All of these are there: put them in order, or make the table of them.
 
         Those of other sweeps that are in a journal follow as they are.
@@ -101,8 +102,7 @@ class Journal:
             return
         ordered = chosen(self.results, recipes)
         if self._out == self._journal:
-            asked = set(recipes)
-            others = [result for result in self.results if result.recipe not in asked]
+            others = [result for result in self.results if result.recipe not in recipes]
             lines = (as_line(asdict(result)) for result in ordered + others)
             write_bytes(self._out, b"".join(lines))
             return
@@ -151,15 +151,15 @@ def _trained(fields: dict[str, Any]) -> Trained:
         raise TypeError("steps and exact must be lists of integers")
     if len(result.steps) != len(result.exact) or type(result.tried) is not int:
         raise ValueError("steps, exact and tried do not fit each other")
-    if result.status not in ("finished", "diverged"):
+    if result.status not in ("finished", "diverged", "vanished"):
         raise ValueError(f"no such status: {result.status!r}")
     return result
 
 
-def chosen(results: Iterable[Trained], recipes: Sequence[Recipe]) -> list[Trained]:
+def chosen(results: Iterable[Trained], recipes: Grid) -> list[Trained]:
     """The results of these recipes, in their order."""
     by_recipe = {result.recipe: result for result in results}
-    return [by_recipe[recipe] for recipe in recipes if recipe in by_recipe]
+    return [by_recipe[recipe] for recipe in recipes.in_order(by_recipe)]
 
 
 @dataclass(frozen=True)

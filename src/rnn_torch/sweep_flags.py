@@ -11,6 +11,7 @@ from rnn_numpy.folder import make_folder
 from rnn_numpy.keeper import checkpoint_every
 from rnn_numpy.many import Keep
 from rnn_numpy.recipe import Recipe
+from rnn_torch.grid import Grid
 
 DESCRIPTION = """\
 Train a network for every combination of the seeds and settings given, and count the exact sums of
@@ -84,20 +85,20 @@ def keep_of(flags: argparse.Namespace) -> Keep | None:
     return keep
 
 
-def recipes_of(flags: argparse.Namespace) -> list[Recipe]:
-    """Every combination of the seeds and settings, once; ValueError for flags that are wrong."""
+def recipes_of(flags: argparse.Namespace) -> Grid:
+    """Every combination of the seeds and settings; ValueError for flags that are wrong."""
     if flags.count_every < 1:
         raise ValueError(f"--count-every must be at least 1, got {flags.count_every}")
     if flags.at_once < 1:
         raise ValueError(f"--at-once must be at least 1, got {flags.at_once}")
-    every_seed = [seed for some in flags.seeds for seed in some]
-    settings = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
-    recipes = [
-        Recipe(seed, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
-        for hidden, bits, rate, batch_size in settings
-        for seed in every_seed
+    for some in flags.seeds:
+        Recipe(seed=some[0]), Recipe(seed=some[-1])
+    combined = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
+    settings = [
+        Recipe(0, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
+        for hidden, bits, rate, batch_size in combined
     ]
-    return list(dict.fromkeys(recipes))
+    return Grid(settings, flags.seeds)
 
 
 def engine_of(flags: argparse.Namespace) -> str:
