@@ -16,7 +16,7 @@ help:
 	@echo "make processors    all tests as on four processors: SSE, AVX, AVX2, your own"
 	@echo "make coverage      the tests, and which lines and branches of src/ they leave out"
 	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
-	@echo "make kill-matrix   which problem sees which mistake"
+	@echo "make kill-matrix   which problem sees which mistake, and under which condition"
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
 	@echo "make bench         speed and memory against everything else, into docs/performance.md"
 	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
@@ -81,6 +81,7 @@ check: .venv/ready
 
 kill-matrix: .venv/ready
 	@for dtype in float64 float32; do $(BIN)/python -m rnn_torch.check --kill-matrix --dtype $$dtype; done
+	@$(BIN)/python -c 'from rnn_torch.problems import conditions_table; print(conditions_table())'
 
 mutants: .venv/ready
 	rm -rf mutants

@@ -1,16 +1,21 @@
 """Certificates: what the checker accepts, and everything it must not."""
 
 import ast
+import hashlib
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from adders import trained
-from proofs_on_disk import run, write
+from proofs_on_disk import Files, run, write
 from rnn_numpy import Params, verify
 from rnn_numpy.certificate import certificate, weights_hash
 from rnn_numpy.explore import explore
@@ -18,6 +23,16 @@ from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Dtype
 
 pytestmark = pytest.mark.unannotated
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def smallest(folder: Path) -> Files:
+    """Copies of the smallest adder and its certificate."""
+    names = "smallest-adder.certificate", "smallest-adder.safetensors"
+    first, second = (folder / name for name in names)
+    for file in (first, second):
+        file.write_bytes((EXAMPLES / file.name).read_bytes())
+    return first, second
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +209,108 @@ def test_weights_that_are_none(
     assert run(files, capsys) == (2, "cannot tell: ValueError: files of more than 1 GiB\n")
 
 
+def edited_header(files: Files, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the header of the weights, and the certificate's hash with it."""
+    octets = files[1].read_bytes()
+    start = 8 + int.from_bytes(octets[:8], "little")
+    header = json.loads(octets[8:start])
+    edit(header)
+    text = json.dumps(header).encode()
+    files[1].write_bytes(len(text).to_bytes(8, "little") + text + octets[start:])
+    spans = [(header[n]["dtype"], *header[n]["data_offsets"]) for n in "UWV"]
+    raw = b"".join(k.encode() + octets[start + a : start + b] for k, a, b in spans)
+    lines = files[0].read_text().splitlines()
+    lines[1] = f"weights {hashlib.sha256(raw).hexdigest()}"
+    files[0].write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "new"),
+    [("W", "dtype", "banana"), ("V", "dtype", "F32"), ("U", "shape", [4, 2]),
+     ("V", "shape", [1, 4]), ("W", "shape", [2, 8]), ("W", "shape", [16, 1]),
+     ("U", "shape", [2, 4, 1]), ("W", "data_offsets", [0, 128]), ("W", "shape", [4.5, 4])],
+)  # fmt: skip
+def test_weights_whose_header_is_malformed(
+    name: str, key: str, new: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = smallest(tmp_path)
+    assert run(files, capsys)[0] == 0
+    edited_header(files, lambda header: header[name].update({key: new}))
+    code, text = run(files, capsys)
+    assert code == 2
+    assert text.startswith("cannot tell: ValueError: ")
+
+
+def test_a_w_of_six_rows_and_four_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last two rows were never looked at; the hash is put right."""
+    params, _ = load_params(EXAMPLES / "smallest-adder.safetensors")
+    W = np.vstack([params.W, 9 * np.ones((2, 4))])
+    lines = (EXAMPLES / "smallest-adder.certificate").read_text().splitlines()
+    lines[1] = f"weights {weights_hash(Params(params.U, W, params.V))}"
+    files = write(tmp_path, params, lines)
+    save_file({"U": params.U, "W": W, "V": params.V}, files[1])
+    code, text = run(files, capsys)
+    assert code == 2
+    assert "U, W, V must be F64 of (inputs, hidden), (hidden, hidden), (hidden, 1)" in text
+    assert "[6, 4]" in text
+
+
+JUNK = [
+    "",
+    " ",
+    "0",
+    "-1",
+    "+5",
+    "5_0",
+    "1e3",
+    "5 5",
+    "banana",
+    "float16",
+    "0x5",
+    "17",
+    "addition ",
+]
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_headings_whose_fields_are_malformed(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = smallest(tmp_path)
+    lines = files[0].read_text().splitlines()
+    key, value = lines[number - 1].rsplit(" ", 1)
+    for junk in [*JUNK, f" {value}", f"{value} ", f"0{value}"]:
+        forged = [*lines[: number - 1], f"{key} {junk}", *lines[number:]]
+        files[0].write_text("\n".join(forged) + "\n")
+        code, text = run(files, capsys)
+        if (number, junk) != (6, "17"):  # a number, though not that of the states
+            assert code == 2, junk
+            assert f"line {number} must be " in text
+        assert code in (1, 2)
+    for other in ("weight", key.upper(), ""):
+        forged = [*lines[: number - 1], f"{other} {value}", *lines[number:]]
+        files[0].write_text("\n".join(forged) + "\n")
+        assert run(files, capsys)[0] == 2
+    files[0].write_text("\n".join([*lines[: number - 1], *lines[number:]]) + "\n")
+    assert run(files, capsys)[0] == 2
+
+
+@pytest.mark.parametrize(("field", "new"), [
+    (0, "0.0.0.5"), (0, "0.0.0.-1"), (0, "0.0.0"), (0, "0.0.0.0.0"), (0, "0..0.0"), (0, "0x0.0"),
+    (1, "-1"), (1, "1_0"), (2, "2"), (2, ""), (3, "-1"), (3, "+0"), (3, "0,"), (3, "999999999"),
+])  # fmt: skip
+def test_states_whose_fields_are_malformed(
+    field: int, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = smallest(tmp_path)
+    lines = files[0].read_text().splitlines()
+    files[0].write_text("\n".join(changed(lines, 8, field, new)) + "\n")
+    code, text = run(files, capsys)
+    assert (code, text[:12]) == (2, "cannot tell:")
+
+
 def test_a_certificate_that_would_take_for_ever(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,9 +330,9 @@ def test_a_certificate_that_would_take_for_ever(
 
 
 def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
-    """Standard library alone, under 170 lines, and a file that runs by itself."""
+    """Standard library alone, under 180 lines, and a file that runs by itself."""
     file = Path(verify.__file__)
-    assert len(file.read_text().splitlines()) < 170
+    assert len(file.read_text().splitlines()) < 180
     tree = ast.parse(file.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
              for alias in node.names}  # fmt: skip
@@ -230,8 +347,7 @@ def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Pat
 
 def test_the_smallest_adder(capsys: pytest.CaptureFixture[str]) -> None:
     """The one in examples/: four units, two bits, twenty states."""
-    examples = Path(__file__).parents[1] / "examples"
-    files = examples / "smallest-adder.certificate", examples / "smallest-adder.safetensors"
+    files = EXAMPLES / "smallest-adder.certificate", EXAMPLES / "smallest-adder.safetensors"
     assert run(files, capsys) == (0, "accepted: 20 states\n")
     params, _ = load_params(files[1])
     assert len(params.W) == 4

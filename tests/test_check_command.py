@@ -77,6 +77,46 @@ def test_the_truncated_example_is_right_with_its_window() -> None:
     assert check.main([example("wrong_truncated"), "--window", "4"]) == 0
 
 
+def test_a_window_that_shows_nowhere_is_refused(capsys: Capture) -> None:
+    assert check.main([example("right_recipe_only"), "--shapes", "recipe", "--window", "7"]) == 2
+    assert "no problem tells a window of 7 steps from no window" in capsys.readouterr().err
+    assert check.main([example("right_loop"), "--window", "19"]) == 1
+
+
+TEXTBOOK = """
+import numpy as np
+from rnn_numpy.textbook import textbook
+kept = {}
+def backward(x, y, U, W, V):
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ("return [np.asfortranarray(g) for g in textbook(x, y, U, W, V)]", 0, "RIGHT"),
+        (
+            "W = W if W.flags.c_contiguous else np.asfortranarray(W).T\n"
+            "    return textbook(x, y, U, W, V)",
+            1,
+            "WRONG",
+        ),
+        (
+            "return textbook(x, y, U, kept.setdefault(W.shape, W), V)",
+            1,
+            "state is kept between calls: asked A, B in one process",
+        ),
+    ],
+)
+def test_layouts_and_sequences_reach_the_candidate(
+    body: str, code: int, says: str, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{TEXTBOOK}    {body}\n")
+    assert check.main([f"{file}:backward"]) == code
+    assert says in " ".join(capsys.readouterr().out.split())
+
+
 def test_json(capsys: Capture) -> None:
     assert check.main([example("wrong_transpose"), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
@@ -136,7 +176,8 @@ def test_kill_matrix(capsys: Capture) -> None:
         ("--shapes 8,2", "--shapes must be any, recipe, or time,batch,n_in,hidden,n_out"),
         ("--shapes 8,1,2,0,1", "--shapes must be"),
         ("--shapes 8,1,2,100000,1", "--shapes must be"),
-        ("--window -1", "--window must be at least 0, got -1"),
+        ("--window -1", "--window must be from 0 to 512, got -1"),
+        ("--window 513", "--window must be from 0 to 512, got 513"),
         ("--timeout 0", "--timeout must be above 0 seconds"),
         ("--timeout nan", "--timeout must be above 0 seconds"),
         ("--seed -1", "--seed must be at least 0"),

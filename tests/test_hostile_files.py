@@ -124,7 +124,7 @@ RIGHT_FILE = (EXAMPLES / "right_loop.py").read_text()
         "import sys; sys.stdout.close()",
         "print('noise' * 100000)",
         "import os; os.write(1, b'noise' * 1000)",
-        "np.seterr(all='raise')",
+        "np.seterr(divide='raise', invalid='raise')",
     ],
 )
 def test_a_right_file_that_changes_its_process_is_right(

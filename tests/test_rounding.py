@@ -6,11 +6,14 @@ import torch
 from hypothesis import given, settings
 
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
+from constructions import RIGHT
 from problems import Array, Problem, problem, problems
 from rnn_numpy import Params, bounds, bptt, forward, fraction, rounding
 from rnn_numpy.running_error import Arithmetic, Rounded
 from rnn_numpy.textbook import textbook
-from rnn_torch import squared_error
+from rnn_torch import problems as library
+from rnn_torch import squared_error, testing
+from rnn_torch.parity import reference
 
 # The first few are enough for `make mutants`.
 SEEDS = [
@@ -20,6 +23,8 @@ SEEDS = [
         for seed in range(3, 80 if settings.get_current_profile_name() == "nightly" else 8)
     ),
 ]
+FLUSHES = torch.set_flush_denormal(True)
+torch.set_flush_denormal(False)
 EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
@@ -83,6 +88,34 @@ def test_each_evaluation_stays_within_its_half(seed: int) -> None:
 def test_each_evaluation_stays_within_its_half_at_the_corners(problem: Problem) -> None:
     problem.h_0[:] = 0
     assert_halves(problem)
+
+
+@pytest.mark.skipif(not FLUSHES, reason="this processor cannot flush subnormal numbers to zero")
+@given(testing.problems())
+def test_flushing_to_zero_is_a_correct_evaluation(problem: library.Problem) -> None:
+    """Subnormal numbers read and written as zero, by torch and NumPy alike; strided inputs, too."""
+    params, x, targets, _ = problem
+    right = reference(problem)
+    apart = [np.repeat(array, 2, axis=-1)[..., ::2] for array in (x, targets, *params)]
+    torch.set_flush_denormal(True)
+    try:
+        answers = [Params(*backward(*apart)) for backward in RIGHT[:3] + RIGHT[-3:]]
+    finally:
+        torch.set_flush_denormal(False)
+    for answer in answers:
+        assert_gradients(answer, right.gradient, right.bound)
+
+
+def test_a_partial_sum_that_overflows_leaves_the_bound_infinite() -> None:
+    params, x, targets, _ = problem(0, 3, 1, 3, 2, 1, dtype="float32")
+    U = np.array([[2.9e38, 1], [2.9e38, 1], [-2.9e38, 1]], np.float32)
+    allowed = bounds(params._replace(U=U), np.ones_like(x), targets)
+    assert np.isinf(allowed.states[..., 0]).all()
+    assert np.isinf(allowed.params.U).all()
+    endless = np.array([[1.7e308, 1], [1.7e308, 1], [-1.7e308, 1]])  # infinity minus infinity
+    wide = Params(*(array.astype(np.float64) for array in params))._replace(U=endless)
+    allowed = bounds(wide, np.full(x.shape, 10.0), targets.astype(np.float64))
+    assert all(np.isinf(bound).all() for bound in allowed.params)
 
 
 def assert_halves(problem: Problem) -> None:

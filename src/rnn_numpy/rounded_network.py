@@ -27,7 +27,7 @@ class RoundedNetwork:
         # `value` is an evaluation too: any other is within twice the error of it.
         rounded = Arithmetic(params.W.dtype)
         ones = [Rounded.of(np.ones((1, len(array)))) for array in params]
-        weights = [Rounded.of(np.abs(array)) for array in (self.U, self.W, self.V)]
+        weights = [rounded.given(np.abs(array)) for array in (self.U, self.W, self.V)]
         z_error = rounded.dot((ones[0], weights[0]), (ones[1], weights[1])).error
         o_error = rounded.dot((ones[2], weights[2])).error
         flat = [Rounded(np.zeros_like(error), error) for error in (z_error, o_error)]

@@ -58,9 +58,9 @@ def bounds(
     if (targets is None) == (upstream is None):
         raise ValueError("pass either targets or upstream")
     rounded = Arithmetic(params.W.dtype)
-    U, W, V = map(Rounded.of, params, params_error or (0.0, 0.0, 0.0))
-    inputs = [Rounded.of(x_t) for x_t in x]
-    states = [Rounded.of(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
+    U, W, V = map(rounded.given, params, params_error or (0.0, 0.0, 0.0))
+    inputs = [rounded.given(x_t) for x_t in x]
+    states = [rounded.given(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
     unrounded = []
     for x_t in inputs:
         h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
@@ -69,19 +69,21 @@ def bounds(
     outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
 
     if targets is None:
-        from_above = Rounded.of(upstream)
+        from_above = rounded.given(upstream)
     else:
-        from_above = rounded.minus(outputs, Rounded.of(targets))
+        from_above = rounded.minus(outputs, rounded.given(targets))
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
     errors = [eps[t][np.newaxis] for t in range(len(x))]
-    deltas, from_first = _deltas(rounded, eps, unrounded, W, V, window)
+    deltas, from_first, reach = _deltas(rounded, eps, unrounded, W, V, window)
+    # Forward in time (RTRL) it is the derivatives of the states that underflow, and (7) carries on.
+    forward = reach * 2 * (len(params.W) + 2) * rounded.underflow
 
     return Bounds(
         outputs=rounded.bound(outputs),
         states=rounded.bound(stack(states[1:])),
         params=Params(
-            U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)),  # (9)
-            W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)),  # (10)
+            U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)) + forward,  # (9)
+            W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)) + forward,  # (10)
             V=rounded.bound(_sum_over_steps(rounded, states[1:], errors)),  # (11)
         ),
         x=np.stack([rounded.bound(_sum_over_rows(rounded, delta, U.T)) for delta in deltas]),
@@ -113,12 +115,14 @@ def _deltas(
     W: Rounded,
     V: Rounded,
     window: int | None,
-) -> tuple[list[Rounded], Rounded]:
+) -> tuple[list[Rounded], Rounded, float]:
     """delta_t (8) for every t, (rows, batch, hidden), and those rows that go on from h_1 to h_0.
 
     The full gradient needs one row; in a window the errors of up to window + 1 losses stay apart.
+    Third comes the sum of abs(dE/dh_t) over everything.
     """
     deltas: list[Rounded] = []
+    reach = 0.0
     for t in reversed(range(len(states))):
         own = (eps[t], V.T)
         if not deltas:
@@ -129,7 +133,8 @@ def _deltas(
             travelled = rounded.dot((deltas[0][:window], W.T))
             dE_dh = concatenate([rounded.dot(own)[np.newaxis], travelled])
         deltas.insert(0, rounded.times(dE_dh, rounded.slope(states[t])))  # (8)
-    return deltas, deltas[0][:window]
+        reach += float(np.where(np.isinf(dE_dh.error), np.inf, dE_dh.magnitude).sum())
+    return deltas, deltas[0][:window], reach
 
 
 def _sum_over_steps(

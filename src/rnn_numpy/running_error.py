@@ -55,6 +55,12 @@ class Arithmetic:
         self.underflow = float(info.tiny)
         self.overflow = float(info.max)
 
+    def given(self, value: Any, error: Any = 0.0) -> Rounded:
+        """As `Rounded.of`, where what is subnormal may be read as zero."""
+        exact = Rounded.of(value, error)
+        size = np.abs(exact.value)
+        return Rounded(exact.value, exact.error + np.where(size < self.underflow, size, 0.0))
+
     def gamma(self, roundings: int) -> float:
         """The relative error that many roundings in a row can make: n u / (1 - n u), or more."""
         product = roundings * self.unit_roundoff
@@ -64,15 +70,18 @@ class Arithmetic:
         """The sum of the matrix products of all pairs, as one sum, added in any order."""
         terms = sum(a.value.shape[-1] for a, _ in pairs)
         inherited = sum(a.magnitude @ b.error + a.error @ b.magnitude for a, b in pairs)
-        made = self.gamma(terms) * sum(a.magnitude @ b.magnitude for a, b in pairs)
+        largest = sum(a.magnitude @ b.magnitude for a, b in pairs)
+        made = self.gamma(terms) * largest
         value = sum(a.value @ b.value for a, b in pairs)
-        return self._result(value, inherited + made + terms * self.underflow)
+        error = inherited + made + 2 * terms * self.underflow
+        # No partial sum, in any order, is larger than all terms together.
+        return self._result(value, np.where(largest + made < self.overflow, error, np.inf))
 
     def times(self, a: Rounded, b: Rounded) -> Rounded:
         """The entrywise product of two factors, in any grouping of what `b` is made of."""
         inherited = a.magnitude * b.error + a.error * b.magnitude
         made = self.gamma(2) * a.magnitude * b.magnitude
-        return self._result(a.value * b.value, inherited + made + self.underflow)
+        return self._result(a.value * b.value, inherited + made + 2 * self.underflow)
 
     def minus(self, a: Rounded, b: Rounded) -> Rounded:
         """The entrywise difference."""
@@ -101,7 +110,7 @@ class Arithmetic:
         value = h.value * (1 - h.value)
         inherited = h.error * (np.abs(1 - 2 * h.value) + 3 * h.error)
         made = self.gamma(_SLOPE) * (value + 2 * inherited)
-        return self._result(value, inherited + made + self.underflow)
+        return self._result(value, inherited + made + 2 * self.underflow)
 
     def bound(self, result: Rounded) -> Any:
         """The error of a final result, with room for the rounding of the bound itself."""

@@ -1,9 +1,11 @@
 """The process in which a contributor's file runs: `python -m rnn_numpy.worker REPLY FILE FUNCTION`.
 
-Reads problems from standard input and answers on the file descriptor REPLY, in frames: 8 bytes of
-length, then that many. A problem is a safetensors frame of x, y, U, W, V; an answer is a JSON
-frame and, if that has no `error`, a safetensors frame with the gradients of two calls. Each problem
-is answered in a fork of its own, so that no call can leave anything behind for a later one.
+Reads questions from standard input and answers on the file descriptor REPLY, in frames: 8 bytes of
+length, then that many. A question is one problem, or several in turn, of which the last counts: a
+JSON frame, a list of how the arrays of each lie in memory, then for each a safetensors frame of
+x, y, U, W, V. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the
+gradients of two calls. Each question is answered in a fork of its own, so that no call can leave
+anything behind for a later one.
 `rnn_torch.candidate` is the other end. It trusts nothing that comes from here.
 """
 
@@ -15,7 +17,7 @@ import signal
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -79,25 +81,43 @@ class Called(NamedTuple):
     bits: int  # of the narrowest floating-point type among the gradients
 
 
-def call(function: Callable[..., Any], inputs: Mapping[str, Any]) -> Called:
-    """Call the function twice with copies of the same inputs.
+def laid_out(array: Any, strides: Sequence[int]) -> Any:
+    """A copy with these strides, in bytes, 3 in the gaps; a plain one if they go backwards."""
+    copy = array.copy()
+    if copy.strides == tuple(strides) or any(s <= 0 or s % array.itemsize for s in strides):
+        return copy
+    last = sum((n - 1) * s for n, s in zip(array.shape, strides, strict=True)) // array.itemsize
+    memory = np.full(last + 1, 3, array.dtype)
+    apart: Any = np.ndarray(array.shape, array.dtype, memory, strides=tuple(strides))
+    apart[...] = array
+    return apart
+
+
+def call(
+    function: Callable[..., Any], inputs: Mapping[str, Any], *before: Mapping[str, Any]
+) -> Called:
+    """Call the function twice with copies of the same inputs, laid out as they are in memory.
+
+    `before` are inputs that it is called with before that, in this order.
 
     Raises:
         Refused: an answer that is not three arrays of numbers.
         Exception: whatever the function raises.
     """
+    for earlier_inputs in before:
+        function(*(laid_out(array, array.strides) for array in earlier_inputs.values()))
     impure: list[str] = []
     answers: dict[str, Any] = {}
     earlier: dict[str, Any] = {}
     overwritten: list[str] = []
     for which in ("first", "second"):
-        given = {name: array.copy() for name, array in inputs.items()}
+        given = {name: laid_out(array, array.strides) for name, array in inputs.items()}
         returned = _named(function(*given.values()))
         for name, array in inputs.items():
             if not np.array_equal(given[name], array, equal_nan=True) and which == "first":
                 impure.append(f"{name} is changed in place")
         for name, array in returned.items():
-            answers[f"{which}.{name}"] = np.array(array, np.float64)
+            answers[f"{which}.{name}"] = np.array(array, np.float64, order="C")
             for other in NAMES[: NAMES.index(name)] + tuple(given):
                 buffer = returned.get(other, given.get(other))
                 if which == "first" and np.shares_memory(array, buffer):
@@ -109,6 +129,11 @@ def call(function: Callable[..., Any], inputs: Mapping[str, Any]) -> Called:
     if overwritten:
         impure.append(f"a second call changes what the first returned: {', '.join(overwritten)}")
     return Called(answers, impure, min(8 * array.itemsize for array in earlier.values()))
+
+
+def _inputs(frame: bytes, strides: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    arrays = load(frame)
+    return {name: laid_out(arrays[name], strides[name]) for name in INPUTS}
 
 
 def _named(returned: Any) -> dict[str, Any]:
@@ -167,6 +192,8 @@ def main(reply: int, file: str, name: str) -> None:
     write_frame(out, json.dumps({}).encode())
 
     while (frame := read_frame(problems)) is not None:
+        layouts = json.loads(frame)
+        frames = [read_frame(problems) or b"" for _ in layouts]
         if pid := os.fork():
             _, status = os.waitpid(pid, 0)
             if os.WIFSIGNALED(status):
@@ -176,8 +203,8 @@ def main(reply: int, file: str, name: str) -> None:
             continue
         with contextlib.suppress(BaseException):
             try:
-                arrays = load(frame)
-                called = call(function, {name: arrays[name] for name in INPUTS})
+                *before, inputs = map(_inputs, frames, layouts)
+                called = call(function, inputs, *before)
             except Refused as error:
                 refuse(str(error))
             except BaseException as error:

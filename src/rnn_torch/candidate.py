@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +47,10 @@ class CannotCheck(Exception):
         super().__init__(shown(why))
 
 
+class NotFinite(CannotCheck):
+    """It gave infinity or NaN where the gradient is finite."""
+
+
 class Answer(NamedTuple):
     """What a candidate answered to one problem."""
 
@@ -57,9 +60,10 @@ class Answer(NamedTuple):
     narrow: bool  # answered in a narrower dtype than it was asked in
 
 
-#: A backward pass that can be asked problems. Raises CannotCheck: no answer, or one that is not
-#: three finite arrays of the right shapes.
-Ask = Callable[[Problem], Answer]
+#: A backward pass that can be asked problems: `ask(problem, *before)`, those `before` first, if
+#: there are any, all in one process. Raises CannotCheck: no answer, or one that is not three finite
+#: arrays of the right shapes.
+Ask = Callable[..., Answer]
 
 
 class Candidate:
@@ -129,17 +133,20 @@ class Candidate:
                 self._process.stdin.close()
         os.close(self._reply)
 
-    def __call__(self, problem: Problem) -> Answer:
+    def __call__(self, problem: Problem, *before: Problem) -> Answer:
         """Ask it one problem; raises CannotCheck, as `Ask` says."""
-        inputs = arguments(problem, self._shapes)
-        frame = save({name: np.ascontiguousarray(a) for name, a in inputs.items()})
+        inputs = [arguments(one, self._shapes) for one in (*before, problem)]
+        layouts = [{name: array.strides for name, array in one.items()} for one in inputs]
+        frames = [json.dumps(layouts).encode()]
+        frames += [save({n: np.ascontiguousarray(a) for n, a in one.items()}) for one in inputs]
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
+            for frame in frames:
+                self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
             self._process.stdin.flush()
         except BrokenPipeError:
             raise CannotCheck("its process has ended") from None
-        header = self._header()
+        header = self._header(len(inputs))
         try:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
@@ -147,8 +154,8 @@ class Candidate:
         bits = header.get("bits", 64)
         return judged(Called(arrays, header.get("impure", []), bits), problem)
 
-    def _header(self) -> dict[str, Any]:
-        frame = self._frame(time.monotonic() + self._timeout)
+    def _header(self, answers: int = 1) -> dict[str, Any]:
+        frame = self._frame(time.monotonic() + answers * self._timeout)
         try:
             header = json.loads(frame)
             error = header.get("error")
@@ -198,17 +205,17 @@ def _processes(mark: str) -> list[int]:
 
 def in_this_process(backward: Backward, shapes: Shapes | None = None) -> Ask:
     """Ask a function directly: for code that is trusted, such as one's own in a test."""
-    return partial(_ask_directly, backward, shapes or Shapes())
+    return lambda problem, *before: _ask_directly(backward, shapes or Shapes(), problem, *before)
 
 
 def remade(make: Callable[[], Backward]) -> Ask:
     """As `in_this_process`, with a function made anew for every problem: nothing is left behind."""
-    return lambda problem: _ask_directly(make(), Shapes(), problem)
+    return lambda problem, *before: _ask_directly(make(), Shapes(), problem, *before)
 
 
-def _ask_directly(backward: Backward, shapes: Shapes, problem: Problem) -> Answer:
+def _ask_directly(backward: Backward, shapes: Shapes, problem: Problem, *before: Problem) -> Answer:
     try:
-        called = call(backward, arguments(problem, shapes))
+        called = call(backward, *(arguments(one, shapes) for one in (problem, *before)))
     except Refused as error:
         raise CannotCheck(str(error)) from None
     return judged(called, problem)
@@ -242,7 +249,7 @@ def judged(called: Called, problem: Problem) -> Answer:
                 )
             if not np.isfinite(array).all():
                 index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-                raise CannotCheck(
+                raise NotFinite(
                     f"{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
                 )
             found.append(array)

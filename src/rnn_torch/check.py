@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     try:
         shapes = Shapes.parse(flags.shapes)
-        if flags.window is not None and flags.window < 0:
-            raise ValueError(f"window must be at least 0, got {flags.window}")
+        if flags.window is not None and not 0 <= flags.window <= 512:
+            raise ValueError(f"window must be from 0 to 512, got {flags.window}")
         if not 0 < flags.timeout < 1e6:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
@@ -106,9 +106,9 @@ def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
     with bar, Candidate(flags.candidate, shapes, flags.timeout, flags.env) as candidate:
 
-        def ask(problem: Problem) -> Answer:
+        def ask(problem: Problem, *before: Problem) -> Answer:
             bar.update()
-            return candidate(problem)
+            return candidate(problem, *before)
 
         report = examine(
             ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed

@@ -86,15 +86,20 @@ def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[fl
 
 
 def is_approximate(asked: Sequence[Asked]) -> bool:
-    """Whether every answer is close to right without being right: as a finite difference is.
+    """Whether the answers are close to right without being right: as a finite difference is.
 
     Close is a relative error below the fourth root of the unit roundoff; the best one-sided
-    difference errs by its square root.
+    difference errs by its square root. A problem in four may be too hard for that: its loss is
+    large, or a step far too wide.
     """
-    for problem, answer, right in asked:
-        largest = max(float(np.abs(g).max()) for g in right.gradient)
-        close = np.finfo(problem.dtype).eps ** 0.25 * largest
-        for got, expected in zip(answer.gradient, right.gradient, strict=True):
-            if np.abs(got - expected).max() > close:
-                return False
-    return True
+    wrong = [a for a in asked if not agrees(a.answer.gradient, a.right)]
+    return 4 * sum(not _is_close(*a) for a in wrong) <= len(wrong)
+
+
+def _is_close(problem: Problem, answer: Answer, right: Reference) -> bool:
+    largest = max(float(np.abs(g).max()) for g in right.gradient)
+    close = np.finfo(problem.dtype).eps ** 0.25 * largest
+    return all(
+        bool((np.abs(got - expected) <= close).all())
+        for got, expected in zip(answer.gradient, right.gradient, strict=True)
+    )

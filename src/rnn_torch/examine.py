@@ -9,11 +9,11 @@ import numpy as np
 from rnn_numpy.mistakes import Mistake
 from rnn_numpy.params import Params
 from rnn_numpy.report import finite
-from rnn_torch.candidate import Answer, Ask, CannotCheck
+from rnn_torch.candidate import Answer, Ask, CannotCheck, NotFinite
 from rnn_torch.diagnose import Asked, constant_factors, is_approximate, name_mistakes
 from rnn_torch.locate import Where, locate
 from rnn_torch.parity import Entry, Reference, agrees, fractions, reference, worst_entries
-from rnn_torch.problems import Problem, Shapes, designed, random
+from rnn_torch.problems import Problem, Shapes, designed, in_turn, random
 from rnn_torch.votes import Vote, votes
 
 _RANDOM_PROBLEMS = 12
@@ -105,10 +105,28 @@ def examine(
         CannotCheck: it gave no answer that could be judged.
     """
     shapes = shapes or Shapes()
-    questions = chain(designed(shapes, dtype), random(shapes, dtype, seed, _RANDOM_PROBLEMS))
-    asked = [Asked(q, _answer(ask, q, shapes), reference(q, window)) for q in questions]
+    questions = [
+        *designed(shapes, dtype, window), *random(shapes, dtype, seed, _RANDOM_PROBLEMS)
+    ]  # fmt: skip
+    if window is not None and not any(_shows(window, q) for q in questions):
+        raise CannotCheck(
+            f"no problem tells a window of {window} steps from no window at all"
+            + (f": none has more than {shapes.only.time} steps" if shapes.only else f" in {dtype}")
+        )
+    asked, not_finite = [], None
+    for question in questions:
+        try:
+            asked.append(
+                Asked(question, _answer(ask, question, shapes), reference(question, window))
+            )
+        except NotFinite as error:
+            not_finite = not_finite or error
     wrong = [a for a in asked if not agrees(a.answer.gradient, a.right)]
+    if not_finite is not None and not wrong:  # a wrong pass may overflow, too, and is wrong
+        raise not_finite
     impure = _impurities(asked)
+    if not wrong and not impure:
+        impure = kept_between_calls(ask, shapes, dtype, window)
     entries = [worst_entries(a.answer, a.right, a.problem) for a in asked]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
     used = max(entry.fraction for entry in worst)
@@ -157,12 +175,16 @@ def _answer(ask: Ask, problem: Problem, shapes: Shapes) -> Answer:
                 ". If it knows one size only, give that: --shapes recipe (x (8, 2), y (8, 1), no "
                 "batch axis, 16 hidden units) or --shapes time,batch,n_in,hidden,n_out"
             )
-        raise CannotCheck(message) from None
+        raise type(error)(message) from None
 
 
 def _impurities(asked: list[Asked]) -> tuple[str, ...]:
     """What was seen of the calls themselves, each once."""
-    found = list(dict.fromkeys(chain.from_iterable(a.answer.impure for a in asked)))
+    parts: dict[str, dict[str, None]] = {}  # what was seen, and of which arrays in any problem
+    for text in chain.from_iterable(a.answer.impure for a in asked):
+        what, _, arrays = text.partition(": ")
+        parts.setdefault(what, {}).update(dict.fromkeys(arrays.split(", ")))
+    found = [": ".join(filter(None, (what, ", ".join(names)))) for what, names in parts.items()]
     if all(_same(a.answer.gradient, a.answer.second) for a in asked):
         return tuple(found)
     doubled = all(
@@ -176,6 +198,35 @@ def _impurities(asked: list[Asked]) -> tuple[str, ...]:
     if doubled:
         why = "twice the first: the gradients are added to those of the call before"
     return (*found, f"the second call with the same inputs gives another gradient, {why}")
+
+
+def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:
+    """A sentence if an answer depends on what the same process was asked before, else nothing.
+
+    Raises:
+        CannotCheck: it does not answer when it is asked alone.
+    """
+    for *before, problem in in_turn(shapes, dtype):
+        alone, bound = _answer(ask, problem, shapes), reference(problem, window).bound
+        expected = Reference(alone.gradient, bound)
+        try:
+            after = ask(problem, *before)
+        except CannotCheck as error:
+            what = str(error)
+        else:
+            if agrees(after.gradient, expected) and agrees(after.second, expected):
+                continue
+            what = "the last answer is not the one that it gives alone"
+        names = ", ".join(one.name for one in (*before, problem))
+        return (f"state is kept between calls: asked {names} in one process, {what}",)
+    return ()
+
+
+def _shows(window: int, problem: Problem) -> bool:
+    """Whether the problem tells truncation to this window from the full gradient."""
+    return len(problem.x) > window + 1 and not agrees(
+        reference(problem).gradient, reference(problem, window)
+    )
 
 
 def _same(one: Params, other: Params) -> bool:
