@@ -35,7 +35,7 @@ class Pace:
         self._left, self._say, self._at_once, self._clock = float(left), say, at_once, clock
         self._begun, self._trained, self._said = clock(), 0.0, False
 
-    def update(self, networks: float) -> None:
+    def update(self, networks: int | float) -> None:
         """So many more have been trained."""
         self._left -= networks
         self._trained += networks
