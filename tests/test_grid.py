@@ -107,6 +107,8 @@ def test_how_long_a_sweep_takes() -> None:
     assert line == ("100 networks are left: at 0.0083 a second, as in the first 60 seconds, "
                     "they take about 3 hours")  # fmt: skip
     # Not before each of those in training side by side is counted; not if it is soon over.
+    (line,) = said(10**9, 2, [(10, 3500)])
+    assert line.startswith("999,996,500 networks are left: at 350 a second")
     (line,) = said(400, 4, [(3600, 1), (3601, 1), (3602, 1), (3603, 1)])
     assert "they take about 4 days" in line
     assert said(100, 2, [(10, 50), (20, 30)]) == []

@@ -13,9 +13,7 @@ import pytest
 
 from rnn_numpy import prove, terminal, verify
 from rnn_numpy import train as numpy_train
-from rnn_numpy.certificate import certificate
-from rnn_numpy.explore import explore
-from rnn_numpy.files import load_params, save_params
+from rnn_numpy.files import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 
@@ -56,6 +54,8 @@ def exit_code(name: str) -> int:
 def assert_kept(name: str) -> None:
     for file in COMMANDS[name][2]:
         assert Path(file).stat().st_size > 0
+    if name == "prove":
+        assert Path("kept").read_text() == Path(PROOF).read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +70,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def needs_a_full_device() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+
+
 @contextmanager
 def full() -> Iterator[io.TextIOWrapper]:
     """A stream on a device that is full; its buffer can be let go, as the interpreter does."""
+    needs_a_full_device()
     with open("/dev/full", "w") as stream:
         yield stream
         stream.flush()
@@ -205,6 +211,8 @@ def test_standard_input_that_is_closed(
 )
 def test_what_the_shell_sees(line: str, code: int, errors: str) -> None:
     """To the interpreter's very end, where it writes what is left in its buffers."""
+    if "/dev/full" in line:
+        needs_a_full_device()
     words = {"train": " ".join(TRAIN), "verify": verify.__file__, "proof": f"{PROOF} {ADDER}"}
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} {line.format(**words)}"],
@@ -214,9 +222,3 @@ def test_what_the_shell_sees(line: str, code: int, errors: str) -> None:
     assert done.returncode == code
     if "{train}" in line:
         assert load_params("kept")[1]["steps"] == "200"
-
-
-def test_a_certificate_that_could_not_be_shown_holds() -> None:
-    params, _ = load_params(ADDER)
-    save_params("adder", params, {})
-    assert Path(PROOF).read_text().splitlines() == list(certificate(params, explore(params, 2)))

@@ -126,7 +126,7 @@ def _train(
     pace = Pace(left, complain, at_once=0 if engine == "batched" else threads)
     with progress(done + left, "network", done=done) as bar:
 
-        def advance(networks: float) -> None:
+        def advance(networks: int | float) -> None:
             bar.update(networks)
             pace.update(networks)
 

@@ -35,7 +35,7 @@ class Pace:
         self._left, self._say, self._at_once, self._clock = float(left), say, at_once, clock
         self._begun, self._trained, self._said = clock(), 0.0, False
 
-    def update(self, networks: float) -> None:
+    def update(self, networks: int | float) -> None:
         """So many more have been trained."""
         self._left -= networks
         self._trained += networks
@@ -45,8 +45,9 @@ class Pace:
         self._said = True
         rate = self._trained / seconds
         if self._left / rate >= 60:
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
             self._say(
-                f"{self._left:,.0f} networks are left: at {rate:.2g} a second, as in the first "
+                f"{self._left:,.0f} networks are left: at {shown} a second, as in the first "
                 f"{_duration(seconds)}, they take about {_duration(self._left / rate)}"
             )
 
