@@ -55,6 +55,9 @@ def _paragraphs(report: Report, begin: str, end: str) -> list[str]:
     if report.verdict != "impure":
         lines += ["", f"{begin}{table(report.worst)}{end}"]
     lines += [*report.factors]
+    if report.only_at:
+        names = ", ".join(repr(name) for name in report.only_at)
+        lines += [f"Wrong only at {names}, right elsewhere: docs/check.md says what they ask."]
     if report.where is not None:
         lines += ["", f"Where in time: {report.where.words()}."]
         lines += [f"{begin}{_matrix(report.where)}{end}"]
