@@ -15,6 +15,7 @@ from rnn_torch.candidate import CannotCheck, in_this_process, remade
 from rnn_torch.examine import examine, kept_between_calls
 from rnn_torch.parity import Reference, agrees, reference
 from rnn_torch.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
+from rnn_torch.screen import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 DOCS = Path(__file__).parents[1] / "docs"
@@ -83,6 +84,16 @@ def test_the_problems_are_what_the_table_says(dtype: str) -> None:
         assert z.min() < -709
         assert z.max() > 709
         assert ((outputs > 0.01) & (outputs < 0.99)).any()
+
+
+def test_the_screen_says_where_it_is_wrong() -> None:
+    mistake = next(m for _, m in HIDDEN if m.name == "inputs clipped")
+    report = examine(remade(lambda: planted(mistake)))
+    assert report.verdict == "disagrees"
+    assert report.only_at == ("inputs of 300",)
+    screen = as_text(report, "f")
+    assert "Wrong only at 'inputs of 300', right elsewhere" in screen
+    assert len(screen.splitlines()) <= 30
 
 
 def test_what_one_size_only_is_asked() -> None:

@@ -17,6 +17,7 @@ from rnn_torch.problems import Problem, Shapes, designed, in_turn, random
 from rnn_torch.votes import Vote, votes
 
 _RANDOM_PROBLEMS = 12
+_FEW = 3  # problems: a mistake of one condition
 _LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
 
 Verdict = Literal["agrees", "disagrees", "approximate", "impure"]
@@ -33,6 +34,7 @@ class Report:
     used: float  # the worst entry of all, as a fraction of what rounding allows
     worst: tuple[Entry, ...] = ()  # one for each of dU, dW, dV
     factors: tuple[str, ...] = ()
+    only_at: tuple[str, ...] = ()  # the problems at which it is wrong, if they are few
     where: Where | None = None
     mistakes: tuple[tuple[Mistake, ...], ...] | None = ()  # None: the catalogue was not asked
     votes: tuple[Vote, ...] = ()
@@ -61,6 +63,7 @@ class Report:
                 for entry in self.worst
             ],
             "factors": list(self.factors),
+            "wrong_only_at": list(self.only_at),
             "where": self.where
             and {
                 "words": self.where.words(),
@@ -155,6 +158,7 @@ def examine(
         verdict,
         worst=worst,
         factors=tuple(constant_factors(asked)),
+        only_at=tuple(a.problem.name for a in wrong) if len(wrong) <= _FEW else (),
         where=where,
         not_located=not_located,
         mistakes=mistakes,

@@ -115,6 +115,10 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
     if report.verdict != "impure":
         factors = (_Part("", factor) for factor in report.factors)
         yield [_Part("table", table(report.worst)), *factors]
+    if report.only_at:
+        names = ", ".join(repr(name) for name in report.only_at)
+        only = f"Wrong only at {names}, right elsewhere: docs/check.md says what they ask."
+        yield [_Part("", only)]
     if report.where is not None:
         words = f"Where in time: {report.where.words()}."
         yield [_Part("", words), _Part("table", _matrix(report.where))]
