@@ -26,8 +26,10 @@ def name_mistakes(asked: Sequence[Asked]) -> list[tuple[Mistake, ...]]:
 
     More than one means that these problems cannot tell them apart. None: no guess is made.
     """
-    # The most telling problems first: most mistakes are ruled out by one.
-    ordered = sorted(asked, key=lambda a: agrees(a.answer.gradient, a.right))
+    # The quick problems first, of these the most telling: most mistakes are ruled out by one.
+    ordered = sorted(
+        asked, key=lambda a: (a.problem.sizes.time > 10, agrees(a.answer.gradient, a.right))
+    )
     if any(a.answer.narrow for a in asked):
         return [tuple(m for m in CATALOGUE if m.name == "lower precision inside")]
     for together in (1, 2):
