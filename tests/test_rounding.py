@@ -20,7 +20,7 @@ SEEDS = [
     *range(3),
     *(
         pytest.param(seed, marks=[pytest.mark.many, pytest.mark.unannotated])
-        for seed in range(3, 80 if settings.get_current_profile_name() == "nightly" else 8)
+        for seed in range(3, 80 if settings.get_current_profile_name() == "nightly" else 5)
     ),
 ]
 FLUSHES = torch.set_flush_denormal(True)

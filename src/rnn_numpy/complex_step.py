@@ -10,6 +10,7 @@ there are only 64, gradients below 1e-260 underflow to 0.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -43,10 +44,10 @@ def complex_step(
 
     weights = [array.astype(np.clongdouble) for array in params]
     x, targets = x.astype(np.longdouble), targets.astype(np.longdouble)
-    gradients = [np.zeros(array.shape) for array in params]
+    gradients: list[Any] = [np.zeros(array.shape) for array in params]
     for which, gradient in enumerate(gradients):
-        rows, columns = gradient.shape
-        for row in range(rows):
+        columns = gradient.shape[1]
+        for row in range(len(gradient)):
             # The weights of a row at once: as many networks, side by side on a leading axis.
             moved = np.repeat(weights[which][np.newaxis], columns, axis=0)
             moved[range(columns), row, range(columns)] += 1j * _STEP
