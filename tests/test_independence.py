@@ -26,7 +26,9 @@ def imported(module: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", sorted(NUMPY.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "module", sorted(NUMPY.rglob("*.py")), ids=lambda path: str(path.relative_to(NUMPY))
+)
 def test_rnn_numpy_never_imports_torch(module: Path) -> None:
     assert not {name for name in imported(module) if name.split(".")[0] in ("torch", "rnn_torch")}
 
@@ -69,8 +71,8 @@ except ModuleNotFoundError:
 else:
     raise SystemExit("the test does not hide torch")
 import pkgutil, importlib, rnn_numpy
-for module in pkgutil.iter_modules(rnn_numpy.__path__):
-    importlib.import_module(f"rnn_numpy.{module.name}")
+for module in pkgutil.walk_packages(rnn_numpy.__path__, "rnn_numpy."):
+    importlib.import_module(module.name)
 from rnn_numpy.train import main
 raise SystemExit(main(["--iterations", "50", "--log-every", "50", "--bits", "3"]))
 """

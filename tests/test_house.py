@@ -1,0 +1,60 @@
+"""Which folder may import which: a table, compared with the folders on disk and every import."""
+
+import ast
+from collections import Counter
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src"
+
+# Besides itself. A module that stands in a package's own folder belongs to that.
+MAY_IMPORT: dict[str, set[str]] = {
+    "rnn_numpy": set(),
+    "rnn_torch": {"rnn_numpy"},
+}
+FILES = sorted(file for package in SRC.glob("rnn_*") for file in package.rglob("*.py"))
+
+
+def folder(file: Path) -> str:
+    return ".".join(file.relative_to(SRC).parent.parts)
+
+
+def home(name: str) -> str:
+    """The folder of a module, or of a name in one, so written as it is imported."""
+    while not (SRC / name.replace(".", "/")).is_dir():
+        name = name.rpartition(".")[0]
+    return name
+
+
+def imported(file: Path) -> set[str]:
+    """Every name of our own that this file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("rnn_numpy", "rnn_torch")}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_imports_go_down(file: Path) -> None:
+    here = folder(file)
+    assert {name for name in imported(file) if home(name) not in MAY_IMPORT[here] | {here}} == set()
+
+
+def test_the_table_is_the_house() -> None:
+    assert {folder(file) for file in FILES} == set(MAY_IMPORT)
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_a_room_can_be_taken_in_at_a_glance() -> None:
+    """At most ten files, besides its __init__.py."""
+    files = Counter(folder(file) for file in FILES if file.name != "__init__.py")
+    assert {name: n for name, n in files.items() if "." in name and n > 10} == {}
