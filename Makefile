@@ -31,7 +31,7 @@ setup: .venv/ready
 .venv/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m rnn_numpy.native  # compiles the kernels, so that no command has to
+	$(BIN)/python -m rnn_numpy.compiled.native  # compiles the kernels, so that no command has to
 	@touch $@
 
 train: .venv/ready
@@ -67,7 +67,7 @@ own :=
 processors: test-sse test-avx test-avx2 test-own
 
 test-sse test-avx test-avx2 test-own: test-%: .venv/ready
-	env $($*) $(BIN)/python -m rnn_numpy.native
+	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
 	env $($*) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.

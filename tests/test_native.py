@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from problems import Array
-from rnn_numpy import native
+from rnn_numpy.compiled import native
 from rnn_numpy.running_error import EXP_ULPS
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -51,7 +51,7 @@ def test_the_sigmoid_at_its_ends(dtype: np.dtype[np.floating]) -> None:
 
 PROGRAM = """
 import sys, numpy as np
-from rnn_numpy import native
+from rnn_numpy.compiled import native
 for name in native.SIGNATURES:
     for dtype in (np.float32, np.float64):
         native.kernel(name, np.dtype(dtype))
@@ -77,7 +77,7 @@ def run(program: str, source: Path) -> subprocess.CompletedProcess[str]:
 def a_copy(tmp_path: Path) -> Path:
     """The package without any compiled code, somewhere else."""
     source = tmp_path / "source"
-    package = Path(native.__file__).parent
+    package = Path(native.__file__).parents[1]
     shutil.copytree(package, source / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     return source
 
@@ -91,7 +91,7 @@ def test_kept_code_runs_without_numba() -> None:
     for name in native.SIGNATURES:
         for dtype in DTYPES:
             native.kernel(name, dtype)
-    done = run(PROGRAM, Path(native.__file__).parents[1])
+    done = run(PROGRAM, Path(native.__file__).parents[2])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -137,8 +137,8 @@ def test_code_for_another_processor_is_not_taken(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_read_only_package_keeps_its_code_with_the_user(a_copy: Path) -> None:
-    (a_copy / "rnn_numpy" / "__pycache__").write_text("no folder can be made here")
-    program = "import numpy as np; from rnn_numpy.native import kernel; "
+    (a_copy / "rnn_numpy" / "compiled" / "__pycache__").write_text("no folder can be made here")
+    program = "import numpy as np; from rnn_numpy.compiled.native import kernel; "
     program += "kernel('forward', np.dtype('float32'))"
     done = run(program, a_copy)
     assert (done.returncode, done.stderr) == (0, "")
@@ -165,7 +165,7 @@ print(main(["--iterations", "20", "--bits", "3", *{flags}]))
 
 @pytest.mark.parametrize(("package", "engine"), [("rnn_numpy", "numpy"), ("rnn_torch", "fused")])
 def test_without_numba_the_next_engine_runs_and_says_so(package: str, engine: str) -> None:
-    source = Path(native.__file__).parents[1]
+    source = Path(native.__file__).parents[2]
     done = run(WITHOUT_NUMBA.format(package=package, flags=[]), source)
     assert (done.stderr, done.stdout.splitlines()[-1]) == ("", "0")
     wanted = f"engine: {engine} (the compiled one needs numba: {native.INSTALL})"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from rnn_numpy import native
+from rnn_numpy.compiled import native
 from rnn_numpy.params import Params, check_params
 
 #: Up to here every sum is tried: 4^11, four million. Each further bit takes four times as long.

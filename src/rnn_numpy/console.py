@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
+from rnn_numpy.compiled import native
 from rnn_numpy.files import WeightsError, made_by, save_params
 from rnn_numpy.keeper import Keeper
 from rnn_numpy.machine import Verdict

@@ -16,9 +16,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy import native
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, count_exact_compiled
 from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from rnn_numpy.compiled import native
 from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.model import forward

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy import native
 from rnn_numpy.addition import encode_batches
+from rnn_numpy.compiled import native
 from rnn_numpy.params import Params, check_params
 from rnn_numpy.recipe import Diverged
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_numpy import native
+from rnn_numpy.compiled import native
 
 #: Up to so many multiplications in one product, and entries in one matrix, a kernel call for all of
 #: a pass is cheaper than torch's operations (of larger matrices with few rows to multiply) ...

@@ -4,8 +4,9 @@ import argparse
 from itertools import product
 from pathlib import Path
 
-from rnn_numpy import native, terminal
+from rnn_numpy import terminal
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE
+from rnn_numpy.compiled import native
 from rnn_numpy.files import check_writable
 from rnn_numpy.folder import make_folder
 from rnn_numpy.keeper import checkpoint_every

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rnn_numpy.arithmetic import arithmetic
+from rnn_numpy.compiled.flat_matrices import arithmetic
 
 
 def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:

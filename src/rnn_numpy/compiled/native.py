@@ -6,7 +6,7 @@ loader that numba uses itself (llvmlite). A file is only taken if the kernels' s
 processor and numba's settings (NUMBA_CPU_NAME) are the ones it was made for, and if its checksum is
 right.
 
-    python -m rnn_numpy.native      compile everything now (`make setup` does)
+    python -m rnn_numpy.compiled.native      compile everything now (`make setup` does)
 """
 
 import contextlib
@@ -32,7 +32,7 @@ SIGNATURES = {
     "backward": "* n *** nnn".replace(" ", ""),
     "whole_backward": "****** n ***** nnnn".replace(" ", ""),
 }
-SOURCES = ("arithmetic.py", "kernels.py", "native.py")
+SOURCES = ("flat_matrices.py", "kernels.py", "native.py")
 INSTALL = "pip install 'rnn-bptt-reference[fast]'"
 _C_TYPES = {
     "*": ctypes.c_void_p,
@@ -81,7 +81,7 @@ def _file(name: str, dtype: np.dtype[Any]) -> str:
 
 def _compiled_elsewhere(name: str, dtype: np.dtype[Any]) -> bytes:
     """`_compiled` in a process of its own, so that this one need not import numba."""
-    command = [sys.executable, "-m", "rnn_numpy.native", name, dtype.name]
+    command = [sys.executable, "-m", "rnn_numpy.compiled.native", name, dtype.name]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
 
@@ -90,7 +90,7 @@ def _compiled(name: str, dtype: np.dtype[Any]) -> bytes:
     import numba
     from numba import types
 
-    from rnn_numpy.kernels import kernels
+    from rnn_numpy.compiled.kernels import kernels
 
     scalar = types.float64 if dtype == np.float64 else types.float32
     numba_types = {
