@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from harness import keep
-from rnn_numpy.mistakes import CATALOGUE, planted
-from rnn_numpy.textbook import Backward, textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import Backward, textbook
 from rnn_torch.candidate import in_this_process
 from rnn_torch.parity import agrees, reference
 from rnn_torch.problems import Problem, Sizes, problem

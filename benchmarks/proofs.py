@@ -14,14 +14,14 @@ import numpy as np
 
 from harness import keep
 from rnn_numpy.addition import draw_pairs, encode, encode_pairs
+from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.explore import explore
 from rnn_numpy.files import save_params
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.machine import minimise
 from rnn_numpy.many import cores, count
-from rnn_numpy.model import bptt, forward
 from rnn_numpy.online import sgd
-from rnn_numpy.params import Params
 from rnn_numpy.recipe import Dtype, Recipe, run, start
 from rnn_numpy.until_proved import until_proved
 

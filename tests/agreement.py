@@ -8,7 +8,7 @@ import torch
 
 from problems import Array, Problem
 from rnn_numpy import Params, bounds, fraction
-from rnn_numpy.textbook import Backward
+from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch import ElmanRNN, autograd_gradient
 
 

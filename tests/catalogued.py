@@ -7,8 +7,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from rnn_numpy.mistakes import CATALOGUE, Mistake
-from rnn_numpy.textbook import Backward
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
+from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch.candidate import NotFinite, remade
 from rnn_torch.diagnose import Asked
 from rnn_torch.parity import Reference, reference

@@ -7,7 +7,7 @@ import numpy as np
 
 from problems import Array
 from rnn_numpy import Params, bptt, complex_step, forward, rtrl
-from rnn_numpy.textbook import sigmoid, textbook
+from rnn_numpy.elman_network.textbook import sigmoid, textbook
 from rnn_torch import FusedElmanRNN, autograd_gradient
 
 Gradient = tuple[Array, Array, Array]

@@ -14,9 +14,9 @@ import many
 import memory
 import online
 import report
-from rnn_numpy.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.recipe import Recipe
-from rnn_numpy.textbook import textbook
 
 pytestmark = pytest.mark.unannotated
 

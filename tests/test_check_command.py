@@ -85,7 +85,7 @@ def test_a_window_that_shows_nowhere_is_refused(capsys: Capture) -> None:
 
 TEXTBOOK = """
 import numpy as np
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.textbook import textbook
 kept = {}
 def backward(x, y, U, W, V):
 """

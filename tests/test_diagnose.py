@@ -8,8 +8,8 @@ import pytest
 
 from catalogued import dtypes, interrogated, of_name
 from problems import Array
-from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
-from rnn_numpy.textbook import sigmoid, textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.textbook import sigmoid, textbook
 from rnn_torch.candidate import in_this_process
 from rnn_torch.diagnose import name_mistakes
 from rnn_torch.examine import examine

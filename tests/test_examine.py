@@ -12,8 +12,8 @@ from catalogued import ANY, dtypes, of_name, questions
 from constructions import RIGHT
 from problems import Array
 from rnn_numpy import Params, bptt, forward
-from rnn_numpy.mistakes import planted
-from rnn_numpy.textbook import Backward, sigmoid, textbook
+from rnn_numpy.elman_network.mistakes import planted
+from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
 from rnn_torch.examine import Report, examine
 from rnn_torch.parity import Entry, agrees, blind_to, power, reference

@@ -9,8 +9,8 @@ import pytest
 from catalogued import ANY, dtypes, questions
 from hidden_mistakes import HIDDEN, KEPT
 from rnn_numpy import bptt, forward
-from rnn_numpy.mistakes import Mistake, planted
-from rnn_numpy.textbook import Array, textbook
+from rnn_numpy.elman_network.mistakes import Mistake, planted
+from rnn_numpy.elman_network.textbook import Array, textbook
 from rnn_torch.candidate import CannotCheck, in_this_process, remade
 from rnn_torch.examine import examine, kept_between_calls
 from rnn_torch.parity import Reference, agrees, reference

@@ -12,6 +12,7 @@ SRC = Path(__file__).parents[1] / "src"
 # Besides itself. A module that stands in a package's own folder belongs to that.
 MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.compiled": set(),
+    "rnn_numpy.elman_network": set(),
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

@@ -12,6 +12,7 @@ import rnn_torch
 
 NUMPY, TORCH = (Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch))
 OWN = ("rnn_numpy", "rnn_torch")
+CHECKED = {f"rnn_numpy.elman_network.{name}" for name in ("params", "checks")}
 
 
 def imported(module: Path) -> set[str]:
@@ -36,19 +37,19 @@ def test_rnn_numpy_never_imports_torch(module: Path) -> None:
 @pytest.mark.parametrize(
     ("witness", "may_use"),
     [
-        (TORCH / "model.py", {"rnn_numpy.params"}),
-        (NUMPY / "model.py", {"rnn_numpy.params"}),
-        (NUMPY / "rtrl.py", {"rnn_numpy.params"}),
-        (NUMPY / "complex_step.py", {"rnn_numpy.params"}),
-        (NUMPY / "rounding.py", {"rnn_numpy.params", "rnn_numpy.running_error"}),
-        (NUMPY / "running_error.py", set()),
+        (TORCH / "model.py", CHECKED),
+        (NUMPY / "elman_network/model.py", CHECKED),
+        (NUMPY / "elman_network/rtrl.py", CHECKED),
+        (NUMPY / "elman_network/complex_step.py", CHECKED),
+        (NUMPY / "elman_network/rounding.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
+        (NUMPY / "elman_network/running_error.py", set()),
         (NUMPY / "verify.py", set()),
-        (NUMPY / "rounded_network.py", {"rnn_numpy.params", "rnn_numpy.running_error"}),
-        (NUMPY / "textbook.py", set()),
-        (NUMPY / "mistakes.py", {"rnn_numpy.textbook"}),
+        (NUMPY / "rounded_network.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
+        (NUMPY / "elman_network/textbook.py", set()),
+        (NUMPY / "elman_network/mistakes.py", {"rnn_numpy.elman_network.textbook"}),
         (Path(__file__).parent / "naive_recipe.py", set()),
     ],
-    ids=lambda value: f"{value.parent.name}-{value.stem}" if isinstance(value, Path) else "",
+    ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
 )
 def test_each_witness_stands_alone(witness: Path, may_use: set[str]) -> None:
     used = {name.rpartition(".")[0] for name in imported(witness) if name.split(".")[0] in OWN}

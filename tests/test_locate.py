@@ -8,8 +8,8 @@ import pytest
 from catalogued import ANY, of_name
 from problems import Array
 from rnn_numpy import Params, bptt, forward
-from rnn_numpy.mistakes import planted
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.mistakes import planted
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.candidate import in_this_process, remade
 from rnn_torch.locate import locate
 from rnn_torch.problems import RECIPE, Shapes

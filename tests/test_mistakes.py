@@ -8,8 +8,8 @@ from hypothesis import Phase, given, settings
 from agreement import assert_right
 from constructions import RIGHT
 from problems import Problem, problems
-from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
-from rnn_numpy.textbook import Backward, textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.textbook import Backward, textbook
 
 
 def parity_property(backward: Backward) -> Callable[[], None]:

@@ -11,7 +11,7 @@ import pytest
 
 from problems import Array
 from rnn_numpy.compiled import native
-from rnn_numpy.running_error import EXP_ULPS
+from rnn_numpy.elman_network.running_error import EXP_ULPS
 
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)

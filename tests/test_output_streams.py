@@ -61,9 +61,11 @@ def assert_kept(name: str) -> None:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("right.py").write_text("from rnn_numpy.textbook import textbook as backward\n")
+    Path("right.py").write_text(
+        "from rnn_numpy.elman_network.textbook import textbook as backward\n"
+    )
     Path("wrong.py").write_text(
-        "from rnn_numpy.textbook import textbook\n\n\n"
+        "from rnn_numpy.elman_network.textbook import textbook\n\n\n"
         "def backward(*arrays):\n"
         "    return [2 * gradient for gradient in textbook(*arrays)]\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rnn_numpy.mistakes import CATALOGUE
+from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_torch import check
 
 # In one process, which makes the page once.

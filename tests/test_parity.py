@@ -18,8 +18,8 @@ from rnn_numpy import (
     squared_error,
     vjp,
 )
-from rnn_numpy.model import Gradients
-from rnn_numpy.rounding import Bounds
+from rnn_numpy.elman_network.model import Gradients
+from rnn_numpy.elman_network.rounding import Bounds
 from rnn_torch import ElmanRNN, gradient_parity
 from rnn_torch import absolute_error as torch_absolute_error
 from rnn_torch import squared_error as torch_squared_error

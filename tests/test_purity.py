@@ -8,8 +8,8 @@ import pytest
 
 from catalogued import of_name
 from problems import Array
-from rnn_numpy.mistakes import planted
-from rnn_numpy.textbook import Backward, textbook
+from rnn_numpy.elman_network.mistakes import planted
+from rnn_numpy.elman_network.textbook import Backward, textbook
 from rnn_torch.candidate import remade
 from rnn_torch.examine import examine
 from rnn_torch.screen import as_text

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rnn_numpy.mistakes import CATALOGUE
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE
+from rnn_numpy.elman_network.textbook import textbook
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -97,10 +97,10 @@ def test_each_equation_stands_where_bptt_md_says() -> None:
                 assert f"({number})" in cited, f"{path}:{at} is not ({number}): {cited.strip()}"
                 found.add((path, int(number)))
     for path, numbers in (
-        ("src/rnn_numpy/model.py", range(1, 12)),
+        ("src/rnn_numpy/elman_network/model.py", range(1, 12)),
         ("src/rnn_torch/model.py", range(1, 6)),
         ("src/rnn_numpy/compiled/kernels.py", (1, 2, 3, *range(6, 12))),
-        ("src/rnn_numpy/rtrl.py", (12, 13)),
+        ("src/rnn_numpy/elman_network/rtrl.py", (12, 13)),
     ):
         assert {(path, number) for number in numbers} <= found
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
 from constructions import RIGHT
 from problems import Array, Problem, problem, problems
-from rnn_numpy import Params, bounds, bptt, forward, fraction, rounding
-from rnn_numpy.running_error import Arithmetic, Rounded
-from rnn_numpy.textbook import textbook
+from rnn_numpy import Params, bounds, bptt, forward, fraction
+from rnn_numpy.elman_network import rounding
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import problems as library
 from rnn_torch import squared_error, testing
 from rnn_torch.parity import reference

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_numpy.running_error import Arithmetic, Rounded, concatenate, stack
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatenate, stack
 
 dtypes = st.sampled_from(["float32", "float64"])
 # A value, and its error as a part of it: none, or small enough for the first order to dominate.

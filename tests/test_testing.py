@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from problems import Array
-from rnn_numpy.mistakes import CATALOGUE, planted
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
 from rnn_torch.candidate import CannotCheck
 from rnn_torch.problems import Shapes, Sizes, designed, problem
@@ -132,7 +132,7 @@ class Nowhere:
         if name.partition(".")[0] == "hypothesis":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Nowhere())
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.testing import assert_gradient_parity, compare_gradients, problems
 assert_gradient_parity(textbook, shapes="3,2,2,4,1")
 problems()
@@ -149,8 +149,8 @@ def test_without_hypothesis_only_problems_is_missing() -> None:
 
 FAILING = """
 import numpy as np
-from rnn_numpy.mistakes import CATALOGUE, planted
-from rnn_numpy.textbook import textbook
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.problems import Sizes, problem
 from rnn_torch.testing import assert_gradient_parity
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from catalogued import of_name
 from commands import bad
 from problems import Array
-from rnn_numpy.mistakes import planted
+from rnn_numpy.elman_network.mistakes import planted
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.terminal import shown
-from rnn_numpy.textbook import textbook
 from rnn_numpy.worker import call
 from rnn_torch import check
 from rnn_torch.candidate import CannotCheck, arguments, in_this_process, judged, remade

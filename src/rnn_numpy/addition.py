@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from rnn_numpy.compiled import native
-from rnn_numpy.params import Params, check_params
+from rnn_numpy.elman_network.params import Params, check_params
 
 #: Up to here every sum is tried: 4^11, four million. Each further bit takes four times as long.
 MOST_BITS_EXHAUSTIVE = 12

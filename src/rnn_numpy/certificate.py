@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.machine import Verdict
-from rnn_numpy.params import Params
 
 HEADING = "rnn-bptt-reference certificate 1"
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.files import WeightsError, made_by, save_params
 from rnn_numpy.keeper import Keeper
 from rnn_numpy.machine import Verdict
-from rnn_numpy.params import Params
 from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start, vanished

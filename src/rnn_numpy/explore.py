@@ -10,8 +10,9 @@ then holds for every order of summation, with or without fused multiply-add.
 
 from collections.abc import Callable
 
+from rnn_numpy.elman_network.checks import check_state_bits
+from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.machine import Verdict
-from rnn_numpy.params import Params, check_params, check_state_bits
 from rnn_numpy.rounded_network import RoundedNetwork
 from rnn_numpy.search import Collision, Search
 from rnn_numpy.targets import Target, addition

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from rnn_numpy.params import Params, check_params
+from rnn_numpy.elman_network.params import Params, check_params
 
 #: The largest network has 2^14 hidden units: 2 GiB in float64.
 MOST_BYTES = 1 << 32

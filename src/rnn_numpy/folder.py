@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.files import as_safetensors, check_size, checksum, kind, locked, made_by, write_bytes
-from rnn_numpy.recipe import check_integer
 
 KEPT = 2
 _WORDS = 624  # of a Mersenne Twister

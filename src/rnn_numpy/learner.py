@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy.model import forward
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.online import sgd
-from rnn_numpy.params import Params
 from rnn_numpy.recipe import Recipe
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Int, Int64, UInt8
 
 from rnn_numpy.addition import from_bits
-from rnn_numpy.model import forward
-from rnn_numpy.params import Params
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.targets import Target
 
 

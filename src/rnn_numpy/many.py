@@ -19,10 +19,10 @@ from jaxtyping import Float
 from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, count_exact_compiled
 from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.model import forward
-from rnn_numpy.params import Params
 from rnn_numpy.recipe import Recipe, Run, run, start, vanished
 
 

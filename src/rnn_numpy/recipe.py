@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.addition import decode, draw_pairs, encode_pairs
-from rnn_numpy.model import absolute_error
-from rnn_numpy.params import Params, initial_params
+from rnn_numpy.elman_network.checks import check_integer
+from rnn_numpy.elman_network.model import absolute_error
+from rnn_numpy.elman_network.params import Params, initial_params
 
 Dtype = Literal["float32", "float64"]
 
@@ -214,12 +215,3 @@ def vanished(recipe: Recipe, learner: Learner) -> bool:
 def same(one: Params, other: Params) -> bool:
     """Whether all weights are equal."""
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def check_integer(name: str, value: object, least: int, most: int | None) -> None:
-    """Raise TypeError if this is no integer, ValueError if it is out of range (None: no end)."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least or (most is not None and value > most):
-        wanted = f"at least {least}" if most is None else f"{least} to {most}"
-        raise ValueError(f"{name} must be {wanted}, got {value}")

@@ -1,11 +1,11 @@
 """What a training run prints, for people and for programs."""
 
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from rnn_numpy.addition import Count
+from rnn_numpy.elman_network.checks import finite
 from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
 from rnn_numpy.terminal import say
 
@@ -104,8 +104,3 @@ class Log:
         """Print a line, unless quiet."""
         if not self.quiet:
             say(line)
-
-
-def finite(value: Any) -> Any:
-    """JSON has no infinity: the largest number stands for it."""
-    return min(value, sys.float_info.max) if isinstance(value, float) else value

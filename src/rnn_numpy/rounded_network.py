@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params
-from rnn_numpy.running_error import Arithmetic, Rounded
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded
 
 
 class RoundedNetwork:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from rnn_numpy import terminal
-from rnn_numpy.params import check_state_bits
+from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.recipe import Recipe
 
 EXIT_CODES = """\

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.folder import (
     CheckpointError,
     Folder,
@@ -22,7 +23,7 @@ from rnn_numpy.folder import (
 )
 from rnn_numpy.many import Keep, Stopped, Trained, counts_until
 from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe, check_integer
+from rnn_numpy.recipe import Recipe
 from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
 from rnn_torch.grid import Grid, size
 

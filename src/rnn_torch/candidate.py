@@ -22,9 +22,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from rnn_numpy.params import Params
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.textbook import Backward
 from rnn_numpy.terminal import shown
-from rnn_numpy.textbook import Backward
 from rnn_numpy.worker import NAMES, Called, Refused, call
 from rnn_torch.problems import Problem, Shapes
 

@@ -12,13 +12,13 @@ import torch
 from tqdm import tqdm
 
 from rnn_numpy import terminal
-from rnn_numpy.complex_step import complex_step
+from rnn_numpy.elman_network.complex_step import complex_step
+from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_numpy.elman_network.textbook import Array, Backward, textbook
 from rnn_numpy.files import WeightsError, write_text
-from rnn_numpy.model import bptt, forward
-from rnn_numpy.params import Params
-from rnn_numpy.rtrl import rtrl
 from rnn_numpy.terminal import check_outputs, complain, say, shown
-from rnn_numpy.textbook import Array, Backward, textbook
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
 from rnn_torch.fused import FusedElmanRNN

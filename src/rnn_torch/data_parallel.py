@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.nn.parallel import DistributedDataParallel
 
-from rnn_numpy.params import Params
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.recipe import Recipe
 from rnn_torch.model import squared_error
 from rnn_torch.train import AutogradLearner

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn_numpy.mistakes import CATALOGUE, Mistake, planted
-from rnn_numpy.params import Params
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.params import Params
 from rnn_torch.candidate import Answer, CannotCheck, remade
 from rnn_torch.parity import Reference, agrees, as_multiple, constant_factor, is_multiple
 from rnn_torch.problems import Problem

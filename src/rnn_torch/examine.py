@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnn_numpy.mistakes import Mistake
-from rnn_numpy.params import Params
-from rnn_numpy.report import finite
+from rnn_numpy.elman_network.checks import finite
+from rnn_numpy.elman_network.mistakes import Mistake
+from rnn_numpy.elman_network.params import Params
 from rnn_torch.candidate import Answer, Ask, CannotCheck, NotFinite
 from rnn_torch.diagnose import Asked, constant_factors, is_approximate, name_mistakes
 from rnn_torch.locate import Where, locate

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rnn_numpy.params import check_shape
+from rnn_numpy.elman_network.checks import check_shape
 from rnn_torch import operators
 from rnn_torch.autograd_functions import (
     Layer,

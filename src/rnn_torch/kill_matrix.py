@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from rnn_numpy.mistakes import CATALOGUE, Mistake
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
 from rnn_torch.parity import power
 from rnn_torch.problems import Shapes, designed
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from rnn_numpy.model import forward
+from rnn_numpy.elman_network.model import forward
 from rnn_torch.candidate import Ask
 from rnn_torch.parity import fractions, reference
 from rnn_torch.problems import Problem, Shapes, Sizes, problem

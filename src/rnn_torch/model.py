@@ -1,7 +1,7 @@
 """The same Elman RNN as a torch.nn.Module: equations (1)-(4) only, gradients by autograd.
 
-This is the witness for the hand-written backward pass, so it takes nothing from `rnn_numpy.model`
-and holds no derivative of its own.
+This is the witness for the hand-written backward pass, so it takes nothing from
+`rnn_numpy.elman_network.model` and holds no derivative of its own.
 """
 
 from typing import TypeVar
@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnn_numpy.params import Params, check_params, check_shape
+from rnn_numpy.elman_network.checks import check_shape
+from rnn_numpy.elman_network.params import Params, check_params
 
 Model = TypeVar("Model", bound="ElmanRNN")
 

@@ -1,4 +1,4 @@
-"""Compares a hand-written gradient with autograd's; the bound of `rnn_numpy.rounding` decides."""
+"""Compares a hand-written gradient with autograd's; the bound of `rounding.py` decides."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from rnn_numpy.mistakes import CATALOGUE, planted
-from rnn_numpy.model import bptt, forward
-from rnn_numpy.params import Params
-from rnn_numpy.rounding import bounds, fraction
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.rounding import bounds, fraction
 from rnn_torch.candidate import Answer, CannotCheck, in_this_process
 from rnn_torch.model import ElmanRNN, squared_error
 from rnn_torch.problems import Problem

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params
+from rnn_numpy.elman_network.params import Params
 
 
 class Sizes(NamedTuple):

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rnn_numpy.params import Params
-from rnn_numpy.textbook import Array
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.textbook import Array
 from rnn_torch.problems import Problem, Sizes, problem
 
 _Draw = Any  # st.DrawFn, which a runtime type checker cannot check

@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rnn_numpy.textbook import Backward
+from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch.candidate import CannotCheck, in_this_process
 from rnn_torch.compare import compare_gradients
 from rnn_torch.examine import examine

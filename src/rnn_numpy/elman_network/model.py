@@ -2,7 +2,7 @@
 
 The input projection and the weight gradients are single matrix products over all steps; only the
 recurrence itself is a loop. What this leaves out: biases, other activations, several layers.
-The plain per-step twin of this code is `rnn_numpy.textbook`.
+The plain per-step twin of this code is `rnn_numpy.elman_network.textbook`.
 """
 
 from itertools import pairwise
@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params, check_array, check_params, check_state_bits
+from rnn_numpy.elman_network.checks import check_array, check_state_bits
+from rnn_numpy.elman_network.params import Params, check_params
 
 
 class Trace(NamedTuple):

@@ -8,13 +8,15 @@ the sensitivity of h_t from that of h_{t-1},
     (13)  dh_t/dW_ab = h_t (1 - h_t) (h_{t-1}[a] [unit b] + dh_{t-1}/dW_ab W)
 
 and every loss is differentiated at the step it occurs, with nothing kept of the past. That costs
-O(hidden^4) a step: an oracle for small networks. It shares no code with `rnn_numpy.model`.
+O(hidden^4) a step: an oracle for small networks. It shares no code with
+`rnn_numpy.elman_network.model`.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params, check_array, check_params
+from rnn_numpy.elman_network.checks import check_array
+from rnn_numpy.elman_network.params import Params, check_params
 
 
 def rtrl(

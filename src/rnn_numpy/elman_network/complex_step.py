@@ -3,7 +3,8 @@
 W. Squire, G. Trapp: Using complex variables to estimate derivatives of real functions, SIAM Review
 40(1), 1998: for a real analytic E, `dE/dw = Im E(w + i s) / s + O(s^2)`. Nothing is subtracted, so
 s can be so small (1e-40) that the error term vanishes: the result is right to rounding, which no
-finite difference is. It needs equations (1)-(4) only, and shares no code with `rnn_numpy.model`.
+finite difference is. It needs equations (1)-(4) only, and shares no code with
+`rnn_numpy.elman_network.model`.
 
 The widest type that NumPy has here is used: with x86's 80 bits nothing under- or overflows; where
 there are only 64, gradients below 1e-260 underflow to 0.
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from rnn_numpy.params import Params, check_array, check_params
+from rnn_numpy.elman_network.checks import check_array
+from rnn_numpy.elman_network.params import Params, check_params
 
 _STEP = 1e-40
 

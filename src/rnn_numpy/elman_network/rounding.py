@@ -5,7 +5,8 @@ one evaluation of equations (1)-(3) and (6)-(11), step by step (a running error 
 Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3). docs/parity.md derives every
 line of it. It holds for *every* correct evaluation: any order of summation, with or without fused
 multiply-add, gradual or abrupt underflow, any usual form of the sigmoid and its derivative, and
-intermediate results in this or a higher precision. It shares no code with `rnn_numpy.model`.
+intermediate results in this or a higher precision. It shares no code with
+`rnn_numpy.elman_network.model`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.params import Params, check_params
-from rnn_numpy.running_error import Arithmetic, Rounded, concatenate, stack
+from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatenate, stack
 
 
 class Bounds(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_numpy.textbook import Array, Backward, sigmoid, textbook
+from rnn_numpy.elman_network.textbook import Array, Backward, sigmoid, textbook
 
 
 class Mistake(NamedTuple):

@@ -1,40 +1,14 @@
-"""The parameters U, W, V of (1) and (3): shapes, initial draw, checks at the public boundary."""
+"""Checks at the public boundary: each raises an error that says what was wanted and what came."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 #: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
 MOST_STATE_BITS = 16
-
-
-class Params(NamedTuple):
-    """The weights of the network, or anything shaped like them: a gradient, an error bound."""
-
-    U: Float[np.ndarray, "n_in hidden"]
-    W: Float[np.ndarray, "hidden hidden"]
-    V: Float[np.ndarray, "hidden n_out"]
-
-
-def initial_params(
-    rng: np.random.RandomState,
-    n_in: int = 2,
-    hidden: int = 16,
-    n_out: int = 1,
-    dtype: np.typing.DTypeLike = np.float64,
-) -> Params:
-    """Draw U, W, V, in this order, from a standard normal: the recipe's initial weights.
-
-    The draw is made in float64 and then rounded, so that every dtype starts at the same point.
-    """
-    return Params(
-        U=rng.randn(n_in, hidden).astype(dtype),
-        W=rng.randn(hidden, hidden).astype(dtype),
-        V=rng.randn(hidden, n_out).astype(dtype),
-    )
 
 
 def check_array(
@@ -82,26 +56,6 @@ def check_finite(name: str, array: Float[np.ndarray, "..."]) -> None:
         raise ValueError(f"{name} must be finite, got {array[index]} at {list(index)}")
 
 
-def check_params(params: Params) -> None:
-    """Raise unless U, W, V fit each other, share one dtype (float32 or float64) and are finite.
-
-    Raises:
-        TypeError: not arrays, not floating point, or of different dtypes.
-        ValueError: shapes that do not fit, or a NaN or infinity inside.
-    """
-    for name, array in zip(Params._fields, params, strict=True):
-        if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:
-            got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            raise TypeError(f"{name} must be a float32 or float64 NumPy array, got {got}")
-    U, W, V = params
-    if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) < 1:
-        raise ValueError(f"W must be square (hidden, hidden), got {W.shape}")
-    hidden = len(W)
-    check_array("U", U, {"n_in": None, "hidden": hidden}, W.dtype)
-    check_array("V", V, {"hidden": hidden, "n_out": None}, W.dtype)
-    check_finite("W", W)
-
-
 def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         got >= 1 and size in (None, got) for got, size in zip(shape, sizes, strict=True)
@@ -114,3 +68,17 @@ def check_state_bits(state_bits: int) -> None:
         raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
     if not 1 <= state_bits <= MOST_STATE_BITS:
         raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")
+
+
+def check_integer(name: str, value: object, least: int, most: int | None) -> None:
+    """Raise TypeError if this is no integer, ValueError if it is out of range (None: no end)."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least or (most is not None and value > most):
+        wanted = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: the largest number stands for it."""
+    return min(value, sys.float_info.max) if isinstance(value, float) else value
