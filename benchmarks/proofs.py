@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from harness import keep
-from rnn_numpy.addition import draw_pairs, encode, encode_pairs
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.explore import explore
@@ -23,6 +22,7 @@ from rnn_numpy.machine import minimise
 from rnn_numpy.many import cores, count
 from rnn_numpy.online import sgd
 from rnn_numpy.recipe import Dtype, Recipe, run, start
+from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
 from rnn_numpy.until_proved import until_proved
 
 Job = TypeVar("Job")

@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from problems import Array
-from rnn_numpy.addition import (
-    count_exact,
-    decode,
-    draw_pairs,
-    encode,
-    encode_pairs,
-    from_bits,
-    to_bits,
-)
+from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs, from_bits, to_bits
+from rnn_numpy.tasks.exact_sums import count_exact
 
 pytestmark = pytest.mark.unannotated
 

@@ -60,7 +60,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Raise SIGTERM in the middle of a run."""
-    from rnn_numpy import addition, recipe
+    from rnn_numpy import recipe
+    from rnn_numpy.tasks import addition
 
     draw, drawn = addition.draw_pairs, [0]
 

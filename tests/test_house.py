@@ -13,6 +13,7 @@ SRC = Path(__file__).parents[1] / "src"
 MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.compiled": set(),
     "rnn_numpy.elman_network": set(),
+    "rnn_numpy.tasks": {"rnn_numpy.compiled", "rnn_numpy.elman_network"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from agreement import assert_gradients
 from problems import Array
 from rnn_numpy import Params, bounds, bptt, forward, many, recipe
-from rnn_numpy.addition import Count, count_exact, count_exact_compiled, draw_pairs, encode_pairs
 from rnn_numpy.many import Trained, count, counted_steps, train, train_many
 from rnn_numpy.online import (
     MOST_HIDDEN_COMPILED,
@@ -17,6 +16,8 @@ from rnn_numpy.online import (
     sgd,
 )
 from rnn_numpy.recipe import Recipe, start
+from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
+from rnn_numpy.tasks.exact_sums import Count, count_exact, count_exact_compiled
 from rnn_torch import batched
 from rnn_torch.batched import train_batch
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from adders import TARGETS, random_params, trained
 from rnn_numpy import Params, forward
-from rnn_numpy.addition import encode, from_bits
 from rnn_numpy.explore import explore
 from rnn_numpy.machine import minimise, replay
 from rnn_numpy.recipe import Dtype
-from rnn_numpy.targets import Target, addition, comparison, multiplication
+from rnn_numpy.tasks.addition import encode, from_bits
+from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
 from rnn_torch import ElmanRNN
 
 

@@ -12,9 +12,9 @@ import pytest
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import report
-from rnn_numpy.addition import Count
 from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.tasks.exact_sums import Count
 from trainings import MAINS, SHORT, both
 
 Main = Callable[[list[str]], int]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_numpy import verify
-from rnn_numpy.targets import addition
+from rnn_numpy.tasks.targets import addition
 
 pytestmark = pytest.mark.unannotated
 

@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.files import WeightsError, made_by, save_params
@@ -19,6 +18,7 @@ from rnn_numpy.proof_report import as_json, headline
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.report import Log, verdict, wrong_steps
+from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.terminal import check_outputs, complain, interruptible, progress
 from rnn_numpy.train_flags import recipe_of
 from rnn_numpy.until_proved import Outcome, until_proved

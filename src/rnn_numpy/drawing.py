@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnn_numpy.machine import Minimal
-from rnn_numpy.targets import Target
+from rnn_numpy.tasks.targets import Target
 
 
 def input_names(target: Target, between: str) -> list[str]:

@@ -15,7 +15,7 @@ from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.machine import Verdict
 from rnn_numpy.rounded_network import RoundedNetwork
 from rnn_numpy.search import Collision, Search
-from rnn_numpy.targets import Target, addition
+from rnn_numpy.tasks.targets import Target, addition
 
 #: States explored at most, unless another limit is given; about 200 bytes each.
 LIMIT = 1_000_000

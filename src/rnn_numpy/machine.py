@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64, UInt8
 
-from rnn_numpy.addition import from_bits
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.targets import Target
+from rnn_numpy.tasks.addition import from_bits
+from rnn_numpy.tasks.targets import Target
 
 
 class Machine(NamedTuple):

@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, Count, count_exact, count_exact_compiled
 from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.model import forward
@@ -24,6 +23,12 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.recipe import Recipe, Run, run, start, vanished
+from rnn_numpy.tasks.exact_sums import (
+    MOST_BITS_EXHAUSTIVE,
+    Count,
+    count_exact,
+    count_exact_compiled,
+)
 
 
 @dataclass(frozen=True)

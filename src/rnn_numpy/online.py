@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy.addition import encode_batches
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.recipe import Diverged
+from rnn_numpy.tasks.addition import encode_batches
 
 #: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not (benchmarks/online.py).
 MOST_HIDDEN_COMPILED = 96

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from rnn_numpy.drawing import edges
 from rnn_numpy.files import write_bytes
 from rnn_numpy.machine import Minimal
-from rnn_numpy.targets import Target
+from rnn_numpy.tasks.targets import Target
 
 COLOURS = ("#1f6fb4", "#d9541e")
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import targets, terminal
+from rnn_numpy import terminal
 from rnn_numpy.certificate import certificate
 from rnn_numpy.drawing import dot
 from rnn_numpy.elman_network.params import Params
@@ -13,6 +13,7 @@ from rnn_numpy.explore import LIMIT, explore
 from rnn_numpy.files import WeightsError, load_params, write_text
 from rnn_numpy.machine import Minimal, Verdict, minimise
 from rnn_numpy.proof_report import as_json, in_words
+from rnn_numpy.tasks import targets
 from rnn_numpy.terminal import check_outputs, complain, progress, say
 
 DESCRIPTION = """\

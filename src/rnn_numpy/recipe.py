@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy.addition import decode, draw_pairs, encode_pairs
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.model import absolute_error
 from rnn_numpy.elman_network.params import Params, initial_params
+from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 
 Dtype = Literal["float32", "float64"]
 

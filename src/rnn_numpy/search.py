@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from rnn_numpy.machine import Machine, Verdict
 from rnn_numpy.rounded_network import RoundedNetwork
-from rnn_numpy.targets import Target
+from rnn_numpy.tasks.targets import Target
 
 _CHUNK = 1 << 12  # states expanded together, which bounds the memory for intermediate results
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from rnn_numpy.addition import draw_pairs, from_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.explore import LIMIT, explore
 from rnn_numpy.machine import Verdict
 from rnn_numpy.recipe import Diverged, Learner, Recipe, same
-from rnn_numpy.targets import addition
+from rnn_numpy.tasks.addition import draw_pairs, from_bits
+from rnn_numpy.tasks.targets import addition
 
 #: Bits of the sums in these rounds, unless the recipe has more.
 BITS = 32

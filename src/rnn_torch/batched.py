@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from rnn_numpy.addition import MOST_BITS_EXHAUSTIVE, draw_pairs
 from rnn_numpy.many import Stopped, Trained, counted_steps
 from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, start
+from rnn_numpy.tasks.addition import draw_pairs
+from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE
 from rnn_torch import recurrence
 
 Weights = list[Tensor]

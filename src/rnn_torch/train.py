@@ -10,11 +10,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, distributed
 
 from rnn_numpy import console, train_flags
-from rnn_numpy.addition import encode_batches, encode_pairs
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_numpy.recipe import Diverged, Recipe
+from rnn_numpy.tasks.addition import encode_batches, encode_pairs
 from rnn_numpy.terminal import command
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN, squared_error
