@@ -17,7 +17,7 @@ import atheris
 with atheris.instrument_imports(include=["rnn_numpy", "rnn_torch", "safetensors", "json"]):
     import fuzz
     from mutations import contents, mended_safetensors
-    from rnn_numpy.files import as_safetensors
+    from rnn_numpy.storage.tensors import as_safetensors
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnn_numpy import Params, verify
-from rnn_numpy.files import save_params
+from rnn_numpy.storage.weights import save_params
 
 Files = tuple[Path, Path]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rnn_numpy import console
-from rnn_numpy.files import load_params
+from rnn_numpy.storage.weights import load_params
 from trainings import MAINS, SHORT, both
 
 

@@ -17,8 +17,8 @@ from hypothesis import settings
 
 from rnn_numpy import train as numpy_train
 from rnn_numpy.checkpoints import load_checkpoint
-from rnn_numpy.files import load_params
-from rnn_numpy.folder import Folder
+from rnn_numpy.storage.checkpoint_folder import Folder
+from rnn_numpy.storage.weights import load_params
 from rnn_torch import train as torch_train
 from trainings import SMALL, bytes_of, checkpoints, run
 

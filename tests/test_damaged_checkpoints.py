@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnn_numpy import train as numpy_train
 from rnn_numpy.checkpoints import FORMAT, load_checkpoint
-from rnn_numpy.folder import CheckpointError, pack, unpack
+from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
 from trainings import bytes_of, checkpoints, run
 
 pytestmark = pytest.mark.unannotated

@@ -14,7 +14,7 @@ import rnn_numpy.train
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import Params
-from rnn_numpy.files import load_params
+from rnn_numpy.storage.weights import load_params
 from trainings import MAINS, SHORT, bytes_of
 
 ENGINES = [

@@ -14,7 +14,7 @@ from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.checkpoints import load_checkpoint
-from rnn_numpy.files import load_params, made_by
+from rnn_numpy.storage.weights import load_params, made_by
 from rnn_torch import check, page, sweep
 from trainings import MAINS, both
 
@@ -42,7 +42,7 @@ def test_a_tree_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPa
         raise importlib.metadata.PackageNotFoundError(name)
 
     assert made_by().startswith("rnn-bptt-reference 0")
-    monkeypatch.setattr("rnn_numpy.files.version", nowhere)
+    monkeypatch.setattr("rnn_numpy.storage.weights.version", nowhere)
     argv = ["--iterations", "30", "--bits", "3", "--out", "w", "--checkpoint", "kept"]
     assert MAINS[package](argv) == 0
     assert load_params("w")[1]["made_by"] == "rnn-bptt-reference, version unknown"

@@ -13,7 +13,7 @@ import pytest
 
 from rnn_numpy import prove, terminal, verify
 from rnn_numpy import train as numpy_train
-from rnn_numpy.files import load_params
+from rnn_numpy.storage.weights import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 

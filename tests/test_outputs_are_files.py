@@ -11,9 +11,10 @@ import pytest
 from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.files import WeightsError, check_writable, load_params, write_bytes, write_text
-from rnn_numpy.folder import CheckpointError, Folder
-from rnn_numpy.plots import save
+from rnn_numpy.storage.atomic_files import WeightsError, check_writable, write_bytes, write_text
+from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
+from rnn_numpy.storage.pictures import save
+from rnn_numpy.storage.weights import load_params
 from rnn_torch import check, sweep
 from rnn_torch import train as torch_train
 from rnn_torch.results import Journal, ResultsError

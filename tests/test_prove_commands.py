@@ -13,7 +13,7 @@ import pytest
 from adders import trained
 from commands import bad
 from rnn_numpy import Params, prove
-from rnn_numpy.files import load_params, save_params
+from rnn_numpy.storage.weights import load_params, save_params
 from rnn_torch import add
 
 pytestmark = pytest.mark.unannotated

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from rnn_numpy import recipe as recipes
-from rnn_numpy.folder import CheckpointError, pack, unpack
 from rnn_numpy.many import Keep, Stopped, train
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
 from rnn_numpy.tasks import addition
 from rnn_torch import batches, sweep
 from rnn_torch.batched import begin, train_batch

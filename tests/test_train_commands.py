@@ -12,8 +12,8 @@ import pytest
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import report
-from rnn_numpy.files import load_params
 from rnn_numpy.recipe import Recipe
+from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
 from trainings import MAINS, SHORT, both
 

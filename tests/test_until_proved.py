@@ -11,9 +11,9 @@ import pytest
 from commands import bad
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.files import load_params
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.recipe import Recipe, start
+from rnn_numpy.storage.weights import load_params
 from rnn_numpy.until_proved import until_proved
 from rnn_torch import train as torch_train
 

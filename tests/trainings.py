@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.files import load_params
+from rnn_numpy.storage.weights import load_params
 from rnn_torch import train as torch_train
 
 Capture = pytest.CaptureFixture[str]

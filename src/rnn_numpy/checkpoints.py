@@ -10,8 +10,15 @@ import numpy as np
 
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.folder import Folder, generator_of, generator_parts, pack, understanding, unpack
 from rnn_numpy.recipe import Recipe, Record, Run
+from rnn_numpy.storage.checkpoint_folder import (
+    Folder,
+    generator_of,
+    generator_parts,
+    pack,
+    understanding,
+    unpack,
+)
 
 FORMAT = "rnn-bptt-reference checkpoint 2"
 

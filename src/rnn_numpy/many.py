@@ -20,9 +20,9 @@ from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoin
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.folder import CheckpointError, Folder
 from rnn_numpy.learner import NumPyLearner
 from rnn_numpy.recipe import Recipe, Run, run, start, vanished
+from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
 from rnn_numpy.tasks.exact_sums import (
     MOST_BITS_EXHAUSTIVE,
     Count,

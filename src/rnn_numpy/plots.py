@@ -4,7 +4,6 @@ Each raises ModuleNotFoundError without matplotlib, WeightsError where the file 
 and ValueError for a file ending that matplotlib does not know. `rnn_torch.plots` has the others.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,34 +12,11 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.drawing import edges
-from rnn_numpy.files import write_bytes
 from rnn_numpy.machine import Minimal
+from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.targets import Target
 
 COLOURS = ("#1f6fb4", "#d9541e")
-
-
-def check_format(file: str | Path) -> None:
-    """Raise ValueError unless a picture can be drawn in a file of this name."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise ValueError(
-            "a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
-        ) from None
-    figure = Figure(figsize=(1, 1))
-    figure.text(0.5, 0.5, "trial")
-    try:
-        figure.savefig(io.BytesIO(), format=Path(file).suffix[1:])
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"cannot draw {file}: {error}") from error
-
-
-def save(figure: Any, file: str | Path, **how: Any) -> None:
-    """Write a figure as `write_bytes` does, in the format that the file's ending names."""
-    octets = io.BytesIO()
-    figure.savefig(octets, format=Path(file).suffix[1:], dpi=150, **how)
-    write_bytes(file, octets.getvalue())
 
 
 def machine_plot(minimal: Minimal, target: Target, file: str | Path) -> None:

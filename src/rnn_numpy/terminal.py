@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from rnn_numpy.files import WeightsError, check_writable
+from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 
 
 def speaks() -> bool:
@@ -178,7 +178,7 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
             try:
                 check_writable(file)
                 if name == "plot":
-                    from rnn_numpy.plots import check_format
+                    from rnn_numpy.storage.pictures import check_format
 
                     check_format(file)
             except ValueError as error:

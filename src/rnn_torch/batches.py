@@ -12,7 +12,10 @@ import numpy as np
 import torch
 
 from rnn_numpy.elman_network.checks import check_integer
-from rnn_numpy.folder import (
+from rnn_numpy.many import Keep, Stopped, Trained, counts_until
+from rnn_numpy.ranks import Alone
+from rnn_numpy.recipe import Recipe
+from rnn_numpy.storage.checkpoint_folder import (
     CheckpointError,
     Folder,
     generator_of,
@@ -21,9 +24,6 @@ from rnn_numpy.folder import (
     understanding,
     unpack,
 )
-from rnn_numpy.many import Keep, Stopped, Trained, counts_until
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
 from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
 from rnn_torch.grid import Grid, size
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn_numpy.plots import save
+from rnn_numpy.storage.pictures import save
 from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.results import Row, Setting

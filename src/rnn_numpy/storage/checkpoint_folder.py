@@ -16,7 +16,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from rnn_numpy.elman_network.checks import check_integer
-from rnn_numpy.files import as_safetensors, check_size, checksum, kind, locked, made_by, write_bytes
+from rnn_numpy.storage.atomic_files import kind, locked, write_bytes
+from rnn_numpy.storage.tensors import as_safetensors, check_size, checksum
+from rnn_numpy.storage.weights import made_by
 
 KEPT = 2
 _WORDS = 624  # of a Mersenne Twister
