@@ -7,11 +7,11 @@ import numpy as np
 
 from proofs import trained
 from rnn_numpy.elman_network.model import absolute_error, forward
-from rnn_numpy.explore import explore
-from rnn_numpy.machine import minimise
 from rnn_numpy.many import count
 from rnn_numpy.online import sgd
 from rnn_numpy.plots import carry_plot, learning_plot, length_plot, machine_plot
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import minimise
 from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.targets import addition

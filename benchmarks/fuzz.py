@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from harness import keep
 from mutations import mended_results, mended_safetensors, mutated
 from rnn_numpy import verify
-from rnn_numpy.certificate import certificate
 from rnn_numpy.checkpoints import load_checkpoint
-from rnn_numpy.explore import explore
 from rnn_numpy.many import Keep
+from rnn_numpy.proof.certificate import certificate
+from rnn_numpy.proof.explore import explore
 from rnn_numpy.prove import main as prove
 from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.atomic_files import WeightsError

@@ -15,11 +15,11 @@ import numpy as np
 from harness import keep
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.explore import explore
 from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.machine import minimise
 from rnn_numpy.many import cores, count
 from rnn_numpy.online import sgd
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import minimise
 from rnn_numpy.recipe import Dtype, Recipe, run, start
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
@@ -108,7 +108,7 @@ def after_the_recipe(seeds: int) -> dict[str, Any]:
 def bytes_a_state(params: Params) -> float:
     """How much memory a state takes in an exploration of many, at the most."""
     program = (
-        "import sys; from rnn_numpy.explore import explore\n"
+        "import sys; from rnn_numpy.proof.explore import explore\n"
         "from rnn_numpy.storage.weights import load_params\n"
         "params, _ = load_params(sys.argv[1])\n"
         "explore(params, 5, limit=20000)\n"

@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 from adders import trained
 from proofs_on_disk import Files, run, write
 from rnn_numpy import Params, verify
-from rnn_numpy.certificate import certificate, weights_hash
-from rnn_numpy.explore import explore
+from rnn_numpy.proof.certificate import certificate, weights_hash
+from rnn_numpy.proof.explore import explore
 from rnn_numpy.recipe import Dtype
 from rnn_numpy.storage.weights import load_params
 

@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.elman_network": set(),
     "rnn_numpy.tasks": {"rnn_numpy.compiled", "rnn_numpy.elman_network"},
     "rnn_numpy.storage": {"rnn_numpy.elman_network"},
+    "rnn_numpy.proof": {"rnn_numpy.elman_network", "rnn_numpy.tasks"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

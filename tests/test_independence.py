@@ -44,7 +44,7 @@ def test_rnn_numpy_never_imports_torch(module: Path) -> None:
         (NUMPY / "elman_network/rounding.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
         (NUMPY / "elman_network/running_error.py", set()),
         (NUMPY / "verify.py", set()),
-        (NUMPY / "rounded_network.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
+        (NUMPY / "proof/rounded_network.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
         (NUMPY / "elman_network/textbook.py", set()),
         (NUMPY / "elman_network/mistakes.py", {"rnn_numpy.elman_network.textbook"}),
         (Path(__file__).parent / "naive_recipe.py", set()),

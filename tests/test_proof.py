@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adders import TARGETS, random_params, trained
 from rnn_numpy import Params, forward
-from rnn_numpy.explore import explore
-from rnn_numpy.machine import minimise, replay
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import minimise, replay
 from rnn_numpy.recipe import Dtype
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
@@ -191,7 +191,7 @@ def test_limit(proved: Params) -> None:
 
 
 def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rnn_numpy.search as module
+    import rnn_numpy.proof.breadth_first as module
 
     keys, calls = module.Search._keys, []
 

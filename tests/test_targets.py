@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from adders import TARGETS
 from rnn_numpy import Params
-from rnn_numpy.explore import explore
-from rnn_numpy.machine import minimise
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import minimise
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import (
     Target,

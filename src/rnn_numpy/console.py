@@ -12,8 +12,8 @@ import numpy as np
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.keeper import Keeper
-from rnn_numpy.machine import Verdict
-from rnn_numpy.proof_report import as_json, headline
+from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.ranks import Alone
 from rnn_numpy.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.report import Log, verdict, wrong_steps

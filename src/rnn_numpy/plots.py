@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from rnn_numpy.drawing import edges
-from rnn_numpy.machine import Minimal
+from rnn_numpy.proof.drawing import edges
+from rnn_numpy.proof.machine import Minimal
 from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.targets import Target
 

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from rnn_numpy import terminal
-from rnn_numpy.certificate import certificate
-from rnn_numpy.drawing import dot
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.explore import LIMIT, explore
-from rnn_numpy.machine import Minimal, Verdict, minimise
-from rnn_numpy.proof_report import as_json, in_words
+from rnn_numpy.proof.certificate import certificate
+from rnn_numpy.proof.drawing import dot
+from rnn_numpy.proof.explore import LIMIT, explore
+from rnn_numpy.proof.machine import Minimal, Verdict, minimise
+from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets

@@ -14,8 +14,8 @@ import torch
 from rnn_numpy import terminal
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.explore import LIMIT, explore
-from rnn_numpy.proof_report import as_json, headline
+from rnn_numpy.proof.explore import LIMIT, explore
+from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits

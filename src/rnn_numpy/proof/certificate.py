@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.machine import Verdict
+from rnn_numpy.proof.machine import Verdict
 
 HEADING = "rnn-bptt-reference certificate 1"
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rnn_numpy.drawing import input_names
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.machine import Minimal, Verdict, replay
+from rnn_numpy.proof.drawing import input_names
+from rnn_numpy.proof.machine import Minimal, Verdict, replay
 
 
 def headline(params: Params, verdict: Verdict) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnn_numpy.machine import Minimal
+from rnn_numpy.proof.machine import Minimal
 from rnn_numpy.tasks.targets import Target
 
 

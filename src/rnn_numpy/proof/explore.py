@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.machine import Verdict
-from rnn_numpy.rounded_network import RoundedNetwork
-from rnn_numpy.search import Collision, Search
+from rnn_numpy.proof.breadth_first import Collision, Search
+from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.proof.rounded_network import RoundedNetwork
 from rnn_numpy.tasks.targets import Target, addition
 
 #: States explored at most, unless another limit is given; about 200 bytes each.

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int64
 
-from rnn_numpy.machine import Machine, Verdict
-from rnn_numpy.rounded_network import RoundedNetwork
+from rnn_numpy.proof.machine import Machine, Verdict
+from rnn_numpy.proof.rounded_network import RoundedNetwork
 from rnn_numpy.tasks.targets import Target
 
 _CHUNK = 1 << 12  # states expanded together, which bounds the memory for intermediate results
