@@ -7,14 +7,14 @@ import numpy as np
 
 from proofs import trained
 from rnn_numpy.elman_network.model import absolute_error, forward
-from rnn_numpy.many import count
-from rnn_numpy.online import sgd
 from rnn_numpy.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
-from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.targets import addition
+from rnn_numpy.training.many_networks import count
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.sgd import sgd
 from rnn_torch.candidate import Candidate
 from rnn_torch.examine import examine
 from rnn_torch.plots import heat_map

@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 from harness import keep
 from mutations import mended_results, mended_safetensors, mutated
 from rnn_numpy import verify
-from rnn_numpy.checkpoints import load_checkpoint
-from rnn_numpy.many import Keep
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.prove import main as prove
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import CheckpointError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.train import main as train
+from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training.many_networks import Keep
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.batched import results, train_batch
 from rnn_torch.batches import load_batch, train_batches
 from rnn_torch.results import Journal, ResultsError

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import keep
-from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.checkpoints import load_checkpoint
 
 #: Commands that take some seconds, with how long the process takes to begin its work.
 TRAININGS = {

@@ -4,8 +4,8 @@ import argparse
 import time
 
 from harness import keep
-from rnn_numpy.many import cores, train, train_many
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.many_networks import cores, train, train_many
+from rnn_numpy.training.recipe import Recipe
 
 
 def main() -> None:

@@ -15,15 +15,15 @@ import numpy as np
 from harness import keep
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.many import cores, count
-from rnn_numpy.online import sgd
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
-from rnn_numpy.recipe import Dtype, Recipe, run, start
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
-from rnn_numpy.until_proved import until_proved
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.many_networks import cores, count
+from rnn_numpy.training.recipe import Dtype, Recipe, run, start
+from rnn_numpy.training.sgd import sgd
+from rnn_numpy.training.until_proved import until_proved
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

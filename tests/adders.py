@@ -3,10 +3,10 @@
 import numpy as np
 
 from rnn_numpy import Params, initial_params
-from rnn_numpy.online import sgd
-from rnn_numpy.recipe import Dtype, Recipe, start
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication, subtraction
+from rnn_numpy.training.recipe import Dtype, Recipe, start
+from rnn_numpy.training.sgd import sgd
 
 TARGETS = (addition, subtraction, comparison, multiplication(3), multiplication(1))
 

@@ -12,8 +12,8 @@ from torch import distributed
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
 
 from rnn_numpy import Params
-from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.tasks.addition import draw_pairs
+from rnn_numpy.training.recipe import Recipe, start
 from rnn_torch import data_parallel
 from rnn_torch.data_parallel import DataParallelLearner
 from rnn_torch.ranks import join

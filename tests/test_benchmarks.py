@@ -16,7 +16,7 @@ import online
 import report
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.recipe import Recipe
 
 pytestmark = pytest.mark.unannotated
 

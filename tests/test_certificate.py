@@ -19,8 +19,8 @@ from proofs_on_disk import Files, run, write
 from rnn_numpy import Params, verify
 from rnn_numpy.proof.certificate import certificate, weights_hash
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.recipe import Dtype
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.recipe import Dtype
 
 pytestmark = pytest.mark.unannotated
 EXAMPLES = Path(__file__).parents[1] / "examples"

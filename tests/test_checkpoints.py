@@ -16,9 +16,9 @@ import pytest
 from hypothesis import settings
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_torch import train as torch_train
 from trainings import SMALL, bytes_of, checkpoints, run
 
@@ -60,8 +60,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Raise SIGTERM in the middle of a run."""
-    from rnn_numpy import recipe
     from rnn_numpy.tasks import addition
+    from rnn_numpy.training import recipe
 
     draw, drawn = addition.draw_pairs, [0]
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.checkpoints import FORMAT, load_checkpoint
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
+from rnn_numpy.training.checkpoints import FORMAT, load_checkpoint
 from trainings import bytes_of, checkpoints, run
 
 pytestmark = pytest.mark.unannotated

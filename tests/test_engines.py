@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import rnn_numpy.online
 import rnn_numpy.train
+import rnn_numpy.training.sgd
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import Params
@@ -48,7 +48,7 @@ def test_all_engines_end_at_the_same_weights(
 @pytest.mark.parametrize(
     ("engine", "where", "name"),
     [
-        ("compiled", rnn_numpy.online.CompiledSGD, "gradient"),
+        ("compiled", rnn_numpy.training.sgd.CompiledSGD, "gradient"),
         ("fused", rnn_torch.train.FusedLearner, "_hand_written"),
         ("autograd", rnn_torch.parity, "bptt"),
     ],

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_numpy.many import Trained, train
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.many_networks import Trained, train
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch import batches, sweep
 from rnn_torch.batches import formed, shared_out
 from rnn_torch.grid import Grid

@@ -13,8 +13,8 @@ import pytest
 from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.storage.weights import load_params, made_by
+from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_torch import check, page, sweep
 from trainings import MAINS, both
 

@@ -7,17 +7,13 @@ from hypothesis import strategies as st
 
 from agreement import assert_gradients
 from problems import Array
-from rnn_numpy import Params, bounds, bptt, forward, many, recipe
-from rnn_numpy.many import Trained, count, counted_steps, train, train_many
-from rnn_numpy.online import (
-    MOST_HIDDEN_COMPILED,
-    CompiledSGD,
-    NumPySGD,
-    sgd,
-)
-from rnn_numpy.recipe import Recipe, start
+from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.tasks.exact_sums import Count, count_exact, count_exact_compiled
+from rnn_numpy.training import many_networks, recipe
+from rnn_numpy.training.many_networks import Trained, count, counted_steps, train, train_many
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, sgd
 from rnn_torch import batched
 from rnn_torch.batched import train_batch
 
@@ -191,11 +187,13 @@ def test_stopping_lets_those_in_training_end() -> None:
 @pytest.mark.parametrize("count_every", [1, 3, 7, 9])
 def test_counts_until(iterations: int, count_every: int) -> None:
     recipe = Recipe(iterations=iterations)
-    steps = list(many.counted_steps(recipe, count_every))
+    steps = list(many_networks.counted_steps(recipe, count_every))
     for taken in range(iterations + 1):
-        assert many.counts_until(taken, recipe, count_every) == sum(s <= taken for s in steps)
+        assert many_networks.counts_until(taken, recipe, count_every) == sum(
+            s <= taken for s in steps
+        )
     large = Recipe(iterations=10**15)
-    assert many.counts_until(10**15, large, 2) == 5 * 10**14
+    assert many_networks.counts_until(10**15, large, 2) == 5 * 10**14
 
 
 @pytest.mark.unannotated
@@ -221,7 +219,7 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
     def same(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
         return Params(*(array.copy() for array in params)), np.random.RandomState(0)
 
-    for starts, draws in ((many, recipe), (batched, batched)):
+    for starts, draws in ((many_networks, recipe), (batched, batched)):
         monkeypatch.setattr(starts, "start", same)
         monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
     recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]

@@ -14,8 +14,8 @@ import pytest
 
 import data_parallel_gradients
 import forked_ranks
-from rnn_numpy.checkpoints import load_checkpoint
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_torch import sweep, train
 
 pytestmark = pytest.mark.unannotated

@@ -12,9 +12,9 @@ from adders import TARGETS, random_params, trained
 from rnn_numpy import Params, forward
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise, replay
-from rnn_numpy.recipe import Dtype
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
+from rnn_numpy.training.recipe import Dtype
 from rnn_torch import ElmanRNN
 
 

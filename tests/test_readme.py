@@ -71,7 +71,7 @@ def test_every_dotted_name_is_where_it_says() -> None:
         texts += filter(None, map(ast.get_docstring, nodes))
     dotted = re.compile(r"\brnn_(?:numpy|torch)(?:\.[A-Za-z_]\w*)+")
     names = set(dotted.findall("\n".join(texts)))
-    assert {"rnn_numpy.bptt", "rnn_numpy.many.train_many"} < names
+    assert {"rnn_numpy.bptt", "rnn_numpy.training.many_networks.train_many"} < names
     for name in names:
         found = pkgutil.resolve_name(name)
         module = name.rpartition(".")[0]

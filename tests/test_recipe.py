@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import naive_recipe
 from agreement import assert_gradients
 from rnn_numpy import Params, bounds, bptt, forward
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.recipe import Diverged, Learner, Recipe, run, start
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count_exact
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Diverged, Learner, Recipe, run, start
 from rnn_torch.train import AutogradLearner, CompiledLearner, FusedLearner
 
 Make = Callable[[Params, Recipe], Learner]

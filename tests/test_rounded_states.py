@@ -12,8 +12,8 @@ from adders import trained
 from agreement import assert_within, numpy_array
 from rnn_numpy import Params, bounds, bptt, forward, initial_params
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.tasks.addition import encode
+from rnn_numpy.training.recipe import Recipe, start
 from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient
 from rnn_torch.model import squared_error
 

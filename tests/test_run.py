@@ -2,8 +2,8 @@
 
 import pytest
 
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.recipe import Recipe, Record, run, start
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe, Record, run, start
 
 
 def test_log_and_stop() -> None:

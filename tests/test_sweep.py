@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rnn_numpy.many import Trained, train
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.many_networks import Trained, train
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch import results, sweep
 from rnn_torch.results import Journal, ResultsError, summary
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_numpy import recipe as recipes
-from rnn_numpy.many import Keep, Stopped, train
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
 from rnn_numpy.tasks import addition
+from rnn_numpy.training import recipe as recipes
+from rnn_numpy.training.many_networks import Keep, Stopped, train
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch import batches, sweep
 from rnn_torch.batched import begin, train_batch
 from rnn_torch.batched import results as results_of

@@ -12,9 +12,9 @@ import pytest
 import rnn_torch.parity
 import rnn_torch.train
 from rnn_numpy import report
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
+from rnn_numpy.training.recipe import Recipe
 from trainings import MAINS, SHORT, both
 
 Main = Callable[[list[str]], int]

@@ -11,10 +11,10 @@ import pytest
 from commands import bad
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.recipe import Recipe, start
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.until_proved import until_proved
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import train as torch_train
 
 pytestmark = pytest.mark.unannotated
@@ -102,7 +102,7 @@ def test_an_attempt_ends_where_the_recipe_did() -> None:
 
 def test_examples_begin_with_counterexamples() -> None:
     """One in ten, low bits first."""
-    from rnn_numpy.until_proved import _examples, _operands
+    from rnn_numpy.training.until_proved import _examples, _operands
 
     inputs = np.array([3, 0, 1, 2])  # a = 0101b, b = 1001b
     assert _operands(inputs) == (0b0101, 0b1001, 4)
@@ -126,7 +126,7 @@ def test_a_run_that_diverges_is_tried_again() -> None:
 def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
     program = f"""
 import signal, sys
-import rnn_numpy.until_proved as module
+import rnn_numpy.training.until_proved as module
 explore, calls = module.explore, []
 def interrupting(*args, **others):
     calls.append(1)

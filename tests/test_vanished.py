@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.many import train
-from rnn_numpy.recipe import Recipe, run, start, vanished
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.until_proved import until_proved
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.many_networks import train
+from rnn_numpy.training.recipe import Recipe, run, start, vanished
+from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
 from rnn_torch.results import Journal

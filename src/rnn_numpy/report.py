@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from rnn_numpy.elman_network.checks import finite
-from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.terminal import say
+from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
 
 
 def verdict(count: Count, bits: int) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rnn_numpy import console, train_flags
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.terminal import command
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe
 
 
 @command

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from rnn_numpy import terminal
 from rnn_numpy.elman_network.checks import check_state_bits
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.recipe import Recipe
 
 EXIT_CODES = """\
 exit codes: 0 trained, and proved if that was asked; 1 diverged (the last finite weights are kept),

@@ -1,7 +1,7 @@
 """Many networks of one size trained all at once, as one batch: for devices with thousands of cores.
 
 The networks have an axis of their own, in front of batch and features: U (networks, 2, hidden).
-Everything else is `rnn_numpy.many.train`, with the same draws for each network.
+Everything else is `rnn_numpy.training.many_networks.train`, with the same draws for each network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from rnn_numpy.many import Stopped, Trained, counted_steps
-from rnn_numpy.recipe import STEPS_WITHOUT_CHANGE, Recipe, start
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE
+from rnn_numpy.training.many_networks import Stopped, Trained, counted_steps
+from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, start
 from rnn_torch import recurrence
 
 Weights = list[Tensor]
@@ -138,7 +138,7 @@ def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
 
 
 def _vanished(batch: Batch, networks: list[int]) -> set[int]:
-    """Which of these networks no further step changes: as `rnn_numpy.recipe.vanished`."""
+    """Which of these networks no further step changes: as `rnn_numpy.training.recipe.vanished`."""
     recipe, rng = batch.recipes[0], np.random.RandomState(0)
     if not networks:
         return set()

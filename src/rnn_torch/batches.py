@@ -12,9 +12,6 @@ import numpy as np
 import torch
 
 from rnn_numpy.elman_network.checks import check_integer
-from rnn_numpy.many import Keep, Stopped, Trained, counts_until
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.checkpoint_folder import (
     CheckpointError,
     Folder,
@@ -24,6 +21,9 @@ from rnn_numpy.storage.checkpoint_folder import (
     understanding,
     unpack,
 )
+from rnn_numpy.training.many_networks import Keep, Stopped, Trained, counts_until
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
 from rnn_torch.grid import Grid, size
 
@@ -81,7 +81,8 @@ def train_batches(
     """Train one batch after the other; yields the results of each when it ends.
 
     Args:
-        keep, stop, say: as in `rnn_numpy.many.train`; a stop ends the batch in hand at once.
+        keep, stop, say: as in `rnn_numpy.training.many_networks.train`; a stop ends the batch in
+            hand at once.
         on_progress: called with how many networks, or what part of one, have been trained.
         on_resumed: likewise, with what had been trained of a batch before.
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from rnn_numpy.many import Trained
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.many_networks import Trained
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.grid import Grid
 from rnn_torch.results import Journal, ResultsError, read_results
 

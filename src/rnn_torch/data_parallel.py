@@ -10,7 +10,7 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.nn.parallel import DistributedDataParallel
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.model import squared_error
 from rnn_torch.train import AutogradLearner
 

@@ -6,7 +6,7 @@ They are walked, counted and found in their order, and never all in memory.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.recipe import Recipe
 
 
 def size(recipe: Recipe) -> tuple[int, int, int]:

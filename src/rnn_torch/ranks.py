@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from rnn_numpy.ranks import Alone
+from rnn_numpy.training.processes import Alone
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rnn_numpy.many import Trained
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable, locked, write_bytes
+from rnn_numpy.training.many_networks import Trained
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.grid import Grid
 
 #: A line takes less than a kilobyte for each thousand counted steps.

@@ -7,11 +7,11 @@ from pathlib import Path
 from rnn_numpy import terminal
 from rnn_numpy.compiled import native
 from rnn_numpy.keeper import checkpoint_every
-from rnn_numpy.many import Keep
-from rnn_numpy.recipe import Recipe
 from rnn_numpy.storage.atomic_files import check_writable
 from rnn_numpy.storage.checkpoint_folder import make_folder
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE
+from rnn_numpy.training.many_networks import Keep
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.grid import Grid
 
 DESCRIPTION = """\

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from rnn_numpy.many import Trained
 from rnn_numpy.terminal import say
+from rnn_numpy.training.many_networks import Trained
 from rnn_torch.results import Row, Setting, summary
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, distributed
 from rnn_numpy import console, train_flags
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
-from rnn_numpy.recipe import Diverged, Recipe
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
 from rnn_numpy.terminal import command
+from rnn_numpy.training.recipe import Diverged, Recipe
+from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN, squared_error
 from rnn_torch.parity import autograd_gradient, gradient_parity
@@ -114,7 +114,7 @@ class FusedLearner(AutogradLearner):
 
 
 class CompiledLearner(AutogradLearner):
-    """Plain SGD by the kernel of `rnn_numpy.online`, on the parameters' own memory; audits that."""
+    """Plain SGD by the compiled kernel, on the parameters' own memory; audits that."""
 
     engine = "compiled"
 

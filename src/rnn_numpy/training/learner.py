@@ -5,12 +5,12 @@ from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.online import sgd
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.training.recipe import Recipe
+from rnn_numpy.training.sgd import sgd
 
 
 class NumPyLearner:
-    """Plain SGD on (4) by `rnn_numpy.online`, on a copy of the weights."""
+    """Plain SGD on (4) by `rnn_numpy.training.sgd`, on a copy of the weights."""
 
     audited = False
 

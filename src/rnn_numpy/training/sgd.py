@@ -2,7 +2,8 @@
 
 `CompiledSGD` runs it as a compiled kernel; `NumPySGD` is its plain twin: the input projection
 and the weight gradients are single matrix products, and everything is updated in place. Both work
-on the memory of the weights that they are given. `rnn_numpy.many.train_many` trains many networks.
+on the memory of the weights that they are given. `rnn_numpy.training.many_networks.train_many`
+trains many networks.
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +15,8 @@ from jaxtyping import Float, Int64
 
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.recipe import Diverged
 from rnn_numpy.tasks.addition import encode_batches
+from rnn_numpy.training.recipe import Diverged
 
 #: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not (benchmarks/online.py).
 MOST_HIDDEN_COMPILED = 96

@@ -17,9 +17,9 @@ from jaxtyping import Int64
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Verdict
-from rnn_numpy.recipe import Diverged, Learner, Recipe, same
 from rnn_numpy.tasks.addition import draw_pairs, from_bits
 from rnn_numpy.tasks.targets import addition
+from rnn_numpy.training.recipe import Diverged, Learner, Recipe, same
 
 #: Bits of the sums in these rounds, unless the recipe has more.
 BITS = 32

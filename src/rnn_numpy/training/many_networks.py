@@ -1,6 +1,6 @@
 """Many independent networks, trained side by side: on every core, a network a thread.
 
-The kernels of `online.py` let other threads run, so the cores are used although this is Python.
+The kernels of `sgd.py` let other threads run, so the cores are used although this is Python.
 """
 
 import os
@@ -16,12 +16,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.recipe import Recipe, Run, run, start, vanished
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
 from rnn_numpy.tasks.exact_sums import (
     MOST_BITS_EXHAUSTIVE,
@@ -29,6 +26,9 @@ from rnn_numpy.tasks.exact_sums import (
     count_exact,
     count_exact_compiled,
 )
+from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 
 
 @dataclass(frozen=True)

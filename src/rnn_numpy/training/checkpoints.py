@@ -10,7 +10,6 @@ import numpy as np
 
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.recipe import Recipe, Record, Run
 from rnn_numpy.storage.checkpoint_folder import (
     Folder,
     generator_of,
@@ -19,6 +18,7 @@ from rnn_numpy.storage.checkpoint_folder import (
     understanding,
     unpack,
 )
+from rnn_numpy.training.recipe import Recipe, Record, Run
 
 FORMAT = "rnn-bptt-reference checkpoint 2"
 
