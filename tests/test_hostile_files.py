@@ -155,7 +155,9 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def enclosed() -> None:
     """For tests of the namespace of processes, where the system allows one."""
-    ends = "import os, sys; from rnn_numpy.limits import enclose; enclose(); print(os.getpid())"
+    ends = (
+        "import os; from rnn_numpy.isolation.limits import enclose; enclose(); print(os.getpid())"
+    )
     done = subprocess.run([sys.executable, "-c", ends], capture_output=True, check=True, text=True)
     if int(done.stdout) > 9:
         pytest.skip("no namespaces of processes here")

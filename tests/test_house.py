@@ -19,6 +19,7 @@ RUNS = {
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.compiled": set(),
+    "rnn_numpy.isolation": set(),
     "rnn_numpy.elman_network": set(),
     "rnn_numpy.tasks": {"rnn_numpy.compiled", "rnn_numpy.elman_network"},
     "rnn_numpy.storage": {"rnn_numpy.elman_network"},

@@ -15,8 +15,8 @@ from commands import bad
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_numpy.terminal import shown
-from rnn_numpy.worker import call
+from rnn_numpy.isolation.child import call
+from rnn_numpy.isolation.strangers import shown
 from rnn_torch import check
 from rnn_torch.candidate import CannotCheck, arguments, in_this_process, judged, remade
 from rnn_torch.examine import Report, examine

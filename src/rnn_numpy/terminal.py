@@ -3,7 +3,6 @@
 import argparse
 import io
 import os
-import re
 import signal
 import sys
 import traceback
@@ -15,28 +14,13 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 
 
 def speaks() -> bool:
     """Whether this process may print: alone, or the first of those that torchrun started."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
-
-
-#: What a log of GitHub's takes for a command: `::error::` where a line begins, and it may be
-#: wrapped at any word; `##[error]` (others: `##vso[`) wherever it stands.
-_COMMAND = re.compile(r"(?<!\S):(?=:)|#(?=#\w*\[)")
-
-
-def shown(text: str) -> str:
-    """Text of strangers, as it may be shown: one line that nothing obeys, nor takes for ours.
-
-    Escaped as Python writes it in a string: what is not printable (control characters, ends of
-    lines, marks that turn the direction of reading, halves of characters), and the first character
-    of what is a command in a CI's log. Escaping twice changes nothing more.
-    """
-    printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", "".join(printable))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,7 +1,7 @@
 """A contributor's backward pass, asked in a process of its own.
 
 A crash, an endless loop, a `sys.exit` or a changed global in that process harms nothing here.
-`rnn_numpy.worker` is the other end of the pipe.
+`rnn_numpy.isolation.child` is the other end of the pipe.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from safetensors.numpy import load, save
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.textbook import Backward
-from rnn_numpy.terminal import shown
-from rnn_numpy.worker import NAMES, Called, Refused, call
+from rnn_numpy.isolation.child import NAMES, Called, Refused, call
+from rnn_numpy.isolation.strangers import shown
 from rnn_torch.problems import Problem, Shapes
 
 _LARGEST_FRAME = 1 << 28
@@ -95,7 +95,7 @@ class Candidate:
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment = {**inherited(env), **threads, mark[0]: mark[1]}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rnn_numpy.worker", str(worker_end), file, name],
+            [sys.executable, "-m", "rnn_numpy.isolation.child", str(worker_end), file, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

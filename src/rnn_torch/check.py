@@ -17,8 +17,9 @@ from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
+from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
-from rnn_numpy.terminal import check_outputs, complain, say, shown
+from rnn_numpy.terminal import check_outputs, complain, say
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
 from rnn_torch.fused import FusedElmanRNN

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnn_numpy.terminal import shown
+from rnn_numpy.isolation.strangers import shown
 from rnn_torch.examine import Report
 from rnn_torch.parity import as_multiple, constant_factor, worst_entry
 

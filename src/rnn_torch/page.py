@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.weights import made_by
-from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.kill_matrix import KillMatrix, kill_matrix
 from rnn_torch.screen import NOT_ASKED, headline

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.pictures import save
-from rnn_numpy.terminal import shown
 from rnn_torch.examine import Report
 from rnn_torch.results import Row, Setting
 

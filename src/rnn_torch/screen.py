@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from rnn_numpy.terminal import shown
+from rnn_numpy.isolation.strangers import shown
 from rnn_torch.examine import Report
 from rnn_torch.locate import Where
 from rnn_torch.parity import Entry

@@ -1,4 +1,5 @@
-"""The process in which a contributor's file runs: `python -m rnn_numpy.worker REPLY FILE FUNCTION`.
+"""The process in which a contributor's file runs: `python -m rnn_numpy.isolation.child REPLY FILE
+FUNCTION`.
 
 Reads questions from standard input and answers on the file descriptor REPLY, in frames: 8 bytes of
 length, then that many. A question is one problem, or several in turn, of which the last counts: a
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from safetensors.numpy import load, save
 
-from rnn_numpy.limits import enclose, limit
+from rnn_numpy.isolation.limits import enclose, limit
 
 INPUTS = ("x", "y", "U", "W", "V")
 NAMES = ("dU", "dW", "dV")
