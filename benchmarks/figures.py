@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from proofs import trained
+from rnn_numpy.commands.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.elman_network.model import absolute_error, forward
-from rnn_numpy.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits

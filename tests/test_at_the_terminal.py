@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rnn_numpy import console
+from rnn_numpy.commands import train_command
 from rnn_numpy.storage.weights import load_params
 from trainings import MAINS, SHORT, both
 
@@ -24,7 +24,7 @@ def test_ctrl_c_while_trying_the_sums(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(console, "count_exact", interrupt)
+    monkeypatch.setattr(train_command, "count_exact", interrupt)
     assert MAINS["rnn_numpy"](SHORT) == 130
     assert "stopped while trying the sums" in capsys.readouterr().out
 
@@ -40,7 +40,7 @@ def test_a_second_ctrl_c_stops_at_once(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)  # interrupted
 
-    monkeypatch.setattr(console, "run", twice)
+    monkeypatch.setattr(train_command, "run", twice)
     # Where a shell started the tests in the background, Ctrl-C would be ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

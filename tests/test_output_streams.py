@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rnn_numpy import prove, terminal, verify
+from rnn_numpy import prove, verify
 from rnn_numpy import train as numpy_train
+from rnn_numpy.commands import terminal
 from rnn_numpy.storage.weights import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train

@@ -11,7 +11,7 @@ import pytest
 
 import rnn_torch.parity
 import rnn_torch.train
-from rnn_numpy import report
+from rnn_numpy.commands import train_log
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import Recipe
@@ -182,6 +182,6 @@ def test_an_out_that_becomes_unwritable_is_reported(
 
 
 def test_sampled_sums_are_called_so() -> None:
-    assert report.verdict(Count(7, 9, exhaustive=False), 40) == (
+    assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )

@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import terminal
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.drawing import dot
@@ -15,7 +16,6 @@ from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
-from rnn_numpy.terminal import check_outputs, complain, progress, say
 
 DESCRIPTION = """\
 Prove that a network with its state rounded to a few bits computes a sum for operands of every
@@ -81,7 +81,7 @@ def _write(
     if flags.dot is not None:
         write_text(flags.dot, dot(minimal, verdict.target))
     if flags.plot is not None:
-        from rnn_numpy.plots import machine_plot
+        from rnn_numpy.commands.plots import machine_plot
 
         machine_plot(minimal, verdict.target, flags.plot)
     return [f"written to {file}" for file in wanted]

@@ -11,7 +11,8 @@ from typing import SupportsIndex
 import numpy as np
 import torch
 
-from rnn_numpy import terminal
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import progress, say
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
@@ -19,7 +20,6 @@ from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
-from rnn_numpy.terminal import progress, say
 from rnn_torch.fused import FusedElmanRNN
 from rnn_torch.model import ElmanRNN
 

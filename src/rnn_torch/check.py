@@ -11,7 +11,8 @@ from importlib.util import find_spec
 import torch
 from tqdm import tqdm
 
-from rnn_numpy import terminal
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import check_outputs, complain, say
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
@@ -19,7 +20,6 @@ from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
-from rnn_numpy.terminal import check_outputs, complain, say
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.examine import Report, examine
 from rnn_torch.fused import FusedElmanRNN

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from rnn_numpy.commands.terminal import check_outputs, command, complain, interruptible, progress
 from rnn_numpy.storage.atomic_files import WeightsError
-from rnn_numpy.terminal import check_outputs, command, complain, interruptible, progress
 from rnn_numpy.training.many_networks import Keep, cores, train_many
 from rnn_numpy.training.processes import Alone
 from rnn_torch import sweep_flags

@@ -4,9 +4,9 @@ import argparse
 from itertools import product
 from pathlib import Path
 
-from rnn_numpy import terminal
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.train_checkpoints import checkpoint_every
 from rnn_numpy.compiled import native
-from rnn_numpy.keeper import checkpoint_every
 from rnn_numpy.storage.atomic_files import check_writable
 from rnn_numpy.storage.checkpoint_folder import make_folder
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from rnn_numpy.terminal import say
+from rnn_numpy.commands.terminal import say
 from rnn_numpy.training.many_networks import Trained
 from rnn_torch.results import Row, Setting, summary
 

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, distributed
 
-from rnn_numpy import console, train_flags
+from rnn_numpy.commands import train_command, train_flags
+from rnn_numpy.commands.terminal import command
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
-from rnn_numpy.terminal import command
 from rnn_numpy.training.recipe import Diverged, Recipe
 from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_torch.fused import FusedElmanRNN
@@ -157,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     )
     arguments.add_argument("--device", default="cpu", help="a torch device (%(default)s)")
-    return console.main(arguments, _learner, argv, join)
+    return train_command.main(arguments, _learner, argv, join)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> AutogradLearner:

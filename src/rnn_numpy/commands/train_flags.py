@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import fields
 
-from rnn_numpy import terminal
+from rnn_numpy.commands import terminal
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.training.recipe import Recipe
 

@@ -9,17 +9,17 @@ from dataclasses import asdict
 
 import numpy as np
 
+from rnn_numpy.commands.terminal import check_outputs, complain, interruptible, progress
+from rnn_numpy.commands.train_checkpoints import Keeper
+from rnn_numpy.commands.train_flags import recipe_of
+from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.keeper import Keeper
 from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.proof.report import as_json, headline
-from rnn_numpy.report import Log, verdict, wrong_steps
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
-from rnn_numpy.terminal import check_outputs, complain, interruptible, progress
-from rnn_numpy.train_flags import recipe_of
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved

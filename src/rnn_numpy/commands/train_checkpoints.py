@@ -4,9 +4,9 @@ import argparse
 
 import numpy as np
 
+from rnn_numpy.commands.terminal import complain
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import Folder
-from rnn_numpy.terminal import complain
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Learner, Recipe, Run
