@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.proof": {"rnn_numpy.elman_network", "rnn_numpy.tasks"},
     "rnn_numpy.training": RUNS,
     "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
+    "rnn_torch.elman_network": {"rnn_numpy.elman_network"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

@@ -15,7 +15,7 @@ from rnn_numpy.proof.explore import explore
 from rnn_numpy.tasks.addition import encode
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient
-from rnn_torch.model import squared_error
+from rnn_torch.elman_network.model import squared_error
 
 
 @given(

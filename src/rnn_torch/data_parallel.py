@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.model import squared_error
+from rnn_torch.elman_network.model import squared_error
 from rnn_torch.train import AutogradLearner
 
 

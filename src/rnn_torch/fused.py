@@ -26,7 +26,7 @@ from rnn_torch.autograd_functions import (
     step_by_step,
     transformed,
 )
-from rnn_torch.model import ElmanRNN
+from rnn_torch.elman_network.model import ElmanRNN
 
 #: Steps that `FusedElmanRNN.outputs` takes at a time.
 SEGMENT = 256

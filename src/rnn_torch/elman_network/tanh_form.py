@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rnn_torch.model import ElmanRNN
+from rnn_torch.elman_network.model import ElmanRNN
 
 
 class TanhElmanRNN(nn.Module):
