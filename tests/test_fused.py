@@ -13,15 +13,8 @@ from agreement import assert_gradients, assert_within, numpy_array
 from layers import tensors
 from problems import Array, Problem, generated, problem, problems
 from rnn_numpy import Params, bounds, bptt, forward, vjp
-from rnn_torch import (
-    ElmanRNN,
-    FusedElmanRNN,
-    autograd_gradient,
-    elman,
-    fused,
-    recurrence,
-    squared_error,
-)
+from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient, elman, squared_error
+from rnn_torch.fused import layer, recurrence
 
 WAYS = ("kernel", "whole kernel", "blas", "onednn")
 
@@ -182,7 +175,7 @@ def test_outputs_in_segments(
     model = FusedElmanRNN.from_params(params)
     state = None if start is None else torch.tensor(start)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "SEGMENT", every)
+        patch.setattr(layer, "SEGMENT", every)
         outputs, last = model.outputs(
             torch.tensor(x), state, checkpoint_every=every if checkpoints else None
         )

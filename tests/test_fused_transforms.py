@@ -152,10 +152,10 @@ def test_compile_per_sample_gradients() -> None:
 
 
 def test_the_operators_are_well_behaved() -> None:
-    from rnn_torch import operators
+    from rnn_torch.fused import custom_ops
 
     leaves = [t.requires_grad_() for t in tensors(3, 2, 2, 4)]
-    torch.library.opcheck(operators.elman, tuple(leaves))
+    torch.library.opcheck(custom_ops.elman, tuple(leaves))
     states = elman(*leaves).detach()
     plain = [t.detach() for t in leaves]
-    torch.library.opcheck(operators.elman_backward, (*plain, states, states.clone()))
+    torch.library.opcheck(custom_ops.elman_backward, (*plain, states, states.clone()))

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.training": RUNS,
     "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
     "rnn_torch.elman_network": {"rnn_numpy.elman_network"},
+    "rnn_torch.fused": {"rnn_numpy.compiled", "rnn_numpy.elman_network", "rnn_torch.elman_network"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

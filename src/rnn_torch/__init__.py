@@ -14,7 +14,7 @@ from rnn_torch.compare import compare_gradients
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.elman_network.model import ElmanRNN, absolute_error, squared_error
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
-from rnn_torch.fused import FusedElmanRNN, elman
+from rnn_torch.fused.layer import FusedElmanRNN, elman
 from rnn_torch.parity import gradient_parity
 
 __all__ = [

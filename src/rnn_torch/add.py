@@ -21,7 +21,7 @@ from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
 from rnn_torch.elman_network.model import ElmanRNN
-from rnn_torch.fused import FusedElmanRNN
+from rnn_torch.fused.layer import FusedElmanRNN
 
 DESCRIPTION = """\
 Run a trained network on two integers of any length, bit by bit, and print the sum that it says:

@@ -18,7 +18,7 @@ from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.training.many_networks import Stopped, Trained, counted_steps
 from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, start
-from rnn_torch import recurrence
+from rnn_torch.fused import recurrence
 
 Weights = list[Tensor]
 

@@ -23,7 +23,7 @@ from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.examine import Report, examine
-from rnn_torch.fused import FusedElmanRNN
+from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.problems import Problem, Shapes
 from rnn_torch.screen import as_markdown, as_text, cannot_as_markdown
 

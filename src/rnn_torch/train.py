@@ -18,7 +18,7 @@ from rnn_numpy.training.recipe import Diverged, Recipe
 from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.elman_network.model import ElmanRNN, squared_error
-from rnn_torch.fused import FusedElmanRNN
+from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.parity import gradient_parity
 from rnn_torch.ranks import join
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_torch import recurrence
+from rnn_torch.fused import recurrence
 
 
 @torch.library.custom_op("rnn_torch::elman", mutates_args=())

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_torch import recurrence
+from rnn_torch.fused import recurrence
 
 
 def apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:

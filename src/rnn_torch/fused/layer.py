@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rnn_numpy.elman_network.checks import check_shape
-from rnn_torch import operators
-from rnn_torch.autograd_functions import (
+from rnn_torch.elman_network.model import ElmanRNN
+from rnn_torch.fused import custom_ops
+from rnn_torch.fused.autograd_functions import (
     Layer,
     States,
     apply,
@@ -26,7 +27,6 @@ from rnn_torch.autograd_functions import (
     step_by_step,
     transformed,
 )
-from rnn_torch.elman_network.model import ElmanRNN
 
 #: Steps that `FusedElmanRNN.outputs` takes at a time.
 SEGMENT = 256
@@ -51,7 +51,7 @@ def elman(
     if h_0 is None:
         h_0 = x.new_zeros(x.shape[1], W.shape[1])
     if compiling and not torch._C._are_functorch_transforms_active():
-        return operators.elman(x, U, W, h_0)
+        return custom_ops.elman(x, U, W, h_0)
     # The compiler takes torch.func apart itself, and operators cannot follow it there. And of a
     # forward derivative's forward derivative torch gives 0 for any operation with a jvp of its own.
     if compiling or forward_levels() > 1:
