@@ -15,10 +15,10 @@ from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.many_networks import count
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import sgd
-from rnn_torch.candidate import Candidate
-from rnn_torch.examine import examine
+from rnn_torch.checker.candidate import Candidate
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.problems import Shapes
 from rnn_torch.plots import heat_map
-from rnn_torch.problems import Shapes
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.

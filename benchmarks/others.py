@@ -15,9 +15,9 @@ import torch
 from harness import keep
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.candidate import in_this_process
-from rnn_torch.parity import agrees, reference
-from rnn_torch.problems import Problem, Sizes, problem
+from rnn_torch.checker.candidate import in_this_process
+from rnn_torch.checker.parity import agrees, reference
+from rnn_torch.checker.problems import Problem, Sizes, problem
 
 RECIPE = Sizes(time=8, batch=1, n_in=2, hidden=16, n_out=1)
 PROBLEMS = {

@@ -10,7 +10,7 @@ import pytest
 
 from commands import bad
 from rnn_torch import check
-from rnn_torch.problems import Shapes
+from rnn_torch.checker.problems import Shapes
 from test_hostile_files import RIGHT_FILE
 from test_readme import masked, sessions
 

@@ -10,10 +10,10 @@ from catalogued import dtypes, interrogated, of_name
 from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
-from rnn_torch.candidate import in_this_process
-from rnn_torch.diagnose import name_mistakes
-from rnn_torch.examine import examine
-from rnn_torch.parity import agrees
+from rnn_torch.checker.candidate import in_this_process
+from rnn_torch.checker.diagnose import name_mistakes
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.parity import agrees
 from rnn_torch.screen import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

@@ -14,10 +14,10 @@ from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
-from rnn_torch.candidate import Answer, CannotCheck, in_this_process, remade
-from rnn_torch.examine import Report, examine
-from rnn_torch.parity import Entry, agrees, blind_to, power, reference
-from rnn_torch.problems import Problem, Shapes, Sizes, designed, problem, random
+from rnn_torch.checker.candidate import Answer, CannotCheck, in_this_process, remade
+from rnn_torch.checker.examine import Report, examine
+from rnn_torch.checker.parity import Entry, agrees, blind_to, power, reference
+from rnn_torch.checker.problems import Problem, Shapes, Sizes, designed, problem, random
 from rnn_torch.screen import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

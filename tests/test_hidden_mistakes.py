@@ -11,10 +11,10 @@ from hidden_mistakes import HIDDEN, KEPT
 from rnn_numpy import bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
-from rnn_torch.candidate import CannotCheck, in_this_process, remade
-from rnn_torch.examine import examine, kept_between_calls
-from rnn_torch.parity import Reference, agrees, reference
-from rnn_torch.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
+from rnn_torch.checker.candidate import CannotCheck, in_this_process, remade
+from rnn_torch.checker.examine import examine, kept_between_calls
+from rnn_torch.checker.parity import Reference, agrees, reference
+from rnn_torch.checker.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
 from rnn_torch.screen import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

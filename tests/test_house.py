@@ -28,6 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
     "rnn_torch.elman_network": {"rnn_numpy.elman_network"},
     "rnn_torch.fused": {"rnn_numpy.compiled", "rnn_numpy.elman_network", "rnn_torch.elman_network"},
+    "rnn_torch.checker": {
+        "rnn_numpy.elman_network",
+        "rnn_numpy.isolation",
+        "rnn_torch.elman_network",
+    },
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

@@ -10,9 +10,9 @@ from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.candidate import in_this_process, remade
-from rnn_torch.locate import locate
-from rnn_torch.problems import RECIPE, Shapes
+from rnn_torch.checker.candidate import in_this_process, remade
+from rnn_torch.checker.locate import locate
+from rnn_torch.checker.problems import RECIPE, Shapes
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -12,9 +12,9 @@ from rnn_numpy import Params, bounds, bptt, forward, fraction
 from rnn_numpy.elman_network import rounding
 from rnn_numpy.elman_network.running_error import Arithmetic, Rounded
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch import problems as library
 from rnn_torch import squared_error, testing
-from rnn_torch.parity import reference
+from rnn_torch.checker import problems as library
+from rnn_torch.checker.parity import reference
 
 # The first few are enough for `make mutants`.
 SEEDS = [

@@ -15,8 +15,8 @@ from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
-from rnn_torch.candidate import CannotCheck
-from rnn_torch.problems import Shapes, Sizes, designed, problem
+from rnn_torch.checker.candidate import CannotCheck
+from rnn_torch.checker.problems import Shapes, Sizes, designed, problem
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
 
 pytestmark = pytest.mark.unannotated
@@ -151,7 +151,7 @@ FAILING = """
 import numpy as np
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.problems import Sizes, problem
+from rnn_torch.checker.problems import Sizes, problem
 from rnn_torch.testing import assert_gradient_parity
 
 wrong = planted(CATALOGUE[1])

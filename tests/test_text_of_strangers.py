@@ -18,9 +18,9 @@ from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.isolation.child import call
 from rnn_numpy.isolation.strangers import shown
 from rnn_torch import check
-from rnn_torch.candidate import CannotCheck, arguments, in_this_process, judged, remade
-from rnn_torch.examine import Report, examine
-from rnn_torch.problems import Shapes, Sizes, problem
+from rnn_torch.checker.candidate import CannotCheck, arguments, in_this_process, judged, remade
+from rnn_torch.checker.examine import Report, examine
+from rnn_torch.checker.problems import Shapes, Sizes, problem
 from rnn_torch.screen import as_markdown, as_text
 from test_hostile_files import RIGHT_FILE
 

@@ -10,12 +10,12 @@ if find_spec("torch") is None:
         raise SystemExit(2)
     raise ModuleNotFoundError(_hint, name="torch")
 
-from rnn_torch.compare import compare_gradients
+from rnn_torch.checker.compare import compare_gradients
+from rnn_torch.checker.parity import gradient_parity
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.elman_network.model import ElmanRNN, absolute_error, squared_error
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
 from rnn_torch.fused.layer import FusedElmanRNN, elman
-from rnn_torch.parity import gradient_parity
 
 __all__ = [
     "ElmanRNN",

@@ -20,11 +20,11 @@ from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
-from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
+from rnn_torch.checker.candidate import Answer, Candidate, CannotCheck, in_this_process
+from rnn_torch.checker.examine import Report, examine
+from rnn_torch.checker.problems import Problem, Shapes
 from rnn_torch.elman_network.gradient import autograd_gradient
-from rnn_torch.examine import Report, examine
 from rnn_torch.fused.layer import FusedElmanRNN
-from rnn_torch.problems import Problem, Shapes
 from rnn_torch.screen import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--{error}")
     torch.set_num_threads(1)  # the problems are small
     if flags.kill_matrix:
-        from rnn_torch.kill_matrix import as_table
+        from rnn_torch.checker.kill_matrix import as_table
 
         say(as_table(flags.dtype))
         return 0

@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.weights import made_by
-from rnn_torch.examine import Report
-from rnn_torch.kill_matrix import KillMatrix, kill_matrix
+from rnn_torch.checker.examine import Report
+from rnn_torch.checker.kill_matrix import KillMatrix, kill_matrix
+from rnn_torch.checker.votes import in_words
 from rnn_torch.screen import NOT_ASKED, headline
-from rnn_torch.votes import in_words
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
 

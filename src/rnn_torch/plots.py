@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.pictures import save
-from rnn_torch.examine import Report
+from rnn_torch.checker.examine import Report
 from rnn_torch.results import Row, Setting
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from rnn_numpy.isolation.strangers import shown
-from rnn_torch.examine import Report
-from rnn_torch.locate import Where
-from rnn_torch.parity import Entry
-from rnn_torch.votes import in_words
+from rnn_torch.checker.examine import Report
+from rnn_torch.checker.locate import Where
+from rnn_torch.checker.parity import Entry
+from rnn_torch.checker.votes import in_words
 
 _WIDTH = 100
 _VERDICTS = {

@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rnn_numpy.elman_network.textbook import Backward
-from rnn_torch.candidate import CannotCheck, in_this_process
-from rnn_torch.compare import compare_gradients
-from rnn_torch.examine import examine
-from rnn_torch.parity import agrees, blind_to, reference, worst_entries
-from rnn_torch.problems import Problem, Shapes
+from rnn_torch.checker.candidate import CannotCheck, in_this_process
+from rnn_torch.checker.compare import compare_gradients
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.parity import agrees, blind_to, reference, worst_entries
+from rnn_torch.checker.problems import Problem, Shapes
 from rnn_torch.screen import as_text, table
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "a
         ValueError: other `shapes`.
     """
     try:
-        from rnn_torch import strategies
+        from rnn_torch.checker import strategies
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise

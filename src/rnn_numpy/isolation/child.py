@@ -7,7 +7,7 @@ JSON frame, a list of how the arrays of each lie in memory, then for each a safe
 x, y, U, W, V. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the
 gradients of two calls. Each question is answered in a fork of its own, so that no call can leave
 anything behind for a later one.
-`rnn_torch.candidate` is the other end. It trusts nothing that comes from here.
+`rnn_torch.checker.candidate` is the other end. It trusts nothing that comes from here.
 """
 
 import contextlib

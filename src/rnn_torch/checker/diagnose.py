@@ -8,9 +8,9 @@ import numpy as np
 
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.params import Params
-from rnn_torch.candidate import Answer, CannotCheck, remade
-from rnn_torch.parity import Reference, agrees, as_multiple, constant_factor, is_multiple
-from rnn_torch.problems import Problem
+from rnn_torch.checker.candidate import Answer, CannotCheck, remade
+from rnn_torch.checker.parity import Reference, agrees, as_multiple, constant_factor, is_multiple
+from rnn_torch.checker.problems import Problem
 
 
 class Asked(NamedTuple):

@@ -26,7 +26,7 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.textbook import Backward
 from rnn_numpy.isolation.child import NAMES, Called, Refused, call
 from rnn_numpy.isolation.strangers import shown
-from rnn_torch.problems import Problem, Shapes
+from rnn_torch.checker.problems import Problem, Shapes
 
 _LARGEST_FRAME = 1 << 28
 

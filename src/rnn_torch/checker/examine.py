@@ -9,12 +9,12 @@ import numpy as np
 from rnn_numpy.elman_network.checks import finite
 from rnn_numpy.elman_network.mistakes import Mistake
 from rnn_numpy.elman_network.params import Params
-from rnn_torch.candidate import Answer, Ask, CannotCheck, NotFinite
-from rnn_torch.diagnose import Asked, constant_factors, is_approximate, name_mistakes
-from rnn_torch.locate import Where, locate
-from rnn_torch.parity import Entry, Reference, agrees, fractions, reference, worst_entries
-from rnn_torch.problems import Problem, Shapes, designed, in_turn, random
-from rnn_torch.votes import Vote, votes
+from rnn_torch.checker.candidate import Answer, Ask, CannotCheck, NotFinite
+from rnn_torch.checker.diagnose import Asked, constant_factors, is_approximate, name_mistakes
+from rnn_torch.checker.locate import Where, locate
+from rnn_torch.checker.parity import Entry, Reference, agrees, fractions, reference, worst_entries
+from rnn_torch.checker.problems import Problem, Shapes, designed, in_turn, random
+from rnn_torch.checker.votes import Vote, votes
 
 _RANDOM_PROBLEMS = 12
 _FEW = 3  # problems: a mistake of one condition

@@ -11,9 +11,9 @@ from torch.func import functional_call, jacfwd
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_torch.checker.parity import Reference, agrees
+from rnn_torch.checker.problems import Problem
 from rnn_torch.elman_network.model import ElmanRNN
-from rnn_torch.parity import Reference, agrees
-from rnn_torch.problems import Problem
 
 
 class Vote(NamedTuple):

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from rnn_numpy.elman_network.model import forward
-from rnn_torch.candidate import Ask
-from rnn_torch.parity import fractions, reference
-from rnn_torch.problems import Problem, Shapes, Sizes, problem
+from rnn_torch.checker.candidate import Ask
+from rnn_torch.checker.parity import fractions, reference
+from rnn_torch.checker.problems import Problem, Shapes, Sizes, problem
 
 _GENERAL = Sizes(time=6, batch=2, n_in=6, hidden=4, n_out=2)
 

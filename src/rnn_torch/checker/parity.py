@@ -10,10 +10,10 @@ from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rounding import bounds, fraction
-from rnn_torch.candidate import Answer, CannotCheck, in_this_process
+from rnn_torch.checker.candidate import Answer, CannotCheck, in_this_process
+from rnn_torch.checker.problems import Problem
 from rnn_torch.elman_network.gradient import autograd_gradient, truncated_gradient
 from rnn_torch.elman_network.model import ElmanRNN
-from rnn_torch.problems import Problem
 
 
 class Entry(NamedTuple):
