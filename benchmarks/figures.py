@@ -18,7 +18,7 @@ from rnn_numpy.training.sgd import sgd
 from rnn_torch.checker.candidate import Candidate
 from rnn_torch.checker.examine import examine
 from rnn_torch.checker.problems import Shapes
-from rnn_torch.plots import heat_map
+from rnn_torch.reports.heat_map import heat_map
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.

@@ -14,7 +14,7 @@ from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.diagnose import name_mistakes
 from rnn_torch.checker.examine import examine
 from rnn_torch.checker.parity import agrees
-from rnn_torch.screen import as_text
+from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -18,7 +18,7 @@ from rnn_torch.checker.candidate import Answer, CannotCheck, in_this_process, re
 from rnn_torch.checker.examine import Report, examine
 from rnn_torch.checker.parity import Entry, agrees, blind_to, power, reference
 from rnn_torch.checker.problems import Problem, Shapes, Sizes, designed, problem, random
-from rnn_torch.screen import as_markdown, as_text
+from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -15,7 +15,7 @@ from rnn_torch.checker.candidate import CannotCheck, in_this_process, remade
 from rnn_torch.checker.examine import examine, kept_between_calls
 from rnn_torch.checker.parity import Reference, agrees, reference
 from rnn_torch.checker.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
-from rnn_torch.screen import as_text
+from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 DOCS = Path(__file__).parents[1] / "docs"

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rnn_numpy.isolation",
         "rnn_torch.elman_network",
     },
+    "rnn_torch.reports": {"rnn_numpy.isolation", "rnn_numpy.storage", "rnn_torch.checker"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

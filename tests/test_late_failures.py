@@ -15,7 +15,8 @@ from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params, made_by
 from rnn_numpy.training.checkpoints import load_checkpoint
-from rnn_torch import check, page, sweep
+from rnn_torch import check, sweep
+from rnn_torch.reports import page
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated

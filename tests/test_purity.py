@@ -12,7 +12,7 @@ from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
 from rnn_torch.checker.candidate import remade
 from rnn_torch.checker.examine import examine
-from rnn_torch.screen import as_text
+from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

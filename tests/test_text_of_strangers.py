@@ -21,7 +21,7 @@ from rnn_torch import check
 from rnn_torch.checker.candidate import CannotCheck, arguments, in_this_process, judged, remade
 from rnn_torch.checker.examine import Report, examine
 from rnn_torch.checker.problems import Shapes, Sizes, problem
-from rnn_torch.screen import as_markdown, as_text
+from rnn_torch.reports.text import as_markdown, as_text
 from test_hostile_files import RIGHT_FILE
 
 pytestmark = pytest.mark.unannotated

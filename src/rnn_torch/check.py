@@ -25,7 +25,7 @@ from rnn_torch.checker.examine import Report, examine
 from rnn_torch.checker.problems import Problem, Shapes
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
-from rnn_torch.screen import as_markdown, as_text, cannot_as_markdown
+from rnn_torch.reports.text import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
 Tell whether a hand-written back-propagation through time is right; if not, where in time it goes
@@ -130,7 +130,7 @@ def _write_page(
 ) -> None:
     if flags.html is None:
         return
-    from rnn_torch.page import as_html
+    from rnn_torch.reports.page import as_html
 
     page = as_html(reports, flags.dtype, name=flags.candidate or "our own passes", why=why)
     write_text(flags.html, page)
@@ -140,7 +140,7 @@ def _plot(report: Report, flags: argparse.Namespace) -> None:
     if report.where is None:
         complain(f"no plot: nothing is wrong in time, {flags.plot} is not written")
         return
-    from rnn_torch.plots import heat_map
+    from rnn_torch.reports.heat_map import heat_map
 
     heat_map(report, flags.candidate, flags.plot)
 

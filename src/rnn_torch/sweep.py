@@ -82,7 +82,7 @@ def _sweep(
         else:
             print_tables(results, len(recipes), engine)
         if flags.plot is not None and results:
-            from rnn_torch.plots import sweep_plot
+            from rnn_torch.sweep_plot import sweep_plot
 
             try:
                 sweep_plot(summary(results), flags.plot)

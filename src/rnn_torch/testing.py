@@ -22,7 +22,7 @@ from rnn_torch.checker.compare import compare_gradients
 from rnn_torch.checker.examine import examine
 from rnn_torch.checker.parity import agrees, blind_to, reference, worst_entries
 from rnn_torch.checker.problems import Problem, Shapes
-from rnn_torch.screen import as_text, table
+from rnn_torch.reports.text import as_text, table
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

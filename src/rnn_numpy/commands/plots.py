@@ -1,7 +1,8 @@
 """Pictures of what was learned and proved. Needs matplotlib: the extra `plot`.
 
 Each raises ModuleNotFoundError without matplotlib, WeightsError where the file cannot be written,
-and ValueError for a file ending that matplotlib does not know. `rnn_torch.plots` has the others.
+and ValueError for a file ending that matplotlib does not know. `rnn_torch.reports.heat_map` has the
+others.
 """
 
 from collections.abc import Mapping, Sequence

@@ -36,7 +36,7 @@ def compare_gradients(
         ulps: the size of the perturbations behind the noise floor, in units in the last place.
 
     Returns:
-        A report with the worst entry of each gradient; `rnn_torch.screen.as_text` prints it.
+        A report with the worst entry of each gradient; `rnn_torch.reports.text.as_text` prints it.
 
     Raises:
         ValueError: names or shapes that do not fit, a loss that is no scalar or does not depend on

@@ -11,7 +11,7 @@ from rnn_numpy.storage.weights import made_by
 from rnn_torch.checker.examine import Report
 from rnn_torch.checker.kill_matrix import KillMatrix, kill_matrix
 from rnn_torch.checker.votes import in_words
-from rnn_torch.screen import NOT_ASKED, headline
+from rnn_torch.reports.text import NOT_ASKED, headline
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
 
@@ -24,7 +24,7 @@ def as_html(
     What the candidate or its file say is text on it, never markup, and as `shown`.
     """
     environment = Environment(
-        loader=PackageLoader("rnn_torch", "."),
+        loader=PackageLoader("rnn_torch.reports", "."),
         autoescape=True,
         finalize=lambda value: shown(value) if type(value) is str else value,
         trim_blocks=True,
@@ -32,7 +32,7 @@ def as_html(
         undefined=StrictUndefined,
     )
     matrix: KillMatrix | None = kill_matrix(dtype) if reports else None
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         title=_title(reports, name),
         reports=reports,
         name=name,
