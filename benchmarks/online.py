@@ -17,7 +17,7 @@ from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Learner, Recipe, run, start
-from rnn_torch.train import AutogradLearner, CompiledLearner, FusedLearner
+from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import naive_recipe

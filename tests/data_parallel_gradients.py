@@ -14,10 +14,10 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_torch import data_parallel
-from rnn_torch.data_parallel import DataParallelLearner
-from rnn_torch.ranks import join
-from rnn_torch.train import AutogradLearner, FusedLearner
+from rnn_torch.training import data_parallel
+from rnn_torch.training.data_parallel import DataParallelLearner
+from rnn_torch.training.learners import AutogradLearner, FusedLearner
+from rnn_torch.training.torchrun import join
 
 PROBLEMS = 16
 

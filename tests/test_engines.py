@@ -12,9 +12,9 @@ import pytest
 import rnn_numpy.train
 import rnn_numpy.training.sgd
 import rnn_torch.checker.parity
-import rnn_torch.train
 from rnn_numpy import Params
 from rnn_numpy.storage.weights import load_params
+from rnn_torch.training import learners
 from trainings import MAINS, SHORT, bytes_of
 
 ENGINES = [
@@ -49,7 +49,7 @@ def test_all_engines_end_at_the_same_weights(
     ("engine", "where", "name"),
     [
         ("compiled", rnn_numpy.training.sgd.CompiledSGD, "gradient"),
-        ("fused", rnn_torch.train.FusedLearner, "_hand_written"),
+        ("fused", learners.FusedLearner, "_hand_written"),
         ("autograd", rnn_torch.checker.parity, "bptt"),
     ],
 )
@@ -91,11 +91,11 @@ def test_engines_that_cannot_run(
 def test_a_wrong_gradient_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: 1e9)
+    monkeypatch.setattr(learners, "gradient_parity", lambda *_: 1e9)
     assert MAINS["rnn_torch"](SHORT) == 1
     assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
     # A NaN in a gradient is infinitely far off; JSON has no infinity.
-    monkeypatch.setattr(rnn_torch.train, "gradient_parity", lambda *_: float("inf"))
+    monkeypatch.setattr(learners, "gradient_parity", lambda *_: float("inf"))
     assert MAINS["rnn_torch"]([*SHORT, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
 

@@ -34,6 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rnn_torch.elman_network",
     },
     "rnn_torch.reports": {"rnn_numpy.isolation", "rnn_numpy.storage", "rnn_torch.checker"},
+    "rnn_torch.training": RUNS
+    | {"rnn_numpy.training", "rnn_torch.checker", "rnn_torch.elman_network", "rnn_torch.fused"},
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

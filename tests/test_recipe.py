@@ -15,7 +15,7 @@ from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count_exact
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Diverged, Learner, Recipe, run, start
-from rnn_torch.train import AutogradLearner, CompiledLearner, FusedLearner
+from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 Make = Callable[[Params, Recipe], Learner]
 

@@ -98,7 +98,7 @@ def _join() -> Alone:
     """The processes that torchrun started, or this one alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Alone()
-    from rnn_torch.ranks import Torchrun
+    from rnn_torch.training.torchrun import Torchrun
 
     return Torchrun()
 

@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Alone:
-    """A group of one process; `rnn_torch.ranks.Torchrun` is one of several.
+    """A group of one process; `rnn_torch.training.torchrun.Torchrun` is one of several.
 
     Each method is called by all processes of a group, in the same order.
     """

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch.elman_network.model import squared_error
-from rnn_torch.train import AutogradLearner
+from rnn_torch.training.learners import AutogradLearner
 
 
 class DataParallelLearner(AutogradLearner):
