@@ -33,9 +33,9 @@ from rnn_numpy.train import main as train
 from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_numpy.training.many_networks import Keep
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.batched import results, train_batch
-from rnn_torch.batches import load_batch, train_batches
-from rnn_torch.results import Journal, ResultsError
+from rnn_torch.many_networks.results import Journal, ResultsError
+from rnn_torch.many_networks.stack import results, train_batch
+from rnn_torch.many_networks.stack_schedule import load_batch, train_batches
 from rnn_torch.sweep import main as sweep
 
 #: Reads a file; returns what it understood, or None if it refused it as it should.

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from rnn_numpy.training.many_networks import Trained, train
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch import batches, sweep
-from rnn_torch.batches import formed, shared_out
-from rnn_torch.grid import Grid
-from rnn_torch.results import chosen
-from rnn_torch.sweep_report import Pace
+from rnn_torch import sweep
+from rnn_torch.many_networks import stack_schedule
+from rnn_torch.many_networks.grid import Grid
+from rnn_torch.many_networks.results import chosen
+from rnn_torch.many_networks.stack_schedule import formed, shared_out
+from rnn_torch.many_networks.sweep_report import Pace
 
 pytestmark = pytest.mark.unannotated
 SETTINGS = [Recipe(hidden=hidden, learning_rate=rate) for hidden in (2, 3) for rate in (0.1, 0.2)]
@@ -77,7 +78,7 @@ def test_a_sweep_without_end_is_walked(
             yield train(recipe, 5, "numpy")
 
     monkeypatch.setattr(sweep, "train_many", three)
-    monkeypatch.setattr(batches, "train_batches", three)
+    monkeypatch.setattr(stack_schedule, "train_batches", three)
     flags = ["--seeds", "5", "0:999999999", "--iterations", "5", "--bits", "3", "--at-once", "1"]
     flags += ["--engine", engine, "--out", "results.jsonl"]
     assert sweep.main(flags) == 130

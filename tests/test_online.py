@@ -14,8 +14,8 @@ from rnn_numpy.training import many_networks, recipe
 from rnn_numpy.training.many_networks import Trained, count, counted_steps, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, sgd
-from rnn_torch import batched
-from rnn_torch.batched import train_batch
+from rnn_torch.many_networks import stack
+from rnn_torch.many_networks.stack import train_batch
 
 Engine = type[NumPySGD | CompiledSGD]
 engines = pytest.mark.parametrize("engine", [NumPySGD, CompiledSGD])
@@ -204,9 +204,9 @@ def test_all_at_once_is_one_by_one(batch: int) -> None:
     recipes = [
         Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
     ]
-    together = batched.begin(recipes)
+    together = stack.begin(recipes)
     assert list(train_batch(together, 200)) == [200, 200, 100]
-    assert batched.results(together, 200) == [train(recipe, 200, "numpy") for recipe in recipes]
+    assert stack.results(together, 200) == [train(recipe, 200, "numpy") for recipe in recipes]
 
 
 @pytest.mark.unannotated
@@ -219,14 +219,14 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
     def same(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
         return Params(*(array.copy() for array in params)), np.random.RandomState(0)
 
-    for starts, draws in ((many_networks, recipe), (batched, batched)):
+    for starts, draws in ((many_networks, recipe), (stack, stack)):
         monkeypatch.setattr(starts, "start", same)
         monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
     recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]
     if engine == "batched":
-        together = batched.begin(recipes)
+        together = stack.begin(recipes)
         assert sum(train_batch(together, 10)) == 30
-        results = batched.results(together, 10)
+        results = stack.results(together, 10)
     else:
         results = [train(recipe, 10, engine) for recipe in recipes]
     assert [r.status for r in results] == ["finished", "diverged"]
@@ -236,8 +236,8 @@ def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.Mon
 
 def test_a_batch_of_different_networks() -> None:
     with pytest.raises(ValueError, match="recipes alike in size"):
-        batched.begin([Recipe(), Recipe(hidden=3)])
+        stack.begin([Recipe(), Recipe(hidden=3)])
     with pytest.raises(ValueError, match="recipes alike in size, dtype and steps, got none"):
-        batched.begin([])
+        stack.begin([])
     with pytest.raises(ValueError, match="bits of at most 12, got 13"):
-        batched.begin([Recipe(bits=13)])
+        stack.begin([Recipe(bits=13)])

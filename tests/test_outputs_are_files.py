@@ -17,7 +17,7 @@ from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_torch import check, sweep
 from rnn_torch import train as torch_train
-from rnn_torch.results import Journal, ResultsError
+from rnn_torch.many_networks.results import Journal, ResultsError
 
 pytestmark = pytest.mark.unannotated
 ADDER = str(Path(__file__).parents[1] / "examples" / "smallest-adder.safetensors")

@@ -14,8 +14,9 @@ import pytest
 
 from rnn_numpy.training.many_networks import Trained, train
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch import results, sweep
-from rnn_torch.results import Journal, ResultsError, summary
+from rnn_torch import sweep
+from rnn_torch.many_networks import results
+from rnn_torch.many_networks.results import Journal, ResultsError, summary
 
 pytestmark = pytest.mark.unannotated
 SMALL = ["--bits", "4", "--hidden", "6", "--iterations", "600", "--count-every", "200"]

@@ -17,12 +17,13 @@ from rnn_numpy.training import recipe as recipes
 from rnn_numpy.training.many_networks import Keep, Stopped, train
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch import batches, sweep
-from rnn_torch.batched import begin, train_batch
-from rnn_torch.batched import results as results_of
-from rnn_torch.batches import folder_of, load_batch, shared_out, train_batches
-from rnn_torch.grid import Grid
-from rnn_torch.results import Journal
+from rnn_torch import sweep
+from rnn_torch.many_networks import stack_schedule
+from rnn_torch.many_networks.grid import Grid
+from rnn_torch.many_networks.results import Journal
+from rnn_torch.many_networks.stack import begin, train_batch
+from rnn_torch.many_networks.stack import results as results_of
+from rnn_torch.many_networks.stack_schedule import folder_of, load_batch, shared_out, train_batches
 
 pytestmark = pytest.mark.unannotated
 
@@ -139,7 +140,7 @@ def test_a_sweep_killed_while_a_batch_was_written(tmp_path: Path) -> None:
 def test_a_batch_that_makes_no_sense(name: str, tmp_path: Path) -> None:
     """Its checksum is right: whoever made it meant it."""
     file = max(stopped_in_a_batch(Keep(tmp_path, 280)).glob("step-*"))
-    arrays, state = unpack(batches.FORMAT, ["U", "V", "W", "keys", "counts"], file)
+    arrays, state = unpack(stack_schedule.FORMAT, ["U", "V", "W", "keys", "counts"], file)
     if name == "more counts":
         arrays["counts"] = np.repeat(arrays["counts"], 9, axis=0)
     elif name == "fewer counts":
@@ -150,7 +151,7 @@ def test_a_batch_that_makes_no_sense(name: str, tmp_path: Path) -> None:
         arrays[name] = arrays[name][..., :-1]
     else:
         state[name] = -1 if name == "steps" else state[name][:-1]
-    file.write_bytes(pack(batches.FORMAT, arrays, state))
+    file.write_bytes(pack(stack_schedule.FORMAT, arrays, state))
     with pytest.raises(CheckpointError, match="is damaged"):
         load_batch(file, "cpu")
 

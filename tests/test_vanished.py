@@ -14,7 +14,7 @@ from rnn_numpy.training.recipe import Recipe, run, start, vanished
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
-from rnn_torch.results import Journal
+from rnn_torch.many_networks.results import Journal
 from test_recipe import Make, learners
 from trainings import MAINS, both
 

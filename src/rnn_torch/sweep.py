@@ -11,11 +11,11 @@ from rnn_numpy.commands.terminal import check_outputs, command, complain, interr
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.training.many_networks import Keep, cores, train_many
 from rnn_numpy.training.processes import Alone
-from rnn_torch import sweep_flags
-from rnn_torch.collection import Collection
-from rnn_torch.grid import Grid
-from rnn_torch.results import ResultsError, chosen, summary
-from rnn_torch.sweep_report import Pace, print_json, print_tables
+from rnn_torch.many_networks import sweep_flags
+from rnn_torch.many_networks.gather import Collection
+from rnn_torch.many_networks.grid import Grid
+from rnn_torch.many_networks.results import ResultsError, chosen, summary
+from rnn_torch.many_networks.sweep_report import Pace, print_json, print_tables
 
 
 @command
@@ -82,7 +82,7 @@ def _sweep(
         else:
             print_tables(results, len(recipes), engine)
         if flags.plot is not None and results:
-            from rnn_torch.sweep_plot import sweep_plot
+            from rnn_torch.many_networks.sweep_plot import sweep_plot
 
             try:
                 sweep_plot(summary(results), flags.plot)
@@ -131,7 +131,7 @@ def _train(
             pace.update(networks)
 
         if engine == "batched":
-            from rnn_torch.batches import shared_out, train_batches
+            from rnn_torch.many_networks.stack_schedule import shared_out, train_batches
 
             batches = shared_out(recipes, finished, flags.at_once, keep, ranks)
             trained = train_batches(

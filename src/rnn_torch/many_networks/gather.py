@@ -13,8 +13,8 @@ from pathlib import Path
 from rnn_numpy.training.many_networks import Trained
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.grid import Grid
-from rnn_torch.results import Journal, ResultsError, read_results
+from rnn_torch.many_networks.grid import Grid
+from rnn_torch.many_networks.results import Journal, ResultsError, read_results
 
 
 class Collection:

@@ -20,7 +20,7 @@ from typing import Any
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable, locked, write_bytes
 from rnn_numpy.training.many_networks import Trained
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.grid import Grid
+from rnn_torch.many_networks.grid import Grid
 
 #: A line takes less than a kilobyte for each thousand counted steps.
 MOST_BYTES = 1 << 31

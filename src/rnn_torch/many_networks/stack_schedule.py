@@ -24,8 +24,8 @@ from rnn_numpy.storage.checkpoint_folder import (
 from rnn_numpy.training.many_networks import Keep, Stopped, Trained, counts_until
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.batched import Batch, begin, check_alike, results, train_batch
-from rnn_torch.grid import Grid, size
+from rnn_torch.many_networks.grid import Grid, size
+from rnn_torch.many_networks.stack import Batch, begin, check_alike, results, train_batch
 
 FORMAT = "rnn-bptt-reference batch 1"
 Recipes = tuple[Recipe, ...]

@@ -12,7 +12,7 @@ from rnn_numpy.storage.checkpoint_folder import make_folder
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE
 from rnn_numpy.training.many_networks import Keep
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.grid import Grid
+from rnn_torch.many_networks.grid import Grid
 
 DESCRIPTION = """\
 Train a network for every combination of the seeds and settings given, and count the exact sums of
