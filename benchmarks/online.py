@@ -19,7 +19,7 @@ from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Learner, Recipe, run, start
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 import naive_recipe
 
 Train = Callable[[], Params]

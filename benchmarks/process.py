@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import interleaved, keep, spread
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = Path(__file__).parents[1] / "tests" / "helpers"
 NAIVE = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})

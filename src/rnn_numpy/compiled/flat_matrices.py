@@ -2,7 +2,7 @@
 
 Rows are added up several at a time (`add_row`, `add_product`), so that one load and one store of a
 sum serve four to eight products. `exp` is our own so that it can be vectorised: the usual reduction
-to |r| <= ln(2) / 2 and the Taylor polynomial (tests/test_native.py measures its error).
+to |r| <= ln(2) / 2 and the Taylor polynomial (tests/compiled/test_native.py measures its error).
 """
 
 from typing import Any, NamedTuple

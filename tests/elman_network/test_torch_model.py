@@ -1,7 +1,5 @@
 """ElmanRNN as a citizen of torch: conversion, torch.func, torch.compile, devices, dtypes."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -12,11 +10,9 @@ from agreement import assert_gradients, numpy_array
 from problems import Problem, generated, problem, problems
 from rnn_numpy import Params, bounds, bptt, forward, vjp
 from rnn_torch import ElmanRNN, autograd_gradient, squared_error
+from torch_needs import needs_compiler, uses_torch_script
 
 Weights = dict[str, torch.Tensor]
-
-# torch's forward mode and its compiler still use torch.jit.script themselves.
-uses_torch_script = pytest.mark.filterwarnings("ignore:.torch.jit.script(_method)?. is deprecated")
 
 
 def loss(model: ElmanRNN, weights: Weights, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -109,10 +105,6 @@ def test_double_backward() -> None:
         return functional_call(model, dict(zip(weights, arrays, strict=True)), (x,))[0]
 
     assert torch.autograd.gradgradcheck(outputs, leaves)
-
-
-# aot_eager traces forward and backward without a compiler; inductor also generates C++ from them.
-needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
 
 
 @pytest.mark.unannotated  # dynamo would trace into the annotation checks

@@ -115,7 +115,7 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
     figures.lengths()
     made = sorted(file.name for file in tmp_path.iterdir())
-    docs = Path(__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     kept = sorted(file.name for file in docs.glob("*.png") if "performance" not in file.name)
     assert made == kept
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candidate_files import RIGHT_FILE
 from catalogued import of_name
 from commands import bad
 from problems import Array
@@ -22,7 +23,6 @@ from rnn_torch.checker.candidate import CannotCheck, arguments, in_this_process,
 from rnn_torch.checker.examine import Report, examine
 from rnn_torch.checker.problems import Shapes, Sizes, problem
 from rnn_torch.reports.text import as_markdown, as_text
-from test_hostile_files import RIGHT_FILE
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
@@ -152,7 +152,7 @@ def test_a_file_gets_few_environment_variables(
     got = environment_of_a_file(tmp_path, capsys)
     assert got.isdisjoint(secrets)
     assert {"PATH", *computing} <= got
-    page = (Path(__file__).parents[1] / "docs" / "check.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
     told = set(re.findall(r"`(\w+)`", page.partition("Of the environment it gets")[2]))
     own = {"RNN_BPTT_CANDIDATE"} | set(computing)
     assert all(n in told or n.partition("_")[0] + "_" in told or n.startswith("PYTHON")

@@ -20,7 +20,7 @@ from rnn_torch import train as torch_train
 from rnn_torch.many_networks.results import Journal, ResultsError
 
 pytestmark = pytest.mark.unannotated
-ADDER = str(Path(__file__).parents[1] / "examples" / "smallest-adder.safetensors")
+ADDER = str(Path(__file__).parents[2] / "examples" / "smallest-adder.safetensors")
 KINDS = {
     "fifo": "it is a FIFO",
     "socket": "it is a socket",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from candidate_files import RIGHT_FILE
 from rnn_torch import check
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 
@@ -111,9 +111,6 @@ def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:
     assert "it gave no answer within 5 seconds" in capsys.readouterr().err
     assert len(list(tmp_path.glob("pid-*"))) == 31
     assert not running_soon(str(file))
-
-
-RIGHT_FILE = (EXAMPLES / "right_loop.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from candidate_files import RIGHT_FILE
 from commands import bad
+from page_sessions import masked, sessions
 from rnn_torch import check
 from rnn_torch.checker.problems import Shapes
-from test_hostile_files import RIGHT_FILE
-from test_readme import masked, sessions
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 PAGE = dict(sessions(EXAMPLES.parent / "docs" / "check.md"))

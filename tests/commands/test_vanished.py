@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from learners import Make, learners
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.learner import NumPyLearner
@@ -15,7 +16,6 @@ from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
 from rnn_torch.many_networks.results import Journal
-from test_recipe import Make, learners
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated

@@ -20,7 +20,7 @@ from rnn_torch.reports import page
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER = str(EXAMPLES / "smallest-adder.safetensors")
 WRONG = f"{EXAMPLES / 'wrong_transpose.py'}:backward"
 DRAWING: list[tuple[Callable[..., int], list[str]]] = [

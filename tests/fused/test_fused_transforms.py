@@ -18,7 +18,7 @@ from rnn_torch import (
     elman,
     squared_error,
 )
-from test_torch_model import needs_compiler, uses_torch_script
+from torch_needs import needs_compiler, uses_torch_script
 
 # inductor compiles C++ for 20 s; test_torch_model.py has it by day.
 NIGHTLY = settings.get_current_profile_name() == "nightly"

@@ -19,7 +19,7 @@ from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 
 pytestmark = pytest.mark.unannotated
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER, PROOF = (str(EXAMPLES / f"smallest-adder.{kind}") for kind in ("safetensors", "certificate"))
 TRAIN = ["--iterations", "200", "--bits", "4", "--log-every", "50", "--out", "kept"]
 SWEEP = ["--seeds", "0:2", "--iterations", "20", "--bits", "3", "--out", "kept.jsonl"]

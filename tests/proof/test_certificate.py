@@ -23,7 +23,7 @@ from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.recipe import Dtype
 
 pytestmark = pytest.mark.unannotated
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def smallest(folder: Path) -> Files:

@@ -18,7 +18,7 @@ from rnn_torch.checker.problems import CONDITIONS, Problem, Shapes, conditions_t
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 ORDINARY = {condition.problem for condition in CONDITIONS[:15]}  # mistakes hid behind the others
 
 

@@ -10,28 +10,14 @@ from hypothesis import strategies as st
 
 import naive_recipe
 from agreement import assert_gradients
+from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count_exact
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Diverged, Learner, Recipe, run, start
-from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
+from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
-Make = Callable[[Params, Recipe], Learner]
-
-
-def plain_numpy(params: Params, recipe: Recipe) -> Learner:
-    return NumPyLearner(params, recipe, "numpy")
-
-
-def compiled_numpy(params: Params, recipe: Recipe) -> Learner:
-    return NumPyLearner(params, recipe, "compiled")
-
-
-ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearner, CompiledLearner]
-NAMES = ["numpy", "numpy-compiled", "torch", "torch-fused", "torch-compiled"]
 SEEDS = range(1, 10) if settings.get_current_profile_name() == "nightly" else (1,)
-learners = pytest.mark.parametrize("make", ENGINES, ids=NAMES)
 
 
 def once(test: Callable[..., None]) -> Callable[..., None]:

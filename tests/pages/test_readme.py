@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from page_sessions import masked, sessions
 from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_numpy.elman_network.textbook import textbook
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -50,15 +51,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "tests" / "README.md"], ids=lambda page: page.stem)
 def test_every_test_that_a_page_names_is_there(page: Path) -> None:
-    tests = {file.name: file.read_text() for file in (ROOT / "tests").glob("*.py")}
+    tests = {file.name: file.read_text() for file in (ROOT / "tests").rglob("*.py")}
     for words in re.findall(
-        r"`((?:\w+\.py::)?test_\w+|(?:tests/)?test_\w+\.py)`", page.read_text()
+        r"`((?:(?:\w+/)*\w+\.py::)?test_\w+|(?:\w+/)*test_\w+\.py)`", page.read_text()
     ):
         file, _, name = words.rpartition("::")
         if name.endswith(".py"):
             assert Path(name).name in tests, words
         else:
-            where = [tests[file]] if file else tests.values()
+            where = [tests[Path(file).name]] if file else tests.values()
             assert any(f"def {name}(" in text for text in where), words
 
 
@@ -126,21 +127,6 @@ def test_parity_md_has_the_whole_catalogue() -> None:
     assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
 
 
-def sessions(page: Path) -> list[tuple[str, list[str]]]:
-    """Each command of a page that this project's programs run, and the lines shown below it."""
-    found = []
-    for block in re.findall(r"^```\n(\$ .*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, *shown = part.splitlines()
-            make = re.fullmatch(r'make (train|train-numpy)(?: ARGS="(.*)")?', command)
-            if make:
-                package = {"train": "rnn_torch", "train-numpy": "rnn_numpy"}[make[1]]
-                command = f"python -m {package}.train {make[2] or ''}"
-            if command.startswith("python -m rnn_"):
-                found.append((command, shown))
-    return found
-
-
 @pytest.mark.unannotated
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", ROOT / "docs" / "proof.md"], ids=lambda page: page.stem
@@ -175,10 +161,6 @@ def test_commands_within_sentences_are_understood(
     for program, flags in found:
         main = importlib.import_module(program).main
         assert main([*flags.split(), "--iterations", "9", "--json"]) == 0
-
-
-def masked(line: str) -> str:
-    return re.sub(r"-?\d+\.\d+(e-?\+?\d+)?|\d+e[-+]\d+", "#", " ".join(line.split()))
 
 
 def test_the_numbers_in_the_readme_s_sentences_are_those_that_were_measured() -> None:

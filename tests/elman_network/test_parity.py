@@ -123,7 +123,7 @@ def test_the_audit_of_the_train_command(problem: Problem) -> None:
 
 @given(problems)
 def test_bptt_as_a_backward_function(problem: Problem) -> None:
-    """The same property that the planted mistakes must fail: tests/test_mistakes.py."""
+    """The same property that the planted mistakes must fail: test_mistakes.py."""
 
     def backward(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         params = Params(U, W, V)

@@ -14,7 +14,7 @@ from rnn_torch import check
 
 # In one process, which makes the page once.
 pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("page")]
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
