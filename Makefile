@@ -90,22 +90,22 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	for each in online process many memory growth layer others; do \
-		$(BIN)/python benchmarks/$$each.py || exit 1; \
+	for each in speed.online speed.process speed.many speed.memory speed.growth speed.layer trust.others; do \
+		$(BIN)/python -m benchmarks.$$each || exit 1; \
 	done
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.pages.report
 
 proofs: .venv/ready
-	$(BIN)/python benchmarks/proofs.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.trust.proofs
+	$(BIN)/python -m benchmarks.pages.report
 
 reliability: .venv/ready
-	$(BIN)/python benchmarks/kills.py
-	$(BIN)/python benchmarks/fuzz.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.trust.kills
+	$(BIN)/python -m benchmarks.trust.fuzz
+	$(BIN)/python -m benchmarks.pages.report
 
 figures: .venv/ready
-	@$(BIN)/python benchmarks/figures.py
+	@$(BIN)/python -m benchmarks.pages.figures
 
 package: .venv/ready
 	rm -rf dist

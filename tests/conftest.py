@@ -1,15 +1,12 @@
 """Settings for all tests: shape annotations executed, hypothesis profiles, one thread."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 # Before the packages are imported: every shape annotation in them is checked at every call. In the
 # arithmetic of errors, which is called a million times, there is none. A package's name would stand

@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-import growth
-import harness
-import layer
-import many
-import memory
-import online
-import report
+from benchmarks import harness
+from benchmarks.pages import report
+from benchmarks.speed import growth, layer, many, memory, online
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.training.recipe import Recipe
@@ -24,7 +20,7 @@ pytestmark = pytest.mark.unannotated
 def test_the_pages_are_made_from_the_kept_results() -> None:
     pages = [page.read_text() for page in report.PAGES]
     for page in pages:
-        assert report.with_tables(page) == page, "run: python benchmarks/report.py"
+        assert report.with_tables(page) == page, "run: python -m benchmarks.pages.report"
     assert sum(page.count("<!-- table:") for page in pages) == len(report.TABLES)
 
 
@@ -105,7 +101,7 @@ def test_the_other_ones_run(
 
 
 def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import figures
+    from benchmarks.pages import figures
 
     monkeypatch.setattr(figures, "DOCS", tmp_path)
     figures.where_in_time()
@@ -121,8 +117,8 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_sums_with_long_runs_tell_networks_apart() -> None:
-    import figures
-    import proofs
+    from benchmarks.pages import figures
+    from benchmarks.trust import proofs
 
     right, wrong = (proofs.trained(Recipe(seed))[0] for seed in (3, 14))
     assert figures.share_right(right, 500, sums=100) == 1
@@ -130,7 +126,7 @@ def test_sums_with_long_runs_tell_networks_apart() -> None:
 
 
 def test_the_tables_of_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
-    import proofs
+    from benchmarks.trust import proofs
 
     monkeypatch.setattr(proofs, "MANY_STATES", 30_000)
     found = proofs.after_the_recipe(2)
@@ -141,7 +137,7 @@ def test_the_tables_of_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fuzz
+    from benchmarks.trust import fuzz
 
     monkeypatch.setattr(harness, "RESULTS", tmp_path)
     found = fuzz.fuzz(1000)["found"]
@@ -152,7 +148,7 @@ def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_others_see() -> None:
     """A few of the mistakes: what is plain, what is small, and what is right."""
-    import others
+    from benchmarks.trust import others
 
     by_name = {mistake.name: planted(mistake) for mistake in CATALOGUE}
     plain, small = by_name["W not transposed"], by_name["lower precision inside"]

@@ -18,7 +18,8 @@ from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import encode_batches
 from rnn_numpy.training.recipe import Diverged
 
-#: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not (benchmarks/online.py).
+#: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not
+#: (benchmarks/speed/online.py).
 MOST_HIDDEN_COMPILED = 96
 
 

@@ -12,7 +12,7 @@ axis in front. Three ways, chosen by size alone:
 
 Products for all steps at once are taken some steps at a time, while they are in the cache.
 
-The limits between them are measured: benchmarks/layer.py, docs/performance.md.
+The limits between them are measured: benchmarks/speed/layer.py, docs/performance.md.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from layer import best_ratio
+from benchmarks.speed.layer import best_ratio
 
 Result = dict[str, Any]
 

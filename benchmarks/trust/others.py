@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import keep
+from benchmarks.harness import keep
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
 from rnn_torch.checker.candidate import in_this_process

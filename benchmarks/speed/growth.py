@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import interleaved, keep, spread
-from layer import ours
+from benchmarks.harness import interleaved, keep, spread
+from benchmarks.speed.layer import ours
 
 #: The other sizes are those where the work dominates, not its overhead.
 SERIES: dict[str, list[tuple[int, int, int]]] = {
@@ -47,7 +47,7 @@ def main() -> None:
 
 def with_memory_kept(seconds: float) -> dict[str, Any]:
     """The same again in a process whose allocator keeps its memory."""
-    again = [sys.executable, __file__, "--json", "--seconds", str(seconds)]
+    again = [sys.executable, "-m", "benchmarks.speed.growth", "--json", "--seconds", str(seconds)]
     done = subprocess.run(again, env=os.environ | KEEP_MEMORY, stdout=subprocess.PIPE, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result

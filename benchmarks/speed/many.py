@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from harness import keep
+from benchmarks.harness import keep
 from rnn_numpy.training.many_networks import cores, train, train_many
 from rnn_numpy.training.recipe import Recipe
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import interleaved, keep, spread
+from benchmarks.harness import interleaved, keep, spread
 from rnn_torch import elman
 
 Arrays = list[Tensor]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from harness import keep
+from benchmarks.harness import keep
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import explore

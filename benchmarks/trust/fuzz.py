@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from harness import keep
-from mutations import mended_results, mended_safetensors, mutated
+from benchmarks.harness import keep
+from benchmarks.trust.mutations import mended_results, mended_safetensors, mutated
 from rnn_numpy import verify
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.explore import explore

@@ -1,6 +1,6 @@
 """The same loaders under a fuzzer that sees which lines a file reaches (atheris).
 
-    python benchmarks/fuzz_coverage.py -runs=1000000
+    python -m benchmarks.trust.fuzz_coverage -runs=1000000
 
 It ends at the first crash or hang; any flag of libFuzzer will do. An input is a file, or the state
 within one, written with a checksum that is right: what only somebody who means it can write.
@@ -15,8 +15,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["rnn_numpy", "rnn_torch", "safetensors", "json"]):
-    import fuzz
-    from mutations import contents, mended_safetensors
+    from benchmarks.trust import fuzz
+    from benchmarks.trust.mutations import contents, mended_safetensors
     from rnn_numpy.storage.tensors import as_safetensors
 
 

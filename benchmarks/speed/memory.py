@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness import interleaved, keep, spread
+from benchmarks.harness import interleaved, keep, spread
 from rnn_torch import ElmanRNN, FusedElmanRNN, squared_error
 
 TIME, BATCH, HIDDEN = 4096, 32, 128
@@ -37,7 +37,7 @@ def main() -> None:
     for mode, some in times.items():
         rows[mode] = {**spread(some), "peak": allocated(steps[mode])}
         print(f"{mode:30}{rows[mode]['median']:8.3f} s{rows[mode]['peak'] / 2**20:9.1f} MiB")
-    command = [sys.executable, __file__, "--million"]
+    command = [sys.executable, "-m", "benchmarks.speed.memory", "--million"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     through_a_million = json.loads(done.stdout)
     print(through_a_million)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from harness import interleaved, keep, spread
+from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Learner, Recipe, run, start
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 import naive_recipe
 
 Train = Callable[[], Params]

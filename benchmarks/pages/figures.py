@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from proofs import trained
+from benchmarks.trust.proofs import trained
 from rnn_numpy.commands.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.elman_network.model import absolute_error, forward
 from rnn_numpy.proof.explore import explore
@@ -20,7 +20,7 @@ from rnn_torch.checker.examine import examine
 from rnn_torch.checker.problems import Shapes
 from rnn_torch.reports.heat_map import heat_map
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
 PROVED, REFUTED = 3, (14, 1, 80)
 STATE_BITS = 5
@@ -41,7 +41,7 @@ def file(name: str) -> Path:
 def where_in_time() -> None:
     """The first picture of the README: a located mistake."""
     name = "examples/wrong_transpose.py:backward"
-    with Candidate(str(Path(__file__).parents[1] / name), Shapes(), 10) as candidate:
+    with Candidate(str(Path(__file__).parents[2] / name), Shapes(), 10) as candidate:
         heat_map(examine(candidate), name, DOCS / "where-in-time.png")
 
 

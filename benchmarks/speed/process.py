@@ -6,9 +6,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from harness import interleaved, keep, spread
+from benchmarks.harness import interleaved, keep, spread
 
-TESTS = Path(__file__).parents[1] / "tests" / "helpers"
+TESTS = Path(__file__).parents[2] / "tests" / "helpers"
 NAIVE = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})

@@ -11,13 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import tables
-import tables_of_trust
-from harness import RESULTS
-from layer import best_ratio
-from tables import Lines, Result
+from benchmarks.harness import RESULTS
+from benchmarks.pages import tables, tables_of_trust
+from benchmarks.pages.tables import Lines, Result
+from benchmarks.speed.layer import best_ratio
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
     DOCS.parent / "README.md",
     *(DOCS / f"{name}.md" for name in ("check", "performance", "proof", "reliability")),

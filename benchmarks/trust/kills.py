@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import keep
+from benchmarks.harness import keep
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoints import load_checkpoint
 

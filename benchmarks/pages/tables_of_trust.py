@@ -1,6 +1,6 @@
 """The tables of docs/proof.md, docs/check.md and docs/reliability.md, likewise."""
 
-from tables import Lines, Result, duration
+from benchmarks.pages.tables import Lines, Result, duration
 
 
 def proof_recipe(found: Result) -> Lines:
