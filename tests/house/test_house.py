@@ -1,13 +1,15 @@
 """Which folder may import which: a table, compared with the folders on disk and every import."""
 
 import ast
+import re
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[2] / "src"
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src"
 
 # Besides itself. A module that stands in a package's own folder belongs to that.
 RUNS = {
@@ -84,11 +86,27 @@ def test_the_table_is_the_house() -> None:
     assert {folder(file) for file in FILES} == set(MAY_IMPORT)
 
 
+def test_the_map_shows_the_house() -> None:
+    """Each folder and each file, and the table."""
+    text = (ROOT / "docs" / "map.md").read_text()
+    words = set(re.findall(r"[\w/]+", text.partition("```")[2].partition("```")[0]))
+    files = {file.stem for file in FILES} - {"__init__"}
+    rooms = {name.replace(".", "/") for name in MAY_IMPORT if "." in name}
+    assert files | {name.partition("/")[2] + "/" for name in rooms} <= words
+    rows = dict(re.findall(r"^\| `(rnn_\w+/\w+)` \| (.*) \|$", text, re.MULTILINE))
+    shown = {room: set(re.findall(r"`([^`]+)`", may)) for room, may in rows.items()}
+    assert shown == {
+        name.replace(".", "/"): {other.replace(".", "/") for other in may}
+        for name, may in MAY_IMPORT.items()
+        if "." in name
+    }
+
+
 def test_no_folders_import_each_other_in_a_circle() -> None:
     TopologicalSorter(MAY_IMPORT).prepare()
 
 
-def test_a_room_can_be_taken_in_at_a_glance() -> None:
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
     """At most ten files, besides its __init__.py."""
     files = Counter(folder(file) for file in FILES if file.name != "__init__.py")
-    assert {name: n for name, n in files.items() if "." in name and n > 10} == {}
+    assert {name: n for name, n in files.items() if n > 10} == {}

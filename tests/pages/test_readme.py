@@ -16,6 +16,7 @@ from rnn_numpy.elman_network.textbook import textbook
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md", *(ROOT / "src").rglob("*.md")]
 
 
 def python(page: Path) -> list[str]:
@@ -37,7 +38,7 @@ def test_python_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None
             assert said.startswith("RIGHT: my gate agrees with autograd to within rounding")
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md"])
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS])
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https://)([^)]+)\)", page.read_text()):
         path, _, place = link.partition("#")
