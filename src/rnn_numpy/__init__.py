@@ -16,6 +16,7 @@ from rnn_numpy.elman_network.model import (
 from rnn_numpy.elman_network.params import Params, check_params, initial_params
 from rnn_numpy.elman_network.rounding import bounds, fraction
 from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_numpy.elman_network.textbook import textbook
 
 __all__ = [
     "Gradients",
@@ -31,5 +32,6 @@ __all__ = [
     "initial_params",
     "rtrl",
     "squared_error",
+    "textbook",
     "vjp",
 ]

@@ -68,7 +68,7 @@ def test_every_dotted_name_is_where_it_says() -> None:
     """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings."""
     texts = [page.read_text() for page in [*PAGES, ROOT / "CONTRIBUTING.md"]]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    for file in (ROOT / "src").glob("*/*.py"):
+    for file in (ROOT / "src").rglob("*.py"):
         nodes = (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, documented))
         texts += filter(None, map(ast.get_docstring, nodes))
     dotted = re.compile(r"\brnn_(?:numpy|torch)(?:\.[A-Za-z_]\w*)+")

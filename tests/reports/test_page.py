@@ -93,7 +93,7 @@ def test_right_approximate_impure_and_what_cannot_be_checked(tmp_path: Path) -> 
 
 def test_our_own_passes_on_one_page(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    assert check.main(["--html", str(file)]) == 0
+    assert check.main(["--shapes", "3,2,2,3,1", "--html", str(file)]) == 0
     assert file.read_text().count("<b>RIGHT</b>") == len(check.own_passes(None))
 
 
