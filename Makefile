@@ -53,6 +53,7 @@ test: lint
 
 # What rounds differently on another processor: the BLAS's kernels, with FMA or without; NumPy's and
 # torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
+# inductor's cache does not tell processors apart: each has its own.
 sse := OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
   MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
   NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
@@ -68,7 +69,8 @@ processors: test-sse test-avx test-avx2 test-own
 
 test-sse test-avx test-avx2 test-own: test-%: .venv/ready
 	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
-	env $($*) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	env $($*) TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/inductor-$* \
+	  $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.
 coverage: .venv/ready
