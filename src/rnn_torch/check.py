@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--dtype", choices=["float32", "float64"], default="float64", help="(%(default)s)")
     add("--window", type=int, metavar="K", help="BPTT truncated to K steps back from each loss")
     add("--shapes", default="any", help="any; recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden")
-    add("--seed", type=int, default=0, help="of the random problems (%(default)s)")
-    add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
+    add("--seed", type=int, default=0, help="seed of the random problems (%(default)s)")
+    add("--timeout", type=float, default=10.0, metavar="SECONDS",
+        help="time limit for one answer (%(default)g)")  # fmt: skip
     add(
         "--env", action="append", default=[], metavar="NAME",
         help="an environment variable that the file gets, too; may be repeated",

@@ -19,15 +19,16 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES)
     add = result.add_argument
-    add("--seed", type=int, default=default.seed, help="of weights and examples (%(default)s)")
-    add("--bits", type=int, default=default.bits, help="in a sum, 1 to 64 (%(default)s)")
+    add("--seed", type=int, default=default.seed, help="seed of weights and examples (%(default)s)")
+    add("--bits", type=int, default=default.bits, help="bits in a sum, 1 to 64 (%(default)s)")
     add("--hidden", type=int, default=default.hidden, help="hidden units (%(default)s)")
     add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
     add("--batch-size", type=int, default=default.batch_size, metavar="N",
         help="examples a step, their gradients added up (%(default)s)")  # fmt: skip
     add("--learning-rate", type=float, default=default.learning_rate, help="(%(default)s)")
     add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
-    add("--log-every", type=int, default=1000, metavar="STEPS", help="a log line (%(default)s)")
+    add("--log-every", type=int, default=1000, metavar="STEPS",
+        help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
         help="go on after the iterations, on the sums that go wrong, until the network is proved "
         "to add operands of every length")  # fmt: skip
@@ -38,7 +39,9 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe here")
     add("--checkpoint", metavar="DIR",
         help="keep in this folder, on the way and when stopped, what --resume needs")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
+    add(
+        "--checkpoint-every", type=int, metavar="STEPS", help="steps between two checkpoints (1000)"
+    )
     add("--resume", action="store_true",
         help="go on from the newest whole checkpoint in DIR, bit for bit; from the beginning if "
         "there is none")  # fmt: skip
@@ -53,7 +56,7 @@ def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) 
         "--engine",
         choices=list(engines),
         help=f"what computes the gradients; the weights are the same. {listed}. "
-        "Left out: the first that is to be had and fits the size",
+        "Default: the first of these that is installed and suits the network's size",
     )
 
 

@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE", help="keep the results: .jsonl, .csv, or .parquet (pyarrow)")
     add("--checkpoint", metavar="DIR",
         help="with --out: keep networks in training, too, for those that take long")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
+    add(
+        "--checkpoint-every", type=int, metavar="STEPS", help="steps between two checkpoints (1000)"
+    )
     add("--resume", action="store_true", help="go on with an --out that was stopped")
     add("--plot", metavar="FILE.png", help="draw how many are exact at each step (matplotlib)")
     add("--json", action="store_true", help="print one JSON object instead of the table")
