@@ -18,13 +18,14 @@ from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
 
 DESCRIPTION = """\
-Prove that a network with its state rounded to a few bits computes a sum for operands of every
-length, by visiting every state that it can reach; or show the shortest sum that it gets wrong."""
+Prove that a network whose state is rounded to a few bits computes its target (by default the sum)
+for operands of every length, by visiting every reachable state; or refute it by a shortest
+counterexample."""
 
 EXIT_CODES = """\
-exit codes: 0 proved; 1 refuted; 2 bad input, or something could not be written; 3 gave up: too many
-states, or a rounding tie decides.
-docs/proof.md says exactly what is proved, and what is trusted."""
+exit codes: 0 proved; 1 refuted; 2 bad input, or an output could not be written; 3 gave up: too many
+states, or a rounding tie decides whether an output is right.
+docs/proof.md states what exactly is proved, and what has to be trusted."""
 
 
 @terminal.command
@@ -32,16 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
-    add("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
+    add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
     add("--state-bits", type=int, default=5, metavar="B",
-        help="round the state to multiples of 2^-B, 1 to 16 (%(default)s)")  # fmt: skip
+        help="round the state to multiples of 2^-B, B from 1 to 16 (%(default)s)")  # fmt: skip
     add("--target", default="addition",
-        help="addition, subtraction, comparison, multiplication:FACTOR (%(default)s)")  # fmt: skip
-    add("--limit", type=int, default=LIMIT, metavar="STATES", help="give up beyond (%(default)s)")
-    add("--certificate", metavar="FILE", help="write the proof, for python -m rnn_numpy.verify")
+        help="what the network must compute: addition, subtraction, comparison, or "
+        "multiplication:FACTOR (%(default)s)")  # fmt: skip
+    add("--limit", type=int, default=LIMIT, metavar="STATES",
+        help="give up beyond this number of states (%(default)s)")  # fmt: skip
+    add("--certificate", metavar="FILE",
+        help="write the proof to this file, for python -m rnn_numpy.verify")  # fmt: skip
     add("--plot", metavar="FILE.png", help="draw the minimised machine (needs matplotlib)")
-    add("--dot", metavar="FILE", help="write the minimised machine for Graphviz")
-    add("--json", action="store_true", help="print one JSON object instead")
+    add("--dot", metavar="FILE",
+        help="write the minimised machine to this file, as a Graphviz graph")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
     try:
         check_outputs(flags, "certificate", "plot", "dot")

@@ -16,12 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(
         "rnn_numpy.train",
-        "Train an Elman RNN to add, with the hand-written backward pass in NumPy.",
+        "Train an Elman RNN to add binary numbers, with the hand-written backward pass in NumPy.",
     )
     train_flags.add_engines(
         arguments,
         {
-            "compiled": "one compiled kernel; needs numba, the extra `fast`",
+            "compiled": "one compiled kernel (needs numba, the extra `fast`)",
             "numpy": "the same loop in NumPy",
         },
     )

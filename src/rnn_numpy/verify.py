@@ -1,7 +1,8 @@
-"""Check a certificate of `rnn_numpy.prove`, trusting nothing of the program that wrote it.
+"""Check a certificate of `rnn_numpy.prove` without trusting the program that wrote it.
 
     python -m rnn_numpy.verify CERTIFICATE WEIGHTS     or     python verify.py CERTIFICATE WEIGHTS
-docs/proof.md has the why. exit codes: 0 accepted; 1 rejected, naming the line; 2 cannot tell.
+Exit codes: 0 accepted; 1 rejected (the message names the line); 2 the files could not be checked.
+docs/proof.md explains what an accepted certificate proves.
 """
 
 import hashlib

@@ -24,10 +24,10 @@ from rnn_torch.elman_network.model import ElmanRNN
 from rnn_torch.fused.layer import FusedElmanRNN
 
 DESCRIPTION = """\
-Run a trained network on two integers of any length, bit by bit, and print the sum that it says:
-in decimal, or in the notation of A (0x, 0b). @FILE takes an operand from a file, - from standard
-input, which is how a number of a million bits fits. With --state-bits the state is rounded, and
-what is proved about every sum is said, too."""
+Run a trained network on two integers of any length, bit by bit, and print its sum: in decimal, or
+in the notation of A (0x, 0b). @FILE reads an operand from a file, - from standard input, for
+numbers too long for a command line. With --state-bits the state is rounded, and a proof for all
+sums is tried."""
 
 EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
 #: Steps taken at once where the state is not rounded.
@@ -148,15 +148,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.set_int_max_str_digits(0)  # numbers of any length are the point
     parser = terminal.parser("rnn_torch.add", DESCRIPTION, EXIT_CODES)
     flag = parser.add_argument
-    flag("weights", metavar="WEIGHTS", help="a file that either `train --out` wrote")
-    flag("a", metavar="A", type=operand, help="an integer >= 0: 123, 0x7b, 0b1111011, @FILE, -")
-    flag("b", metavar="B", type=operand, help="likewise")
-    flag(
-        "--state-bits", type=int, metavar="B", help="round the state to multiples of 2^-B, 1 to 16"
-    )
+    flag("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
+    flag("a", metavar="A", type=operand, help="integer >= 0: 123, 0x7b, 0b1111011, @FILE or -")
+    flag("b", metavar="B", type=operand, help="integer >= 0, in the same forms")
+    flag("--state-bits", type=int, metavar="B",
+         help="round the state to multiples of 2^-B, B from 1 to 16, and try to prove all sums"
+         )  # fmt: skip
     flag("--limit", type=int, default=LIMIT, metavar="STATES",
-         help="states explored for the proof (%(default)s)")  # fmt: skip
-    flag("--json", action="store_true", help="print one JSON object instead")
+         help="give the proof up beyond this number of states (%(default)s)")  # fmt: skip
+    flag("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
     try:
         params, _ = load_params(flags.weights)

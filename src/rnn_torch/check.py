@@ -28,17 +28,17 @@ from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.reports.text import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
-Tell whether a hand-written back-propagation through time is right; if not, where in time it goes
-wrong, and which mistake it is.
+Check a hand-written back-propagation through time against autograd. Of a wrong one, show where in
+time it goes wrong, and name the mistake.
 
-The function is backward(x, y, U, W, V) -> (dU, dW, dV), or a mapping with these keys: NumPy arrays,
-x (time, batch, n_in), y (time, batch, n_out), and the gradients of 1/2 sum (o_t - y_t)^2 for
-h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file is run, in a process of
-its own that gets few environment variables. Without an argument this project's own backward passes
-are checked."""
+FUNCTION is backward(x, y, U, W, V) on NumPy arrays, with x (time, batch, n_in) and y (time, batch,
+n_out). It returns (dU, dW, dV), or a mapping with these keys: the gradient of 1/2 sum (o_t - y_t)^2
+for h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file runs in a separate
+process that gets few environment variables. Without FILE.py:FUNCTION this project's own backward
+passes are checked."""
 
 EXIT_CODES = """\
-exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked;
+exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 it could not be checked;
 130 stopped by Ctrl-C."""
 
 
@@ -47,21 +47,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
-    add("candidate", nargs="?", metavar="FILE.py:FUNCTION", help="left out: this project's own")
-    add("--dtype", choices=["float32", "float64"], default="float64", help="(%(default)s)")
-    add("--window", type=int, metavar="K", help="BPTT truncated to K steps back from each loss")
-    add("--shapes", default="any", help="any; recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden")
-    add("--seed", type=int, default=0, help="of the random problems (%(default)s)")
-    add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
+    add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
+        help="backward pass to check; default: this project's own")  # fmt: skip
+    add("--dtype", choices=["float32", "float64"], default="float64",
+        help="floating-point type of the problems (%(default)s)")  # fmt: skip
+    add("--window", type=int, metavar="K",
+        help="check BPTT truncated to K steps back from each loss")  # fmt: skip
+    add("--shapes", default="any",
+        help="sizes of the problems. any: many sizes; recipe: x (8, 2), y (8, 1), no batch axis, "
+        "16 hidden units; or five numbers time,batch,n_in,hidden,n_out (%(default)s)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of the random problems (%(default)s)")
+    add("--timeout", type=float, default=10.0, metavar="SECONDS",
+        help="time limit for one answer (%(default)g)")  # fmt: skip
     add(
         "--env", action="append", default=[], metavar="NAME",
-        help="an environment variable that the file gets, too; may be repeated",
+        help="pass this environment variable to the file, too; may be repeated",
     )  # fmt: skip
-    add("--json", action="store_true", help="print one JSON object")
-    add("--markdown", action="store_true", help="print Markdown, for a CI job's summary")
-    add("--html", metavar="FILE.html", help="also write the report as one page, to look at")
-    add("--plot", metavar="FILE.png", help="draw where in time it goes wrong (needs matplotlib)")
-    add("--kill-matrix", action="store_true", help="which problem sees which mistake, as Markdown")
+    add("--json", action="store_true", help="print the report as one JSON object")
+    add("--markdown", action="store_true",
+        help="print the report as Markdown, for a CI job's summary")  # fmt: skip
+    add("--html", metavar="FILE.html",
+        help="also write the report to this file, as one self-contained page")  # fmt: skip
+    add("--plot", metavar="FILE.png",
+        help="draw where in time the gradient is wrong (needs matplotlib)")  # fmt: skip
+    add("--kill-matrix", action="store_true",
+        help="check nothing; print which problem detects which mistake, as Markdown")  # fmt: skip
     flags = parser.parse_args(argv)
     try:
         shapes = Shapes.parse(flags.shapes)

@@ -21,20 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(
         "rnn_torch.train",
-        "Train an Elman RNN to add. Each log line also says how far the hand-written gradient of\n"
-        "that very example is from autograd's: the engine's own, or, where the engine is\n"
-        "autograd itself, the one in NumPy. Started by torchrun, the processes share every batch,\n"
-        "and what is audited is the sum of their gradients.",
+        "Train an Elman RNN to add binary numbers. At each log line the gradient that the engine\n"
+        "has just computed is compared with autograd's (that of the engine `autograd` with the\n"
+        "hand-written one in NumPy); the column `parity` has their distance, as a fraction of\n"
+        "what rounding allows. Under torchrun the processes share each batch, and the sum of\n"
+        "their gradients is compared.",
     )
     train_flags.add_engines(
         arguments,
         {
-            "compiled": "one kernel on the parameters' memory; a CPU and numba, the extra `fast`",
-            "fused": "the layer as one operation with a hand-written backward",
-            "autograd": "torch's own, step by step",
+            "compiled": "one compiled kernel (needs a CPU and numba, the extra `fast`)",
+            "fused": "the layer as one operation with a hand-written backward pass",
+            "autograd": "torch's own backward pass, step by step",
         },
     )
-    arguments.add_argument("--device", default="cpu", help="a torch device (%(default)s)")
+    arguments.add_argument("--device", default="cpu", help="torch device to train on (%(default)s)")
     return train_command.main(arguments, _learner, argv, join)
 
 

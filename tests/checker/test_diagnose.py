@@ -12,8 +12,9 @@ from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
 from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.diagnose import name_mistakes
-from rnn_torch.checker.examine import examine
+from rnn_torch.checker.examine import Report, examine
 from rnn_torch.checker.parity import agrees
+from rnn_torch.reports.page import as_html
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -116,3 +117,23 @@ def test_what_is_not_in_the_catalogue_is_not_guessed() -> None:
     assert report.mistakes == ()
     assert report.factors == ("dU is 1.01 times the gradient, to within rounding",)
     assert "No guess is made" in as_text(report, "odd")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_explanations_that_fit_equally_well_are_numbered(count: int) -> None:
+    explanations = tuple((mistake,) for mistake in CATALOGUE[:count])
+    report = Report("disagrees", "float64", None, 1, 9.0, mistakes=explanations)
+    said = as_text(report, "f")
+    page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))
+    if count == 1:
+        assert f"\nIt behaves exactly like: {CATALOGUE[0].name}\n" in said
+        assert "Explanation" not in said + page
+        return
+    lead = {
+        2: "2 explanations fit the answers equally well:",
+        5: "5 explanations fit the answers equally well. The first 4:",
+    }[count]
+    assert f"\n{lead}\nExplanation 1: {CATALOGUE[0].name}\n" in said
+    assert lead in page
+    for text in (said, page):
+        assert re.findall(r"Explanation (\d):", text) == list("1234")[:count]

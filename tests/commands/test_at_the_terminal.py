@@ -48,7 +48,7 @@ def test_a_second_ctrl_c_stops_at_once(
         assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "stopped at once" in capsys.readouterr().err
+    assert "stopped immediately" in capsys.readouterr().err
 
 
 @both

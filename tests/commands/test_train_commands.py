@@ -166,7 +166,10 @@ def test_help_names_every_flag_and_exit_code(
     ]
     for flag in flags + ["device"] * (package == "rnn_torch"):
         assert f"--{flag}" in printed
-    assert "exit codes: 0 trained, and proved if that was asked; 1 diverged" in printed
+    assert (
+        "exit codes: 0 trained, and proved if --until-proved was given; 1 the run diverged"
+        in printed
+    )
 
 
 def test_an_out_that_becomes_unwritable_is_reported(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unannotated
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert verify.main([]) == 2
     assert verify.main(["--help"]) == 0
-    assert "exit codes" in capsys.readouterr().out
+    assert "Exit codes" in capsys.readouterr().out
 
 
 @given(x=st.fractions(-60, 60, max_denominator=10**6))

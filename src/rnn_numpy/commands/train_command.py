@@ -46,7 +46,7 @@ def main(
         with _joined(join) as ranks:
             return _main(arguments, make_learner, flags, recipe, ranks)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
-        complain("stopped at once; nothing was saved since")
+        complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
 
 

@@ -9,9 +9,10 @@ from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.training.recipe import Recipe
 
 EXIT_CODES = """\
-exit codes: 0 trained, and proved if that was asked; 1 diverged (the last finite weights are kept),
-the gradient vanished, a gradient was wrong, or it could not be proved; 2 bad input, or something
-could not be written; 130 stopped by Ctrl-C (what was learned is kept)."""
+exit codes: 0 trained, and proved if --until-proved was given; 1 the run diverged (--out gets the
+last finite weights), the gradient vanished, a logged gradient was wrong, or the network was not
+proved; 2 bad input, or an output could not be written; 130 stopped by Ctrl-C (--out gets the
+weights learned until then)."""
 
 
 def parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -19,41 +20,49 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES)
     add = result.add_argument
-    add("--seed", type=int, default=default.seed, help="of weights and examples (%(default)s)")
-    add("--bits", type=int, default=default.bits, help="in a sum, 1 to 64 (%(default)s)")
-    add("--hidden", type=int, default=default.hidden, help="hidden units (%(default)s)")
-    add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
+    add("--seed", type=int, default=default.seed, help="seed of weights and examples (%(default)s)")
+    add("--bits", type=int, default=default.bits, help="bits in a sum, 1 to 64 (%(default)s)")
+    add("--hidden", type=int, default=default.hidden, help="number of hidden units (%(default)s)")
+    add("--iterations", type=int, default=default.iterations, metavar="N",
+        help="number of SGD steps (%(default)s)")  # fmt: skip
     add("--batch-size", type=int, default=default.batch_size, metavar="N",
-        help="examples a step, their gradients added up (%(default)s)")  # fmt: skip
-    add("--learning-rate", type=float, default=default.learning_rate, help="(%(default)s)")
-    add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
-    add("--log-every", type=int, default=1000, metavar="STEPS", help="a log line (%(default)s)")
+        help="examples in each SGD step; their gradients are summed (%(default)s)")  # fmt: skip
+    add("--learning-rate", type=float, default=default.learning_rate, metavar="RATE",
+        help="step size of SGD (%(default)s)")  # fmt: skip
+    add("--dtype", choices=["float32", "float64"], default=default.dtype,
+        help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
+    add("--log-every", type=int, default=1000, metavar="STEPS",
+        help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
-        help="go on after the iterations, on the sums that go wrong, until the network is proved "
+        help="after the iterations, train on sums that the network gets wrong until it is proved "
         "to add operands of every length")  # fmt: skip
     add("--state-bits", type=int, metavar="B",
-        help="the proof is for a state rounded to multiples of 2^-B, 1 to 16 (5)")  # fmt: skip
+        help="with --until-proved: round the state to multiples of 2^-B in the proof, B from 1 to "
+        "16 (5)")  # fmt: skip
     add("--max-iterations", type=int, metavar="N",
-        help="the most SGD steps in all until it is proved (200000)")  # fmt: skip
-    add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe here")
+        help="with --until-proved: give up after N SGD steps, those of --iterations included "
+        "(200000, or --iterations if that is larger)")  # fmt: skip
+    add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe to this file")
     add("--checkpoint", metavar="DIR",
-        help="keep in this folder, on the way and when stopped, what --resume needs")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
+        help="write checkpoints for --resume to this folder, during the training and when it is "
+        "stopped")  # fmt: skip
+    add("--checkpoint-every", type=int, metavar="STEPS",
+        help="steps between two checkpoints (1000)")  # fmt: skip
     add("--resume", action="store_true",
-        help="go on from the newest whole checkpoint in DIR, bit for bit; from the beginning if "
-        "there is none")  # fmt: skip
-    add("--json", action="store_true", help="print one JSON object at the end, and no log")
+        help="continue, bit for bit, from the newest undamaged checkpoint in --checkpoint DIR; "
+        "start from the beginning if there is none")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object at the end, instead of the log")
     return result
 
 
 def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) -> None:
-    """The flag --engine; `engines` says of each what it is."""
+    """Add the flag --engine; `engines` describes each engine by its name."""
     listed = "; ".join(f"{name}: {what}" for name, what in engines.items())
     arguments.add_argument(
         "--engine",
         choices=list(engines),
-        help=f"what computes the gradients; the weights are the same. {listed}. "
-        "Left out: the first that is to be had and fits the size",
+        help=f"what computes the gradients; all engines learn the same weights. {listed}. "
+        "Default: the first of these that is installed and suits the network's size",
     )
 
 

@@ -152,7 +152,7 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
     ) -> None:  # fmt: skip
         """delta_t (8) for every t from the gradient with respect to every state.
 
-        W is given as it is or transposed, which is worth its while from four examples on.
+        W is given as it is or transposed, which pays from four examples on.
         """
         errors(W, 0, transposed, states, upstream, delta, time, batch, hidden)
 

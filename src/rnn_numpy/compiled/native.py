@@ -41,11 +41,11 @@ _C_TYPES = {
     "f": ctypes.c_double,
 }
 _HERE = Path(__file__).parent
-_engines: list[Any] = []  # the loader's: as long as they live, so does the code
+_engines: list[Any] = []  # keeps LLVM's engines alive: freeing one would free its machine code
 
 
 def available() -> bool:
-    """Whether there can be kernels here: whether the extra `fast` is installed."""
+    """Whether numba and llvmlite (the extra `fast`) are installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("llvmlite", "numba"))
 
 
@@ -53,7 +53,7 @@ def available() -> bool:
 def kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., None]:
     """A kernel as a function of addresses and sizes, as `SIGNATURES` has them.
 
-    It trusts them. It lets other Python threads run.
+    Arguments are not checked. The GIL is released during the call.
 
     Raises:
         ModuleNotFoundError: the extra `fast` is not installed.

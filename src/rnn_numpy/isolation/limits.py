@@ -1,4 +1,4 @@
-"""What a contributor's file may take, and what ends with it: limits, a namespace of processes."""
+"""Resource limits, and a process namespace, for the child that runs a contributor's file."""
 
 import ctypes
 import os

@@ -44,7 +44,8 @@ class Search:
             output=np.zeros(1, np.uint8),
             unsure=np.ones(1, bool),  # whether rounding can change the output
             next=np.full((1, count), -1, np.int32),
-            certain=np.ones(1, bool),  # whether a path without ties leads here: that of the parents
+            # Whether it is reachable without a tie: the chain of parents is such a path.
+            certain=np.ones(1, bool),
             parent=np.zeros(1, np.int32),
             via=np.zeros(1, np.int16),
         )

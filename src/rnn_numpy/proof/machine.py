@@ -23,7 +23,7 @@ class Machine(NamedTuple):
     levels: Any  # UInt["states hidden"], as narrow as they fit
     #: The target's state.
     task: Int[np.ndarray, " states"]
-    #: The bit that the network says in this state; of the beginning, nothing is asked.
+    #: The network's output bit in this state; meaningless in the initial state.
     output: UInt8[np.ndarray, " states"]
     #: Where each input leads; -1 where that was not explored.
     next: Int[np.ndarray, "states inputs"]

@@ -32,14 +32,20 @@ def in_words(params: Params, verdict: Verdict, minimal: Minimal | None) -> Itera
     yield headline(params, verdict)
     yield f"{verdict.states} states, the last of them found after {verdict.depth} steps"
     if verdict.status == "refuted":
-        yield "no shorter one is wrong in every evaluation"
+        yield (
+            "a shortest counterexample: no shorter operands go wrong in every floating-point "
+            "evaluation"
+        )
     yield (
         f"outputs stay {verdict.margin:.2g} from 1/2 (rounding can move them "
         f"{verdict.margin_error:.1g}), states {verdict.tie_distance:.1e} from a rounding tie "
         f"({verdict.tie_error:.1g})"
     )
     if ties := len(verdict.machine.branches):
-        yield f"{ties} more ways because of ties as close as that: both sides were followed"
+        yield (
+            f"{ties} extra transition{'s' * (ties > 1)}: a value lay within its rounding error of "
+            "a tie, so both neighbours were followed"
+        )
     if minimal is not None:
         yield f"minimised, {len(minimal.next)} state{'s' * (len(minimal.next) > 1)}:"
         names = input_names(verdict.target, ",")

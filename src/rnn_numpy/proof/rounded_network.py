@@ -42,7 +42,7 @@ class RoundedNetwork:
         return _sigmoid(z) / self.unit
 
     def outputs(self, h: Float[np.ndarray, "states hidden"]) -> Float[np.ndarray, " states"]:
-        """o (3)."""
+        """The outputs o (3) in these states."""
         return _sigmoid(h @ self.V)[:, 0]
 
 

@@ -24,9 +24,11 @@ class WeightsError(ValueError):
 
 
 def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
-    """Open a file to append to, for nobody else: its descriptor, and what closes it.
+    """Open a file for appending, under an exclusive lock.
 
-    The lock ends with its owner at the latest, and with the process, however that ends.
+    Returns its descriptor and a function that closes it.
+
+    The lock ends with its owner at the latest, and with the process, even one that is killed.
 
     Raises:
         BlockingIOError: another owner has it.

@@ -1,4 +1,4 @@
-"""The processes that work on one thing together; here: this one alone."""
+"""A group of cooperating processes; `Alone` is a group of one."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,12 +12,12 @@ class Alone:
     Each method is called by all processes of a group, in the same order.
     """
 
-    #: Which of the `world` processes this is. The first, 0, speaks and writes for all.
+    #: This process's number, 0 to world - 1. Process 0 leads: it prints and writes for all.
     rank = 0
     world = 1
-    #: How many processes of the group are on this machine.
+    #: Number of the group's processes on this machine.
     local_world = 1
-    #: Whether this group takes the place of one that lost a process.
+    #: Whether this group replaces one that lost a process.
     restarted = False
 
     @property
@@ -26,7 +26,7 @@ class Alone:
         return self.rank == 0
 
     def together(self, make: Callable[[], T]) -> list[T]:
-        """What `make` returns in each process, told to all.
+        """Call `make` in each process; returns all their results, in the order of `rank`.
 
         Raises:
             ValueError, OSError: in every process, if it was raised in one of them.
@@ -34,12 +34,12 @@ class Alone:
         return [make()]
 
     def from_leader(self, make: Callable[[], T]) -> T | None:
-        """What `make` returns in the first process, the only one to call it; errors likewise."""
+        """Call `make` in the leader only; returns its result, or raises its error, everywhere."""
         return self.together(lambda: make() if self.leads else None)[0]
 
     def any(self, flag: bool) -> bool:
-        """Whether one process at least has said so."""
+        """Whether the flag is set in at least one process."""
         return flag
 
     def leave(self) -> None:
-        """The end of the work together."""
+        """Leave the group."""

@@ -222,7 +222,7 @@ def sgd(
     engine: str | None = None,
     batch_size: int = 1,
 ) -> OnlineSGD:
-    """The engine asked for, or the faster one: the compiled one where it is to be had and fits.
+    """The engine asked for, or the faster one: compiled, if it is installed and suits the size.
 
     Raises:
         ValueError: the compiled engine was asked for and the extra `fast` is not installed.

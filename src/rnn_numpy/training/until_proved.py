@@ -2,9 +2,9 @@
 
 A proof that fails gives a shortest counterexample. Rounds of SGD follow in which one example in ten
 begins with one of those found so far, and then the next proof is tried (counterexample-guided
-synthesis: Solar-Lezama et al., ASPLOS 2006). The few networks that this does not free from where
-the recipe left them are begun again from there, at three times the learning rate. docs/proof.md has
-how many seeds it proves, and what else was tried.
+synthesis: Solar-Lezama et al., ASPLOS 2006). The few that stay stuck restart from the
+recipe's weights, at three times the learning rate. docs/proof.md has how many seeds it proves, and
+what else was tried.
 """
 
 from collections.abc import Callable

@@ -74,8 +74,8 @@ class Where:
                 parts.append(f"{name} is wrong from the loss at t={wrong[0] + 1} on {equation}")
         if not parts:
             return (
-                "right for every single loss and step: it goes wrong only when they come together, "
-                "or under another condition"
+                "each loss alone is differentiated correctly; only their sum is wrong, or the "
+                "gradient under another condition"
             )
         return f"every delta_t is right; {', '.join(parts)}"
 

@@ -6,7 +6,7 @@ forward and backward, backward twice and more (`create_graph`), forward mode, `t
 graph whatever the number of steps. Only the hidden states are stored, or, with `checkpoint_every`,
 only some of them.
 
-How it can is in `autograd_functions.py`, how fast in `recurrence.py`.
+`autograd_functions.py` has the derivatives, `recurrence.py` the loops over time.
 """
 
 from functools import partial

@@ -21,15 +21,16 @@ from torch import Tensor
 
 from rnn_numpy.compiled import native
 
-#: Up to so many multiplications in one product, and entries in one matrix, a kernel call for all of
-#: a pass is cheaper than torch's operations (of larger matrices with few rows to multiply) ...
-SMALL, SMALL_MATRIX, SMALL_MATRIX_FEW_ROWS, FEW_ROWS = 1 << 19, 1 << 12, 1 << 14, 16
-#: ... and from so many multiplications in a step, or bytes in W, BLAS beats the kernel's loop.
-LARGE_STEP, LARGE_MATRIX = 1 << 22, 1 << 21
-#: From here on oneDNN is faster than MKL, unless there are few rows.
-ONEDNN, ONEDNN_LEAST_ROWS = 1 << 22, 32
-#: Rows (steps times examples) in one product for several steps: more than that leave the cache.
-ROWS = 2048
+# The measured limits; a row is one example of one step.
+SMALL = 1 << 19  #: most multiplications in a product for which one kernel call does a whole pass
+SMALL_MATRIX = 1 << 12  #: most entries in a matrix for the same
+SMALL_MATRIX_FEW_ROWS = 1 << 14  #: the same, where the product has fewer than FEW_ROWS rows
+FEW_ROWS = 16
+LARGE_STEP = 1 << 22  #: multiplications in a step from which BLAS beats the kernel's loop
+LARGE_MATRIX = 1 << 21  #: bytes of W from which it does
+ONEDNN = 1 << 22  #: multiplications in a product from which oneDNN beats MKL
+ONEDNN_LEAST_ROWS = 32  #: fewest rows for the same
+ROWS = 2048  #: rows in one product for several steps; more leave the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
 _HAVE_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(

@@ -45,7 +45,7 @@ class Collection:
 
     @property
     def results(self) -> list[Trained]:
-        """Of the first process, after `collect` and at the beginning: all there are."""
+        """In the first process, at the beginning and after `collect`: the results of all."""
         return self._journal.results
 
     def finished(self, recipes: Grid) -> set[Recipe]:

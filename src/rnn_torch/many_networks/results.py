@@ -91,9 +91,9 @@ class Journal:
         self.results.append(result)
 
     def complete(self, recipes: Grid) -> None:
-        """All of these are there: put them in order, or make the table of them.
+        """Finish: sort the journal, or write its table. Every recipe must have a result.
 
-        Those of other sweeps that are in a journal follow as they are.
+        A journal's results of other sweeps follow, in their present order.
 
         Raises:
             WeightsError: it could not be written; the journal is still there.

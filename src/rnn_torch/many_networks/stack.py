@@ -45,9 +45,11 @@ class Batch:
 
 
 def check_alike(recipes: Sequence[Recipe]) -> None:
-    """Raise ValueError for recipes that differ in more than seed and learning rate, or too large.
+    """Check that one batch can train these recipes.
 
-    Also if there is none.
+    Raises:
+        ValueError: they differ in more than seed and learning rate, have too many bits, or there
+            are none.
     """
     alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
     if len(alike) != 1:

@@ -15,14 +15,15 @@ from rnn_numpy.training.recipe import Recipe
 from rnn_torch.many_networks.grid import Grid
 
 DESCRIPTION = """\
-Train a network for every combination of the seeds and settings given, and count the exact sums of
-each on the way. Ctrl-C lets the networks in training end (with --checkpoint: keeps them) and keeps
-all that have; the same command with --resume goes on from there. Started by torchrun, the processes
-share the networks; each keeps its results until the first collects them."""
+Train a network for every combination of the seeds and settings given, and count how many sums each
+network gets exactly right during the training. Ctrl-C waits for the networks in training (with
+--checkpoint it writes checkpoints of them instead) and keeps all results; the same command with
+--resume continues. Under torchrun the processes share the networks; each process writes its own
+results, and the first collects them at the end."""
 
 EXIT_CODES = """\
-exit codes: 0 all are trained; 2 bad input, or something could not be written; 130 stopped by
-Ctrl-C, --resume goes on."""
+exit codes: 0 all networks are trained; 2 bad input, or an output could not be written; 130 stopped
+by Ctrl-C (--resume continues)."""
 
 
 def seeds(text: str) -> range:
@@ -44,31 +45,41 @@ def parser() -> argparse.ArgumentParser:
     result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES)
     add = result.add_argument
     add("--seeds", type=seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
-        help="one or more, 0:1000 is 0 to 999 (0:100)")  # fmt: skip
-    add("--hidden", type=int, nargs="+", default=[default.hidden], help="units (16)")
-    add("--bits", type=int, nargs="+", default=[default.bits], help="in a sum (8)")
-    add("--learning-rate", type=float, nargs="+", default=[default.learning_rate], help="(0.1)")
+        help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
+    add("--hidden", type=int, nargs="+", default=[default.hidden], metavar="N",
+        help="numbers of hidden units (16)")  # fmt: skip
+    add("--bits", type=int, nargs="+", default=[default.bits], metavar="N",
+        help="bits in a sum (8)")  # fmt: skip
+    add("--learning-rate", type=float, nargs="+", default=[default.learning_rate], metavar="RATE",
+        help="step sizes of SGD (0.1)")  # fmt: skip
     add("--batch-size", type=int, nargs="+", default=[default.batch_size], metavar="N",
-        help="examples a step, their gradients added up (1)")  # fmt: skip
-    add("--iterations", type=int, default=default.iterations, help="SGD steps (%(default)s)")
-    add("--dtype", choices=["float32", "float64"], default=default.dtype, help="(%(default)s)")
+        help="examples in each SGD step; their gradients are summed (1)")  # fmt: skip
+    add("--iterations", type=int, default=default.iterations, metavar="N",
+        help="number of SGD steps (%(default)s)")  # fmt: skip
+    add("--dtype", choices=["float32", "float64"], default=default.dtype,
+        help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
     add("--count-every", type=int, default=1000, metavar="STEPS",
-        help="count every network's exact sums (%(default)s)")  # fmt: skip
+        help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy", "batched"],
-        help="compiled: a kernel, a network a core, needs numba, the extra `fast`; numpy: the same "
-        "in NumPy; batched: all networks of a size at once, in torch. Left out: compiled on a "
-        "CPU, batched elsewhere")  # fmt: skip
-    add("--device", default="cpu", help="a torch device, for the batched engine (%(default)s)")
+        help="compiled: one network on each core, in a compiled kernel (needs numba, the extra "
+        "`fast`); numpy: the same loop in NumPy; batched: all networks of one size together, in "
+        "torch. Default: on a CPU compiled, or numpy without numba; elsewhere batched")  # fmt: skip
+    add("--device", default="cpu", help="torch device of the batched engine (%(default)s)")
     add("--at-once", type=int, default=4096, metavar="N",
-        help="networks at once in the batched engine; without --checkpoint a stop loses them "
-        "(%(default)s)")  # fmt: skip
-    add("--out", metavar="FILE", help="keep the results: .jsonl, .csv, or .parquet (pyarrow)")
+        help="most networks that the batched engine trains together; without --checkpoint they are "
+        "lost when it is stopped (%(default)s)")  # fmt: skip
+    add("--out", metavar="FILE",
+        help="write the results to FILE: .jsonl, .csv or .parquet (needs pyarrow)")  # fmt: skip
     add("--checkpoint", metavar="DIR",
-        help="with --out: keep networks in training, too, for those that take long")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS", help="so often (1000)")
-    add("--resume", action="store_true", help="go on with an --out that was stopped")
-    add("--plot", metavar="FILE.png", help="draw how many are exact at each step (matplotlib)")
-    add("--json", action="store_true", help="print one JSON object instead of the table")
+        help="with --out: write checkpoints of unfinished networks to this folder; worth it where "
+        "one network takes minutes")  # fmt: skip
+    add("--checkpoint-every", type=int, metavar="STEPS",
+        help="steps between two checkpoints (1000)")  # fmt: skip
+    add("--resume", action="store_true",
+        help="continue a stopped sweep: train only what is missing in --out FILE")  # fmt: skip
+    add("--plot", metavar="FILE.png",
+        help="draw the number of exact networks against the steps (needs matplotlib)")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object instead of tables")
     return result
 
 

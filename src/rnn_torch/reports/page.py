@@ -11,7 +11,7 @@ from rnn_numpy.storage.weights import made_by
 from rnn_torch.checker.examine import Report
 from rnn_torch.checker.kill_matrix import KillMatrix, kill_matrix
 from rnn_torch.checker.votes import in_words
-from rnn_torch.reports.text import NOT_ASKED, headline
+from rnn_torch.reports.text import MOST_SHOWN, NOT_ASKED, headline, several
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
 
@@ -48,6 +48,8 @@ def as_html(
         cell=_cell,
         in_words=in_words,
         not_asked=NOT_ASKED,
+        several=several,
+        most_shown=MOST_SHOWN,
         made_by=made_by(),
     )
 

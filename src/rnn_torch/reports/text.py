@@ -12,6 +12,8 @@ from rnn_torch.checker.parity import Entry
 from rnn_torch.checker.votes import in_words
 
 _WIDTH = 100
+#: Explanations shown where several fit equally well.
+MOST_SHOWN = 4
 _VERDICTS = {
     "agrees": "RIGHT: {name} agrees with autograd to within rounding",
     "disagrees": "WRONG: {name} does not agree with autograd",
@@ -174,6 +176,12 @@ def _matrix(where: Where) -> str:
     return "\n".join([*lines, f"columns: the state's step.   . right   {used}"])
 
 
+def several(count: int) -> str:
+    """How many explanations there are, and how many of them are shown."""
+    shown_here = f". The first {MOST_SHOWN}" * (count > MOST_SHOWN)
+    return f"{count} explanations fit the answers equally well{shown_here}:"
+
+
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
     if report.mistakes is None:
         yield [_Part("", f"Which mistake: {NOT_ASKED}.")]
@@ -187,14 +195,14 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             yield [_Part("", f"Which mistake: {words}")]
         return
     parts = []
-    together = "It behaves exactly like"
-    if len(report.mistakes) > 1:
-        together = f"These problems cannot tell {len(report.mistakes)} explanations apart. Like"
-    for mistakes in report.mistakes[:4]:
-        parts.append(_Part("", f"{together}: {' + '.join(m.name for m in mistakes)}"))
+    count = len(report.mistakes)
+    if count > 1:
+        parts.append(_Part("", several(count)))
+    for number, mistakes in enumerate(report.mistakes[:MOST_SHOWN], 1):
+        lead = "It behaves exactly like" if count == 1 else f"Explanation {number}"
+        parts.append(_Part("", f"{lead}: {' + '.join(m.name for m in mistakes)}"))
         for m in mistakes:
             parts.append(_Part("", f"  equation {m.equation} of docs/bptt.md: {m.remedy}"))
             for right, wrong in m.changes if len(m.changes) == 1 else ():
                 parts.append(_Part("diff", f"- {wrong}\n+ {right}"))
-        together = "or like"
     yield parts

@@ -14,7 +14,7 @@ from rnn_numpy.training.processes import Alone
 
 T = TypeVar("T")
 
-#: How long a process may work alone while the others wait for it, such as at a sweep's end.
+#: Time limit for a process that the others wait for, such as at a sweep's end.
 PATIENCE = timedelta(days=365)
 
 
@@ -66,7 +66,8 @@ class Torchrun(Alone):
 
     def leave(self) -> None:
         """As `Alone.leave`."""
-        # What was parallel holds on to the group's threads, which must not outlive the interpreter.
+        # DistributedDataParallel keeps the group's threads alive: collect it before the
+        # interpreter ends.
         gc.collect()
         distributed.destroy_process_group()
 
