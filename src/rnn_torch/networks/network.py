@@ -134,10 +134,9 @@ class Network:
     def _explained(self, given: Mapping[str, torch.Tensor]) -> Iterator[None]:
         try:
             yield
-        except (NotImplementedError, ValueError) as error:
-            if not _lines_of(error, self.function):
-                raise  # already in our words
-            raise self._failed(error, given) from error
+        except NotImplementedError as error:  # of a dispatch mode that follows the operations
+            where = _lines_of(error, self.function)
+            raise NotImplementedError(f"{error}{where}") from error
         except Exception as error:
             raise self._failed(error, given) from error
 

@@ -59,8 +59,7 @@ CONDITIONS = (
     Condition("inputs of 300", time=4, inputs=300.0),
     Condition("targets or upstream of 30", losses=30.0),
     Condition("targets or upstream of 3000", losses=3000.0),
-    Condition("long", time=23, batch=2, width=3),
-    Condition("longer", time=45, batch=1, width=2),
+    Condition("long", time=41, batch=2, width=2),
     Condition("many examples", time=3, batch=11),
     Condition("large", time=3, batch=2, width=35),
 )

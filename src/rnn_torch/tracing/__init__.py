@@ -1,0 +1,1 @@
+"""Any torch network, followed operation by operation: its rounding bound and its mistakes."""
