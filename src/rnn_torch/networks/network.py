@@ -83,7 +83,7 @@ class Network:
         ]
         steps, count = min(size - more for size, more in time), 0
         floating = next(t.dtype for t in given.values() if t.is_floating_point())
-        with _default_dtype(floating), self._explained(given):
+        with default_dtype(floating), self._explained(given):
             for loss in self.function(**given):
                 yield self._one_number(loss, count)
                 count += 1
@@ -202,7 +202,7 @@ def _lines_of(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """What `torch.zeros(n)` makes in the function is of the arguments' dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

@@ -1,0 +1,223 @@
+"""Which mistake a backward pass makes: the derived catalogue, run on the problems it was asked.
+
+An explanation must give the candidate's answer on every problem, to within rounding: never a guess.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_torch.networks.network import Array, Network
+from rnn_torch.networks.problems import Problem, designed
+from rnn_torch.tracing.altered_forward import forward_mistakes
+from rnn_torch.tracing.bound import Reference
+from rnn_torch.tracing.mistakes import Step, edge_mistakes, path_mistakes
+from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
+from rnn_torch.tracing.tape import Tape, record
+from rnn_torch.tracing.whole import answer_mistakes, sum_mistakes, time_mistakes
+
+
+@dataclass
+class Asked:
+    """A problem, a candidate's answer to it (a subset of the gradients), and what is right."""
+
+    problem: Problem
+    answer: Mapping[str, Array]
+    right: Reference
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A mistake that explains every answer: a sentence, its source line; `also`: the same, otherwise."""
+
+    sentence: str
+    where: str
+    also: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """Every mistake of a network, and what each does on a problem, kept for the next candidate."""
+
+    def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
+        self.network = network
+        self.like = record(network, designed(network, fixed=fixed)[0])
+        step = Step(self.like)
+        parts = (answer_mistakes(self.like), sum_mistakes(step), time_mistakes(step))
+        parts += (edge_mistakes(step), path_mistakes(step), forward_mistakes(step))
+        self.mistakes = [mistake for part in parts for mistake in part]
+        self.graphs: dict[int, tuple[Problem, Graph]] = {}
+        self.outcomes: dict[tuple[int, int], Gradients | None] = {}
+
+    def graph(self, problem: Problem) -> Graph:
+        """The tape of a problem, recorded once."""
+        if id(problem) not in self.graphs:
+            self.graphs[id(problem)] = problem, Graph(record(self.network, problem, self.like))
+        return self.graphs[id(problem)][1]
+
+    def reach(self, mistake: Mistake) -> set[str]:
+        """The arguments whose gradients altered contributions can change."""
+        graph = self.graph(self.like.problem)
+        touched = graph.touched(frozenset(mistake.edges))
+        return {name for name, index in self.like.arguments.items() if index in touched}
+
+    def of(self, mistake: Mistake, problem: Problem) -> Gradients | None:
+        """What a pass with this mistake answers; None: the mistake cannot be made there."""
+        graph = self.graph(problem)
+        try:
+            with np.errstate(all="ignore"):
+                return graph.gradients(mistake)
+        except (ValueError, IndexError, KeyError, RuntimeError, TypeError):
+            return None
+
+
+def name_mistakes(
+    asked: Sequence[Asked], catalogue: Catalogue, pairs: bool = True
+) -> list[Explanation]:
+    """Every mistake, else every pair of two, that gives the candidate's answers on all problems.
+
+    The likeliest first; explanations that no problem tells apart are folded into `also`. None found:
+    the empty list, no guess is made.
+    """
+    wide = [a for a in asked if a.problem.dtype == "float64"]
+    wrong = [a for a in wide if not _same(a, a.right.gradients)]
+    if not wrong:
+        return []
+    found = _singles(wide, wrong, catalogue)
+    if not found and pairs:
+        found = _pairs(wide, wrong, catalogue)
+    if not found:
+        return []
+    found.sort(key=lambda m: (m.rank, len(m.sentence)))
+    first = found[0]
+    also = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
+    return [Explanation(first.sentence, first.where, tuple(also))]
+
+
+def _cost(a: Asked) -> int:
+    return a.problem.sizes.get("time", 1) * sum(v.size for v in a.problem.values.values())
+
+
+def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+    order = sorted(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 3, _cost(a)))
+    order += [a for a in sorted(wide, key=_cost) if not any(a is b for b in wrong)]
+    touched = {n for a in wrong for n in a.answer if not _same_one(a, n, a.right.gradients)}
+    found = [m for m in catalogue.mistakes if _reaches(m, touched, catalogue)]
+    for a in order:
+        found = [m for m in found if _behaves_like(a, m, catalogue)]
+    return found
+
+
+def _reaches(mistake: Mistake, wrong: set[str], catalogue: Catalogue) -> bool:
+    """Whether altered contributions can change every gradient that is wrong."""
+    if not mistake.edges or mistake.final or mistake.forward:
+        return True
+    return wrong <= catalogue.reach(mistake)
+
+
+def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue) -> bool:
+    like = catalogue.of(mistake, a.problem)
+    if like is None or not _finite_alike(a, like):
+        return False
+    if _same(a, like):
+        return True
+    if not _close(a, like):
+        return False
+    # A mistake may amplify rounding (a division by 1 - h^2): it gets a noise floor of its own.
+    floor = _noise_floor(catalogue.graph(a.problem), mistake, like)
+    return all(
+        bool((abs(g - like[n]) <= np.maximum(floor[n], 2 * a.right.bounds[n])).all())
+        for n, g in a.answer.items()
+    )
+
+
+def _finite_alike(a: Asked, like: Gradients) -> bool:
+    return all(np.shape(like[n]) == np.shape(g) for n, g in a.answer.items())
+
+
+def _same_one(a: Asked, name: str, like: Gradients) -> bool:
+    """Whether one gradient is `like`'s, to within rounding; larger gradients round more."""
+    right, bound = a.right.gradients[name], a.right.bounds[name]
+    with np.errstate(all="ignore"):
+        scale = abs(like[name]).max(initial=0) / max(abs(right).max(initial=0), 1e-300)
+        allowed = 2 * bound * max(1.0, scale)
+        return bool((abs(a.answer[name] - like[name]) <= allowed).all())
+
+
+def _same(a: Asked, like: Gradients) -> bool:
+    return all(_same_one(a, name, like) for name in a.answer)
+
+
+def _close(a: Asked, like: Gradients, share: float = 1e-9) -> bool:
+    with np.errstate(all="ignore"):
+        return all(
+            bool((abs(g - like[n]) <= share * abs(like[n]).max(initial=0)).all())
+            for n, g in a.answer.items()
+        )
+
+
+def _noise_floor(graph: Graph, mistake: Mistake, like: Gradients) -> Gradients:
+    """By how much rounding may move an answer with this mistake: contributions moved, scaled down."""
+    size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in like.items()}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        with np.errstate(all="ignore"):
+            moved = graph.gradients(mistake, (rng, size))
+        for n in worst:
+            np.maximum(worst[n], abs(moved[n] - like[n]), out=worst[n])
+    unit = np.finfo(float).eps
+    return {
+        n: 64 * unit * np.maximum(np.maximum(w / size, (w / size).mean()), abs(like[n]))
+        for n, w in worst.items()
+    }
+
+
+def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+    """Pairs, one of which explains some gradient alone."""
+    first = min(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 3, _cost(a)))
+    rest = sorted((a for a in wide if a is not first), key=_cost)
+    outcomes = [(m, catalogue.of(m, first.problem)) for m in catalogue.mistakes]
+    known = [(m, o) for m, o in outcomes if o is not None and _finite_alike(first, o)]
+    bad = {n for n in first.answer if not _same_one(first, n, first.right.gradients)}
+    partly: list[tuple[float, Mistake, Gradients]] = []
+    for m, o in known:
+        share = _explained(first, o)
+        if share > 0.02:
+            partly.append((share, m, o))
+    partly.sort(key=lambda p: -p[0])
+    found: list[Mistake] = []
+    seen: list[Gradients] = []
+    for _, a, its in partly[:60]:
+        if any(all(np.allclose(its[n], o[n], rtol=1e-9, atol=0) for n in its) for o in seen):
+            continue
+        seen.append(its)
+        left = {n for n in first.answer if not _same_one(first, n, its)}
+        for b, other in known:
+            if not any(not _same_one_of(first, n, other) for n in left):
+                continue  # it touches nothing that is still unexplained
+            pair = a + b
+            if pair is not None and _behaves_like(first, pair, catalogue):
+                if all(_behaves_like(x, pair, catalogue) for x in rest):
+                    found.append(pair)
+        if found:
+            break
+    return found
+
+
+def _same_one_of(a: Asked, name: str, like: Gradients) -> bool:
+    right, bound = a.right.gradients[name], a.right.bounds[name]
+    with np.errstate(all="ignore"):
+        return bool((abs(like[name] - right) <= 2 * bound).all())
+
+
+def _explained(a: Asked, like: Gradients) -> float:
+    """How much of what is wrong is as in `like`: a share of entries."""
+    wrong = same = 0
+    with np.errstate(all="ignore"):
+        for n, g in a.answer.items():
+            bound = 2 * a.right.bounds[n]
+            bad = ~(abs(g - a.right.gradients[n]) <= bound)
+            wrong += int(bad.sum())
+            same += int((bad & (abs(g - like[n]) <= bound)).sum())
+    return same / max(1, wrong)
