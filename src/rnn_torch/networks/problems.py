@@ -112,6 +112,23 @@ def random(
         yield Problem(f"random {number + 1}", sizes, drawn, dtype)
 
 
+def with_own_inputs(
+    network: Network, inputs: Iterable[str], fixed: Mapping[str, int] | None = None
+) -> Problem:
+    """A problem in which no two steps share an input feature or a token, if the sizes allow it."""
+    condition = Condition("inputs of their own each", batch=2, fill="own inputs")
+    sizes = {**_sizes(network, condition, ""), **(fixed or {})}
+    for name in inputs:
+        argument, wanted = network.arguments[name], sizes["time"]
+        axes = [a for a in argument.axes if not {"time", "batch"} & set(a.names)]
+        if argument.below:
+            axes, wanted = [argument.below], sizes["time"] * sizes.get("batch", 1)
+        for axis in axes:
+            if axis.names and axis.size(sizes) < wanted and axis.names[0] not in (fixed or {}):
+                sizes[axis.names[0]] = wanted
+    return Problem(condition.name, sizes, _draw(network, sizes, condition, 0, "float64"))
+
+
 def other(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:
     """The problem with argument `name` changed at these steps, everywhere."""
     argument, value = network.arguments[name], problem.values[name].copy()
@@ -180,11 +197,12 @@ def _scaled(
 
 
 def _one_hot(argument: Argument, shape: tuple[int, ...], own: bool) -> Array:
-    """A unit vector for each step and example; another one each, as far as there are any."""
+    """A unit vector for each step; another one each, as far as there are any, or always one."""
     features = [i for i, a in enumerate(argument.axes) if not {"time", "batch"} & set(a.names)]
     if not features:
         return np.ones(shape)
     axis = features[-1]
-    others = np.moveaxis(np.zeros(shape), axis, -1).shape[:-1]
-    which = np.arange(np.prod(others, dtype=int)).reshape(others) % shape[axis] * own
-    return np.moveaxis(np.eye(shape[axis])[which], -1, axis)
+    time = argument.time_axis or 0
+    step = np.arange(shape[time]).reshape([-1 if i == time else 1 for i in range(len(shape))])
+    feature = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return np.broadcast_to(feature == step % shape[axis] * own, shape) * 1.0

@@ -1,19 +1,20 @@
 """Mistakes in the forward pass: the network that is differentiated is another one.
 
-Each comes in three kinds: the backward pass fits the altered forward pass; or it is the right one's;
-or it is the right one's and sees right values at the altered operation.
+Each comes in three kinds: the backward pass fits the altered forward pass; or it is the right
+one's; or it is the right one's and sees right values at the altered operation.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call
-from rnn_torch.tracing.mistakes import Getter, Step
 from rnn_torch.tracing.reverse import Graph, Mistake
+from rnn_torch.tracing.step import Getter, Step
 from rnn_torch.tracing.tape import Node, Ref, Tape
 
 Edit = Callable[[Graph, Node], Node]
@@ -32,17 +33,18 @@ def forward_mistakes(step: Step) -> Iterator[Mistake]:
         yield Mistake(text, rank=rank, forward=_other_data(given))
 
 
-def _altered(site: int, edit: Edit, kind: str) -> Callable[[Tape], Graph]:
-    def forward(tape: Tape) -> Graph:
-        right = Graph(tape)
+def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
+    def forward(right: Graph) -> Graph:
+        tape = right.tape
         nodes = [edit(right, n) if n.site == site else n for n in tape.nodes]
         values = right.rerun(nodes)
+        if kind == "fits":
+            return Graph(tape, nodes, values)
         if kind == "hidden":
-            values = list(values)
-            for i, n in enumerate(tape.nodes):
-                if n.site == site:
-                    values[i] = call(n, tape.arg_values(n, values))
-        return Graph(tape, nodes if kind == "fits" else tape.nodes, values)
+            at = [i for i, n in enumerate(tape.nodes) if n.site == site]
+            of = {i: call(tape.nodes[i], tape.arg_values(tape.nodes[i], values)) for i in at}
+            values = [of.get(i, v) for i, v in enumerate(values)]
+        return right.with_values(values)
 
     return forward
 
@@ -116,27 +118,20 @@ def _taking(j: int, get: Getter) -> Edit:
 
 def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Array]]]]:
     """Arguments of another step, or zero."""
-    tape = step.tape
-    for name, argument in tape.network.arguments.items():
+    for name, argument in step.tape.network.arguments.items():
         axis = argument.time_axis
         if axis is not None:
             for text, by in (("step before", 1), ("step after", -1)):
-                yield (
-                    f"{name} of the {text}, wrapping round, is taken in the forward pass",
-                    4,
-                    lambda t, n=name, a=axis, by=by: {n: np.roll(t.problem.values[n], by, a)},
-                )
-            yield (
-                f"{name} is reversed in time",
-                3,
-                lambda t, n=name, a=axis: {n: np.flip(t.problem.values[n], a)},
-            )
-        elif any(step.tape.arguments[name] == r for r in _initial(step)):
-            yield (
-                f"the initial state {name} is ignored: zero",
-                3,
-                lambda t, n=name: {n: 0 * t.problem.values[n]},
-            )
+                says = f"{name} of the {text}, wrapping round, is taken in the forward pass"
+                yield says, 4, _changed(name, partial(np.roll, shift=by, axis=axis))
+            reverse = partial(np.flip, axis=axis)
+            yield f"{name} is reversed in time", 3, _changed(name, reverse)
+        elif step.tape.arguments[name] in _initial(step):
+            yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
+
+
+def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], dict[str, Array]]:
+    return lambda tape: {name: change(tape.problem.values[name])}
 
 
 def _initial(step: Step) -> set[int]:
@@ -146,10 +141,9 @@ def _initial(step: Step) -> set[int]:
     return {nodes[i].args[j] for (_, j), i in first.items() if i is not None and isinstance(j, int)}
 
 
-def _other_data(given: Callable[[Tape], dict[str, Array]]) -> Callable[[Tape], Graph]:
-    def forward(tape: Tape) -> Graph:
-        right = Graph(tape)
-        changed = {n: np.asarray(v, right.values[tape.arguments[n]].dtype) for n, v in given(tape).items()}
-        return Graph(tape, tape.nodes, right.rerun(tape.nodes, changed))
+def _other_data(given: Callable[[Tape], dict[str, Array]]) -> Callable[[Graph], Graph]:
+    def forward(right: Graph) -> Graph:
+        changed = given(right.tape)
+        return right.with_values(right.rerun(right.nodes, changed))
 
     return forward

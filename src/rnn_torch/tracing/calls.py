@@ -66,7 +66,9 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
     if op == "split" and isinstance(args[1], int):
         full = np.zeros(np.shape(args[0]))
         at: list[Any] = [slice(None)] * full.ndim
-        at[args[2] if len(args) > 2 else 0] = slice((node.which or 0) * args[1], ((node.which or 0) + 1) * args[1])
+        at[args[2] if len(args) > 2 else 0] = slice(
+            (node.which or 0) * args[1], ((node.which or 0) + 1) * args[1]
+        )
         full[tuple(at)] = g
         return full
     if op in ("split", "chunk", "split_with_sizes", "slice", "select", "unbind", "index"):
@@ -118,7 +120,8 @@ def _back_in_place(node: Node, j: Any, args: list[Any], g: Array) -> Array:
     """Of a part of an array: the rest is zero; what was taken twice is added up."""
     full = np.zeros(np.shape(args[0]))
     if node.op == "index":
-        np.add.at(full, tuple(slice(None) if i is None else i for i in args[1]), g)
+        place: Any = tuple(slice(None) if i is None else i for i in args[1])
+        np.add.at(full, place, g)
         return full
     with torch.no_grad():
         part = node.func(torch.from_numpy(full), *map(_tensors, args[1:]), **node.kwargs)

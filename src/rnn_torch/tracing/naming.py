@@ -5,7 +5,6 @@ An explanation must give the candidate's answer on every problem, to within roun
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,11 @@ from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed
 from rnn_torch.tracing.altered_forward import forward_mistakes
 from rnn_torch.tracing.bound import Reference
-from rnn_torch.tracing.mistakes import Step, edge_mistakes, path_mistakes
+from rnn_torch.tracing.mistakes import edge_mistakes
+from rnn_torch.tracing.paths import path_mistakes
 from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
-from rnn_torch.tracing.tape import Tape, record
+from rnn_torch.tracing.step import Step
+from rnn_torch.tracing.tape import record
 from rnn_torch.tracing.whole import answer_mistakes, sum_mistakes, time_mistakes
 
 
@@ -30,11 +31,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A mistake that explains every answer: a sentence, its source line; `also`: the same, otherwise."""
+    """A mistake that explains every answer, and its line; `also`: the same, said otherwise."""
 
     sentence: str
     where: str
     also: tuple[str, ...] = ()
+
+
+#: Not a mistake of the catalogue, and not a guess: what the numbers are.
+_APPROXIMATE = Explanation(
+    "every answer is right to within 1e-5 of its largest entry, but not to within rounding: "
+    "a lower precision inside, or a finite difference",
+    "",
+)
 
 
 class Catalogue:
@@ -44,11 +53,15 @@ class Catalogue:
         self.network = network
         self.like = record(network, designed(network, fixed=fixed)[0])
         step = Step(self.like)
-        parts = (answer_mistakes(self.like), sum_mistakes(step), time_mistakes(step))
-        parts += (edge_mistakes(step), path_mistakes(step), forward_mistakes(step))
-        self.mistakes = [mistake for part in parts for mistake in part]
+        self.mistakes = [
+            *answer_mistakes(self.like),
+            *sum_mistakes(step),
+            *time_mistakes(step),
+            *edge_mistakes(step),
+            *path_mistakes(step),
+            *forward_mistakes(step),
+        ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
-        self.outcomes: dict[tuple[int, int], Gradients | None] = {}
 
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
@@ -77,8 +90,8 @@ def name_mistakes(
 ) -> list[Explanation]:
     """Every mistake, else every pair of two, that gives the candidate's answers on all problems.
 
-    The likeliest first; explanations that no problem tells apart are folded into `also`. None found:
-    the empty list, no guess is made.
+    The likeliest first; explanations that no problem tells apart are folded into `also`. None
+    found: the empty list, no guess is made.
     """
     wide = [a for a in asked if a.problem.dtype == "float64"]
     wrong = [a for a in wide if not _same(a, a.right.gradients)]
@@ -88,7 +101,7 @@ def name_mistakes(
     if not found and pairs:
         found = _pairs(wide, wrong, catalogue)
     if not found:
-        return []
+        return [_APPROXIMATE] if all(_close(a, a.right.gradients, 1e-5) for a in wide) else []
     found.sort(key=lambda m: (m.rank, len(m.sentence)))
     first = found[0]
     also = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
@@ -100,13 +113,21 @@ def _cost(a: Asked) -> int:
 
 
 def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
-    order = sorted(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 3, _cost(a)))
+    order = sorted(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 2, _cost(a)))
     order += [a for a in sorted(wide, key=_cost) if not any(a is b for b in wrong)]
     touched = {n for a in wrong for n in a.answer if not _same_one(a, n, a.right.gradients)}
-    found = [m for m in catalogue.mistakes if _reaches(m, touched, catalogue)]
-    for a in order:
-        found = [m for m in found if _behaves_like(a, m, catalogue)]
-    return found
+    for of_the_forward_pass in (False, True):  # which costs more, and is said last
+        found = [
+            m
+            for m in catalogue.mistakes
+            if bool(m.forward) == of_the_forward_pass and _reaches(m, touched, catalogue)
+        ]
+        for number, a in enumerate(order):
+            near = np.inf if number else 1e-9
+            found = [m for m in found if _behaves_like(a, m, catalogue, near)]
+        if found:
+            return found
+    return []
 
 
 def _reaches(mistake: Mistake, wrong: set[str], catalogue: Catalogue) -> bool:
@@ -116,24 +137,25 @@ def _reaches(mistake: Mistake, wrong: set[str], catalogue: Catalogue) -> bool:
     return wrong <= catalogue.reach(mistake)
 
 
-def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue) -> bool:
+def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue, near: float = np.inf) -> bool:
+    """Whether this mistake gives this answer, to within rounding.
+
+    A mistake may amplify rounding (a division by 1 - h^2): then it has a noise floor of its own,
+    which is measured if the answer is as `near` as that share of the largest entry.
+    """
     like = catalogue.of(mistake, a.problem)
-    if like is None or not _finite_alike(a, like):
+    if like is None or any(np.shape(like[n]) != np.shape(g) for n, g in a.answer.items()):
         return False
     if _same(a, like):
         return True
-    if not _close(a, like):
+    if not _close(a, like, near):
         return False
-    # A mistake may amplify rounding (a division by 1 - h^2): it gets a noise floor of its own.
     floor = _noise_floor(catalogue.graph(a.problem), mistake, like)
-    return all(
-        bool((abs(g - like[n]) <= np.maximum(floor[n], 2 * a.right.bounds[n])).all())
-        for n, g in a.answer.items()
-    )
-
-
-def _finite_alike(a: Asked, like: Gradients) -> bool:
-    return all(np.shape(like[n]) == np.shape(g) for n, g in a.answer.items())
+    with np.errstate(all="ignore"):
+        return all(
+            bool(((abs(g - like[n]) <= floor[n]) | np.isinf(floor[n])).all())
+            for n, g in a.answer.items()
+        )
 
 
 def _same_one(a: Asked, name: str, like: Gradients) -> bool:
@@ -149,37 +171,34 @@ def _same(a: Asked, like: Gradients) -> bool:
     return all(_same_one(a, name, like) for name in a.answer)
 
 
-def _close(a: Asked, like: Gradients, share: float = 1e-9) -> bool:
+def _close(a: Asked, like: Gradients, share: float) -> bool:
     with np.errstate(all="ignore"):
-        return all(
-            bool((abs(g - like[n]) <= share * abs(like[n]).max(initial=0)).all())
-            for n, g in a.answer.items()
-        )
+        far = [abs(g - like[n]) > share * abs(like[n]).max(initial=0) for n, g in a.answer.items()]
+    return not any(f.any() for f in far)
 
 
 def _noise_floor(graph: Graph, mistake: Mistake, like: Gradients) -> Gradients:
-    """By how much rounding may move an answer with this mistake: contributions moved, scaled down."""
+    """How far rounding may move an answer with this mistake; infinite: it decides the answer."""
     size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in like.items()}
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        with np.errstate(all="ignore"):
-            moved = graph.gradients(mistake, (rng, size))
-        for n in worst:
-            np.maximum(worst[n], abs(moved[n] - like[n]), out=worst[n])
+    with np.errstate(all="ignore"):
+        for seed in range(4):
+            moved = graph.gradients(mistake, (np.random.default_rng(seed), size))
+            for n in worst:
+                worst[n] = np.maximum(worst[n], abs(moved[n] - like[n]) / size)
     unit = np.finfo(float).eps
-    return {
-        n: 64 * unit * np.maximum(np.maximum(w / size, (w / size).mean()), abs(like[n]))
-        for n, w in worst.items()
+    floors = {
+        n: 64 * unit * np.maximum(np.maximum(w, w.mean()), abs(like[n])) for n, w in worst.items()
     }
+    return {n: np.where(np.isnan(f), np.inf, f) for n, f in floors.items()}
 
 
 def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
     """Pairs, one of which explains some gradient alone."""
-    first = min(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 3, _cost(a)))
+    first = min(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 2, _cost(a)))
     rest = sorted((a for a in wide if a is not first), key=_cost)
     outcomes = [(m, catalogue.of(m, first.problem)) for m in catalogue.mistakes]
-    known = [(m, o) for m, o in outcomes if o is not None and _finite_alike(first, o)]
-    bad = {n for n in first.answer if not _same_one(first, n, first.right.gradients)}
+    fits = {n: np.shape(g) for n, g in first.answer.items()}
+    known = [(m, o) for m, o in outcomes if o and {n: np.shape(o[n]) for n in fits} == fits]
     partly: list[tuple[float, Mistake, Gradients]] = []
     for m, o in known:
         share = _explained(first, o)
@@ -197,9 +216,10 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
             if not any(not _same_one_of(first, n, other) for n in left):
                 continue  # it touches nothing that is still unexplained
             pair = a + b
-            if pair is not None and _behaves_like(first, pair, catalogue):
-                if all(_behaves_like(x, pair, catalogue) for x in rest):
-                    found.append(pair)
+            if pair is None or not _behaves_like(first, pair, catalogue, 1e-9):
+                continue
+            if all(_behaves_like(x, pair, catalogue) for x in rest):
+                found.append(pair)
         if found:
             break
     return found

@@ -1,6 +1,7 @@
 """The reverse pass over a tape, every contribution explicit, so that any one can be altered."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ class Mistake:
 
     `edges`: what a site passes back to an argument; None: nothing. `carry`: what a state (its site)
     is passed back from the next step. `weight`: of a step's loss. `final`: of the gradients.
-    `forward`: another tape. `window`: no error travels further back. A smaller `rank` is said first.
+    `forward`: another graph. `window`: no error travels further back. A small `rank` is said first.
     """
 
     sentence: str
@@ -30,7 +31,7 @@ class Mistake:
     carry: Mapping[int, Callable[["Reverse", int, int], Array]] = field(default_factory=dict)
     weight: Callable[[int, int], float] | None = None
     final: Callable[[Tape, Gradients], Gradients] | None = None
-    forward: Callable[[Tape], "Graph"] | None = None
+    forward: Callable[["Graph"], "Graph"] | None = None
     window: int | None = None
 
     def __add__(self, other: "Mistake") -> "Mistake | None":
@@ -65,6 +66,9 @@ class Graph:
     ) -> None:
         self.tape, self.nodes = tape, nodes or tape.nodes
         self.values = values or tape.values
+        self.args: list[Any] = [None] * len(self.nodes)
+        self.right: Reverse | None = None
+        self.reached: dict[frozenset[Edge], set[int]] = {}
         self.users: list[list[tuple[int, Any]]] = [[] for _ in self.nodes]
         differentiated = set(tape.network.differentiated)
         carries = []
@@ -78,13 +82,30 @@ class Graph:
             if carries[-1]:
                 for j, r in its:
                     self.users[r].append((index, j))
-        self.right: Reverse | None = None
-        self.reached: dict[frozenset[Edge], set[int]] = {}
         #: (site, argument) -> the site of the state whose last value it takes.
         self.crossing: dict[Edge, int] = {}
-        for user, j, r in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
-            if -1 < self.nodes[r].step < self.nodes[user].step:
-                self.crossing[self.nodes[user].site, j] = self.nodes[r].site
+        for user, j, into in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
+            if -1 < self.nodes[into].step < self.nodes[user].step:
+                self.crossing[self.nodes[user].site, j] = self.nodes[into].site
+
+    def args_of(self, index: int) -> list[Any]:
+        """The values of a node's arguments."""
+        if self.args[index] is None:
+            self.args[index] = self.tape.arg_values(self.nodes[index], self.values)
+        return self.args[index]
+
+    def with_values(self, values: list[Array]) -> "Graph":
+        """The same operations backward, at other values."""
+        other = copy(self)
+        other.values, other.args, other.right = values, [None] * len(values), None
+        return other
+
+    def right_pass(self) -> "Reverse":
+        """The pass without mistakes, made once."""
+        if self.right is None:
+            self.right = Reverse(self, Mistake(""), None, None)
+            self.right.gradients()
+        return self.right
 
     def touched(self, edges: frozenset[Edge]) -> set[int]:
         """The nodes whose gradients these contributions are a part of, however indirectly."""
@@ -117,8 +138,13 @@ class Graph:
     def gradients(self, mistake: Mistake | None = None, noise: Any = None) -> Gradients:
         """The gradient of each differentiated argument, with a mistake or none."""
         mistake = mistake or Mistake("")
-        graph = mistake.forward(self.tape) if mistake.forward else self
-        if mistake.window is None:
+        graph = mistake.forward(self) if mistake.forward else self
+        if noise is not None:  # values are rounded, too
+            graph = graph.with_values([_moved(v, noise) for v in graph.values])
+        plain = noise is None and mistake.window is None
+        if plain and mistake.final and not (mistake.edges or mistake.carry or mistake.weight):
+            found = graph.right_pass().gradients()
+        elif mistake.window is None:
             found = Reverse(graph, mistake, None, noise).gradients()
         else:
             each = [
@@ -143,16 +169,18 @@ class Reverse:
             if weight and only in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
-        if noise is None and mistake.edges and not (mistake.carry or mistake.weight or only is not None):
+        if (
+            noise is None
+            and mistake.edges
+            and not (mistake.carry or mistake.weight or only is not None)
+        ):
             self._take_over(mistake)
 
     def _take_over(self, mistake: Mistake) -> None:
         """What altered contributions are no part of is as in the right pass: not made again."""
-        if self.graph.right is None:
-            self.graph.right = Reverse(self.graph, Mistake(""), None, None)
-            self.graph.right.gradients()
         touched = self.graph.touched(frozenset(mistake.edges))
-        self.made = {i: g for i, g in self.graph.right.made.items() if i not in touched}
+        made = self.graph.right_pass().made
+        self.made = {i: g for i, g in made.items() if i not in touched}
 
     def gradients(self) -> Gradients:
         """Of each differentiated argument."""
@@ -205,15 +233,17 @@ class Reverse:
         if g is None:
             return None
         how = self.mistake.edges.get((node.site, j))
-        at = At(self, user, j, g)
-        part = at.base() if how is None else how(at)
+        if how is None:
+            graph = self.graph
+            part: Any = passed_back(node, j, graph.args_of(user), graph.values[user], g)
+        else:
+            part = how(At(self, user, j, g))
         if self.noise is not None and part is not None:
-            signs = self.noise[0].integers(0, 2, np.shape(part)) * 2 - 1
-            part = part * (1 + self.noise[1] * signs)
+            part = _moved(part, self.noise)
         return part
 
     def crossing(self, state: int, step: int) -> Array:
-        """What the state of this site is passed back from this step, summed up; 0 after the last."""
+        """What the state of this site is passed back from this step; 0 after the last."""
         at = self.graph.tape.at
         total: Any = 0.0
         for (site, j), its in self.graph.crossing.items():
@@ -221,6 +251,14 @@ class Reverse:
                 part = self.part(at[site, step], j)
                 total = total if part is None else total + part
         return total
+
+
+def _moved(a: Array, noise: Any) -> Array:
+    """Each number by a small share of itself, up or down."""
+    if np.asarray(a).dtype.kind != "f":
+        return a
+    generator, size = noise
+    return np.asarray(a * (1 + size * (generator.integers(0, 2, np.shape(a)) * 2 - 1)))
 
 
 @dataclass(slots=True)
@@ -234,28 +272,32 @@ class At:
 
     @property
     def node(self) -> Node:
+        """The operation."""
         return self.reverse.graph.nodes[self.user]
 
     @property
     def step(self) -> int:
+        """The step it belongs to."""
         return self.node.step
 
     @property
     def steps(self) -> int:
+        """How many there are."""
         return len(self.reverse.graph.tape.losses)
 
     @property
     def out(self) -> Array:
+        """Its value."""
         return self.reverse.graph.values[self.user]
 
     @property
     def args(self) -> list[Any]:
-        return self.reverse.graph.tape.arg_values(self.node, self.reverse.graph.values)
+        """The values of its arguments."""
+        return self.reverse.graph.args_of(self.user)
 
     def base(self, g: Array | None = None, args: list[Any] | None = None) -> Array:
         """What is right; or right for another g or other arguments."""
-        graph = self.reverse.graph
-        values = graph.tape.arg_values(self.node, graph.values) if args is None else args
+        values = self.args if args is None else args
         return passed_back(self.node, self.j, values, self.out, self.g if g is None else g)
 
     def replaced(self, at: int, value: Array) -> Array:

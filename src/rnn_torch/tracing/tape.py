@@ -14,7 +14,6 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -135,7 +134,9 @@ class _Recorder(TorchDispatchMode):
             return out
         if op.startswith("new_") or op.endswith("_like"):
             return out  # a constant, when somebody uses it
-        if op.endswith("_") and not op.endswith("__"):  # the same operation, a new value from here on
+        if op.endswith("_") and not op.endswith(
+            "__"
+        ):  # the same operation, a new value from here on
             if args[0]._is_view():
                 raise NotImplementedError("no names for writing in place into a part of a tensor")
             packet = getattr(torch.ops.aten, op[:-1])
@@ -234,6 +235,8 @@ def _place() -> tuple[Key, str, str]:
     file = frame.f_code.co_filename
     first, last, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
     line = linecache.getline(file, first or 0).rstrip("\n")
-    text = line.encode()[start:end].decode() if first == last and start is not None else line.strip()
+    text = (
+        line.encode()[start:end].decode() if first == last and start is not None else line.strip()
+    )
     where = f"line {first} of {Path(file).name}: {line.strip()}" if line else ""
     return (file, first, last, start, end), text, where

@@ -1,4 +1,4 @@
-"""Mistakes that need no look into the step: of sums over time, of what is passed on, of the answer."""
+"""Mistakes that need no look into the step: in sums over time, in what goes on, in the answer."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.reverse import At, Edge, Gradients, Mistake, Reverse
-from rnn_torch.tracing.mistakes import Step
+from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import Tape
 
 Change = Callable[[Array, Tape], Array]
@@ -51,13 +51,17 @@ def _each(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Ite
     yield _final(f"{label} is halved", rank, scaled(lambda _: 0.5))
     for size in sizes:
         what = {"time": "the number of steps T", "batch": "the batch size B"}.get(size, size)
-        divided = scaled(lambda tape, s=size: 1 / tape.problem.sizes[s])
+        divided = scaled(_one_over(size))
         yield _final(f"{label} is divided by {what}", rank + 1 if size == what else rank, divided)
     if {"time", "batch"} <= sizes.keys():
         both = scaled(lambda t: 1 / t.problem.sizes["time"] / t.problem.sizes["batch"])
         yield _final(f"{label} is divided by T and by B", rank, both)
     means = scaled(lambda tape: 2 / max(1, _targets_size(tape)))
     yield _final(f"{label} is that of a mean squared error (2 / N)", rank + 1, means)
+
+
+def _one_over(size: str) -> Callable[[Tape], float]:
+    return lambda tape: 1 / tape.problem.sizes[size]
 
 
 def _targets_size(tape: Tape) -> int:
@@ -102,9 +106,10 @@ def sum_mistakes(step: Step) -> Iterator[Mistake]:
     for user, j, ref in step.edges:
         name = step.leaf.get(ref)
         edge = (nodes[user].site, j)
-        if name and nodes[user].step >= 0 and edge not in step.graph.crossing:
-            if step.tape.network.arguments[name].time_axis is None:
-                uses.setdefault(name, []).append(edge)
+        if not name or nodes[user].step < 0 or edge in step.graph.crossing:
+            continue
+        if step.tape.network.arguments[name].time_axis is None:
+            uses.setdefault(name, []).append(edge)
     keeps: dict[str, Callable[[At], bool]] = {
         "is overwritten, not accumulated: only the first step is left": lambda at: at.step == 0,
         "has only the last step": lambda at: at.step == at.steps - 1,
@@ -134,7 +139,7 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
     for which, label in groups:
 
         def each(f: Any, which: list[int] = which) -> Any:
-            return {state: f for state in which}
+            return dict.fromkeys(which, f)
 
         def changed(f: Any) -> Any:
             return lambda r, state, t, f=f: f(r.crossing(state, t), t)
