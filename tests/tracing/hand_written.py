@@ -50,7 +50,7 @@ PLANTED = [
     ("df = ds * g, ds * s[t - 1]", "df = ds * g, ds * s[t]", "", ""),
     ("dh * np.tanh(s[t])\n", "dh * s[t]\n", "by c_t, not torch.tanh(c)", "gate o: wrong already"),
     ("do * o * (1 - o)", "do", "derivative of o with respect to z_o is left out", "gate o"),
-    ("dg * (1 - g**2)", "dg * g * (1 - g)", "taken as v (1 - v)", "gate g: wrong already at its own"),
+    ("dg * (1 - g**2)", "dg * g * (1 - g)", "taken as v (1 - v)", "gate g: wrong already"),
     ("h[t - 1].T @ dz", "h[t].T @ dz", "dW takes h_t, not h_(t-1)", "only dW's own sum"),
     ("dz @ W.T", "dz @ W.reshape(4 * H, H)", "W is reshaped, not transposed", "one step back"),
     ("db += dz.sum", "db += dz.mean", "the mean over the batch", "only db's own sum"),

@@ -158,5 +158,9 @@ def test_what_a_loss_alone_depends_on_is_found() -> None:
             yield h.sum()
 
     assert error_arguments(no_targets) == []
-    found = locate(no_targets, lambda p: {n: g * 2 for n, g in no_targets.evaluate(p.values).gradients.items()})  # fmt: skip
+
+    def doubled(problem: Problem) -> Any:
+        return {n: 2 * g for n, g in no_targets.evaluate(problem.values).gradients.items()}
+
+    found = locate(no_targets, doubled)
     assert (found.by, found.wrong) == ("prefix", ["dW"])

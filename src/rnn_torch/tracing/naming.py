@@ -46,6 +46,10 @@ _APPROXIMATE = Explanation(
 )
 
 
+#: So many pairs of two are tried at most.
+_MOST_PAIRS = 4000
+
+
 class Catalogue:
     """Every mistake of a network, and what each does on a problem, kept for the next candidate."""
 
@@ -120,7 +124,7 @@ def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> lis
         found = [
             m
             for m in catalogue.mistakes
-            if bool(m.forward) == of_the_forward_pass and _reaches(m, touched, catalogue)
+            if bool(m.forward) == of_the_forward_pass and touched <= _reach(m, catalogue)
         ]
         for number, a in enumerate(order):
             near = np.inf if number else 1e-9
@@ -130,11 +134,12 @@ def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> lis
     return []
 
 
-def _reaches(mistake: Mistake, wrong: set[str], catalogue: Catalogue) -> bool:
-    """Whether altered contributions can change every gradient that is wrong."""
-    if not mistake.edges or mistake.final or mistake.forward:
-        return True
-    return wrong <= catalogue.reach(mistake)
+def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:
+    """Which gradients a mistake can change at all."""
+    alone = not (mistake.final or mistake.forward or mistake.carry or mistake.weight)
+    if mistake.edges and alone:
+        return catalogue.reach(mistake)
+    return set(catalogue.like.arguments)
 
 
 def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue, near: float = np.inf) -> bool:
@@ -158,13 +163,13 @@ def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue, near: float 
         )
 
 
-def _same_one(a: Asked, name: str, like: Gradients) -> bool:
+def _same_one(a: Asked, name: str, like: Gradients, got: Mapping[str, Array] | None = None) -> bool:
     """Whether one gradient is `like`'s, to within rounding; larger gradients round more."""
     right, bound = a.right.gradients[name], a.right.bounds[name]
     with np.errstate(all="ignore"):
         scale = abs(like[name]).max(initial=0) / max(abs(right).max(initial=0), 1e-300)
         allowed = 2 * bound * max(1.0, scale)
-        return bool((abs(a.answer[name] - like[name]) <= allowed).all())
+        return bool((abs((got or a.answer)[name] - like[name]) <= allowed).all())
 
 
 def _same(a: Asked, like: Gradients) -> bool:
@@ -193,42 +198,46 @@ def _noise_floor(graph: Graph, mistake: Mistake, like: Gradients) -> Gradients:
 
 
 def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
-    """Pairs, one of which explains some gradient alone."""
-    first = min(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 2, _cost(a)))
+    """Pairs, one of which explains a part of what is wrong on a small problem alone."""
+    by_cost = sorted(wrong, key=_cost)
+    first = next((a for a in by_cost if a.problem.sizes.get("time", 1) > 1), by_cost[0])
+    probes = [first, *[a for a in by_cost if a.problem.sizes.get("time", 1) == 1][:1]]
     rest = sorted((a for a in wide if a is not first), key=_cost)
-    outcomes = [(m, catalogue.of(m, first.problem)) for m in catalogue.mistakes]
-    fits = {n: np.shape(g) for n, g in first.answer.items()}
-    known = [(m, o) for m, o in outcomes if o and {n: np.shape(o[n]) for n in fits} == fits]
-    partly: list[tuple[float, Mistake, Gradients]] = []
-    for m, o in known:
-        share = _explained(first, o)
-        if share > 0.02:
-            partly.append((share, m, o))
-    partly.sort(key=lambda p: -p[0])
-    found: list[Mistake] = []
+    bad = {n for n in first.answer if not _same_one(first, n, first.right.gradients)}
+    outcomes = [(m, [_outcome(a, m, catalogue) for a in probes]) for m in catalogue.mistakes]
+    known = [(m, [o for o in each if o]) for m, each in outcomes]
+    known = [(m, its) for m, its in known if len(its) == len(probes)]
+    shares = [max(map(_explained, probes, its)) for _, its in known]
+    order = [i for i in np.argsort(-np.array(shares), kind="stable") if shares[i] > 0.02]
     seen: list[Gradients] = []
-    for _, a, its in partly[:60]:
+    tried = 0
+    for i in order:
+        a, (its, *_) = known[i]
         if any(all(np.allclose(its[n], o[n], rtol=1e-9, atol=0) for n in its) for o in seen):
             continue
         seen.append(its)
         left = {n for n in first.answer if not _same_one(first, n, its)}
-        for b, other in known:
-            if not any(not _same_one_of(first, n, other) for n in left):
+        found: list[Mistake] = []
+        for b, (other, *_) in known:
+            if all(_same_one(first, n, other, first.right.gradients) for n in left or bad):
                 continue  # it touches nothing that is still unexplained
-            pair = a + b
-            if pair is None or not _behaves_like(first, pair, catalogue, 1e-9):
+            pair = None if b.forward else a + b
+            if pair is None or not left <= _reach(b, catalogue) | _reach(a, catalogue):
+                continue
+            tried += 1
+            if not _behaves_like(first, pair, catalogue, 1e-9):
                 continue
             if all(_behaves_like(x, pair, catalogue) for x in rest):
                 found.append(pair)
-        if found:
-            break
-    return found
+        if found or tried > _MOST_PAIRS:
+            return found
+    return []
 
 
-def _same_one_of(a: Asked, name: str, like: Gradients) -> bool:
-    right, bound = a.right.gradients[name], a.right.bounds[name]
-    with np.errstate(all="ignore"):
-        return bool((abs(like[name] - right) <= 2 * bound).all())
+def _outcome(a: Asked, mistake: Mistake, catalogue: Catalogue) -> Gradients | None:
+    like = catalogue.of(mistake, a.problem)
+    fits = like and all(np.shape(like[n]) == np.shape(g) for n, g in a.answer.items())
+    return like if fits else None
 
 
 def _explained(a: Asked, like: Gradients) -> float:
