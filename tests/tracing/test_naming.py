@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hand_written import PLANTED, embedded, planted
 
 import rnn_numpy.mistakes
 from rnn_torch.networks import Network, Problem, designed, network, random, stock
@@ -15,6 +14,7 @@ from rnn_torch.tracing.locate import error_arguments, locate
 from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes
 from rnn_torch.tracing.reverse import Graph
 from rnn_torch.tracing.tape import record
+from tracing.hand_written import PLANTED, embedded, planted
 
 FEW = {"general", "two steps", "one hidden", "all sizes equal", "weights of 3"}
 

@@ -138,6 +138,9 @@ class Network:
             where = _lines_of(error, self.function)
             raise NotImplementedError(f"{error}{where}") from error
         except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1].filename
+            if last.startswith(str(Path(__file__).parents[1] / "tracing")):
+                raise  # a fault of ours, not of the network
             raise self._failed(error, given) from error
 
     def _failed(self, error: Exception, given: Mapping[str, torch.Tensor]) -> ValueError:

@@ -71,7 +71,8 @@ class Graph:
         self.reached: dict[frozenset[Edge], set[int]] = {}
         self.users: list[list[tuple[int, Any]]] = [[] for _ in self.nodes]
         differentiated = set(tape.network.differentiated)
-        carries = []
+        carries: list[bool] = []
+        used = self._used()
         for index, node in enumerate(self.nodes):
             if node.op == "argument":
                 name = tape.sites[node.site].name
@@ -79,7 +80,7 @@ class Graph:
                 continue
             its = [(j, r) for j, r in refs(node) if carries[r]]
             carries.append(bool(its) and np.asarray(self.values[index]).dtype.kind == "f")
-            if carries[-1]:
+            if carries[-1] and index in used:
                 for j, r in its:
                     self.users[r].append((index, j))
         #: (site, argument) -> the site of the state whose last value it takes.
@@ -87,6 +88,14 @@ class Graph:
         for user, j, into in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
             if -1 < self.nodes[into].step < self.nodes[user].step:
                 self.crossing[self.nodes[user].site, j] = self.nodes[into].site
+
+    def _used(self) -> set[int]:
+        """The nodes that a loss depends on."""
+        found = set(self.tape.losses)
+        for index in range(len(self.nodes) - 1, -1, -1):
+            if index in found:
+                found.update(r for _, r in refs(self.nodes[index]))
+        return found
 
     def args_of(self, index: int) -> list[Any]:
         """The values of a node's arguments."""
