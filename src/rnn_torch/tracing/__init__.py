@@ -1,12 +1,12 @@
 """Any torch network, followed operation by operation: its rounding bound and its mistakes.
 
-    right = reference(network, problem)                 gradients, and how far rounding may move them
-    where = locate(network, ask)                        loss step x state step, gate by gate; .words()
-    names = name_mistakes(asked, Catalogue(network))    which mistake, and the line of the network
+    right = reference(network, problem)                gradients, how far rounding may move them
+    where = locate(network, ask)                       loss step x state step, gate by gate
+    names = name_mistakes(asked, Catalogue(network))   which mistake, the line of the network
 
-`network` is a `rnn_torch.networks.Network`, `ask` a candidate: a problem to its gradients by name.
+`network` is a `rnn_torch.networks.Network`, `ask` a candidate: a problem to its gradients.
 
-    error_rules, bound, noise_floor            the bound, one rule an operation; what is done without
+    error_rules, bound, noise_floor            the bound, one rule an operation; without a rule
     tape, calls, reverse                       a recorded call, and its reverse pass
     step, mistakes, paths, whole,
     altered_forward                            the catalogue: what may be wrong in it

@@ -5,6 +5,7 @@ An explanation must give the candidate's answer on every problem, to within roun
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -169,7 +170,7 @@ def _same_one(a: Asked, name: str, like: Gradients, got: Mapping[str, Array] | N
     with np.errstate(all="ignore"):
         scale = abs(like[name]).max(initial=0) / max(abs(right).max(initial=0), 1e-300)
         allowed = 2 * bound * max(1.0, scale)
-        return bool((abs((got or a.answer)[name] - like[name]) <= allowed).all())
+        return bool((abs(a.answer[name] - like[name]) <= allowed).all())
 
 
 def _same(a: Asked, like: Gradients) -> bool:
@@ -201,37 +202,42 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
     """Pairs, one of which explains a part of what is wrong on a small problem alone."""
     by_cost = sorted(wrong, key=_cost)
     first = next((a for a in by_cost if a.problem.sizes.get("time", 1) > 1), by_cost[0])
-    probes = [first, *[a for a in by_cost if a.problem.sizes.get("time", 1) == 1][:1]]
-    rest = sorted((a for a in wide if a is not first), key=_cost)
-    bad = {n for n in first.answer if not _same_one(first, n, first.right.gradients)}
+    probes = [*[a for a in by_cost if a.problem.sizes.get("time", 1) == 1][:1], first]
+    rest = sorted((a for a in wide if not any(a is p for p in probes)), key=_cost)
     outcomes = [(m, [_outcome(a, m, catalogue) for a in probes]) for m in catalogue.mistakes]
     known = [(m, [o for o in each if o]) for m, each in outcomes]
     known = [(m, its) for m, its in known if len(its) == len(probes)]
-    shares = [max(map(_explained, probes, its)) for _, its in known]
-    order = [i for i in np.argsort(-np.array(shares), kind="stable") if shares[i] > 0.02]
-    seen: list[Gradients] = []
-    tried = 0
-    for i in order:
-        a, (its, *_) = known[i]
-        if any(all(np.allclose(its[n], o[n], rtol=1e-9, atol=0) for n in its) for o in seen):
+    shares = np.array([max(map(_explained, probes, its)) for _, its in known])
+    left = np.array([_unlike(probes, [a.answer for a in probes], its) for _, its in known])
+    right = [a.right.gradients for a in probes]
+    touched = np.array([_unlike(probes, right, its) for _, its in known])
+    usable = np.array([m.forward is None for m, _ in known])
+    seen, tried = set(), 0
+    for i in np.argsort(-shares, kind="stable"):
+        if shares[i] < 0.02 or (key := left[i].tobytes() + touched[i].tobytes()) in seen:
             continue
-        seen.append(its)
-        left = {n for n in first.answer if not _same_one(first, n, its)}
-        found: list[Mistake] = []
-        for b, (other, *_) in known:
-            if all(_same_one(first, n, other, first.right.gradients) for n in left or bad):
-                continue  # it touches nothing that is still unexplained
-            pair = None if b.forward else a + b
-            if pair is None or not left <= _reach(b, catalogue) | _reach(a, catalogue):
-                continue
-            tried += 1
-            if not _behaves_like(first, pair, catalogue, 1e-9):
-                continue
-            if all(_behaves_like(x, pair, catalogue) for x in rest):
-                found.append(pair)
+        seen.add(key)
+        # The other touches all that is still unexplained; if nothing is, it is not seen here.
+        fits = ~(left[i] & ~touched).any(1) if left[i].any() else ~touched.any(1)
+        found = []
+        for k in np.flatnonzero(fits & usable):
+            pair, tried = known[i][0] + known[k][0], tried + 1
+            if pair and all(_behaves_like(a, pair, catalogue, 1e-9) for a in probes):
+                found += [pair] * all(_behaves_like(a, pair, catalogue) for a in rest)
         if found or tried > _MOST_PAIRS:
             return found
     return []
+
+
+def _unlike(asked: list[Asked], ones: list[Any], others: list[Gradients]) -> Array:
+    """Which entries of the answers differ by more than rounding, side by side."""
+    with np.errstate(all="ignore"):
+        parts = [
+            ~(abs(one[n] - other[n]) <= 2 * a.right.bounds[n]).ravel()
+            for a, one, other in zip(asked, ones, others, strict=True)
+            for n in a.answer
+        ]
+    return np.concatenate(parts)
 
 
 def _outcome(a: Asked, mistake: Mistake, catalogue: Catalogue) -> Gradients | None:
