@@ -5,7 +5,7 @@ ARGS ?=
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: help setup train train-numpy sweep test coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
+.PHONY: help setup train train-numpy sweep test processors coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
 
 help:
 	@echo "make setup         a virtual environment in .venv with everything, exact versions"
@@ -13,9 +13,10 @@ help:
 	@echo "make train-numpy   python -m rnn_numpy.train, likewise"
 	@echo "make sweep         python -m rnn_torch.sweep, many seeds, likewise"
 	@echo "make test          what CI runs: linter, type checker, all tests"
+	@echo "make processors    all tests as on four processors: SSE, AVX, AVX2, your own"
 	@echo "make coverage      the tests, and which lines and branches of src/ they leave out"
 	@echo "make check         our own backward passes, in both dtypes: make check ARGS=FILE.py:FUNCTION"
-	@echo "make kill-matrix   which problem sees which mistake"
+	@echo "make kill-matrix   which problem sees which mistake, and under which condition"
 	@echo "make mutants       mutate the mathematics; what survives no test notices (half an hour)"
 	@echo "make bench         speed and memory against everything else, into docs/performance.md"
 	@echo "make proofs        how many learned adders are proved, into docs/proof.md (a quarter of an hour)"
@@ -30,7 +31,7 @@ setup: .venv/ready
 .venv/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m rnn_numpy.native  # compiles the kernels, so that no command has to
+	$(BIN)/python -m rnn_numpy.compiled.native  # compiles the kernels, so that no command has to
 	@touch $@
 
 train: .venv/ready
@@ -50,6 +51,25 @@ lint: .venv/ready
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
+# What rounds differently on another processor: the BLAS's kernels, with FMA or without; NumPy's and
+# torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
+sse := OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
+  MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
+  NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+avx := OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX \
+  MKL_CBWR=AVX NUMBA_CPU_NAME=sandybridge \
+  NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+avx2 := OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+  MKL_CBWR=AVX2 NUMBA_CPU_NAME=haswell \
+  NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+own :=
+
+processors: test-sse test-avx test-avx2 test-own
+
+test-sse test-avx test-avx2 test-own: test-%: .venv/ready
+	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
+	env $($*) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.
 coverage: .venv/ready
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term-missing:skip-covered $(ARGS)
@@ -61,6 +81,7 @@ check: .venv/ready
 
 kill-matrix: .venv/ready
 	@for dtype in float64 float32; do $(BIN)/python -m rnn_torch.check --kill-matrix --dtype $$dtype; done
+	@$(BIN)/python -c 'from rnn_torch.checker.problems import conditions_table; print(conditions_table())'
 
 mutants: .venv/ready
 	rm -rf mutants
@@ -69,22 +90,22 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	for each in online process many memory growth layer others; do \
-		$(BIN)/python benchmarks/$$each.py || exit 1; \
+	for each in speed.online speed.process speed.many speed.memory speed.growth speed.layer trust.others; do \
+		$(BIN)/python -m benchmarks.$$each || exit 1; \
 	done
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.pages.report
 
 proofs: .venv/ready
-	$(BIN)/python benchmarks/proofs.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.trust.proofs
+	$(BIN)/python -m benchmarks.pages.report
 
 reliability: .venv/ready
-	$(BIN)/python benchmarks/kills.py
-	$(BIN)/python benchmarks/fuzz.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.trust.kills
+	$(BIN)/python -m benchmarks.trust.fuzz
+	$(BIN)/python -m benchmarks.pages.report
 
 figures: .venv/ready
-	@$(BIN)/python benchmarks/figures.py
+	@$(BIN)/python -m benchmarks.pages.figures
 
 package: .venv/ready
 	rm -rf dist

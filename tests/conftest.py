@@ -1,7 +1,6 @@
 """Settings for all tests: shape annotations executed, hypothesis profiles, one thread."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +8,12 @@ import jaxtyping
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-
 # Before the packages are imported: every shape annotation in them is checked at every call. In the
-# arithmetic of errors, which is called a million times, there is none.
+# arithmetic of errors, which is called a million times, there is none. A package's name would stand
+# for all that is in it, so __init__.py is left out, too: test_annotations.py finds what is missed.
 SRC = Path(__file__).parents[1] / "src"
-modules = [".".join(file.relative_to(SRC).with_suffix("").parts) for file in SRC.glob("rnn_*/*.py")]
-modules.remove("rnn_numpy.running_error")
+files = [f for f in SRC.glob("rnn_*/**/*.py") if f.stem not in ("__init__", "running_error")]
+modules = [".".join(file.relative_to(SRC).with_suffix("").parts) for file in files]
 hook = jaxtyping.install_import_hook(modules, "beartype.beartype")
 
 # One thread each, in the processes that tests start, too: the problems are small, pytest-xdist uses
@@ -28,12 +26,16 @@ import torch  # noqa: E402 - after the hook
 # dev: new examples every time, quickly. ci: hypothesis' own ci settings, the same examples every
 # time. nightly: new examples, many. Choose with --hypothesis-profile; CI=true chooses ci.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("dev", deadline=None, suppress_health_check=slow)
-settings.register_profile("ci", settings.get_profile("ci"), suppress_health_check=slow)
+settings.register_profile("dev", deadline=None, suppress_health_check=slow, max_examples=30)
+settings.register_profile(
+    "ci", settings.get_profile("ci"), suppress_health_check=slow, max_examples=30
+)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=2000)
-# mutants: as ci; that a test fails is all `make mutants` wants to know, not how simply.
+# mutants: as ci, with more; that a test fails is all `make mutants` wants to know, not how simply.
 phases = [Phase.explicit, Phase.generate]
-settings.register_profile("mutants", settings.get_profile("ci"), phases=phases, database=None)
+settings.register_profile(
+    "mutants", settings.get_profile("ci"), phases=phases, database=None, max_examples=100
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 torch.set_num_threads(1)

@@ -23,8 +23,8 @@ def main() -> None:
     (wheel,), (sdist,) = (list((ROOT / "dist").glob(ending)) for ending in ("*.whl", "*.tar.gz"))
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in ("rnn_numpy", "rnn_torch"):
-        inside = {str(file.relative_to(ROOT / "src")) for file in (ROOT / "src" / package).iterdir()
-                  if file.is_file()}  # fmt: skip
+        files = [file for file in (ROOT / "src" / package).rglob("*") if file.is_file()]
+        inside = {str(f.relative_to(ROOT / "src")) for f in files if f.parent.name != "__pycache__"}
         assert f"{package}/py.typed" in inside
         assert inside <= names, inside - names
     with tarfile.open(sdist) as archive:

@@ -3,11 +3,20 @@
 The task, the parameters, the files and the rounding bounds are here too; `rnn_torch` is the twin.
 """
 
-from rnn_numpy.complex_step import complex_step
-from rnn_numpy.model import Gradients, Trace, absolute_error, bptt, forward, squared_error, vjp
-from rnn_numpy.params import Params, check_params, initial_params
-from rnn_numpy.rounding import bounds, fraction
-from rnn_numpy.rtrl import rtrl
+from rnn_numpy.elman_network.complex_step import complex_step
+from rnn_numpy.elman_network.model import (
+    Gradients,
+    Trace,
+    absolute_error,
+    bptt,
+    forward,
+    squared_error,
+    vjp,
+)
+from rnn_numpy.elman_network.params import Params, check_params, initial_params
+from rnn_numpy.elman_network.rounding import bounds, fraction
+from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_numpy.elman_network.textbook import textbook
 
 __all__ = [
     "Gradients",
@@ -23,5 +32,6 @@ __all__ = [
     "initial_params",
     "rtrl",
     "squared_error",
+    "textbook",
     "vjp",
 ]

@@ -5,25 +5,29 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import targets, terminal
-from rnn_numpy.certificate import certificate
-from rnn_numpy.drawing import dot
-from rnn_numpy.explore import LIMIT, explore
-from rnn_numpy.files import check_writable, load_params, write_text
-from rnn_numpy.machine import Minimal, Verdict, minimise
-from rnn_numpy.params import Params
-from rnn_numpy.proof_report import as_json, in_words
-from rnn_numpy.terminal import progress, say
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.proof.certificate import certificate
+from rnn_numpy.proof.drawing import dot
+from rnn_numpy.proof.explore import LIMIT, explore
+from rnn_numpy.proof.machine import Minimal, Verdict, minimise
+from rnn_numpy.proof.report import as_json, in_words
+from rnn_numpy.storage.atomic_files import WeightsError, write_text
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.tasks import targets
 
 DESCRIPTION = """\
 Prove that a network with its state rounded to a few bits computes a sum for operands of every
 length, by visiting every state that it can reach; or show the shortest sum that it gets wrong."""
 
 EXIT_CODES = """\
-exit codes: 0 proved; 1 refuted; 2 bad input; 3 gave up: too many states, or a rounding tie decides.
+exit codes: 0 proved; 1 refuted; 2 bad input, or something could not be written; 3 gave up: too many
+states, or a rounding tie decides.
 docs/proof.md says exactly what is proved, and what is trusted."""
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
@@ -40,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--json", action="store_true", help="print one JSON object instead")
     flags = parser.parse_args(argv)
     try:
-        for file in (flags.certificate, flags.plot, flags.dot):
-            if file is not None:
-                check_writable(file)
+        check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
         target = targets.by_name(flags.target)
         with progress(flags.limit, "state") as bar:
@@ -50,15 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                 params, flags.state_bits, target, limit=flags.limit, on_progress=bar.update
             )
         minimal = minimise(verdict.machine) if verdict.status == "proved" else None
-        written = _write(flags, params, verdict, minimal)
-    except (TypeError, ValueError, MemoryError, ModuleNotFoundError) as error:
+    except (TypeError, ValueError, MemoryError) as error:
         parser.error(str(error) or "not enough memory: a lower --limit?")
-    except OSError as error:
-        parser.error(f"cannot write {error.filename}: {error.strerror}")
+    failure, written = "", []
+    try:
+        written = _write(flags, params, verdict, minimal)
+    except WeightsError as error:  # since it was asked; the verdict is shown all the same
+        failure = str(error)
     if flags.json:
         say(json.dumps(as_json(params, verdict, minimal), allow_nan=False))
     else:
         say("\n".join([*in_words(params, verdict, minimal), *written]))
+    if failure:
+        complain(f"error: {failure}")
+        return 2
     return {"proved": 0, "refuted": 1, "gave up": 3}[verdict.status]
 
 
@@ -74,7 +81,7 @@ def _write(
     if flags.dot is not None:
         write_text(flags.dot, dot(minimal, verdict.target))
     if flags.plot is not None:
-        from rnn_numpy.plots import machine_plot
+        from rnn_numpy.commands.plots import machine_plot
 
         machine_plot(minimal, verdict.target, flags.plot)
     return [f"written to {file}" for file in wanted]

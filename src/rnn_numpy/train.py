@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy import console, train_flags
-from rnn_numpy.learner import NumPyLearner
-from rnn_numpy.params import Params
-from rnn_numpy.recipe import Recipe
+from rnn_numpy.commands import train_command, train_flags
+from rnn_numpy.commands.terminal import command
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "numpy": "the same loop in NumPy",
         },
     )
-    return console.main(arguments, _learner, argv)
+    return train_command.main(arguments, _learner, argv)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> NumPyLearner:

@@ -7,14 +7,20 @@ docs/proof.md has the why. exit codes: 0 accepted; 1 rejected, naming the line; 
 import hashlib
 import json
 import math
+import os
+import re
 import struct
 import sys
 from fractions import Fraction
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
-FORMATS = {"float64": ("d", 53), "float32": ("f", 24)}
+FORMATS = {"float64": ("F64", "d", 53), "float32": ("F32", "f", 24)}
+FORMS = ("rnn-bptt-reference certificate 1", "weights [0-9a-f]{64}", "dtype float(32|64)",
+         "state-bits ([1-9]|1[0-6])", "target (addition|subtraction|comparison|"
+         "multiplication:[1-9][0-9]{0,8})", "states [1-9][0-9]{0,8}",
+         "[0-9a-f.]+ [0-9]{1,9} [01]( [0-9]{1,9}(,[0-9]{1,9})*)+")  # fmt: skip
 P, ONE = 200, 1 << 200  # fixed point: numbers in units of 2^-P
 
 
@@ -34,14 +40,19 @@ def right_step(target: str, state: int, x: tuple[int, ...]) -> tuple[int, int]:
 
 def read_weights(path: str, dtype: str) -> tuple[list[list[tuple[Fraction, ...]]], str]:
     """U, W, V as rows of exact numbers, and their hash, from a safetensors file."""
-    data = Path(path).read_bytes()
+    data, (kind, letter, _) = Path(path).read_bytes(), FORMATS[dtype]
     start = 8 + struct.unpack("<Q", data[:8])[0]
     header, matrices, raw = json.loads(data[8:start]), [], b""
-    for entry in (header[name] for name in "UWV"):
-        (rows, columns), (first, end) = entry["shape"], entry["data_offsets"]
+    keys, entries = ("dtype", "shape", "data_offsets"), [header[name] for name in "UWV"]
+    kinds, shapes, spans = ([entry[key] for entry in entries] for key in keys)
+    (n, m), ends = shapes[0], [0, *chain(*sorted(spans)), len(data) - start]
+    if (kinds, shapes, ends[::2]) != ([kind] * 3, [[n, m], [m, m], [m, 1]], ends[1::2]):
+        must = f"{kind} of (inputs, hidden), (hidden, hidden), (hidden, 1), without gaps"
+        raise ValueError(f"U, W, V must be {must}, got {kinds} of {shapes} at {spans}"[:300])
+    for (rows, columns), (first, end) in zip(shapes, spans, strict=True):
         octets = data[start + first : start + end]
-        raw += entry["dtype"].encode() + octets
-        values = map(Fraction, struct.unpack(f"<{rows * columns}{FORMATS[dtype][0]}", octets))
+        raw += kind.encode() + octets
+        values = map(Fraction, struct.unpack(f"<{rows * columns}{letter}", octets))
         matrices.append(list(zip(*[values] * min(columns, len(octets)), strict=True)))
     return matrices, hashlib.sha256(raw).hexdigest()
 
@@ -74,7 +85,8 @@ def rounding_error(matrix: list[tuple[Fraction, ...]], digits: int) -> int:
     """How far any evaluation of sigmoid(h M), 0 <= h <= 1, can be off: docs/parity.md."""
     gamma, exp = (Fraction(n, 2**digits - n) for n in (len(matrix), 10))  # 4 ulps, add, divide
     largest = max(sum(map(abs, column)) for column in zip(*matrix, strict=True))
-    return math.ceil((gamma * largest / 4 + exp) * ONE) + len(matrix)  # with all that underflows
+    underflow = Fraction(len(matrix) + 1, 2**125)
+    return math.ceil((gamma * largest / 4 + exp + underflow) * ONE)
 
 
 def levels(z: int, b: int, error: int, scale: int) -> range:
@@ -90,16 +102,16 @@ def levels(z: int, b: int, error: int, scale: int) -> range:
 
 def verify(lines: list[str], weights: str) -> int:
     """Return the number of states of a certificate that holds; raise Rejected otherwise."""
-    fields = dict(line.split(" ", 1) for line in lines[:6])
-    dtype, target, b = fields["dtype"], fields["target"], int(fields["state-bits"])
-    if lines[0] != "rnn-bptt-reference certificate 1" or not 1 <= b <= 16:
-        raise ValueError("not a certificate of this kind")
-    (U, W, V), found = read_weights(weights, dtype)
-    if found != fields["weights"] or len(U) != 1 + (":" not in target):
+    for n, line in enumerate(lines + [""] * (7 - len(lines))):
+        if not re.fullmatch(FORMS[min(n, 6)], line):
+            raise ValueError(f"line {n + 1} must be {FORMS[min(n, 6)]!r}, got {line[:80]!r}")
+    _, wanted, dtype, bits, target, count = (line.split(" ")[1] for line in lines[:6])
+    b, ((U, W, V), found) = int(bits), read_weights(weights, dtype)
+    if found != wanted or len(U) != 1 + (":" not in target):
         raise Rejected("line 2 or 5: it is for other weights")
-    if len(lines) != 6 + int(fields["states"]):
+    if len(lines) != 6 + int(count):
         raise Rejected("line 6: not all states are there")
-    error, said_error = (rounding_error(M, FORMATS[dtype][1]) for M in (U + W, V))
+    error, said_error = (rounding_error(M, FORMATS[dtype][2]) for M in (U + W, V))
     if error << b + 2 >= ONE or 4 * said_error >= ONE:
         raise Rejected("line 4: rounding errors are larger than the steps of the state")
     scale = math.lcm(*(value.denominator for row in U + W + V for value in row)) << b
@@ -110,8 +122,10 @@ def verify(lines: list[str], weights: str) -> int:
     for number, line in enumerate(lines[6:], 7):
         text, task, said, *leads = line.split(" ")
         h = tuple(int(level, 16) for level in text.split("."))
+        if len(h) != len(W) or max(h) > 2**b:
+            raise ValueError(f"line {number} must have {len(W)} levels up to {2**b:x}")
         margin = sum(h_j * v_j for h_j, (v_j,) in zip(h, v, strict=True)) << P
-        certain = margin > sure if said == "1" else -margin > sure and said == "0"
+        certain = margin > sure if said == "1" else -margin > sure
         if not (certain if number > 7 else not any(h) and task == "0"):
             raise Rejected(f"line {number}: not the beginning, or not always {said} there")
         states.append((h, int(task), int(said) if certain else None, leads))
@@ -130,19 +144,29 @@ def verify(lines: list[str], weights: str) -> int:
 def main(argv: list[str]) -> int:
     """Run the command; returns its exit code."""
     if len(argv) != 2:
-        print(__doc__)
-        return 0 if "--help" in argv else 2
+        return say(0 if "--help" in argv else 2, str(__doc__))
     try:
         if sum(Path(file).stat().st_size for file in argv) >> 30:
             raise ValueError("files of more than 1 GiB")
-        print(f"accepted: {verify(Path(argv[0]).read_text('ascii').splitlines(), argv[1])} states")
-        return 0
+        states = verify(Path(argv[0]).read_text("ascii").splitlines(), argv[1])
     except Rejected as reason:
-        print(f"rejected: {reason}")
-        return 1
+        return say(1, f"rejected: {reason}")
     except Exception as error:  # whatever strangers' files can do; none of it is an answer
-        print(f"cannot tell: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+        return say(2, f"cannot tell: {type(error).__name__}: {error}")
+    return say(0, f"accepted: {states} states")
+
+
+def say(code: int, text: str) -> int:
+    """Print, on standard error with code 2; returns the code, 2 if it cannot be printed."""
+    stream, number = (sys.stderr, 2) if code == 2 else (sys.stdout, 1)
+    try:
+        print(text, file=stream or open(number, "w"), flush=True)  # noqa: SIM115
+    except OSError as error:
+        if stream:  # or the interpreter would fail at its end on what is still in the buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if code != 2 and not isinstance(error, BrokenPipeError):  # not if the reader left
+            return say(2, f"cannot write to standard output: {error.strerror}")
+    return code
 
 
 if __name__ == "__main__":

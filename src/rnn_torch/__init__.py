@@ -1,7 +1,9 @@
 """The Elman RNN as a torch.nn.Module, and the parity of its gradient with the hand-written one."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 if find_spec("torch") is None:
     _hint = "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'"
@@ -10,11 +12,28 @@ if find_spec("torch") is None:
         raise SystemExit(2)
     raise ModuleNotFoundError(_hint, name="torch")
 
-from rnn_torch.compare import compare_gradients
-from rnn_torch.fused import FusedElmanRNN, elman
-from rnn_torch.model import ElmanRNN, absolute_error, squared_error
-from rnn_torch.parity import autograd_gradient, gradient_parity
-from rnn_torch.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
+from rnn_torch.elman_network.gradient import autograd_gradient
+from rnn_torch.elman_network.model import ElmanRNN, absolute_error, squared_error
+from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
+
+if TYPE_CHECKING:
+    from rnn_torch.checker.compare import compare_gradients
+    from rnn_torch.checker.parity import gradient_parity
+    from rnn_torch.fused.layer import FusedElmanRNN, elman
+else:
+    # The judge and the fused layer are loaded when they are first asked for.
+    _LATER = {
+        "compare_gradients": "rnn_torch.checker.compare",
+        "gradient_parity": "rnn_torch.checker.parity",
+        "FusedElmanRNN": "rnn_torch.fused.layer",
+        "elman": "rnn_torch.fused.layer",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_LATER[name]), name)
+
 
 __all__ = [
     "ElmanRNN",

@@ -11,15 +11,17 @@ from typing import SupportsIndex
 import numpy as np
 import torch
 
-from rnn_numpy import terminal
-from rnn_numpy.addition import from_bits, to_bits
-from rnn_numpy.explore import LIMIT, explore
-from rnn_numpy.files import WeightsError, load_params
-from rnn_numpy.params import Params, check_state_bits
-from rnn_numpy.proof_report import as_json, headline
-from rnn_numpy.terminal import progress, say
-from rnn_torch.fused import FusedElmanRNN
-from rnn_torch.model import ElmanRNN
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import progress, say
+from rnn_numpy.elman_network.checks import check_state_bits
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.proof.explore import LIMIT, explore
+from rnn_numpy.proof.report import as_json, headline
+from rnn_numpy.storage.atomic_files import WeightsError
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.tasks.addition import from_bits, to_bits
+from rnn_torch.elman_network.model import ElmanRNN
+from rnn_torch.fused.layer import FusedElmanRNN
 
 DESCRIPTION = """\
 Run a trained network on two integers of any length, bit by bit, and print the sum that it says:
@@ -27,7 +29,7 @@ in decimal, or in the notation of A (0x, 0b). @FILE takes an operand from a file
 input, which is how a number of a million bits fits. With --state-bits the state is rounded, and
 what is proved about every sum is said, too."""
 
-EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input."
+EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
 #: Steps taken at once where the state is not rounded.
 CHUNK = 1 << 16
 
@@ -140,6 +142,7 @@ class Operand(int):
         return self
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     sys.set_int_max_str_digits(0)  # numbers of any length are the point

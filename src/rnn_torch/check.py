@@ -2,28 +2,30 @@
 
 import argparse
 import json
-import signal
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 
 import torch
 from tqdm import tqdm
 
-from rnn_numpy import terminal
-from rnn_numpy.complex_step import complex_step
-from rnn_numpy.files import WeightsError, check_writable, write_text
-from rnn_numpy.model import bptt, forward
-from rnn_numpy.params import Params
-from rnn_numpy.rtrl import rtrl
-from rnn_numpy.terminal import say
-from rnn_numpy.textbook import Array, Backward, textbook
-from rnn_torch.candidate import Answer, Candidate, CannotCheck, in_this_process
-from rnn_torch.examine import Report, examine
-from rnn_torch.fused import FusedElmanRNN
-from rnn_torch.parity import autograd_gradient
-from rnn_torch.problems import Problem, Shapes
-from rnn_torch.screen import as_markdown, as_text, headline
+from rnn_numpy.commands import terminal
+from rnn_numpy.commands.terminal import check_outputs, complain, say
+from rnn_numpy.elman_network.complex_step import complex_step
+from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_numpy.elman_network.textbook import Array, Backward, textbook
+from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.storage.atomic_files import WeightsError, write_text
+from rnn_torch.checker.candidate import Answer, Candidate, CannotCheck, in_this_process
+from rnn_torch.checker.examine import Report, examine
+from rnn_torch.checker.problems import Problem, Shapes
+from rnn_torch.elman_network.gradient import autograd_gradient
+from rnn_torch.fused.layer import FusedElmanRNN
+from rnn_torch.reports.text import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
 Tell whether a hand-written back-propagation through time is right; if not, where in time it goes
@@ -32,13 +34,15 @@ wrong, and which mistake it is.
 The function is backward(x, y, U, W, V) -> (dU, dW, dV), or a mapping with these keys: NumPy arrays,
 x (time, batch, n_in), y (time, batch, n_out), and the gradients of 1/2 sum (o_t - y_t)^2 for
 h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file is run, in a process of
-its own. Without an argument this project's own backward passes are checked."""
+its own that gets few environment variables. Without an argument this project's own backward passes
+are checked."""
 
 EXIT_CODES = """\
 exit codes: 0 it agrees; 1 it does not (or is approximate, or impure); 2 it could not be checked;
 130 stopped by Ctrl-C."""
 
 
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
@@ -49,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--shapes", default="any", help="any; recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden")
     add("--seed", type=int, default=0, help="of the random problems (%(default)s)")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="an answer (%(default)g)")
+    add(
+        "--env", action="append", default=[], metavar="NAME",
+        help="an environment variable that the file gets, too; may be repeated",
+    )  # fmt: skip
     add("--json", action="store_true", help="print one JSON object")
     add("--markdown", action="store_true", help="print Markdown, for a CI job's summary")
     add("--html", metavar="FILE.html", help="also write the report as one page, to look at")
@@ -57,21 +65,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     try:
         shapes = Shapes.parse(flags.shapes)
-        if flags.window is not None and flags.window < 0:
-            raise ValueError(f"window must be at least 0, got {flags.window}")
+        if flags.window is not None and not 0 <= flags.window <= 512:
+            raise ValueError(f"window must be from 0 to 512, got {flags.window}")
         if not 0 < flags.timeout < 1e6:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
             raise ValueError(f"seed must be at least 0, got {flags.seed}")
-        for file in filter(None, (flags.plot, flags.html)):
-            check_writable(file)
+        for name in flags.env:
+            if "=" in name:  # and show no value: it may be a secret
+                raise ValueError("env takes a name alone; its value is the one that is set")
+            if name not in os.environ:
+                raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
+        check_outputs(flags, "plot", "html")
+        if flags.html is not None and find_spec("jinja2") is None:
+            raise WeightsError(
+                "--html: a page needs jinja2: pip install 'rnn-bptt-reference[torch]'"
+            )
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:
         parser.error(f"--{error}")
     torch.set_num_threads(1)  # the problems are small
     if flags.kill_matrix:
-        from rnn_torch.kill_matrix import as_table
+        from rnn_torch.checker.kill_matrix import as_table
 
         say(as_table(flags.dtype))
         return 0
@@ -80,27 +96,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _check_own(flags, shapes)
         return _check_candidate(flags, shapes)
     except CannotCheck as error:
-        with suppress(CannotCheck):  # the page, if it is that which cannot be written
-            _write_page(flags, [], str(error))
         return _cannot(flags, flags.candidate, str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except WeightsError as error:  # of a page or a picture; the report has been printed
+        complain(f"error: {error}")
+        return 2
 
 
 def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
     # For candidates that take their time; nothing is shown in the first seconds, or in a log.
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
-    with bar, Candidate(flags.candidate, shapes, flags.timeout) as candidate:
+    with bar, Candidate(flags.candidate, shapes, flags.timeout, flags.env) as candidate:
 
-        def ask(problem: Problem) -> Answer:
+        def ask(problem: Problem, *before: Problem) -> Answer:
             bar.update()
-            return candidate(problem)
+            return candidate(problem, *before)
 
         report = examine(
             ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
         )
     if flags.json:
-        say(json.dumps({"candidate": flags.candidate, **report.as_dict()}, allow_nan=False))
+        document = {"candidate": shown(flags.candidate), **report.as_dict()}
+        say(json.dumps(document, allow_nan=False))
     else:
         say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
     _write_page(flags, [(flags.candidate, report)])
@@ -114,27 +130,19 @@ def _write_page(
 ) -> None:
     if flags.html is None:
         return
-    from rnn_torch.page import as_html
+    from rnn_torch.reports.page import as_html
 
     page = as_html(reports, flags.dtype, name=flags.candidate or "our own passes", why=why)
-    try:
-        write_text(flags.html, page)
-    except WeightsError as error:
-        raise CannotCheck(str(error)) from None
+    write_text(flags.html, page)
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:
     if report.where is None:
-        print(f"no plot: nothing is wrong in time, {flags.plot} is not written", file=sys.stderr)
+        complain(f"no plot: nothing is wrong in time, {flags.plot} is not written")
         return
-    try:
-        from rnn_torch.plots import heat_map
+    from rnn_torch.reports.heat_map import heat_map
 
-        heat_map(report, flags.candidate, flags.plot)
-    except ModuleNotFoundError:
-        raise CannotCheck("--plot needs matplotlib: pip install matplotlib") from None
-    except (OSError, ValueError) as error:
-        raise CannotCheck(f"the plot {flags.plot} cannot be written: {error}") from None
+    heat_map(report, flags.candidate, flags.plot)
 
 
 def own_passes(window: int | None) -> dict[str, Backward]:
@@ -172,20 +180,21 @@ def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
         for name, report in reports.items():
-            line = headline(report, name) if report.right else as_text(report, name)
-            say(f"- {line}" if flags.markdown else line)
+            say((as_markdown if flags.markdown else as_text)(report, name))
     _write_page(flags, list(reports.items()))
     return 0 if all(report.right for report in reports.values()) else 1
 
 
 def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
-    message = f"CANNOT CHECK {name or 'our own passes'}: {why}."
     if flags.json:
-        say(json.dumps({"candidate": name, "verdict": "cannot check", "why": why}))
+        document = {"candidate": name and shown(name), "verdict": "cannot check", "why": why}
+        say(json.dumps(document))
     elif flags.markdown:
-        say(f"### {message}")
+        say(cannot_as_markdown(name or "our own passes", why))
     else:
-        print(message, file=sys.stderr)
+        complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
+    with suppress(WeightsError):  # it is said already that nothing can be told
+        _write_page(flags, [], why)
     return 2
 
 

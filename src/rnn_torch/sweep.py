@@ -5,18 +5,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-from rnn_numpy.files import WeightsError, check_writable
-from rnn_numpy.many import Keep, cores, train_many
-from rnn_numpy.ranks import Alone
-from rnn_numpy.recipe import Recipe
-from rnn_numpy.terminal import complain, interruptible, progress
-from rnn_torch import sweep_flags
-from rnn_torch.collection import Collection
-from rnn_torch.results import ResultsError, chosen, summary
-from rnn_torch.sweep_report import print_json, print_tables
+from rnn_numpy.commands.terminal import check_outputs, command, complain, interruptible, progress
+from rnn_numpy.storage.atomic_files import WeightsError
+from rnn_numpy.training.many_networks import Keep, cores, train_many
+from rnn_numpy.training.processes import Alone
+from rnn_torch.many_networks import sweep_flags
+from rnn_torch.many_networks.gather import Collection
+from rnn_torch.many_networks.grid import Grid
+from rnn_torch.many_networks.results import ResultsError, chosen, summary
+from rnn_torch.many_networks.sweep_report import Pace, print_json, print_tables
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = sweep_flags.parser()
@@ -25,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipes = sweep_flags.recipes_of(flags)
         engine = sweep_flags.engine_of(flags)
         keep = sweep_flags.keep_of(flags)
-        if flags.plot is not None:
-            check_writable(flags.plot)
+        check_outputs(flags, "out", "plot")
     except (ValueError, WeightsError) as error:
         parser.error(str(error))
     ranks = _join()
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _sweep(
     parser: argparse.ArgumentParser,
     flags: argparse.Namespace,
-    recipes: list[Recipe],
+    recipes: Grid,
     engine: str,
     keep: Keep | None,
     ranks: Alone,
@@ -64,7 +65,7 @@ def _sweep(
         failures = [reason for reason in ranks.together(lambda: failure) if reason]
         try:
             collection.collect()
-            missing = collection.missing(recipes)
+            missing = len(recipes) - len(collection.finished(recipes))
             if not missing:
                 collection.complete(recipes)
         except OSError as error:
@@ -81,25 +82,29 @@ def _sweep(
         else:
             print_tables(results, len(recipes), engine)
         if flags.plot is not None and results:
-            from rnn_torch.plots import sweep_plot
+            from rnn_torch.many_networks.sweep_plot import sweep_plot
 
-            sweep_plot(summary(results), flags.plot)
+            try:
+                sweep_plot(summary(results), flags.plot)
+            except WeightsError as error:  # since it was asked
+                complain(f"error: {error}")
+                return 2
     if missing:
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
     return 0
 
 
 def _join() -> Alone:
-    """The processes that torchrun started, or this one; torch is only imported for the former."""
+    """The processes that torchrun started, or this one alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Alone()
-    from rnn_torch.ranks import Torchrun
+    from rnn_torch.training.torchrun import Torchrun
 
     return Torchrun()
 
 
 def _train(
-    recipes: list[Recipe],
+    recipes: Grid,
     engine: str,
     flags: argparse.Namespace,
     collection: Collection,
@@ -113,37 +118,41 @@ def _train(
         OSError: a result could not be written.
         CheckpointError, WeightsError: a checkpoint could not be used or written.
     """
-    missing = collection.missing(recipes)
-    if engine == "batched":
-        from rnn_torch.batches import shared_out, train_batches
-
-        batches = shared_out(recipes, missing, flags.at_once, keep, ranks)
-        share = [recipe for batch in batches for recipe in batch]
-    else:
-        share = missing[ranks.rank :: ranks.world]
-        if keep is not None:
-            for recipe in set(recipes).difference(missing):
-                keep.forget(recipe)
+    finished = collection.finished(recipes)
     # The first process speaks of its own share.
-    done = (len(recipes) - len(missing)) // ranks.world
-    with progress(done + len(share), "network", done=done) as bar:
+    done = len(finished) // ranks.world
+    left = len(range(ranks.rank, len(recipes) - len(finished), ranks.world))
+    threads = max(1, cores() // ranks.local_world)
+    pace = Pace(left, complain, at_once=0 if engine == "batched" else threads)
+    with progress(done + left, "network", done=done) as bar:
+
+        def advance(networks: int | float) -> None:
+            bar.update(networks)
+            pace.update(networks)
+
         if engine == "batched":
+            from rnn_torch.many_networks.stack_schedule import shared_out, train_batches
+
+            batches = shared_out(recipes, finished, flags.at_once, keep, ranks)
             trained = train_batches(
-                batches, flags.count_every, flags.device,
-                keep=keep, stop=stop, say=complain, on_progress=bar.update,
+                batches, flags.count_every, flags.device, keep=keep, stop=stop, say=complain,
+                on_progress=advance, on_resumed=bar.update,
             )  # fmt: skip
         else:
-            threads = max(1, cores() // ranks.local_world)
+            if keep is not None:
+                for recipe in finished:
+                    keep.forget(recipe)
+            missing = (recipe for recipe in recipes if recipe not in finished)
             trained = train_many(
-                share, flags.count_every, engine,
+                islice(missing, ranks.rank, None, ranks.world), flags.count_every, engine,
                 threads=threads, keep=keep, stop=stop, say=complain,
             )  # fmt: skip
-        wanted = set(missing)
         for result in trained:
-            if result.recipe in wanted:  # not, if only others of its batch are missing
+            # Of a batch that was begun before, some may be finished, or not asked for.
+            if result.recipe in recipes and result.recipe not in finished:
                 collection.add(result)
             if engine != "batched":
-                bar.update()
+                advance(1)
                 if keep is not None:
                     keep.forget(result.recipe)
 

@@ -7,28 +7,29 @@
     def test_my_backward(problem):
         assert_gradient_parity(my_backward, problem)
 
-`problems` needs hypothesis: the extra `testing`.
+`problems` needs hypothesis, the extra `testing`; the rest does not.
 """
 
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING
 
-import numpy as np
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from rnn_numpy.elman_network.textbook import Backward
+from rnn_torch.checker.candidate import CannotCheck, in_this_process
+from rnn_torch.checker.compare import compare_gradients
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.parity import agrees, blind_to, reference, worst_entries
+from rnn_torch.checker.problems import Problem, Shapes
+from rnn_torch.reports.text import as_text, table
 
-from rnn_numpy.params import Params
-from rnn_numpy.textbook import Array, Backward
-from rnn_torch.candidate import in_this_process
-from rnn_torch.compare import compare_gradients
-from rnn_torch.examine import Report, examine
-from rnn_torch.parity import agrees, blind_to, reference, worst_entries
-from rnn_torch.problems import Problem, Sizes, problem
-from rnn_torch.screen import as_text, table
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
-_Draw = Any  # st.DrawFn, which a runtime type checker cannot check
+    Problems = SearchStrategy[Problem]
+else:
+    Problems = object
 
 __all__ = ["Problem", "assert_gradient_parity", "compare_gradients", "problems"]
 
@@ -39,6 +40,7 @@ def assert_gradient_parity(
     *,
     dtype: str = "float64",
     window: int | None = None,
+    shapes: str = "any",
 ) -> None:
     """Raise AssertionError, its message the screen of `rnn_torch.check`, if `backward` is wrong.
 
@@ -47,93 +49,92 @@ def assert_gradient_parity(
         given: one problem (from `problems()`, say), or several; left out, the designed set and
             random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
         window: compare with BPTT truncated to this many steps back.
+        shapes: the sizes that it takes, as `--shapes` of the command: "any"; "recipe", x (8, 2),
+            y (8, 1), without a batch axis, and 16 hidden units; or "time,batch,n_in,hidden,n_out".
 
     Raises:
         AssertionError: it does not agree with autograd to within rounding.
         CannotCheck: it gave no answer that could be judged.
+        ValueError: other `shapes`, or a given problem that has not these.
     """
-    if given is None:
-        report = examine(in_this_process(backward), dtype=dtype, window=window)
-        if not report.right:
-            raise AssertionError(as_text(report, _name(backward)))
-        return
-    if not isinstance(given, Problem):
-        blind = blind_to(given, window)
-        if blind:
-            warnings.warn(
-                f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
-            )
-    for one in [given] if isinstance(given, Problem) else given:
-        answer, right = in_this_process(backward)(one), reference(one, window)
+    __tracebackhide__ = True  # pytest shows the caller's line, and the screen
+    takes = Shapes.parse(shapes)
+    several = [given] if isinstance(given, Problem) else given
+    for one in several or ():
+        if takes.only not in (None, one.sizes):
+            raise ValueError(f"given must have the sizes of shapes, {takes.only}, got {one.sizes}")
+    if several is not None and several is given and (blind := blind_to(several, window)):
+        warnings.warn(
+            f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
+        )
+    try:
+        failure = _failure(backward, several, dtype, window, takes)
+    except Exception as error:
+        error.__traceback__ = _of_others(error)
+        raise
+    if failure:
+        raise AssertionError(failure)
+
+
+def _failure(
+    backward: Backward,
+    several: Sequence[Problem] | None,
+    dtype: str,
+    window: int | None,
+    shapes: Shapes,
+) -> str:
+    """What an assertion says, or nothing if all is right."""
+    if several is None:
+        return _screen(backward, dtype, window, shapes)
+    for one in several:
+        answer, right = in_this_process(backward, shapes)(one), reference(one, window)
         if agrees(answer.gradient, right) and agrees(answer.second, right) and not answer.impure:
             continue
-        screen = _screen(backward, one.dtype.name, window)
-        raise AssertionError(f"{table(worst_entries(answer, right, one))}\n\n{screen}")
+        entries = worst_entries(answer, right, one)
+        says = table(entries)
+        if all(entry.right for entry in entries):
+            seen = answer.impure or ("a second call gives another gradient",)
+            says = f"Not a pure function: {', '.join(seen)}"
+        return f"{says}\n\n{_screen(backward, one.dtype.name, window, shapes)}".rstrip()
+    return ""
 
 
 @lru_cache(maxsize=4)  # hypothesis asks again and again while it shrinks
-def _screen(backward: Backward, dtype: str, window: int | None) -> str:
-    report: Report = examine(in_this_process(backward), dtype=dtype, window=window)
-    return as_text(report, _name(backward))
+def _screen(backward: Backward, dtype: str, window: int | None, shapes: Shapes) -> str:
+    ask = in_this_process(backward, shapes)
+    report = examine(ask, dtype=dtype, window=window, shapes=shapes)
+    return "" if report.right else as_text(report, getattr(backward, "__name__", "backward"))
 
 
-def _name(backward: Backward) -> str:
-    return getattr(backward, "__name__", "backward")
+def _of_others(error: Exception) -> TracebackType | None:
+    """Where an error arose, from the first line that is not of this project; if none is, all."""
+    frames = error.__traceback__
+    while frames and _is_ours(frames):
+        frames = frames.tb_next
+    return frames if frames or isinstance(error, CannotCheck) else error.__traceback__
 
 
-@st.composite
-def _generated(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
-    """Filled from a generator: no entry is like another, so no mistake hides behind symmetry."""
-    # Five independent sizes; 1 is the size where shapes coincide and mistakes hide.
-    sizes = Sizes(*(draw(st.integers(1, most)) for most in (8, 4, 4, 5, 4)))
-    return problem(
-        draw(st.integers(0, 2**32 - 1)),
-        sizes,
-        scale=draw(st.sampled_from([0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0])),
-        x_scale=draw(st.sampled_from([0.1, 1.0, 10.0])),
-        dtype=draw(dtypes),
-        name="generated",
-    )
+def _is_ours(frames: TracebackType) -> bool:
+    package = frames.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    return package in ("rnn_numpy", "rnn_torch")
 
 
-@st.composite
-def _strong(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
-    """Long, with no size 1 and middling weights: every mistake has room to show."""
-    sizes = Sizes(*(draw(st.integers(*span)) for span in ((6, 10), (2, 3), (2, 3), (2, 4), (2, 3))))
-    return problem(
-        draw(st.integers(0, 2**32 - 1)),
-        sizes,
-        scale=draw(st.sampled_from([1.0, 2.0, 4.0])),
-        target_scale=draw(st.sampled_from([1.0, 30.0])),
-        dtype=draw(dtypes),
-        name="strong",
-    )
-
-
-@st.composite
-def _corners(draw: _Draw, dtypes: st.SearchStrategy[str]) -> Problem:
-    """Drawn entry by entry from the edges: zeros, subnormals, saturation; small, for shrinking."""
-    dtype = np.dtype(draw(dtypes))
-    time, batch, n_in, hidden, n_out = (draw(st.integers(1, 3)) for _ in range(5))
-    tiny = float(np.finfo(dtype).tiny)
-    edges = [0.0, -0.0, 1.0, -1.0, 0.5, 30.0, -30.0, 100.0, -1000.0, tiny, -tiny / 4, 1e-5]
-
-    def array(*shape: int) -> Array:
-        # fill: a default one would make most entries equal.
-        entries = st.sampled_from(edges)
-        return draw(hnp.arrays(dtype, shape, elements=entries, fill=st.nothing()))
-
-    params = Params(array(n_in, hidden), array(hidden, hidden), array(hidden, n_out))
-    return Problem(params, array(time, batch, n_in), array(time, batch, n_out), "corner")
-
-
-def problems(dtype: str | None = None, *, corners: bool = True) -> st.SearchStrategy[Problem]:
+def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "any") -> Problems:
     """Random problems: general ones, long ones, and (`corners`) some from the number range's edges.
 
     Args:
         dtype: float32 or float64; either if left out.
+        shapes: their sizes, as in `assert_gradient_parity`.
+
+    Raises:
+        ModuleNotFoundError: hypothesis is not installed.
+        ValueError: other `shapes`.
     """
-    dtypes = st.sampled_from(["float64", "float32"]) if dtype is None else st.just(dtype)
-    general = _generated(dtypes)
-    kinds = [general, general, _strong(dtypes)] + [_corners(dtypes)] * corners
-    return st.one_of(*kinds)
+    try:
+        from rnn_torch.checker import strategies
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        needs = "problems needs hypothesis: pip install 'rnn-bptt-reference[testing]'"
+        raise ModuleNotFoundError(needs, name=error.name) from None
+    return strategies.problems(dtype, Shapes.parse(shapes).only, corners=corners)

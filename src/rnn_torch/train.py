@@ -4,138 +4,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, distributed
+from torch import distributed
 
-from rnn_numpy import console, native, train_flags
-from rnn_numpy.addition import encode_batches, encode_pairs
-from rnn_numpy.online import MOST_HIDDEN_COMPILED, CompiledSGD
-from rnn_numpy.params import Params
-from rnn_numpy.recipe import Diverged, Recipe
-from rnn_torch.fused import FusedElmanRNN
-from rnn_torch.model import ElmanRNN, squared_error
-from rnn_torch.parity import autograd_gradient, gradient_parity
-from rnn_torch.ranks import join
+from rnn_numpy.commands import train_command, train_flags
+from rnn_numpy.commands.terminal import command
+from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.training.recipe import Recipe
+from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED
+from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
+from rnn_torch.training.torchrun import join
 
 
-class AutogradLearner:
-    """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
-
-    engine = "autograd"
-    audited = True
-    model_class: type[ElmanRNN] = ElmanRNN
-
-    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
-        self.model = self.model_class.from_params(params, device=device)
-        self.stride = max(1, 100 // recipe.batch_size)
-        self._recipe = recipe
-        self._device = device
-
-    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """Descend, a step for each batch; return the outputs for the last, before its step.
-
-        Raises:
-            Diverged: a step leads to weights that are not finite; those before it are kept.
-        """
-        weights = [self.model.U, self.model.W, self.model.V]
-        recipe = self._recipe
-        encoded = encode_batches(pairs, recipe.bits, recipe.batch_size, recipe.dtype)
-        x, y = (torch.as_tensor(array, device=self._device) for array in encoded)
-        for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
-            outputs, gradients = self._differentiate(x_step, y_step)
-            with torch.no_grad():
-                rate = self._recipe.learning_rate
-                updated = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
-                if not all(bool(w.isfinite().all()) for w in updated):
-                    raise Diverged(step)
-                for old, new in zip(weights, updated, strict=True):
-                    old.copy_(new)
-        return self._of_the_batch(outputs).numpy(force=True)
-
-    def _differentiate(
-        self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
-    ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
-        """The outputs for this process's share of a batch, and the gradient of the whole."""
-        outputs, _ = self.model(x)
-        weights = [self.model.U, self.model.W, self.model.V]
-        return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
-
-    def _of_the_batch(
-        self, outputs: Float[Tensor, "bits share 1"]
-    ) -> Float[Tensor, "bits batch 1"]:
-        return outputs
-
-    def advance(
-        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: its outputs, and the states that follow."""
-        with torch.no_grad():
-            state = torch.as_tensor(h, device=self._device)
-            outputs, states = self.model(torch.as_tensor(x, device=self._device), state)
-        return outputs.numpy(force=True), states[0].numpy(force=True)
-
-    def params(self) -> Params:
-        """A copy of the weights as they are now."""
-        return self.model.to_params()
-
-    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
-        """How far the hand-written gradient of this batch is from autograd's."""
-        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
-        x, y = (array.transpose(1, 0, 2) for array in encoded)
-        return gradient_parity(self.model, x, y, self._hand_written(pairs, x, y))
-
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params | None:
-        """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
-        return None
-
-
-class FusedLearner(AutogradLearner):
-    """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits that."""
-
-    engine = "fused"
-    model_class = FusedElmanRNN
-
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        return autograd_gradient(self.model, x, y)
-
-
-class CompiledLearner(AutogradLearner):
-    """Plain SGD by the kernel of `rnn_numpy.online`, on the parameters' own memory; audits that."""
-
-    engine = "compiled"
-
-    def __init__(self, params: Params, recipe: Recipe) -> None:
-        super().__init__(params, recipe)
-        shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
-        sizes = (recipe.bits, recipe.learning_rate, recipe.batch_size)
-        self._sgd = CompiledSGD(Params(*shared), *sizes)
-        self.stride = self._sgd.stride
-
-    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """As `AutogradLearner.descend`."""
-        return self._sgd.descend(pairs)
-
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        return self._sgd.gradient(pairs)
-
-
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = train_flags.parser(
@@ -154,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     )
     arguments.add_argument("--device", default="cpu", help="a torch device (%(default)s)")
-    return console.main(arguments, _learner, argv, join)
+    return train_command.main(arguments, _learner, argv, join)
 
 
 def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> AutogradLearner:
@@ -174,7 +55,7 @@ def _learner(params: Params, recipe: Recipe, flags: argparse.Namespace) -> Autog
     learner_class = {"fused": FusedLearner, "autograd": AutogradLearner}[engine]
     try:
         if together:
-            from rnn_torch.data_parallel import DataParallelLearner
+            from rnn_torch.training.data_parallel import DataParallelLearner
 
             learner: AutogradLearner = DataParallelLearner(
                 params, recipe, flags.device, learner_class

@@ -1,0 +1,133 @@
+"""The tables of docs/performance.md, a function for each kept result."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.speed.layer import best_ratio
+
+Result = dict[str, Any]
+
+Lines = Iterator[str]
+
+
+def online(found: Result) -> Lines:
+    """The recipe's steps in one process."""
+    yield f"| {found['steps']:,} steps | median | naive / this |"
+    yield "|---|--:|--:|"
+    for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
+        compiling = found["compile_seconds"].get(name)
+        note = f" (and {compiling:.1f} s compiling, the first time)" if compiling else ""
+        yield f"| {name}{note} | {duration(row['median'])} | {row['naive / this']:.1f} |"
+    yield ""
+
+
+def engines(found: Result) -> Lines:
+    """What --engine chooses from, beside what it replaces."""
+    rows = {
+        "compiled kernel": "`compiled`: the whole loop as one kernel; the default on a CPU",
+        "NumPy loop": "`numpy`: its plain twin (`rnn_numpy`)",
+        "torch: compiled": "`compiled` in `rnn_torch`, on the parameters' own memory",
+        "torch: fused": "`fused`: the layer as one operation, its backward by hand; elsewhere",
+        "torch: autograd": "`autograd`: torch's own, step by step",
+        "C, gcc -O3": "*C, gcc -O3*",
+        "JAX, whole loop jitted": "*JAX, the whole loop jitted*",
+        "naive per-step NumPy": "*a naive NumPy loop*",
+    }
+    yield "| engine | 20,000 steps | naive / this |"
+    yield "|---|--:|--:|"
+    for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
+        yield f"| {rows[name]} | {duration(row['median'])} | {row['naive / this']:.1f} |"
+    yield ""
+
+
+def process(found: Result) -> Lines:
+    """Whole processes."""
+    yield "| whole process | median |"
+    yield "|---|--:|"
+    for name, row in found["rows"].items():
+        yield f"| `{name}` | {duration(row['median'])} |"
+    yield ""
+    yield "; ".join(f"{name}: {value:.2f}" for name, value in found["ratios"].items()) + "."
+
+
+def layer(found: Result) -> Lines:
+    """Forward and backward at every size."""
+    names = ["ours", "JAX", "nn.RNN", "naive autograd", "torch.compile"]
+    yield f"| time, batch, hidden | {' | '.join(names)} | best other / ours |"
+    yield f"|---|{'--:|' * len(names)}--:|"
+    for row in found["rows"]:
+        times = [
+            duration(row["seconds"][name]["median"]) if name in row["seconds"] else ""
+            for name in names
+        ]
+        size = ", ".join(map(str, row["size"]))
+        yield f"| {size} | {' | '.join(times)} | {best_ratio(row):.2f} |"
+    ratios = [best_ratio(row) for row in found["rows"]]
+    mean = 1.0
+    for ratio in ratios:
+        mean *= ratio ** (1 / len(ratios))
+    yield ""
+    yield (
+        f"Geometric mean of the last column {mean:.2f}; below 1 at "
+        f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)} sizes, at worst {min(ratios):.2f}."
+    )
+    compiling = [row["compile_seconds"].get("torch.compile", 0) for row in found["rows"]]
+    in_jax = [row["compile_seconds"].get("JAX", 0) for row in found["rows"]]
+    yield (
+        f"Compile time, not in the table: torch.compile up to {max(compiling):.0f} s at 8 steps "
+        f"(more with every step), JAX up to {max(in_jax):.1f} s, ours none."
+    )
+    time, batch, hidden = found["rows"][-1]["size"]
+    rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
+    best = ", ".join(f"{name} {value:.0f}" for name, value in found["gemm"].items())
+    yield f"At the last size ours does {rate:.0f} GFLOP/s; one large product: {best}."
+
+
+def memory(found: Result) -> Lines:
+    """Peak memory of a training step."""
+    base = found["rows"]["naive autograd"]
+    fused = found["rows"]["fused"]["median"]
+    yield "| training step | peak | of naive | median | of fused |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, row in found["rows"].items():
+        share, times = row["peak"] / base["peak"], row["median"] / fused
+        mib = f"{row['peak'] / 2**20:.1f} MiB"
+        yield f"| {name} | {mib} | {share:.2f} | {duration(row['median'])} | {times:.2f} |"
+    million = found["million"]
+    peak = million["peak of the process"] / 1e9
+    yield ""
+    yield (
+        f"A gradient through 1,000,000 steps (64 hidden units, `checkpoint_every=1000`): "
+        f"{million['seconds']:.1f} s; the whole process, `import torch` included, peaks at "
+        f"{peak:.2f} GB."
+    )
+
+
+def growth(found: Result) -> Lines:
+    """Log-log slopes."""
+    yield "| growing | sizes (time, batch, hidden) | median | slope | memory kept |"
+    yield "|---|---|---|--:|--:|"
+    for name, row in found["series"].items():
+        sizes = [", ".join(map(str, size)) for size in row["sizes"]]
+        times = [duration(seconds) for seconds in row["seconds"]]
+        ends = f"{sizes[0]} to {sizes[-1]}", f"{times[0]} to {times[-1]}"
+        slopes = f"{row['slope']:.2f} | {row['slope, memory kept']:.2f}"
+        yield f"| {name} | {ends[0]} | {ends[1]} | {slopes} |"
+    yield ""
+
+
+def many(found: Result) -> Lines:
+    """Many seeds."""
+    yield f"| {found['networks']:,} networks, {found['cores']} cores | seconds |"
+    yield "|---|--:|"
+    for name, seconds in found["seconds"].items():
+        yield f"| {name} | {seconds:.1f} |"
+    yield ""
+    yield f"{found['exact']} of {found['networks']} are exact on all 16,384 sums at the end."
+
+
+def duration(seconds: float) -> str:
+    """Three figures, in the unit that suits."""
+    unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("us", 0.0)) if seconds >= s)
+    count = seconds / (size or 1e-6)
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"

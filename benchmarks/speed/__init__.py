@@ -1,0 +1,1 @@
+"""How fast, how much memory: `make bench`, after a parity gate."""

@@ -1,0 +1,223 @@
+"""The layer, forward and backward, over (time, batch, hidden): ours against everything else.
+
+The gradients of x, U and W from a random gradient of every state, float32, n_in = hidden. The gate
+for each contender and size: its distance from a float64 evaluation, entry by entry at most four
+times the worst of the naive float32 loop on that very problem.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.harness import interleaved, keep, spread
+from rnn_torch import elman
+
+Arrays = list[Tensor]
+Answer = Callable[[], Arrays]
+TIMES, BATCHES, HIDDEN = (8, 64, 1024), (1, 8, 64), (16, 64, 128, 256, 512)
+#: torch.compile unrolls the naive loop: at 64 steps it compiles for a minute and more.
+MOST_COMPILED_STEPS = 8
+
+
+def main() -> None:
+    """Run the benchmark; print its table and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="a size (%(default)s)")
+    parser.add_argument("--sizes", nargs="+", metavar="T,B,H", help="others than the whole grid")
+    flags = parser.parse_args()
+    grid = [(t, b, h) for h in HIDDEN for b in BATCHES for t in TIMES]
+    if flags.sizes:
+        grid = [tuple(map(int, size.split(","))) for size in flags.sizes]  # type: ignore[misc]
+    rate = gemm_rates()
+    print("GEMM, GFLOP/s:", {name: round(value) for name, value in rate.items()})
+    rows = []
+    for size in grid:
+        row = measure(size, flags.seconds)
+        rows.append(row)
+        best = min(row["seconds"][name]["median"] for name in row["seconds"] if name != "ours")
+        ours = row["seconds"]["ours"]["median"]
+        medians = {name: f"{1e6 * s['median']:.0f}" for name, s in row["seconds"].items()}
+        print(size, medians, f"best / ours {best / ours:.2f}", flush=True)
+    ratios = [best_ratio(row) for row in rows]
+    print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}")
+    if not flags.sizes:
+        keep("layer", {"threads": torch.get_num_threads(), "gemm": rate, "rows": rows})
+
+
+def best_ratio(row: dict[str, Any]) -> float:
+    """The best other contender's median time over ours."""
+    medians = {name: some["median"] for name, some in row["seconds"].items()}
+    ours = medians.pop("ours")
+    return float(min(medians.values()) / ours)
+
+
+def measure(size: tuple[int, int, int], seconds: float) -> dict[str, Any]:
+    """Gate, then time, all contenders at one size."""
+    time_, batch, hidden = size
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    x, upstream = normal(time_, batch, hidden), normal(time_, batch, hidden)
+    U, W = (normal(hidden, hidden) / hidden**0.5 for _ in range(2))
+    problem = [x, U, W, upstream]
+    exact = naive([t.double() for t in problem])()
+    worst = [
+        float((a.double() - b).abs().max()) for a, b in zip(naive(problem)(), exact, strict=True)
+    ]
+    compile_seconds: dict[str, float] = {}
+    contenders = {
+        "ours": ours(problem),
+        "naive autograd": naive(problem),
+        "nn.RNN": nn_rnn(problem),
+    }
+    if time_ <= MOST_COMPILED_STEPS:
+        begin = time.perf_counter()
+        contenders["torch.compile"] = compiled(problem)
+        compile_seconds["torch.compile"] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    if (in_jax := jax_scan(problem)) is not None:
+        contenders["JAX"] = in_jax
+        compile_seconds["JAX"] = time.perf_counter() - begin
+    for name, contender in contenders.items():
+        for got, right, limit in zip(contender(), exact, worst, strict=True):
+            error = float((got.double() - right).abs().max())
+            if not error <= 4 * limit:
+                raise SystemExit(f"{name} fails the parity gate at {size}: {error:.1e}")
+    timed = {name: getattr(contender, "timed", contender) for name, contender in contenders.items()}
+    times = interleaved(timed, seconds=seconds)
+    return {
+        "size": size,
+        "seconds": {name: spread(some) for name, some in times.items()},
+        "compile_seconds": compile_seconds,
+    }
+
+
+def ours(problem: Arrays) -> Answer:
+    """`rnn_torch.elman`."""
+    return by_autograd(elman, problem)
+
+
+def naive(problem: Arrays) -> Answer:
+    """A loop of torch operations."""
+    return by_autograd(step_by_step, problem)
+
+
+def compiled(problem: Arrays) -> Answer:
+    """The same loop under torch.compile, compiled here."""
+    torch._dynamo.reset()
+    answer = by_autograd(torch.compile(step_by_step), problem)
+    answer()
+    return answer
+
+
+def step_by_step(x: Tensor, U: Tensor, W: Tensor) -> Tensor:
+    """The layer as one writes it in torch."""
+    h, states = x.new_zeros(x.shape[1], W.shape[0]), []
+    for a_t in (x @ U).unbind():
+        h = torch.sigmoid(a_t + h @ W)
+        states.append(h)
+    return torch.stack(states)
+
+
+def by_autograd(layer: Callable[..., Tensor], problem: Arrays) -> Answer:
+    """States and gradients of a layer by torch autograd."""
+    *arguments, upstream = problem
+    leaves = [t.detach().requires_grad_() for t in arguments]
+
+    def answer() -> Arrays:
+        states = layer(*leaves)
+        return [states.detach(), *torch.autograd.grad(states, leaves, upstream)]
+
+    return answer
+
+
+def nn_rnn(problem: Arrays) -> Answer:
+    """torch.nn.RNN in the exact tanh form; only its own work is timed, not the way to that form."""
+    x, U, W, upstream = problem
+    hidden = len(W)
+    rnn = torch.nn.RNN(hidden, hidden)
+    with torch.no_grad():
+        for name, values in (
+            ("weight_ih_l0", U.mT / 2),
+            ("weight_hh_l0", W.mT / 4),
+            ("bias_ih_l0", W.sum(0) / 4),
+            ("bias_hh_l0", torch.zeros(hidden)),
+        ):
+            rnn.get_parameter(name).copy_(values)
+    leaf = x.detach().requires_grad_()
+    g_0, half = -torch.ones(1, x.shape[1], hidden), upstream / 2
+    parameters = list(rnn.parameters())
+
+    def timed() -> Any:
+        g, _ = rnn(leaf, g_0)
+        return g, torch.autograd.grad(g, [leaf, *parameters], half)
+
+    def answer() -> Arrays:
+        g, (into_x, into_ih, into_hh, into_bias, _) = timed()
+        return [(1 + g.detach()) / 2, into_x, into_ih.mT / 2, into_hh.mT / 4 + into_bias / 4]
+
+    answer.timed = timed  # type: ignore[attr-defined]
+    return answer
+
+
+def jax_scan(problem: Arrays) -> Answer | None:
+    """jax.lax.scan, forward and backward as one jitted program, if JAX is installed."""
+    try:
+        import jax
+    except ModuleNotFoundError:
+        return None
+
+    def layer(x: Any, U: Any, W: Any) -> Any:
+        def step(h: Any, a_t: Any) -> Any:
+            h = jax.nn.sigmoid(a_t + h @ W)
+            return h, h
+
+        return jax.lax.scan(step, jax.numpy.zeros((x.shape[1], len(W)), x.dtype), x @ U)[1]
+
+    def both(x: Any, U: Any, W: Any, upstream: Any) -> Any:
+        states, pull = jax.vjp(layer, x, U, W)
+        return states, *pull(upstream)
+
+    arrays = [jax.numpy.asarray(t.numpy()) for t in problem]
+    jitted = jax.jit(both)
+
+    def timed() -> Any:
+        return jax.block_until_ready(jitted(*arrays))
+
+    def answer() -> Arrays:
+        return [torch.tensor(np.asarray(array)) for array in timed()]
+
+    timed()
+    answer.timed = timed  # type: ignore[attr-defined]
+    return answer
+
+
+def gemm_rates() -> dict[str, float]:
+    """Gigaflops a second in one large float32 product: torch.mm, oneDNN, and JAX's."""
+    a, b = torch.randn(4096, 2048), torch.randn(2048, 2048)
+    products: dict[str, Callable[[], Any]] = {
+        "torch.mm": lambda: a @ b,
+        "oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], ""),
+    }
+    try:
+        import jax
+
+        in_jax = jax.jit(lambda a, b: a @ b)
+        arrays = [jax.numpy.asarray(t.numpy()) for t in (a, b)]
+        products["JAX"] = lambda: jax.block_until_ready(in_jax(*arrays))
+    except ModuleNotFoundError:
+        pass
+    times = interleaved(products, seconds=3)
+    work = 2 * 4096 * 2048 * 2048 / 1e9
+    return {name: work / spread(some)["median"] for name, some in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Mutated files through every loader: no crash, no hang, nothing wrong accepted.
+
+Hypothesis chooses the changes. Where there is a checksum, half of the files get it put right after
+that, as somebody would who means it. What is accepted is used: a run is resumed, a network proved.
+"""
+
+import argparse
+import contextlib
+import io
+import random
+import resource
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from benchmarks.harness import keep
+from benchmarks.trust.mutations import mended_results, mended_safetensors, mutated
+from rnn_numpy import verify
+from rnn_numpy.proof.certificate import certificate
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.prove import main as prove
+from rnn_numpy.storage.atomic_files import WeightsError
+from rnn_numpy.storage.checkpoint_folder import CheckpointError
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.train import main as train
+from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training.many_networks import Keep
+from rnn_numpy.training.recipe import Recipe
+from rnn_torch.many_networks.results import Journal, ResultsError
+from rnn_torch.many_networks.stack import results, train_batch
+from rnn_torch.many_networks.stack_schedule import load_batch, train_batches
+from rnn_torch.sweep import main as sweep
+
+#: Reads a file; returns what it understood, or None if it refused it as it should.
+Loader = Callable[[Path], Any]
+Mend = Callable[[bytes], bytes]
+TRAINING = ["--hidden", "3", "--bits", "3", "--iterations", "50", "--log-every", "10"]
+SWEEP = ["--seeds", "0:3", "--hidden", "3", "--bits", "3", "--iterations", "30"]
+BATCH = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
+
+
+class Kind(NamedTuple):
+    """A good file, its loader, what that makes of it, and what puts a checksum right."""
+
+    octets: bytes
+    load: Loader
+    meaning: Any
+    mend: Mend | None
+
+
+def main() -> None:
+    """Run the benchmark; print what happened and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=20_000, help="(%(default)s)")
+    flags = parser.parse_args()
+    result = fuzz(flags.files)
+    keep("fuzz", result)
+    print(result)
+
+
+def fuzz(count: int) -> dict[str, Any]:
+    """Mutate so many files, of each kind about as many."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kinds = originals(folder)
+        found: Counter[str] = Counter()
+        slowest, growth = [0.0], [0]
+
+        # One example after the other, as many as asked for; none is looked at again.
+        @seed(0)
+        @settings(max_examples=count, phases=[Phase.generate], database=None, deadline=None,
+                  suppress_health_check=list(HealthCheck))  # fmt: skip
+        @given(st.sampled_from(list(kinds)), st.randoms(use_true_random=False), st.booleans())
+        def put(kind: str, rng: random.Random, mended: bool) -> None:
+            said, seconds, grown = put_one(kinds[kind], folder / kind, rng, mended)
+            found[f"{said}: {kind}" if said.isupper() else said] += 1
+            slowest[0], growth[0] = max(slowest[0], seconds), growth[0] + grown
+
+        put()
+    return {"files": sum(found.values()), "found": dict(found), "slowest": slowest[0],
+            "peak_growth_kib": growth[0]}  # fmt: skip
+
+
+def put_one(kind: Kind, file: Path, rng: random.Random, mended: bool) -> tuple[str, float, int]:
+    """Change a file, have it loaded: what came of it, seconds, and by how much the peak grew."""
+    changed = mutated(rng, kind.octets)
+    mend = kind.mend if mended else None
+    if mend is not None:
+        changed = mend(changed)
+    file.write_bytes(changed)
+    before, begin = peak(), time.perf_counter()
+    crash = got = None
+    try:
+        got = kind.load(file)
+    except Exception as error:  # what this is about
+        crash = type(error).__name__
+    took = (time.perf_counter() - begin, peak() - before)
+    file.unlink(missing_ok=True)
+    if crash is not None:
+        return (f"CRASH, {crash.upper()}", *took)
+    if got is None:
+        return ("refused", *took)
+    if mend is not None:
+        return ("accepted, its checksum put right", *took)
+    return ("accepted, rightly" if got == kind.meaning else "WRONG", *took)
+
+
+def peak() -> int:
+    """The most memory this process has had so far, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def originals(folder: Path) -> dict[str, Kind]:
+    """A good file of each kind."""
+    weights, proof = folder / "w.safetensors", folder / "c.txt"
+    kept, batches = folder / "checkpoints", folder / "batches"
+    with contextlib.redirect_stdout(io.StringIO()):
+        train(["--hidden", "4", "--seed", "17", "--out", str(weights)])
+        train([*TRAINING, "--checkpoint", str(kept), "--checkpoint-every", "20"])
+        sweep([*SWEEP, "--out", str(folder / "r.jsonl")])
+    params, _ = load_params(weights)
+    proof.write_text("\n".join(certificate(params, explore(params, 4))) + "\n")
+
+    def as_weights(file: Path) -> Any:
+        try:
+            params, _ = load_params(file)
+        except WeightsError:
+            return None
+        assert _quietly(prove, [str(file), "--state-bits", "2", "--max-states", "99"]) in (0, 1, 2)
+        return [array.tobytes() for array in params]
+
+    def as_checkpoint(file: Path) -> Any:
+        try:
+            found = load_checkpoint(file)
+        except CheckpointError:
+            return None
+        with tempfile.TemporaryDirectory(dir=folder) as resumed:
+            shutil.copy(file, Path(resumed) / "step-000000000040.safetensors")
+            assert _quietly(train, [*TRAINING, "--checkpoint", resumed, "--resume"]) in (0, 1, 2)
+        return [a.tobytes() for a in found.params], found.run, found.engine, str(found.generator)
+
+    def as_batch(file: Path) -> Any:
+        try:
+            found, about = load_batch(file, "cpu")
+        except CheckpointError:
+            return None
+        read = [w.numpy().tobytes() for w in found.weights], found.recipes, found.steps, about
+        if found.recipes == BATCH and about["count_every"] == 10:  # what a sweep goes on with
+            for _ in train_batch(found, 10):
+                pass
+            assert len(results(found, 10)) == len(BATCH)
+        return read
+
+    def as_certificate(file: Path) -> Any:
+        if _quietly(verify.main, [str(file), str(weights)]) != 0:
+            return None
+        return _states(file)
+
+    def as_weights_to_verify(file: Path) -> Any:
+        return 0 if _quietly(verify.main, [str(proof), str(file)]) == 0 else None
+
+    def as_results(file: Path) -> Any:
+        try:
+            results = Journal(str(file), resume=True).results
+        except ResultsError:
+            return None
+        # A line that is missing at the end is a network that is trained again.
+        known = {(r.recipe.seed, tuple(r.exact)) for r in results}
+        return every if known <= every else known
+
+    every = {(r.recipe.seed, tuple(r.exact))
+             for r in Journal(str(folder / "r.jsonl"), resume=True).results}  # fmt: skip
+    assert {seed for seed, _ in every} == {0, 1, 2}
+    kinds: dict[str, tuple[Path, Loader, Mend | None]] = {
+        "weights.safetensors": (weights, as_weights, mended_safetensors),
+        "checkpoint.safetensors": (min(kept.glob("step-*")), as_checkpoint, mended_safetensors),
+        "batch.safetensors": (_batch(batches), as_batch, mended_safetensors),
+        "certificate.txt": (proof, as_certificate, None),  # its own lines are proved again
+        "verified.safetensors": (weights, as_weights_to_verify, None),
+        "results.jsonl": (folder / "r.jsonl", as_results, mended_results),
+    }
+    return {kind: Kind(file.read_bytes(), load, load(file), mend)
+            for kind, (file, load, mend) in kinds.items()}  # fmt: skip
+
+
+def _batch(folder: Path) -> Path:
+    """A checkpoint of a sweep's batch, from a stop in its middle."""
+    asked = iter(range(9))
+    list(train_batches([BATCH], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
+    return next(folder.glob("*/step-*"))
+
+
+def _quietly(command: Callable[[list[str]], int], argv: list[str]) -> int:
+    """The exit code of a command."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return command(argv)
+        except SystemExit as ended:
+            return int(str(ended.code))
+
+
+def _states(proof: Path) -> Any:
+    """What an accepted certificate says: each state, and where it leads at least."""
+    lines = proof.read_text("ascii").splitlines()
+    fields = dict(line.split(" ", 1) for line in lines[:6])
+    about = [fields["target"], int(fields["state-bits"]), int(fields["states"])]
+    return [
+        *about,
+        [tuple(int(x, 16) for x in line.split(" ")[0].split(".")) for line in lines[6:]],
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What commands share at the terminal: streams that cannot fail, the progress bar, and Ctrl-C."""
+
+import argparse
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
+from types import FrameType
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.storage.atomic_files import WeightsError, check_writable
+
+
+def speaks() -> bool:
+    """Whether this process may print: alone, or the first of those that torchrun started."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if speaks():
+            super()._print_message(message, file)
+
+
+def parser(program: str, description: str, exit_codes: str) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`, whose help is printed as it is and ends with its codes."""
+    return _Parser(
+        prog=f"python -m {program}",
+        description=description,
+        epilog=exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+#: Exit codes of a command that was stopped.
+SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
+    """Make a command finish its work, and exit truthfully, whatever becomes of the terminal.
+
+    Its exit code is 2, with the reason on standard error, if standard output does not take what
+    is printed (a full disk, a closed descriptor), or if an exception escapes, with a traceback:
+    1 is a verdict. A reader that leaves (`| head`) changes nothing: the exit code is the verdict,
+    however much of the text was read. Where standard error takes nothing, nothing is said there.
+    """
+
+    @wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        with _streams():
+            try:
+                return _settled(main(argv))
+            except SystemExit as ended:
+                ended.code = _settled(ended.code)
+                raise
+            except KeyboardInterrupt:
+                return _settled(128 + signal.SIGINT)
+            except Exception:
+                traceback.print_exc()
+                return _settled(2)
+
+    return run
+
+
+def _settled(code: Any) -> Any:
+    """The exit code, once everything is printed that can be."""
+    sys.stdout.flush()
+    failure = getattr(sys.stdout, "failure", None)
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        complain(f"error: cannot write to standard output: {failure.strerror}")
+        code = code if code in SIGNALLED else 2
+    sys.stderr.flush()
+    return code
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Inside, the standard streams are there, and writing to them raises nothing."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    # In place of a closed stream one that can be used the other way only: reading or writing is
+    # refused by the system, and no file that is opened later gets its number.
+    opened = [
+        open(os.open(os.devnull, flag), mode) if stream is None else stream  # noqa: SIM115
+        for stream, flag, mode in zip(
+            before, (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY), "rww", strict=True
+        )
+    ]
+    sys.stdin, *written = opened
+    sys.stdout, sys.stderr = map(_Unfailing, written)
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+        for stream in set(opened).difference(before):
+            stream.close()
+
+
+class _Unfailing:
+    """A stream that takes everything: after a first failure, kept here, what comes is lost."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal's encoding, or UTF-8, does not have is no failure.
+            stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As of any text stream."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As of any stream."""
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError as error:
+            self.failure = self.failure or error
+            with suppress(OSError), open(os.devnull, "w") as null:
+                # Or the interpreter would fail at its end on what is still in the buffer.
+                os.dup2(null.fileno(), self._stream.fileno())
+
+
+def say(line: str) -> None:
+    """Print a line, above the progress bar if there is one."""
+    if speaks():
+        tqdm.write(line)
+        sys.stdout.flush()
+
+
+def complain(line: str) -> None:
+    """Print a line on standard error, as `shown`, above the progress bar if there is one."""
+    if speaks():
+        tqdm.write(shown(line), file=sys.stderr)
+
+
+def check_outputs(flags: argparse.Namespace, *names: str) -> None:
+    """Ask whether the files that these flags name can be written, `plot` as a picture.
+
+    Raises:
+        WeightsError: one cannot, with the name of its flag.
+    """
+    for name in names:
+        file = getattr(flags, name)
+        if file is not None:
+            try:
+                check_writable(file)
+                if name == "plot":
+                    from rnn_numpy.storage.pictures import check_format
+
+                    check_format(file)
+            except ValueError as error:
+                raise WeightsError(f"--{name}: {error}") from error
+
+
+def progress(total: int | None, unit: str, done: int = 0) -> Any:
+    """A progress bar on standard error with the time left, if that is a terminal."""
+    quiet = None if speaks() else True
+    return tqdm(
+        total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
+    )
+
+
+class Stop:
+    """Whether the process has been asked to stop, by Ctrl-C or SIGTERM, and by which."""
+
+    signal = 0
+
+    def __call__(self) -> bool:
+        """True once there was a signal."""
+        return self.signal != 0
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell gives it for a process that a signal ended."""
+        return 128 + self.signal
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Inside, the first Ctrl-C or SIGTERM is only remembered; a second is as usual."""
+    stop = Stop()
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before: dict[int, Any] = {}
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, remember)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,90 @@
+"""The checkpoints of a `train` command: --checkpoint, --checkpoint-every, --resume."""
+
+import argparse
+
+import numpy as np
+
+from rnn_numpy.commands.terminal import complain
+from rnn_numpy.storage.atomic_files import WeightsError
+from rnn_numpy.storage.checkpoint_folder import Folder
+from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Learner, Recipe, Run
+
+
+class Keeper:
+    """Keeps a run in its folder, if the flags ask for one; of several processes, the first does.
+
+    Raises:
+        ValueError: flags that do not go together, or a folder that cannot be used.
+    """
+
+    def __init__(
+        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Alone
+    ) -> None:
+        #: Every how many steps; None without a folder.
+        self.every: int | None = None
+        #: Where to go on from, if that was asked for and there is something.
+        self.found: Checkpoint | None = None
+        #: Why the last checkpoint could not be written; empty if it could.
+        self.failure = ""
+        self._kept = -1  # the step of the last one
+        self._folder: Folder | None = None
+        if flags.checkpoint is None and flags.resume:
+            raise ValueError("--resume goes with --checkpoint DIR")
+        self.every = checkpoint_every(flags)
+        if self.every is None:
+            return
+        resume = flags.resume or ranks.restarted
+        self.found = ranks.from_leader(lambda: self._open(flags.checkpoint, resume, recipe, engine))
+
+    def _open(self, path: str, resume: bool, recipe: Recipe, engine: str) -> Checkpoint | None:
+        """Where to go on from, if that is asked for."""
+        self._folder = Folder(path)
+        try:
+            if resume:
+                return newest_checkpoint(self._folder, recipe, engine, complain)
+            if self._folder.files():
+                raise ValueError(
+                    f"{path} holds a run already: --resume goes on with it, "
+                    "or choose another folder"
+                )
+        except BaseException:
+            self.close()
+            raise
+        return None
+
+    def close(self) -> None:
+        """Let another run use the folder."""
+        if self._folder is not None:
+            self._folder.close()
+
+    def keep(self, learner: Learner, rng: np.random.RandomState, run: Run) -> None:
+        """Write a checkpoint. If that fails it is said, and the training goes on."""
+        if self._folder is None or run.steps == self._kept:
+            return
+        generator = rng.get_state(legacy=False)
+        try:
+            checkpoint = Checkpoint(learner.params(), generator, run, learner.engine)
+            write_checkpoint(self._folder, checkpoint)
+            self.failure, self._kept = "", run.steps
+        except WeightsError as error:
+            if not self.failure:
+                complain(f"{error}; the training goes on")
+            self.failure = str(error)
+
+
+def checkpoint_every(flags: argparse.Namespace) -> int | None:
+    """Every how many steps --checkpoint and --checkpoint-every ask for one; None for never.
+
+    Raises:
+        ValueError: flags that do not go together.
+    """
+    if flags.checkpoint is None:
+        if flags.checkpoint_every is not None:
+            raise ValueError("--checkpoint-every goes with --checkpoint DIR")
+        return None
+    every = 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
+    if every < 1:
+        raise ValueError(f"--checkpoint-every must be at least 1, got {every}")
+    return every

@@ -1,0 +1,106 @@
+"""What a training run prints, for people and for programs."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rnn_numpy.commands.terminal import say
+from rnn_numpy.elman_network.checks import finite
+from rnn_numpy.tasks.exact_sums import Count
+from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
+
+
+def verdict(count: Count, bits: int) -> str:
+    """How many sums are exact, in words."""
+    if count.exhaustive:
+        return f"{count.exact} of {count.tried} sums exact"
+    return (
+        f"{count.exact} of {count.tried} sums exact, drawn at random: "
+        f"all 2^{2 * (bits - 1)} are too many to try"
+    )
+
+
+def wrong_steps(result: Run) -> list[int]:
+    """The logged steps at which the two gradients differed by more than rounding."""
+    return [r.step for r in result.log if r.parity is not None and r.parity > 1]
+
+
+class Log:
+    """The lines of a run, for people: on standard output, above the progress bar."""
+
+    def __init__(self, recipe: Recipe, *, quiet: bool) -> None:
+        self.recipe = recipe
+        self.quiet = quiet
+        self.width = max(recipe.bits, len("predicted"))
+        self.digits = len(str(2 ** (recipe.bits - 1) - 1))
+        self.audited = False
+
+    def heading(self, *, audited: bool) -> None:
+        """The recipe, and the names of the columns."""
+        self.audited = audited
+        r = self.recipe
+        self.say(
+            f"seed {r.seed}, {r.bits} bits, {r.hidden} hidden units, {r.iterations} steps, "
+            f"learning rate {r.learning_rate:g}, {r.dtype}"
+            + (f", {r.batch_size} examples a step" if r.batch_size > 1 else "")
+        )
+        if audited:
+            self.say(
+                "parity: how far the hand-written gradient is from autograd's; rounding allows 1"
+            )
+        columns = f"{'step':>8}{'loss':>9}  {'predicted':{self.width}}  {'true':{self.width}}"
+        self.say(columns + ("  parity" if audited else "") + "  a + b = sum")
+
+    def record(self, record: Record) -> None:
+        """One step: its loss, bits (most significant first), sum, and a mark if that is wrong."""
+        bits, true = self.recipe.bits, record.a + record.b
+        said_bits, true_bits = (f"{n:0{bits}b}".ljust(self.width) for n in (record.said, true))
+        line = f"{record.step:8}{record.loss:9.4f}  {said_bits}  {true_bits}"
+        if self.audited:
+            line += "   blind" if record.parity is None else f"  {record.parity:6.3f}"
+        line += f"  {record.a:{self.digits}} + {record.b:{self.digits}} = {record.said}"
+        self.say(line + ("" if record.said == true else f"  wrong: {true}"))
+
+    def ending(self, result: Run) -> None:
+        """Why the run ended, if not by itself."""
+        if result.status == "interrupted":
+            self.say(f"interrupted after step {result.steps}")
+        if result.status == "diverged":
+            self.say(
+                f"diverged at step {result.steps + 1}: the weights are no longer finite; "
+                f"those of step {result.steps} are kept. Try a lower --learning-rate."
+            )
+        if wrong := wrong_steps(result):
+            self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
+
+    def vanished(self) -> None:
+        """That the run ended with a network that cannot learn any more."""
+        self.say(
+            "the gradient vanished: times the learning rate, it changes no weight in "
+            f"{STEPS_WITHOUT_CHANGE:,} further steps. Try another --learning-rate."
+        )
+
+    def json(
+        self, result: Run, count: Count | None, engine: str, out: str | None, proof: Any
+    ) -> None:
+        """The whole run as one JSON object on one line."""
+        document = {
+            "recipe": asdict(result.recipe),
+            "status": result.status,
+            "steps": result.steps,
+            "engine": engine,
+            "log": [
+                {name: finite(value) for name, value in record._asdict().items()}
+                for record in result.log
+            ],
+            "sums": None if count is None else count._asdict(),
+            "out": out,
+            "proof": proof,
+        }
+        self.quiet = False
+        self.say(json.dumps(document, allow_nan=False))
+
+    def say(self, line: str) -> None:
+        """Print a line, unless quiet."""
+        if not self.quiet:
+            say(line)

@@ -1,0 +1,1 @@
+"""The same loops as machine code; open it only for speed."""

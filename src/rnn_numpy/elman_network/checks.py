@@ -1,0 +1,84 @@
+"""Checks at the public boundary: each raises an error that says what was wanted and what came."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+#: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
+MOST_STATE_BITS = 16
+
+
+def check_array(
+    name: str, array: Any, axes: Mapping[str, int | None], dtype: np.dtype[Any]
+) -> None:
+    """Raise unless `array` is a finite NumPy array of this dtype with these axes.
+
+    `axes` maps each axis' name to its size; None accepts any size of at least 1.
+
+    Raises:
+        TypeError: not a NumPy array, or another dtype.
+        ValueError: another shape, or a NaN or infinity inside.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    check_shape(name, array.shape, axes)
+    if array.dtype != dtype:
+        raise TypeError(
+            f"{name} must be {dtype} like the weights, got {array.dtype}: "
+            f"pass {name}.astype(np.{dtype})?"
+        )
+    check_finite(name, array)
+
+
+def check_shape(name: str, shape: tuple[int, ...], axes: Mapping[str, int | None]) -> None:
+    """Raise ValueError unless `shape` fits `axes` (name -> size, None: any size of at least 1)."""
+    sizes = tuple(axes.values())
+    if _fits(shape, sizes):
+        return
+    wanted = ", ".join(axis if size is None else f"{axis}={size}" for axis, size in axes.items())
+    remedy = ""
+    if len(sizes) == 2 and _fits(shape[::-1], sizes):
+        remedy = f": pass {name}.T?"
+    elif len(sizes) == 3 and len(shape) == 2 and _fits((shape[0], 1, shape[1]), sizes):
+        remedy = f": add the batch axis with {name}[:, None, :]?"
+    elif 0 in shape:
+        remedy = ": every axis needs at least one entry"
+    raise ValueError(f"{name} must be ({wanted}), got {shape}{remedy}")
+
+
+def check_finite(name: str, array: Float[np.ndarray, "..."]) -> None:
+    """Raise ValueError, naming the first bad entry, if `array` holds a NaN or an infinity."""
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name} must be finite, got {array[index]} at {list(index)}")
+
+
+def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(sizes) and all(
+        got >= 1 and size in (None, got) for got, size in zip(shape, sizes, strict=True)
+    )
+
+
+def check_state_bits(state_bits: int) -> None:
+    """Raise unless the number of bits of a rounded state is an integer from 1 to 16."""
+    if isinstance(state_bits, bool) or not isinstance(state_bits, int):
+        raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
+    if not 1 <= state_bits <= MOST_STATE_BITS:
+        raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")
+
+
+def check_integer(name: str, value: object, least: int, most: int | None) -> None:
+    """Raise TypeError if this is no integer, ValueError if it is out of range (None: no end)."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least or (most is not None and value > most):
+        wanted = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: the largest number stands for it."""
+    return min(value, sys.float_info.max) if isinstance(value, float) else value

@@ -1,0 +1,241 @@
+"""The Elman RNN and its hand-written back-propagation through time: (1)-(11) of docs/bptt.md.
+
+The input projection and the weight gradients are single matrix products over all steps; only the
+recurrence itself is a loop. What this leaves out: biases, other activations, several layers.
+The plain per-step twin of this code is `rnn_numpy.elman_network.textbook`.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.elman_network.checks import check_array, check_state_bits
+from rnn_numpy.elman_network.params import Params, check_params
+
+
+class Trace(NamedTuple):
+    """What the forward pass leaves for the backward one; `states[t]` is h_t, `states[0]` is h_0.
+
+    `unrounded` holds h_1 ... h_T before they were rounded to `state_bits`, if they were.
+    """
+
+    x: Float[np.ndarray, "time batch n_in"]
+    states: Float[np.ndarray, "time+1 batch hidden"]
+    outputs: Float[np.ndarray, "time batch n_out"]
+    unrounded: Float[np.ndarray, "time batch hidden"]
+
+
+class Gradients(NamedTuple):
+    """Gradients with respect to everything that goes into `forward`, each in its own shape."""
+
+    params: Params
+    x: Float[np.ndarray, "time batch n_in"]
+    h_0: Float[np.ndarray, "batch hidden"]
+
+
+def forward(
+    params: Params,
+    x: Float[np.ndarray, "time batch n_in"],
+    h_0: Float[np.ndarray, "batch hidden"] | None = None,
+    *,
+    state_bits: int | None = None,
+) -> tuple[Float[np.ndarray, "time batch n_out"], Trace]:
+    """Run the network over a batch of sequences: equations (1)-(3).
+
+    Args:
+        params: the weights U, W, V.
+        x: the inputs, in the weights' dtype.
+        h_0: the state before the first step; zero if left out.
+        state_bits: round each h_t to the nearest multiple of 2^-state_bits, ties to even, before
+            it is used; 1 to 16. Errors pass straight through the rounding: (8) is unrounded.
+
+    Returns:
+        The outputs o_1 ... o_T, each between 0 and 1, and the trace that the backward pass reads.
+
+    Raises:
+        TypeError: not arrays, or of different dtypes.
+        ValueError: shapes that do not fit, a NaN or infinity inside, state bits out of range.
+    """
+    check_params(params)
+    if state_bits is not None:
+        check_state_bits(state_bits)
+    U, W, V = params
+    check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
+    time, batch, _ = x.shape
+    states = np.empty((time + 1, batch, len(W)), U.dtype)
+    if h_0 is None:
+        states[0] = 0
+    else:
+        check_array("h_0", h_0, {"batch": batch, "hidden": len(W)}, U.dtype)
+        states[0] = h_0
+
+    # exp(-z) = inf is right: sigmoid(z) = 0. Weights near the largest number make NaN of z itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        states[1:] = (_rows(x) @ U).reshape(time, batch, -1)
+        unrounded = states[1:] if state_bits is None else np.empty_like(states[1:])
+        for t, (h_prev, h) in enumerate(pairwise(states)):
+            h += h_prev @ W  # (1)
+            _sigmoid_in_place(h)  # (2)
+            if state_bits is not None:
+                unrounded[t] = h
+                h[:] = np.rint(h * 2**state_bits) / 2**state_bits
+        outputs = (_rows(states[1:]) @ V).reshape(time, batch, -1)
+        _sigmoid_in_place(outputs)  # (3)
+    return outputs, Trace(x, states, outputs, unrounded)
+
+
+def bptt(
+    params: Params,
+    trace: Trace,
+    targets: Float[np.ndarray, "time batch n_out"],
+    *,
+    window: int | None = None,
+) -> Params:
+    """The gradient of the squared error (4) with respect to U, W, V.
+
+    Args:
+        params: the weights that `forward` ran with.
+        trace: what that `forward` returned.
+        targets: what the outputs should have been; any real numbers.
+        window: let no error travel more than this many steps back from the loss it comes from
+            (truncated BPTT); None or anything from `time` up gives the full gradient.
+
+    Raises:
+        TypeError, ValueError: as `forward`, and for a window that is not an integer >= 0.
+    """
+    _check_backward(params, trace, "targets", targets, window)
+    eps, delta, _ = _errors(params, trace, trace.outputs - targets, window)
+    return _weight_gradients(trace, eps, delta)
+
+
+def vjp(
+    params: Params,
+    trace: Trace,
+    upstream: Float[np.ndarray, "time batch n_out"],
+    *,
+    window: int | None = None,
+) -> Gradients:
+    """Pull any upstream gradient dE/do_t back to U, W, V, x and h_0 (vector-Jacobian product).
+
+    Arguments and errors as `bptt`, which is this with the upstream gradient of (4),
+    `outputs - targets`.
+    """
+    _check_backward(params, trace, "upstream", upstream, window)
+    eps, delta, into_h_0 = _errors(params, trace, upstream, window)
+    into_x = (_rows(delta) @ params.U.T).reshape(trace.x.shape)
+    return Gradients(_weight_gradients(trace, eps, delta), x=into_x, h_0=into_h_0)
+
+
+def squared_error(
+    outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
+) -> float:
+    """The loss that is differentiated (4)."""
+    return float(0.5 * np.square(outputs - targets).sum())
+
+
+def absolute_error(
+    outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
+) -> float:
+    """The loss that the recipe reports (5), while it descends (4)."""
+    return float(np.abs(outputs - targets).sum())
+
+
+def _errors(
+    params: Params,
+    trace: Trace,
+    upstream: Float[np.ndarray, "time batch n_out"],
+    window: int | None,
+) -> tuple[
+    Float[np.ndarray, "time batch n_out"],
+    Float[np.ndarray, "time batch hidden"],
+    Float[np.ndarray, "batch hidden"],
+]:
+    """The errors eps_t (6) and delta_t (8), and what is left of them at h_0, dE/dh_0."""
+    _, W, V = params
+    h, o = trace.unrounded, trace.outputs
+    eps = upstream * o * (1 - o)  # (6)
+    from_outputs = (_rows(eps) @ V.T).reshape(h.shape)  # first half of (7)
+    slopes = h * (1 - h)
+    if window is None or window >= len(h):
+        delta, into_h_0 = _travel(from_outputs, slopes, W)
+    else:
+        delta, into_h_0 = _travel_at_most(window, from_outputs, slopes, W)
+    return eps, delta, into_h_0
+
+
+def _travel(
+    from_outputs: Float[np.ndarray, "time batch hidden"],
+    slopes: Float[np.ndarray, "time batch hidden"],
+    W: Float[np.ndarray, "hidden hidden"],
+) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "batch hidden"]]:
+    """delta_t for every t, from the last to the first, and dE/dh_0. Works in `from_outputs`."""
+    delta = from_outputs
+    from_next = np.zeros_like(delta[0])
+    for t in reversed(range(len(delta))):
+        delta[t] += from_next  # (7)
+        delta[t] *= slopes[t]  # (8)
+        from_next = delta[t] @ W.T
+    return delta, from_next
+
+
+def _travel_at_most(
+    window: int,
+    from_outputs: Float[np.ndarray, "time batch hidden"],
+    slopes: Float[np.ndarray, "time batch hidden"],
+    W: Float[np.ndarray, "hidden hidden"],
+) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "batch hidden"]]:
+    """As `_travel`, each loss' error kept apart until it has travelled `window` steps."""
+    delta = np.empty_like(from_outputs)
+    from_next = np.zeros_like(from_outputs[:0])  # entry j: from the loss j + 1 steps later
+    for t in reversed(range(len(delta))):
+        by_age = np.concatenate([from_outputs[t : t + 1], from_next])  # (7), a row for each loss
+        by_age *= slopes[t]  # (8)
+        delta[t] = by_age.sum(axis=0)
+        from_next = by_age[:window] @ W.T  # the oldest error goes no further
+    return delta, from_next.sum(axis=0)
+
+
+def _weight_gradients(
+    trace: Trace,
+    eps: Float[np.ndarray, "time batch n_out"],
+    delta: Float[np.ndarray, "time batch hidden"],
+) -> Params:
+    x, states = trace.x, trace.states
+    return Params(
+        U=_rows(x).T @ _rows(delta),  # (9)
+        W=_rows(states[:-1]).T @ _rows(delta),  # (10)
+        V=_rows(states[1:]).T @ _rows(eps),  # (11)
+    )
+
+
+def _rows(array: Float[np.ndarray, "time batch n"]) -> Float[np.ndarray, "time*batch n"]:
+    """Time and batch as one axis, for sums over both as a single matrix product."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def _sigmoid_in_place(z: Float[np.ndarray, "..."]) -> None:
+    np.negative(z, out=z)
+    np.exp(z, out=z)
+    z += 1
+    np.reciprocal(z, out=z)
+
+
+def _check_backward(
+    params: Params, trace: Trace, name: str, array: object, window: int | None
+) -> None:
+    check_params(params)
+    time, batch, _ = trace.outputs.shape
+    U, W, V = params
+    # A trace of other weights would give a gradient of nothing.
+    check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)
+    hidden_axes = {"time+1": time + 1, "batch": batch, "hidden": len(W)}
+    check_array("trace.states", trace.states, hidden_axes, W.dtype)
+    hidden_axes = {"time": time, "batch": batch, "hidden": len(W)}
+    check_array("trace.unrounded", trace.unrounded, hidden_axes, W.dtype)
+    output_axes = {"time": time, "batch": batch, "n_out": V.shape[1]}
+    check_array("trace.outputs", trace.outputs, output_axes, W.dtype)
+    check_array(name, array, output_axes, W.dtype)
+    if window is not None and (not isinstance(window, int) or window < 0):
+        raise ValueError(f"window must be None or an integer >= 0, got {window!r}")

@@ -1,0 +1,56 @@
+"""The parameters U, W, V of (1) and (3): shapes and initial draw."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.elman_network.checks import check_array, check_finite
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Params(NamedTuple):
+    """The weights of the network, or anything shaped like them: a gradient, an error bound."""
+
+    U: Float[np.ndarray, "n_in hidden"]
+    W: Float[np.ndarray, "hidden hidden"]
+    V: Float[np.ndarray, "hidden n_out"]
+
+
+def initial_params(
+    rng: np.random.RandomState,
+    n_in: int = 2,
+    hidden: int = 16,
+    n_out: int = 1,
+    dtype: np.typing.DTypeLike = np.float64,
+) -> Params:
+    """Draw U, W, V, in this order, from a standard normal: the recipe's initial weights.
+
+    The draw is made in float64 and then rounded, so that every dtype starts at the same point.
+    """
+    return Params(
+        U=rng.randn(n_in, hidden).astype(dtype),
+        W=rng.randn(hidden, hidden).astype(dtype),
+        V=rng.randn(hidden, n_out).astype(dtype),
+    )
+
+
+def check_params(params: Params) -> None:
+    """Raise unless U, W, V fit each other, share one dtype (float32 or float64) and are finite.
+
+    Raises:
+        TypeError: not arrays, not floating point, or of different dtypes.
+        ValueError: shapes that do not fit, or a NaN or infinity inside.
+    """
+    for name, array in zip(Params._fields, params, strict=True):
+        if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:
+            got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{name} must be a float32 or float64 NumPy array, got {got}")
+    U, W, V = params
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) < 1:
+        raise ValueError(f"W must be square (hidden, hidden), got {W.shape}")
+    hidden = len(W)
+    check_array("U", U, {"n_in": None, "hidden": hidden}, W.dtype)
+    check_array("V", V, {"hidden": hidden, "n_out": None}, W.dtype)
+    check_finite("W", W)

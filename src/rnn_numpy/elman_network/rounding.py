@@ -1,0 +1,161 @@
+"""How far two correct floating-point evaluations of the network and its gradient may differ.
+
+A rounding-error bound decides parity here, so that nobody picks a tolerance. It is carried beside
+one evaluation of equations (1)-(3) and (6)-(11), step by step (a running error analysis: N. Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3). docs/parity.md derives every
+line of it. It holds for *every* correct evaluation: any order of summation, with or without fused
+multiply-add, gradual or abrupt underflow, any usual form of the sigmoid and its derivative, and
+intermediate results in this or a higher precision. It shares no code with
+`rnn_numpy.elman_network.model`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatenate, stack
+
+
+class Bounds(NamedTuple):
+    """For each result, how far a correct evaluation may be from the exact value, entry by entry.
+
+    Two correct evaluations differ by at most twice that.
+    """
+
+    outputs: Float[np.ndarray, "time batch n_out"]
+    states: Float[np.ndarray, "time batch hidden"]
+    params: Params
+    x: Float[np.ndarray, "time batch n_in"]
+    h_0: Float[np.ndarray, "batch hidden"]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def bounds(
+    params: Params,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"] | None = None,
+    *,
+    upstream: Float[np.ndarray, "time batch n_out"] | None = None,
+    h_0: Float[np.ndarray, "batch hidden"] | None = None,
+    window: int | None = None,
+    params_error: Params | None = None,
+    state_bits: int | None = None,
+) -> Bounds:
+    """Bound the rounding error of outputs, states and gradients at this problem, in its own dtype.
+
+    Args:
+        params, x, h_0, state_bits, window: as for `forward` and `bptt`.
+        targets: for the gradient of the squared error (4); or
+        upstream: for any upstream gradient on the outputs. Exactly one of the two.
+        params_error: how far U, W, V may already be from the exact ones; 0 if left out.
+
+    Raises:
+        TypeError, ValueError: as `check_params`; both or neither of targets and upstream.
+    """
+    check_params(params)
+    if (targets is None) == (upstream is None):
+        raise ValueError("pass either targets or upstream")
+    rounded = Arithmetic(params.W.dtype)
+    U, W, V = map(rounded.given, params, params_error or (0.0, 0.0, 0.0))
+    inputs = [rounded.given(x_t) for x_t in x]
+    states = [rounded.given(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
+    unrounded = []
+    for x_t in inputs:
+        h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
+        unrounded.append(h_t)
+        states.append(h_t if state_bits is None else rounded.nearest(h_t, 2.0**-state_bits))
+    outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
+
+    if targets is None:
+        from_above = rounded.given(upstream)
+    else:
+        from_above = rounded.minus(outputs, rounded.given(targets))
+    eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
+    errors = [eps[t][np.newaxis] for t in range(len(x))]
+    deltas, from_first, reach = _deltas(rounded, eps, unrounded, W, V, window)
+    # Forward in time (RTRL) it is the derivatives of the states that underflow, and (7) carries on.
+    forward = reach * 2 * (len(params.W) + 2) * rounded.underflow
+
+    return Bounds(
+        outputs=rounded.bound(outputs),
+        states=rounded.bound(stack(states[1:])),
+        params=Params(
+            U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)) + forward,  # (9)
+            W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)) + forward,  # (10)
+            V=rounded.bound(_sum_over_steps(rounded, states[1:], errors)),  # (11)
+        ),
+        x=np.stack([rounded.bound(_sum_over_rows(rounded, delta, U.T)) for delta in deltas]),
+        h_0=rounded.bound(_sum_over_rows(rounded, from_first, W.T)),
+    )
+
+
+def fraction(
+    got: Float[np.ndarray, "*axes"],
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> Float[np.ndarray, "*axes"]:
+    """|got - expected| as a fraction of what rounding allows, twice `bound`: above 1, one is wrong.
+
+    A NaN or an infinity on one side is infinitely far off, unless the bound itself is infinite:
+    there rounding alone may overflow, and nothing can be said (0).
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        distance = np.abs(np.subtract(got, expected, dtype=np.float64))
+        ratio = np.where(distance == 0, 0.0, distance / (2 * bound))
+    ratio = np.where(np.isnan(ratio), np.inf, ratio)
+    return np.where(np.isinf(bound), 0.0, ratio)
+
+
+def _deltas(
+    rounded: Arithmetic,
+    eps: Rounded,
+    states: Sequence[Rounded],
+    W: Rounded,
+    V: Rounded,
+    window: int | None,
+) -> tuple[list[Rounded], Rounded, float]:
+    """delta_t (8) for every t, (rows, batch, hidden), and those rows that go on from h_1 to h_0.
+
+    The full gradient needs one row; in a window the errors of up to window + 1 losses stay apart.
+    Third comes the sum of abs(dE/dh_t) over everything.
+    """
+    deltas: list[Rounded] = []
+    reach = 0.0
+    for t in reversed(range(len(states))):
+        own = (eps[t], V.T)
+        if not deltas:
+            dE_dh = rounded.dot(own)[np.newaxis]
+        elif window is None:
+            dE_dh = rounded.dot(own, (deltas[0][0], W.T))[np.newaxis]  # (7)
+        else:
+            travelled = rounded.dot((deltas[0][:window], W.T))
+            dE_dh = concatenate([rounded.dot(own)[np.newaxis], travelled])
+        deltas.insert(0, rounded.times(dE_dh, rounded.slope(states[t])))  # (8)
+        reach += float(np.where(np.isinf(dE_dh.error), np.inf, dE_dh.magnitude).sum())
+    return deltas, deltas[0][:window], reach
+
+
+def _sum_over_steps(
+    rounded: Arithmetic, lefts: Sequence[Rounded], deltas: Sequence[Rounded]
+) -> Rounded:
+    """The sum over time, batch and rows of left_t^T delta_t: equations (9)-(11)."""
+    left = concatenate(
+        [left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value]
+    )
+    flat = Rounded(
+        *(a.reshape(-1, a.shape[-1]) for d in [concatenate(deltas)] for a in (d.value, d.error))
+    )
+    return rounded.dot((left.T, flat))
+
+
+def _sum_over_rows(rounded: Arithmetic, delta: Rounded, weights: Rounded) -> Rounded:
+    """The sum over the rows of delta_t of their products with these weights, as one sum."""
+    rows, batch, _ = delta.value.shape
+    side_by_side = Rounded(
+        *(np.moveaxis(a, 0, 1).reshape(batch, -1) for a in (delta.value, delta.error))
+    )
+    repeated = Rounded(*(np.tile(a, (rows, 1)) for a in (weights.value, weights.error)))
+    return rounded.dot((side_by_side, repeated))

@@ -1,0 +1,1 @@
+"""Every state that a rounded network can reach, visited: proved or refuted."""

@@ -1,0 +1,59 @@
+"""A proof as a file: what the network does in every reachable state, for `verify.py` to check.
+
+A text file. Six lines say what it is about; then a line for each state, the beginning first:
+
+    levels of h, in units of 2^-b, hexadecimal, with dots between them; the target's state; the bit
+    said; and where each input leads, by number of the state, 0 the first; after a tie, several
+
+The writer trusts `machine.py`; the reader, `verify.py`, trusts neither.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.proof.machine import Verdict
+
+HEADING = "rnn-bptt-reference certificate 1"
+
+
+def weights_hash(params: Params) -> str:
+    """SHA-256 of U, W, V, each as F32 or F64 and then its numbers, in C order and little-endian."""
+    kind = f"F{8 * params.W.itemsize}".encode()
+    octets = (kind + np.ascontiguousarray(p, p.dtype.newbyteorder("<")).tobytes() for p in params)
+    return hashlib.sha256(b"".join(octets)).hexdigest()
+
+
+def certificate(params: Params, verdict: Verdict) -> Iterator[str]:
+    """The lines of the certificate that goes with these weights.
+
+    Raises:
+        ValueError: the verdict is not a proof.
+    """
+    if verdict.status != "proved":
+        raise ValueError(f"verdict must be proved for a certificate, it is: {verdict.status}")
+    machine = verdict.machine
+    yield HEADING
+    yield f"weights {weights_hash(params)}"
+    yield f"dtype {params.W.dtype.name}"
+    yield f"state-bits {verdict.state_bits}"
+    yield f"target {verdict.target.name}"
+    yield f"states {verdict.states}"
+    others: dict[tuple[int, int], list[int]] = {}
+    for source, number, other in machine.branches.tolist():
+        others.setdefault((source, number), []).append(other)
+    rows = zip(
+        machine.levels.tolist(),
+        machine.task.tolist(),
+        machine.output.tolist(),
+        machine.next.tolist(),
+        strict=True,
+    )
+    for state, (levels, task, said, following) in enumerate(rows):
+        leads = (
+            ",".join(map(str, [first, *others.get((state, number), [])]))
+            for number, first in enumerate(following)
+        )
+        yield f"{'.'.join(f'{level:x}' for level in levels)} {task} {said} {' '.join(leads)}"

@@ -1,0 +1,60 @@
+"""Prove or refute a network with a b-bit state: visit every state that it can reach.
+
+The reachable pairs (network's state, target's state) are finitely many. They are visited breadth
+first from (0, 0) under every input: either all say the right bit, which proves the network for
+operands of every length, or the path to the first that does not is a shortest counterexample.
+
+Where a value lies within its rounding error of a tie, both neighbours are followed: what is proved
+then holds for every order of summation, with or without fused multiply-add.
+"""
+
+from collections.abc import Callable
+
+from rnn_numpy.elman_network.checks import check_state_bits
+from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.proof.breadth_first import Collision, Search
+from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.proof.rounded_network import RoundedNetwork
+from rnn_numpy.tasks.targets import Target, addition
+
+#: States explored at most, unless another limit is given; about 200 bytes each.
+LIMIT = 1_000_000
+
+
+def explore(
+    params: Params,
+    state_bits: int,
+    target: Target = addition,
+    *,
+    limit: int = LIMIT,
+    on_progress: Callable[[int], object] = lambda states: None,
+) -> Verdict:
+    """Prove or refute that the network computes the target, for operands of every length.
+
+    Args:
+        params: the weights; one input for each operand, one output.
+        state_bits: b, 1 to 16: `forward(..., state_bits=b)` is the network in question.
+        limit: give up beyond this many states.
+        on_progress: called with the number of states found since the last call.
+
+    Raises:
+        TypeError, ValueError: as `check_params`; weights that do not fit the target; state bits or
+            a limit out of range.
+    """
+    check_params(params)
+    check_state_bits(state_bits)
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1 state, got {limit}")
+    wanted, got = (target.operands, 1), (len(params.U), params.V.shape[1])
+    if wanted != got:
+        raise ValueError(
+            f"{target.name} needs {wanted[0]} inputs and 1 output, "
+            f"these weights have {got[0]} and {got[1]}"
+        )
+    network = RoundedNetwork(params, state_bits)
+    for attempt in range(100):
+        try:
+            return Search(network, target, limit, on_progress, attempt).run()
+        except Collision:  # one in 2^58 pairs of states: other keys
+            continue
+    raise AssertionError("the keys of different states kept colliding")

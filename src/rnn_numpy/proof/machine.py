@@ -1,0 +1,120 @@
+"""The network with a b-bit state as a finite machine: what is known of it, minimised, replayed.
+
+`explore.py` finds the machine, and whether it computes the target. docs/proof.md says what is
+proved, and what is trusted.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Int64, UInt8
+
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.tasks.addition import from_bits
+from rnn_numpy.tasks.targets import Target
+
+
+class Machine(NamedTuple):
+    """The part that was explored; entry 0 of each is the beginning, h_0 = 0."""
+
+    #: h in units of 2^-b.
+    levels: Any  # UInt["states hidden"], as narrow as they fit
+    #: The target's state.
+    task: Int[np.ndarray, " states"]
+    #: The bit that the network says in this state; of the beginning, nothing is asked.
+    output: UInt8[np.ndarray, " states"]
+    #: Where each input leads; -1 where that was not explored.
+    next: Int[np.ndarray, "states inputs"]
+    #: (state, input, other successor), where a tie leaves open which neighbour is right.
+    branches: Int64[np.ndarray, "branches 3"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the exploration found."""
+
+    status: Literal["proved", "refuted", "gave up"]
+    #: Why it gave up, in words; empty otherwise.
+    reason: str
+    state_bits: int
+    target: Target
+    #: Distinct states found.
+    states: int
+    #: Steps from the beginning to the last state found; every shorter input was tried.
+    depth: int
+    #: The smallest distance of an output from 1/2, and how far rounding can move one.
+    margin: float
+    margin_error: float
+    #: The smallest distance of a value from a rounding tie, and how far rounding can move one.
+    tie_distance: float
+    tie_error: float
+    #: The inputs that lead to the first wrong bit, if refuted.
+    counterexample: Int64[np.ndarray, " steps"] | None
+    machine: Machine
+
+
+class Minimal(NamedTuple):
+    """The smallest machine that says the same; it begins in state 0."""
+
+    #: Which of its states each explored state is.
+    classes: Int64[np.ndarray, " explored"]
+    next: Int64[np.ndarray, "states inputs"]
+    #: The bit said on the way.
+    output: UInt8[np.ndarray, "states inputs"]
+
+
+def minimise(machine: Machine) -> Minimal:
+    """Merge the states that no input tells apart: Moore's partition refinement.
+
+    What a state is like is what it says after each input, so that the beginning is as good as any
+    other. States are numbered in the order in which they are reached.
+
+    Raises:
+        ValueError: a machine that was not explored to the end.
+    """
+    if (machine.next < 0).any():
+        raise ValueError("machine must be explored to the end: pass that of a proved verdict")
+    said = machine.output[machine.next]
+    classes, count = np.zeros(len(said), np.int64), 0
+    while True:
+        for column in (*said.T, *classes[machine.next].T):
+            _, classes = np.unique(classes * (count + 2) + column, return_inverse=True)
+        if classes.max() + 1 == count:
+            break
+        count = int(classes.max()) + 1
+    source, number, other = machine.branches.T
+    if (classes[other] != classes[machine.next[source, number]]).any():
+        raise ValueError("machine must say the same whichever neighbour of a tie is taken")
+    first = np.sort(np.unique(classes, return_index=True)[1])
+    names = np.empty(count, np.int64)
+    names[classes[first]] = np.arange(count)
+    return Minimal(names[classes], names[classes[machine.next[first]]], said[first])
+
+
+class Example(NamedTuple):
+    """A result that the network gets wrong."""
+
+    operands: list[int]
+    said: int
+    right: int
+    steps: int
+
+
+def replay(params: Params, verdict: Verdict) -> Example:
+    """Run the network on the counterexample of a refutation, until all of its result is out.
+
+    Raises:
+        ValueError: the verdict is not a refutation.
+    """
+    if verdict.counterexample is None:
+        raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
+    target = verdict.target
+    inputs = np.concatenate([verdict.counterexample, np.zeros(target.flush, np.int64)])
+    bits = target.bits(inputs)
+    x = bits[:, np.newaxis].astype(params.W.dtype)
+    outputs, _ = forward(params, x, state_bits=verdict.state_bits)
+    (said,) = from_bits(outputs[..., 0] > 0.5)
+    (right,) = from_bits(target.run(inputs)[:, np.newaxis])
+    return Example(from_bits(bits), said, right, len(inputs))

@@ -1,0 +1,1 @@
+"""Files that are whole or as they were before, and say what is wrong with them."""

@@ -1,0 +1,116 @@
+"""Files written whole or not at all, and files that one process at a time may append to."""
+
+import contextlib
+import fcntl
+import os
+import stat
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be read or written; the message names the file and the reason."""
+
+
+def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
+    """Open a file to append to, for nobody else: its descriptor, and what closes it.
+
+    The lock ends with its owner at the latest, and with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another owner has it.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    close = weakref.finalize(owner, os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor, close
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, atomically.
+
+    Raises:
+        WeightsError: the file cannot be written there.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, octets: bytes) -> None:
+    """Write a file, atomically and durably: whole, even if the power fails the next moment.
+
+    Raises:
+        WeightsError: the file cannot be written there, or something is there that is no file.
+    """
+    # Through a link to the file it names; in the same folder, for the rename to be atomic.
+    target = os.path.realpath(path)
+    try:
+        _refuse_all_but_files(path)
+        with tempfile.NamedTemporaryFile(
+            dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.", delete=False
+        ) as temporary:
+            try:
+                temporary.write(octets)
+                temporary.flush()
+                os.fsync(temporary.fileno())
+                os.chmod(temporary.name, _usual_mode())
+                os.replace(temporary.name, target)
+            except BaseException:
+                with contextlib.suppress(OSError):  # the folder itself may be gone
+                    os.unlink(temporary.name)
+                raise
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the renaming, too
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise WeightsError unless `write_bytes` can write this file: better known before the work."""
+    target = os.path.realpath(path)
+    try:
+        _refuse_all_but_files(path)
+        with tempfile.TemporaryFile(dir=os.path.dirname(target)):
+            pass
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def kind(path: str | Path) -> str:
+    """What is there, in words, a link followed; "" if nothing is.
+
+    Raises:
+        OSError: it cannot be told.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if os.path.islink(path) else ""
+    return _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def _refuse_all_but_files(path: str | Path) -> None:
+    found = kind(path) or ("a folder" if str(path).endswith(os.sep) else "")
+    if found not in ("", "a file"):
+        raise OSError(0, f"it is {found}")
+
+
+def _usual_mode() -> int:
+    """The permissions that open() gives a new file, which a temporary one does not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

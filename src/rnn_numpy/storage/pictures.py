@@ -1,0 +1,30 @@
+"""Figures of matplotlib as files that are whole or as they were before."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rnn_numpy.storage.atomic_files import write_bytes
+
+
+def check_format(file: str | Path) -> None:
+    """Raise ValueError unless a picture can be drawn in a file of this name."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise ValueError(
+            "a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
+        ) from None
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.5, 0.5, "trial")
+    try:
+        figure.savefig(io.BytesIO(), format=Path(file).suffix[1:])
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"cannot draw {file}: {error}") from error
+
+
+def save(figure: Any, file: str | Path, **how: Any) -> None:
+    """Write a figure as `write_bytes` does, in the format that the file's ending names."""
+    octets = io.BytesIO()
+    figure.savefig(octets, format=Path(file).suffix[1:], dpi=150, **how)
+    write_bytes(file, octets.getvalue())

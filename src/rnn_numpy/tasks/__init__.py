@@ -1,0 +1,1 @@
+"""What a network over bits shall compute, and how often it does."""

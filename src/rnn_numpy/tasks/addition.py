@@ -1,0 +1,111 @@
+"""The task: add two integers bit by bit, least significant bit first, as a schoolbook carry does.
+
+A network sees the bits a_t, b_t at step t and must give bit t of a + b; the carry is its to learn.
+Operands have one bit less than `bits`, so that no sum overflows.
+"""
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+
+
+def to_bits(integers: Iterable[int], width: int) -> UInt8[np.ndarray, "width count"]:
+    """The integers' bits, least significant first, a column for each integer.
+
+    Raises:
+        TypeError: an operand that is no integer.
+        ValueError: an operand that is negative or wider than `width` bits, or a width below 1.
+    """
+    width = operator.index(width)
+    if width < 1:
+        raise ValueError(f"width must be at least 1 bit, got {width}")
+    octets = (width + 7) // 8
+    buffer = bytearray()
+    for integer in integers:
+        try:
+            value = operator.index(integer)
+        except TypeError:
+            raise TypeError(f"operands must be integers, got {integer!r}") from None
+        if not 0 <= value < 1 << width:
+            raise ValueError(
+                f"operands must be 0 to 2^{width} - 1 to fit {width} bits, got {value}"
+            )
+        buffer += value.to_bytes(octets, "little")
+    columns = np.frombuffer(buffer, np.uint8).reshape(-1, octets)
+    return np.ascontiguousarray(np.unpackbits(columns, axis=1, bitorder="little")[:, :width].T)
+
+
+def from_bits(bits: Any) -> list[int]:
+    """The integers that columns of bits (width, count) stand for; undoes `to_bits`.
+
+    Accepts booleans and any numbers that are 0 or 1.
+
+    Raises:
+        ValueError: another shape, or an entry that is neither 0 nor 1.
+    """
+    bits = np.asarray(bits)
+    if bits.ndim != 2 or len(bits) < 1:
+        raise ValueError(f"bits must be (width, count), got {bits.shape}")
+    if not np.isin(bits, (0, 1)).all():
+        raise ValueError("bits must be 0 or 1: pass outputs > 0.5?")
+    octets = np.packbits(bits.astype(np.uint8), axis=0, bitorder="little")
+    return [int.from_bytes(column.tobytes(), "little") for column in octets.T]
+
+
+def encode(
+    a: Iterable[int], b: Iterable[int], bits: int, dtype: np.typing.DTypeLike = np.float64
+) -> tuple[Float[np.ndarray, "bits count 2"], Float[np.ndarray, "bits count 1"]]:
+    """Inputs and targets for the sums a + b.
+
+    Raises:
+        TypeError, ValueError: as `to_bits`, and for different numbers of operands.
+    """
+    a, b = list(a), list(b)
+    if len(a) != len(b):
+        raise ValueError(f"a and b must be equally many operands, got {len(a)} and {len(b)}")
+    x = np.stack([to_bits(a, bits), to_bits(b, bits)], axis=-1)
+    y = to_bits((one + other for one, other in zip(a, b, strict=True)), bits)
+    return x.astype(dtype), y[..., np.newaxis].astype(dtype)
+
+
+def decode(outputs: Float[np.ndarray, "bits count 1"]) -> list[int]:
+    """The sums that a network's outputs say: a bit is 1 where the output is above one half."""
+    return from_bits(outputs[..., 0] > 0.5)
+
+
+def encode_pairs(
+    pairs: Int64[np.ndarray, "examples 2"], bits: int, dtype: np.typing.DTypeLike = np.float64
+) -> tuple[Float[np.ndarray, "examples bits 2"], Float[np.ndarray, "examples bits 1"]]:
+    """Inputs and targets for operands of at most 63 bits, an example after the other.
+
+    As `encode`, without Python's integers, and with the examples along the first axis.
+    """
+    place = np.arange(bits)[:, np.newaxis]
+    x = pairs[:, np.newaxis, :] >> place & 1
+    # A sum of 64 bits wraps around to a negative number, whose bits are still right.
+    y = pairs.sum(axis=1)[:, np.newaxis, np.newaxis] >> place & 1
+    return x.astype(dtype), y.astype(dtype)
+
+
+def encode_batches(
+    pairs: Int64[np.ndarray, "examples 2"],
+    bits: int,
+    batch: int,
+    dtype: np.typing.DTypeLike = np.float64,
+) -> tuple[Float[np.ndarray, "steps bits batch 2"], Float[np.ndarray, "steps bits batch 1"]]:
+    """Inputs and targets of `batch` examples for each step, those of the first step first."""
+    x, y = (
+        array.reshape(-1, batch, bits, array.shape[-1]).swapaxes(1, 2)
+        for array in encode_pairs(pairs, bits, dtype)
+    )
+    return x, y
+
+
+def draw_pairs(
+    rng: np.random.RandomState, bits: int, examples: int
+) -> Int64[np.ndarray, "examples 2"]:
+    """The recipe's next examples: `randint(2^(bits-1))` for a and again for b, and so on."""
+    return rng.randint(2 ** (bits - 1), size=(examples, 2), dtype=np.int64)

@@ -1,0 +1,124 @@
+"""How many sums a network gets right, each bit of each: all of them up to 12 bits."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.tasks.addition import to_bits
+
+#: Up to here every sum is tried: 4^11, four million. Each further bit takes four times as long.
+MOST_BITS_EXHAUSTIVE = 12
+
+#: A network as one step: from states and inputs to outputs and the states that follow.
+Advance = Callable[
+    [Float[np.ndarray, "batch hidden"], Float[np.ndarray, "1 batch 2"]],
+    tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]],
+]
+
+
+class Count(NamedTuple):
+    """How many of the sums tried are exact; `exhaustive` if those were all there are."""
+
+    exact: int
+    tried: int
+    exhaustive: bool
+
+
+def count_exact(
+    advance: Advance,
+    hidden: int,
+    bits: int,
+    dtype: np.typing.DTypeLike = np.float64,
+    *,
+    sample: int = 1 << 17,
+    most: int = 1 << 14,
+    on_progress: Callable[[int], object] = lambda tried: None,
+) -> Count:
+    """Try a network on every sum; count exact ones.
+
+    Pairs with the same low bits share the state they lead to, and a sum is dropped at its first
+    wrong bit: at most 38,000 state updates for 8 bits, not 131,000. From `MOST_BITS_EXHAUSTIVE` + 1
+    bits on there are too many: then on `sample` random sums, the same ones every time.
+
+    Args:
+        most: sums or prefixes that are looked at together, which bounds the memory.
+        on_progress: called with the number of sums that have been decided since the last call.
+    """
+    exhaustive = bits <= MOST_BITS_EXHAUSTIVE
+    h, carry = np.zeros((1, hidden), dtype), np.zeros(1, np.int64)
+
+    def exact_sums(h: Any, carry: Any, place: int) -> int:
+        """How many of the sums that go on from these states are right to the end."""
+        if place == bits:
+            on_progress(len(h))
+            return len(h)
+        inputs = _EVERY_INPUT if place < bits - 1 else _EVERY_INPUT[:1]
+        a, b = np.tile(inputs, (len(h), 1)).T
+        h, carry = _right(advance, h.repeat(len(inputs), 0), carry.repeat(len(inputs)), a, b)
+        below = 4 ** max(bits - 2 - place, 0)
+        on_progress((len(a) - len(h)) * below)
+        return sum(
+            exact_sums(h[i : i + most], carry[i : i + most], place + 1)
+            for i in range(0, len(h), most)
+        )
+
+    if exhaustive:
+        return Count(exact_sums(h, carry, 0), 4 ** (bits - 1), exhaustive)
+    exact = 0
+    for a_bits, b_bits in _sampled_pairs(bits, sample, most):
+        alive = np.arange(a_bits.shape[1])
+        h, carry = np.zeros((len(alive), hidden), dtype), np.zeros(len(alive), np.int64)
+        for a_t, b_t in zip(a_bits, b_bits, strict=True):
+            if len(alive) == 0:
+                break
+            h, carry, alive = _right(advance, h, carry, a_t[alive], b_t[alive], alive)
+        exact += len(alive)
+        on_progress(a_bits.shape[1])
+    return Count(exact, sample, exhaustive)
+
+
+def count_exact_compiled(params: Params, bits: int) -> Count:
+    """`count_exact` of a network with these weights, as a compiled kernel.
+
+    Raises:
+        ValueError: too many bits to try every sum.
+        ModuleNotFoundError: the extra `fast` is not installed.
+    """
+    check_params(params)
+    if bits > MOST_BITS_EXHAUSTIVE:
+        raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
+    U, W, V = (np.ascontiguousarray(array) for array in params)
+    hidden, dtype = len(W), W.dtype
+    exact, branch, carry = np.zeros(1, np.int64), np.zeros(bits, np.int64), np.zeros(bits, np.int64)
+    h, base, outputs = (np.empty(size * bits, dtype) for size in (4 * hidden, hidden, 4))
+    arrays = (U, W, V, exact, branch, carry, h, base, outputs)
+    u, w, v, *workspace = (array.ctypes.data for array in arrays)
+    native.kernel("count_exact", dtype)(u, w, v, bits, hidden, *workspace)
+    return Count(int(exact[0]), 4 ** (bits - 1), exhaustive=True)
+
+
+_EVERY_INPUT = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+
+
+def _right(advance: Advance, h: Any, carry: Any, a_t: Any, b_t: Any, *others: Any) -> Any:
+    """One bit further: the states, carries and others of those that got this bit right."""
+    x = np.stack([a_t, b_t], axis=-1)[np.newaxis].astype(h.dtype)
+    outputs, h = advance(h, x)
+    total = a_t + b_t + carry
+    right = (outputs[0, :, 0] > 0.5) == (total & 1)
+    return h[right], total[right] >> 1, *(other[right] for other in others)
+
+
+def _sampled_pairs(
+    bits: int, sample: int, most: int
+) -> Iterator[tuple[UInt8[np.ndarray, "bits count"], UInt8[np.ndarray, "bits count"]]]:
+    generator = random.Random(0)
+    for start in range(0, sample, most):
+        count = min(most, sample - start)
+        a, b = ([generator.getrandbits(bits - 1) for _ in range(count)] for _ in "ab")
+        yield to_bits(a, bits), to_bits(b, bits)

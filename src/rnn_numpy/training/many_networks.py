@@ -1,0 +1,217 @@
+"""Many independent networks, trained side by side: on every core, a network a thread.
+
+The kernels of `sgd.py` let other threads run, so the cores are used although this is Python.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
+from rnn_numpy.tasks.exact_sums import (
+    MOST_BITS_EXHAUSTIVE,
+    Count,
+    count_exact,
+    count_exact_compiled,
+)
+from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network's training: how many sums were exact after each of these steps.
+
+    `vanished` is one that finished, does not add, and cannot learn any more.
+    """
+
+    recipe: Recipe
+    status: Literal["finished", "diverged", "vanished"]
+    steps: list[int]
+    exact: list[int]
+    tried: int
+
+    @property
+    def exact_from(self) -> int | None:
+        """The first counted step from which on every sum tried was exact, if there is one."""
+        first = None
+        for step, exact in zip(self.steps, self.exact, strict=True):
+            if exact < self.tried:
+                first = None
+            elif first is None:
+                first = step
+        return None if self.status == "diverged" else first
+
+
+def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
+    """The steps after which sums are counted: the multiples of `count_every`, and the last."""
+    yield from range(count_every, recipe.iterations, count_every)
+    yield recipe.iterations
+
+
+def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
+    """How many of `counted_steps` there are up to this one, without making them all."""
+    last = recipe.iterations
+    return steps // count_every + (steps == last and (last == 0 or last % count_every > 0))
+
+
+def count(params: Params, bits: int) -> Count:
+    """How many sums a network with these weights gets right, by the fastest way there is."""
+    if bits <= MOST_BITS_EXHAUSTIVE and native.available():
+        return count_exact_compiled(params, bits)
+
+    def advance(
+        h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        outputs, trace = forward(params, x, h)
+        return outputs, trace.states[1]
+
+    return count_exact(advance, len(params.W), bits, params.W.dtype)
+
+
+class Stopped(Exception):
+    """A training ended before its last step, because that was asked for; it is kept."""
+
+
+class Keep(NamedTuple):
+    """Where networks in training are kept, each in a folder, and every how many steps."""
+
+    path: Path
+    every: int
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Where this one is."""
+        return self.path / "_".join(f"{name}={value}" for name, value in asdict(recipe).items())
+
+    def forget(self, recipe: Recipe) -> None:
+        """Remove what is kept of this one: its result is in a safe place."""
+        if self.folder(recipe).exists():
+            Folder(self.folder(recipe)).remove()
+
+
+def train(
+    recipe: Recipe,
+    count_every: int = 1000,
+    engine: str | None = None,
+    *,
+    keep: Keep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Trained:
+    """Train one network by the recipe, counting its exact sums on the way.
+
+    Args:
+        count_every: every how many steps the sums are counted; they are after the last, too.
+        engine: as in `online.sgd`.
+        keep: go on from the checkpoint that is there, and write new ones.
+        stop: with `keep`, asked now and then; True ends the training, which is kept.
+        say: told of checkpoints that cannot be used.
+
+    Raises:
+        Stopped: by `stop`.
+        CheckpointError, WeightsError: checkpoints that cannot be used or written.
+    """
+    params, rng = start(recipe)
+    taken = Run(recipe)
+    counts: list[tuple[int, int, int]] = []
+    learner = NumPyLearner(params, recipe, engine)
+    folder = keep and Folder(keep.folder(recipe))
+    steps = counted_steps(recipe, count_every)
+    if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
+        taken, counts = found.run, found.counts
+        if [step for step, _, _ in counts] != list(islice(steps, len(counts))):
+            raise CheckpointError(f"{folder.path} holds a run counted after other steps")
+        rng.set_state(found.generator)
+        learner = NumPyLearner(found.params, recipe, engine)
+
+    def save(taken: Run) -> None:
+        if folder:
+            state = rng.get_state(legacy=False)
+            checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
+            write_checkpoint(folder, checkpoint)
+
+    for step in steps:  # those that are left
+        run(
+            replace(recipe, iterations=step),
+            learner,
+            rng,
+            log_every=step + 1,  # never
+            stop=stop if folder else lambda: False,
+            begun=taken,
+            save_every=keep and keep.every,
+            on_save=save,
+        )
+        if taken.status == "interrupted":
+            save(taken)
+            raise Stopped
+        if taken.status == "diverged":
+            break
+        exact, tried, _ = count(learner.params(), recipe.bits)
+        counts.append((step, exact, tried))
+    if folder:
+        folder.close()
+    if taken.status == "finished" and counts[-1][1] < counts[-1][2] and vanished(recipe, learner):
+        taken.status = "vanished"
+    assert taken.status != "interrupted"
+    return Trained(
+        recipe,
+        taken.status,
+        [step for step, _, _ in counts],
+        [exact for _, exact, _ in counts],
+        counts[-1][2] if counts else 0,
+    )
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def train_many(
+    recipes: Iterable[Recipe],
+    count_every: int = 1000,
+    engine: str | None = None,
+    *,
+    threads: int | None = None,
+    keep: Keep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
+) -> Iterator[Trained]:
+    """Train a network for each recipe; yields them as they come, in any order.
+
+    Args:
+        count_every, engine, keep, say: as in `train`.
+        threads: how many at a time; None for as many as there are cores to run on.
+        stop: asked before each network is begun; True begins no more, and lets those that have
+            begun end: at once with `keep`, else when they have finished.
+    """
+    workers = threads or cores()
+    waiting = iter(recipes)
+    with ThreadPoolExecutor(workers) as pool:
+        running: set[Future[Trained]] = set()
+        begin = partial(train, keep=keep, stop=stop, say=say)
+        while True:
+            if not stop():
+                for recipe in islice(waiting, 2 * workers - len(running)):
+                    running.add(pool.submit(begin, recipe, count_every, engine))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                with suppress(Stopped):
+                    yield future.result()

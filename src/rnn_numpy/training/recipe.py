@@ -1,0 +1,217 @@
+"""The recipe: binary addition learned by plain SGD, one example a step, in a fixed order of draws.
+
+A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each example `randint`
+for a and again for b. So the same seed gives the same run in both packages, weight for weight. What
+computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one
+each.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from rnn_numpy.elman_network.checks import check_integer
+from rnn_numpy.elman_network.model import absolute_error
+from rnn_numpy.elman_network.params import Params, initial_params
+from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
+
+Dtype = Literal["float32", "float64"]
+
+#: A gradient has vanished if it changes no weight in so many steps.
+STEPS_WITHOUT_CHANGE = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run depends on; the defaults are the classic recipe.
+
+    A step descends the gradient of (4), summed over `batch_size` examples.
+
+    Raises:
+        TypeError, ValueError: a setting out of range; the message names it.
+    """
+
+    seed: int = 0
+    bits: int = 8
+    hidden: int = 16
+    iterations: int = 20_000
+    learning_rate: float = 0.1
+    dtype: Dtype = "float64"
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        check_integer("seed", self.seed, 0, 2**32 - 1)
+        check_integer("bits", self.bits, 1, 64)
+        check_integer("hidden", self.hidden, 1, 1 << 14)
+        check_integer("iterations", self.iterations, 0, None)
+        check_integer("batch_size", self.batch_size, 1, 1 << 20)
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A network in training: whatever turns examples into new weights."""
+
+    @property
+    def engine(self) -> str:
+        """What computes the gradients: its name for the flag --engine."""
+
+    @property
+    def stride(self) -> int:
+        """How many steps `descend` should be asked for at once: a few hundredths of a second."""
+
+    @property
+    def audited(self) -> bool:
+        """Whether there is a second gradient to compare with: `parity`."""
+
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
+        """Descend (4), a step for each batch; return the outputs for the last, before its step.
+
+        Args:
+            pairs: the operands, those of the first batch first.
+
+        Raises:
+            Diverged: the weights would not be finite; those before that step are kept.
+        """
+
+    def advance(
+        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        """One time step of the network: its outputs, and the states that follow."""
+
+    def params(self) -> Params:
+        """The weights as they are now."""
+
+    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+        """How far two gradients of this batch differ, as a fraction of what rounding allows.
+
+        None where the whole gradient is smaller than its rounding errors, so that none can tell.
+        """
+
+
+class Diverged(ArithmeticError):
+    """A training step led to weights that are not finite; `steps` were taken before it."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"diverged after {steps} steps")
+        self.steps = steps
+
+
+class Record(NamedTuple):
+    """One log line: the first example of this step, as the network saw it before learning from it.
+
+    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is the
+    learner's.
+    """
+
+    step: int
+    loss: float
+    a: int
+    b: int
+    said: int
+    parity: float | None
+
+
+@dataclass
+class Run:
+    """A training run: how far it came, and why it ended."""
+
+    recipe: Recipe
+    steps: int = 0
+    #: `vanished` is for who asks `vanished()`; `run` does not.
+    status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
+    log: list[Record] = field(default_factory=list)
+
+
+def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
+    """The recipe's initial weights, and the generator from which its examples come."""
+    rng = np.random.RandomState(recipe.seed)
+    return initial_params(rng, 2, recipe.hidden, 1, recipe.dtype), rng
+
+
+def run(
+    recipe: Recipe,
+    learner: Learner,
+    rng: np.random.RandomState,
+    *,
+    log_every: int = 1000,
+    on_record: Callable[[Record], object] = lambda record: None,
+    on_steps: Callable[[int], object] = lambda steps: None,
+    stop: Callable[[], bool] = lambda: False,
+    begun: Run | None = None,
+    save_every: int | None = None,
+    on_save: Callable[[Run], object] = lambda run: None,
+) -> Run:
+    """Train `learner` by the recipe, on the examples drawn from `rng`.
+
+    Args:
+        log_every: every how many steps `on_record` is called with a log line.
+        on_steps: called with the number of steps taken since the last call.
+        stop: asked before every `learner.stride` steps; True ends the run as interrupted.
+        begun: a run to go on with; `learner` and `rng` are as they were then.
+        save_every: after every how many steps `on_save` is called with the run so far.
+    """
+    result = begun or Run(recipe)
+    while result.steps < recipe.iterations:
+        if stop():
+            result.status = "interrupted"
+            break
+        until_logged = log_every - result.steps % log_every
+        logged = until_logged == 1  # a step that is logged is taken alone
+        left = recipe.iterations - result.steps
+        steps = 1 if logged else min(until_logged - 1, learner.stride, left)
+        if save_every is not None:
+            steps = min(steps, save_every - result.steps % save_every)
+        pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
+        parity = learner.parity(pairs) if logged and learner.audited else None
+        try:
+            outputs = learner.descend(pairs)
+        except Diverged as diverged:
+            result.steps += diverged.steps
+            result.status = "diverged"
+            break
+        result.steps += steps
+        if logged:
+            a, b = (int(operand) for operand in pairs[0])
+            said = decode(outputs)[0]
+            y = encode_pairs(pairs, recipe.bits, recipe.dtype)[1].transpose(1, 0, 2)
+            loss = absolute_error(outputs, y) / recipe.batch_size  # (5)
+            record = Record(result.steps, loss, a, b, said, parity)
+            result.log.append(record)
+            on_record(record)
+        on_steps(steps)
+        if save_every is not None and result.steps % save_every == 0:
+            on_save(result)
+    return result
+
+
+def vanished(recipe: Recipe, learner: Learner) -> bool:
+    """Whether no weight changes in 1,000 more steps: each gradient is 0, or too small to count.
+
+    Takes these steps, on examples of their own. A network that can still learn is known by the
+    first of them.
+    """
+    before, rng = learner.params(), np.random.RandomState(0)
+    steps, taken = 1, 0
+    while taken < STEPS_WITHOUT_CHANGE:
+        try:
+            learner.descend(draw_pairs(rng, recipe.bits, steps * recipe.batch_size))
+        except Diverged:
+            return False
+        if not same(before, learner.params()):
+            return False
+        taken += steps
+        steps = min(learner.stride, STEPS_WITHOUT_CHANGE - taken)
+    return True
+
+
+def same(one: Params, other: Params) -> bool:
+    """Whether all weights are equal."""
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,243 @@
+"""The recipe's loop: plain SGD, (1)-(11) of docs/bptt.md for a batch of one example or more.
+
+`CompiledSGD` runs it as a compiled kernel; `NumPySGD` is its plain twin: the input projection
+and the weight gradients are single matrix products, and everything is updated in place. Both work
+on the memory of the weights that they are given. `rnn_numpy.training.many_networks.train_many`
+trains many networks.
+"""
+
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.tasks.addition import encode_batches
+from rnn_numpy.training.recipe import Diverged
+
+#: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not
+#: (benchmarks/speed/online.py).
+MOST_HIDDEN_COMPILED = 96
+
+
+class OnlineSGD(ABC):
+    """Plain SGD on (4), summed over a batch; `params` are changed in place.
+
+    Args:
+        params: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
+        bits: in a sum, 1 to 64.
+        learning_rate: of each step.
+        batch_size: examples a step.
+    """
+
+    engine: str
+    #: How many steps take a few hundredths of a second: what a caller should ask for at once.
+    stride: int
+
+    def __init__(
+        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+    ) -> None:
+        check_params(params)
+        self.params = params
+        self.bits = bits
+        self.batch_size = batch_size
+        self.hidden = len(params.W)
+        self.dtype = params.W.dtype
+        self.learning_rate = learning_rate
+
+    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
+        """A step for each batch of operands; returns the outputs for the last, before its step.
+
+        Raises:
+            ValueError: a number of pairs that is no multiple of the batch size.
+            Diverged: a step led to weights that are not finite; those before it are kept.
+        """
+        batch = self.batch_size
+        steps, rest = divmod(len(pairs), batch)
+        if rest:
+            raise ValueError(f"pairs must be a multiple of {batch}, got {len(pairs)}")
+        before = [array.copy() for array in self.params]
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = self._descend(pairs)
+        if all(np.isfinite(array).all() for array in self.params):
+            return outputs[..., np.newaxis]
+        # No weight becomes finite again, so the step can be found by going back.
+        for array, kept in zip(self.params, before, strict=True):
+            array[:] = kept
+        if steps == 1:
+            raise Diverged(0)
+        half = steps // 2
+        self.descend(pairs[: half * batch])
+        try:
+            return self.descend(pairs[half * batch :])
+        except Diverged as diverged:
+            raise Diverged(half + diverged.steps) from None
+
+    @abstractmethod
+    def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        """The gradient that a step on this batch descends, from the code that descends it."""
+
+    @abstractmethod
+    def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
+        """The steps, in place, whatever they lead to; the outputs for the last, before its step."""
+
+
+class NumPySGD(OnlineSGD):
+    """The recipe's loop in NumPy."""
+
+    engine = "numpy"
+
+    def __init__(
+        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+    ) -> None:
+        super().__init__(params, bits, learning_rate, batch_size)
+        self.stride = max(1, 100 // batch_size)
+        hidden, n_out = params.V.shape
+        # A row for each step and example, those of a step together: one product for all of them.
+        rows = bits * batch_size
+        self._states = np.zeros((batch_size + rows, hidden), self.dtype)  # h_0 = 0 first
+        self._outputs, self._eps = (np.empty((rows, n_out), self.dtype) for _ in range(2))
+        self._delta, self._slopes = (np.empty((rows, hidden), self.dtype) for _ in range(2))
+        self._product = np.empty((batch_size, hidden), self.dtype)
+        self._gradient = Params(*(np.empty_like(array) for array in params))
+        # The same memory, (bits, batch, hidden).
+        self._by_step = [
+            array.reshape(bits, batch_size, hidden)
+            for array in (self._states[batch_size:], self._delta, self._slopes)
+        ]
+
+    def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        """As `OnlineSGD.gradient`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            ((x,), (y,)) = encode_batches(pairs, self.bits, self.batch_size, self.dtype)
+            self._differentiate(x, y)
+        return Params(*(array.copy() for array in self._gradient))
+
+    def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
+        for x, y in zip(
+            *encode_batches(pairs, self.bits, self.batch_size, self.dtype), strict=True
+        ):
+            self._differentiate(x, y)
+            for array, gradient in zip(self.params, self._gradient, strict=True):
+                gradient *= self.learning_rate
+                array -= gradient
+        return self._outputs.reshape(self.bits, self.batch_size).copy()
+
+    def _differentiate(self, x: Any, y: Any) -> None:
+        """The outputs for one batch, and the gradient, into this object's own memory."""
+        U, W, V = self.params
+        x, y = x.reshape(-1, len(U)), y.reshape(self._eps.shape)
+        batch = self.batch_size
+        h, delta, product = self._states[batch:], self._delta, self._product
+        h_by_step, delta_by_step, slopes_by_step = self._by_step
+        np.dot(x, U, out=h)
+        _sigmoid(h_by_step[0])  # h_0 = 0
+        for h_prev, h_t in pairwise(h_by_step):
+            np.dot(h_prev, W, out=product)
+            h_t += product  # (1)
+            _sigmoid(h_t)  # (2)
+        o = np.dot(h, V, out=self._outputs)
+        _sigmoid(o)  # (3)
+
+        eps = np.subtract(o, y, out=self._eps)
+        eps *= o
+        eps *= 1 - o  # (6)
+        slopes = np.subtract(1, h, out=self._slopes)
+        slopes *= h
+        np.dot(eps, V.T, out=delta)
+        W_T = W.T
+        last = self.bits - 1
+        delta_by_step[last] *= slopes_by_step[last]
+        for t in range(last - 1, -1, -1):
+            np.dot(delta_by_step[t + 1], W_T, out=product)
+            delta_t = delta_by_step[t]
+            delta_t += product  # (7)
+            delta_t *= slopes_by_step[t]  # (8)
+
+        np.dot(x.T, delta, out=self._gradient.U)  # (9)
+        np.dot(self._states[:-batch].T, delta, out=self._gradient.W)  # (10)
+        np.dot(h.T, eps, out=self._gradient.V)  # (11)
+
+
+class CompiledSGD(OnlineSGD):
+    """The recipe's loop as a compiled kernel.
+
+    Raises:
+        ModuleNotFoundError: the extra `fast` is not installed.
+    """
+
+    engine = "compiled"
+
+    def __init__(
+        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+    ) -> None:
+        super().__init__(params, bits, learning_rate, batch_size)
+        for name, array in zip(Params._fields, params, strict=True):
+            if not array.flags.c_contiguous:
+                raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})?")
+        hidden = self.hidden
+        # A step costs about 4 x bits x hidden^2 multiplications and additions.
+        self.stride = max(1, min(1000, 10**7 // (bits * hidden**2)) // batch_size)
+        sizes = ((bits + 1) * hidden, bits * hidden, bits, hidden**2)
+        self._workspace = [np.empty(size, self.dtype) for size in sizes]
+        self._kernel = native.kernel("descend", self.dtype)
+
+    def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        """As `OnlineSGD.gradient`."""
+        result = Params(*(np.zeros_like(array) for array in self.params))
+        self._run(result, pairs, -1.0)
+        return result
+
+    def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
+        if self.batch_size == 1:
+            outputs = self._run(self.params, pairs, self.learning_rate)
+        else:
+            for batch in pairs.reshape(-1, self.batch_size, 2):
+                gradient = Params(*(np.zeros_like(array) for array in self.params))
+                outputs = self._run(gradient, batch, -1.0)
+                for array, slope in zip(self.params, gradient, strict=True):
+                    array -= self.learning_rate * slope
+        return outputs[-self.batch_size :].T
+
+    def _run(
+        self, into: Params, pairs: Int64[np.ndarray, "examples 2"], rate: float
+    ) -> Float[np.ndarray, "examples bits"]:
+        """`into` loses rate times the gradient of each example; returns the outputs before that."""
+        pairs = np.ascontiguousarray(pairs)
+        sizes = (len(pairs), self.bits, self.hidden)
+        outputs = np.empty((len(pairs), self.bits), self.dtype)
+        arrays, after = (*self.params, *into, pairs), (outputs, *self._workspace)
+        addresses, workspace = ([a.ctypes.data for a in some] for some in (arrays, after))
+        self._kernel(*addresses, *sizes, rate, *workspace)
+        return outputs
+
+
+def sgd(
+    params: Params,
+    bits: int,
+    learning_rate: float,
+    engine: str | None = None,
+    batch_size: int = 1,
+) -> OnlineSGD:
+    """The engine asked for, or the faster one: the compiled one where it is to be had and fits.
+
+    Raises:
+        ValueError: the compiled engine was asked for and the extra `fast` is not installed.
+    """
+    if engine is None:
+        fits = native.available() and len(params.W) <= MOST_HIDDEN_COMPILED
+        engine = "compiled" if fits else "numpy"
+    if engine == "compiled" and not native.available():
+        raise ValueError(f"the compiled engine needs numba: {native.INSTALL}")
+    classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
+    return classes[engine](params, bits, learning_rate, batch_size)
+
+
+def _sigmoid(z: Float[np.ndarray, "..."]) -> None:
+    np.negative(z, z)
+    np.exp(z, z)
+    np.add(z, 1, z)
+    np.reciprocal(z, z)

@@ -1,0 +1,167 @@
+"""Compares hand-written gradients with autograd's for *any* torch model: an LSTM, a GRU, one's own.
+
+There is no rounding bound for a model that nobody has analysed. Its noise floor is measured
+instead, in random directions: how much the gradient moves when the parameters move by units in the
+last place (by the Hessian of the very loss: Pearlmutter's product), and when every gradient on the
+way back does (Monte Carlo arithmetic: D. S. Parker 1997, and CESTAC before it).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnn_numpy.isolation.strangers import shown
+from rnn_torch.checker.examine import Report
+from rnn_torch.checker.parity import as_multiple, constant_factor, worst_entry
+
+_DIRECTIONS = 8
+
+
+def compare_gradients(
+    hand_written: Mapping[str, np.ndarray],
+    loss: torch.Tensor,
+    parameters: Mapping[str, torch.Tensor],
+    *,
+    ulps: int = 64,
+) -> Report:
+    """Compare hand-written gradients of a loss with autograd's.
+
+    Args:
+        hand_written: a gradient for each name, shaped like its parameter.
+        loss: the scalar that is differentiated, its graph still there; it must be computed by
+            operations that torch can differentiate twice.
+        parameters: the tensors it depends on, by the same names.
+        ulps: the size of the perturbations behind the noise floor, in units in the last place.
+
+    Returns:
+        A report with the worst entry of each gradient; `rnn_torch.reports.text.as_text` prints it.
+
+    Raises:
+        ValueError: names or shapes that do not fit, a loss that is no scalar or does not depend on
+            a parameter, an operation without a second derivative, a NaN or infinity.
+    """
+    _check(hand_written, loss, parameters)
+    names, tensors = list(parameters), list(parameters.values())
+    try:
+        gradients = torch.autograd.grad(loss, tensors, create_graph=True)
+        floors = _noise_floors(loss, gradients, tensors, ulps)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"loss must depend on every parameter, twice differentiably: {reason}"
+        ) from error
+
+    worst, factors = [], []
+    for name, gradient, floor in zip(names, gradients, floors, strict=True):
+        expected, got = gradient.numpy(force=True), np.asarray(hand_written[name])
+        bound = floor / 2  # as of one evaluation of two
+        label = f"d{shown(name)}"
+        worst.append(worst_entry(label, "this loss", got, expected, bound))
+        factor = constant_factor(got, expected, bound)
+        if factor is not None and not worst[-1].right:
+            factors.append(as_multiple(label, factor, [(got, expected, bound)]))
+    used = max(entry.fraction for entry in worst)
+    return Report(
+        "agrees" if used <= 1 else "disagrees",
+        dtype=str(tensors[0].dtype).removeprefix("torch."),
+        window=None,
+        problems=1,
+        used=used,
+        worst=tuple(worst),
+        factors=tuple(factors),
+        mistakes=None,
+    )
+
+
+def _noise_floors(
+    loss: torch.Tensor, gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], ulps: int
+) -> list[Any]:
+    """For each gradient, by how much it may move; never less than the rounding of its own size."""
+    generator = torch.Generator().manual_seed(0)
+    moved = [np.zeros(tuple(t.shape)) for t in tensors]
+    for _ in range(_DIRECTIONS):
+        forward = _moved_by_parameters(gradients, tensors, generator)
+        backward = _moved_by_backward_rounding(loss, gradients, tensors, generator)
+        for largest, one, other in zip(moved, forward, backward, strict=True):
+            np.maximum(largest, one + other, out=largest)
+    floors = []
+    for largest, gradient in zip(moved, gradients, strict=True):
+        own = np.spacing(np.abs(gradient.numpy(force=True))).astype(np.float64)
+        # An entry that happens to move little is still a sum of terms like the others'.
+        floors.append(ulps * np.maximum(np.maximum(largest, largest.mean()), own))
+    return floors
+
+
+def _signs(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    drawn = torch.randint(0, 2, like.shape, generator=generator) * 2 - 1
+    return drawn.to(like)
+
+
+def _moved_by_parameters(
+    gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], generator: torch.Generator
+) -> list[Any]:
+    """By how much each gradient moves with every parameter one unit in the last place off."""
+    steps = [t.detach().abs() * torch.finfo(t.dtype).eps * _signs(t, generator) for t in tensors]
+    products = torch.autograd.grad(
+        gradients, tensors, grad_outputs=steps, retain_graph=True, materialize_grads=True
+    )
+    return [np.abs(product.numpy(force=True)) for product in products]
+
+
+def _moved_by_backward_rounding(
+    loss: torch.Tensor,
+    gradients: tuple[torch.Tensor, ...],
+    tensors: list[torch.Tensor],
+    generator: torch.Generator,
+) -> list[Any]:
+    """The same with every gradient between loss and parameters a unit off, entry by entry.
+
+    Backward is linear in them: they are moved by more, so that the difference is not itself noise,
+    and the result is scaled down.
+    """
+    step = torch.finfo(loss.dtype).eps ** 0.5
+
+    def move(incoming: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
+        return tuple(None if g is None else g * (1 + step * _signs(g, generator)) for g in incoming)
+
+    hooks = [node.register_prehook(move) for node in _nodes(loss)]
+    try:
+        noisy = torch.autograd.grad(loss, tensors, retain_graph=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [np.abs((n - g).numpy(force=True)) * step for n, g in zip(noisy, gradients, strict=True)]
+
+
+def _nodes(loss: torch.Tensor) -> list[Any]:
+    """Every operation of the graph behind the loss."""
+    found: dict[Any, None] = {}
+    waiting = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found:
+            found[node] = None
+            waiting += [before for before, _ in node.next_functions]
+    return list(found)
+
+
+def _check(
+    hand_written: Mapping[str, Any], loss: torch.Tensor, parameters: Mapping[str, torch.Tensor]
+) -> None:
+    if set(hand_written) != set(parameters) or not parameters:
+        raise ValueError(
+            f"hand_written must have the parameters' names {sorted(parameters)}, "
+            f"got {sorted(hand_written)}"
+        )
+    if loss.numel() != 1 or not loss.requires_grad:
+        raise ValueError(f"loss must be a scalar with a graph, got shape {tuple(loss.shape)}")
+    for name, tensor in parameters.items():
+        array = np.asarray(hand_written[name])
+        if array.shape != tuple(tensor.shape):
+            raise ValueError(
+                f"d{name} must have {name}'s shape {tuple(tensor.shape)}, got {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"d{name} must be finite")

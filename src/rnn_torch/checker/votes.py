@@ -1,0 +1,108 @@
+"""Is the oracle right? The same problem put to methods that share no code with reverse mode."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.func import functional_call, jacfwd
+
+from rnn_numpy.elman_network.complex_step import complex_step
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.rtrl import rtrl
+from rnn_torch.checker.parity import Reference, agrees
+from rnn_torch.checker.problems import Problem
+from rnn_torch.elman_network.model import ElmanRNN
+
+
+class Vote(NamedTuple):
+    """What one method says of both gradients."""
+
+    method: str
+    autograd_is_right: bool
+    yours_is_right: bool
+
+
+def votes(problem: Problem, yours: Params, right: Reference) -> list[Vote]:
+    """Ask complex step, real-time recurrent learning, forward mode and Taylor's theorem."""
+    params, x, targets, _ = problem
+    methods: dict[str, Callable[[], Params]] = {
+        "complex step": lambda: complex_step(params, x, targets),
+        "RTRL": lambda: rtrl(params, x, targets),
+        "forward mode": lambda: forward_mode(problem),
+    }
+    found = []
+    for method, gradient in methods.items():
+        judge = Reference(gradient(), right.bound)
+        found.append(Vote(method, agrees(right.gradient, judge), agrees(yours, judge)))
+    orders = [taylor_order(problem, gradient) for gradient in (right.gradient, yours)]
+    found.append(Vote("Taylor order", *(order > 1.5 for order in orders)))
+    return found
+
+
+def in_words(found: list[Vote]) -> str:
+    """One line: who agrees with whom."""
+    for_autograd = [v.method for v in found if v.autograd_is_right and not v.yours_is_right]
+    for_yours = [v.method for v in found if v.yours_is_right and not v.autograd_is_right]
+    undecided = [v.method for v in found if v.autograd_is_right == v.yours_is_right]
+    line = f"autograd, {', '.join(for_autograd)} agree" if for_autograd else "autograd stands alone"
+    if for_yours:
+        line += f"; with yours: {', '.join(for_yours)}"
+    elif for_autograd:
+        line += "; yours stands alone"
+    return line + (f" ({', '.join(undecided)} cannot tell)" if undecided else "")
+
+
+def forward_mode(problem: Problem) -> Params:
+    """The gradient of (4): the outputs by forward mode, a tangent for each weight; times o - y."""
+    params, x, targets, _ = problem
+    model = ElmanRNN.from_params(params)
+
+    def outputs(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+        return functional_call(model, weights, (torch.as_tensor(x),))[0]
+
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    with warnings.catch_warnings():
+        # torch's forward mode still uses torch.jit.script, and warns of it.
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        # Of the outputs: of a loss, which adds constants, it would import torch's compiler, 2 s.
+        jacobians = jacfwd(outputs)(weights)
+    error = outputs(weights) - torch.as_tensor(targets)
+    gradient = {name: torch.tensordot(error, j, error.ndim) for name, j in jacobians.items()}
+    return Params(*(gradient[name].numpy() for name in Params._fields))
+
+
+def taylor_order(problem: Problem, gradient: Params) -> float:
+    """The order in s of E(w + s v) - E(w) - s <gradient, v>: 2 for the gradient, else 1.
+
+    In the widest floating-point type that NumPy has here; the steps are large enough for the
+    rounding of a right gradient not to show.
+    """
+    wide: Any = np.longdouble
+    rng = np.random.default_rng(0)
+    weights = [p.astype(wide) for p in problem.params]
+    direction = [rng.standard_normal(p.shape).astype(wide) for p in weights]
+    slope = sum((g.astype(wide) * v).sum() for g, v in zip(gradient, direction, strict=True))
+
+    def remainder(step: float) -> Any:
+        moved = [w + wide(step) * v for w, v in zip(weights, direction, strict=True)]
+        return abs(_loss(moved, problem) - _loss(weights, problem) - wide(step) * slope)
+
+    largest = round(-np.log2(np.finfo(problem.dtype).eps) / 4)
+    steps = [2.0**-k for k in range(largest, largest + 6)]
+    remainders = [float(remainder(step)) for step in steps]
+    if min(remainders) == 0:
+        return 2.0
+    return float(np.median(np.log2(np.array(remainders[:-1]) / np.array(remainders[1:]))))
+
+
+def _loss(weights: list[Any], problem: Problem) -> Any:
+    """(1)-(4), in the dtype of the weights."""
+    U, W, V = weights
+    h = np.zeros((problem.sizes.batch, len(W)), W.dtype)
+    loss = W.dtype.type(0)
+    for x_t, y_t in zip(problem.x, problem.targets, strict=True):
+        h = 1 / (1 + np.exp(-(x_t @ U + h @ W)))
+        loss += ((1 / (1 + np.exp(-(h @ V))) - y_t) ** 2).sum() / 2
+    return loss

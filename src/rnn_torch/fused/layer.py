@@ -1,0 +1,148 @@
+"""The Elman layer as one differentiable operation, with a hand-written backward: the fast twin.
+
+`elman` does what a loop of torch operations under autograd does (`model.ElmanRNN` is that twin):
+forward and backward, backward twice and more (`create_graph`), forward mode, `torch.func`
+(`vmap` over examples or over networks), `torch.compile(fullgraph=True)` with one operation in the
+graph whatever the number of steps. Only the hidden states are stored, or, with `checkpoint_every`,
+only some of them.
+
+How it can is in `autograd_functions.py`, how fast in `recurrence.py`.
+"""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from rnn_numpy.elman_network.checks import check_shape
+from rnn_torch.elman_network.model import ElmanRNN
+from rnn_torch.fused import custom_ops
+from rnn_torch.fused.autograd_functions import (
+    Layer,
+    States,
+    apply,
+    forward_levels,
+    step_by_step,
+    transformed,
+)
+
+#: Steps that `FusedElmanRNN.outputs` takes at a time.
+SEGMENT = 256
+
+
+def elman(
+    x: Float[Tensor, "time batch n_in"],
+    U: Float[Tensor, "n_in hidden"],
+    W: Float[Tensor, "hidden hidden"],
+    h_0: Float[Tensor, "batch hidden"] | None = None,
+) -> Float[Tensor, "time batch hidden"]:
+    """The states h_1 ... h_T of (1) and (2), differentiable in every argument.
+
+    Raises:
+        TypeError: arguments of different dtypes or on different devices.
+        ValueError: shapes that do not fit.
+    """
+    _check(x, U, W, h_0)
+    compiling = torch.compiler.is_compiling()
+    if not compiling and not transformed(x):
+        return apply(Layer, x, U, W, h_0)
+    if h_0 is None:
+        h_0 = x.new_zeros(x.shape[1], W.shape[1])
+    if compiling and not torch._C._are_functorch_transforms_active():
+        return custom_ops.elman(x, U, W, h_0)
+    # The compiler takes torch.func apart itself, and operators cannot follow it there. And of a
+    # forward derivative's forward derivative torch gives 0 for any operation with a jvp of its own.
+    if compiling or forward_levels() > 1:
+        return step_by_step(x @ U, W, h_0)
+    return apply(States, x @ U, W, h_0)
+
+
+class FusedElmanRNN(ElmanRNN):
+    """`ElmanRNN` with `elman` as its layer: the same parameters, results and errors."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "time batch n_in"],
+        h_0: Float[Tensor, "batch hidden"] | None = None,
+        *,
+        state_bits: int | None = None,
+    ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
+        """As `ElmanRNN.forward`; with rounded states it is that, step by step."""
+        if state_bits is not None:
+            return super().forward(x, h_0, state_bits=state_bits)
+        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
+        if h_0 is not None:
+            self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})
+        states = elman(x, self.U, self.W, h_0)
+        return torch.sigmoid(states @ self.V), states  # (3)
+
+    def outputs(
+        self,
+        x: Float[Tensor, "time batch n_in"],
+        h_0: Float[Tensor, "batch hidden"] | None = None,
+        *,
+        checkpoint_every: int | None = None,
+    ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "batch hidden"]]:
+        """The outputs, and the last state only: what a training step needs, in less memory.
+
+        The steps are taken a segment at a time, so that only the states are kept of them all, not
+        the gradients with respect to them.
+
+        Args:
+            x, h_0: as in `forward`.
+            checkpoint_every: keep one state in this many, too; the backward pass computes the
+                others again, a segment at a time. The square root of the number of steps needs
+                least memory; the time grows by about a third.
+
+        Raises:
+            TypeError, ValueError: as `forward`, and for a `checkpoint_every` that is no integer
+                above 0.
+        """
+        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
+        if h_0 is None:
+            h_0 = x.new_zeros(x.shape[1], self.W.shape[0])
+        if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int | None):
+            raise TypeError(f"checkpoint_every must be an integer, got {checkpoint_every!r}")
+        if checkpoint_every is not None and checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+        run = self._segment
+        if checkpoint_every is not None:
+            run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+        parts, h = [], h_0
+        for segment in x.split(checkpoint_every or SEGMENT):
+            part, h = run(segment, h, self.U, self.W, self.V)
+            parts.append(part)
+        return torch.cat(parts), h
+
+    @staticmethod
+    def _segment(x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        states = elman(x, U, W, h_0)
+        # A view of the last state would keep all of them.
+        return torch.sigmoid(states @ V), states[-1].clone()  # (3)
+
+
+def _check(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> None:
+    """Raise unless the arguments of `elman` fit each other."""
+    shapes, kinds = [x.shape, U.shape, W.shape], {x.dtype, U.dtype, W.dtype}
+    devices = {x.device, U.device, W.device}
+    if h_0 is not None:
+        shapes.append(h_0.shape)
+        kinds.add(h_0.dtype)
+        devices.add(h_0.device)
+    if len(shapes[0]) == 3 and 0 not in shapes[0] and len(shapes[1]) == 2:
+        (_, batch, n_in), hidden = shapes[0], shapes[1][1]
+        fitting = [(n_in, hidden), (hidden, hidden), (batch, hidden)]
+        if all(map(tuple.__eq__, shapes[1:], fitting)) and len(kinds) == len(devices) == 1:
+            return
+    check_shape("x", tuple(x.shape), {"time": None, "batch": None, "n_in": None})
+    check_shape("U", tuple(U.shape), {"n_in": x.shape[2], "hidden": None})
+    hidden = U.shape[1]
+    check_shape("W", tuple(W.shape), {"hidden": hidden, "hidden ": hidden})
+    if h_0 is not None:
+        check_shape("h_0", tuple(h_0.shape), {"batch": x.shape[1], "hidden": hidden})
+    raise TypeError(
+        "x, U, W and h_0 must have one dtype and one device, got "
+        f"{', '.join(sorted(map(str, kinds)))} on {', '.join(sorted(map(str, devices)))}"
+    )

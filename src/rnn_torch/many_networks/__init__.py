@@ -1,0 +1,1 @@
+"""A sweep: networks stacked on an axis, who trains which, the results."""

@@ -1,0 +1,177 @@
+"""The networks of a sweep in batches: formed, shared out, trained, and kept on the way."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from itertools import chain, groupby, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rnn_numpy.elman_network.checks import check_integer
+from rnn_numpy.storage.checkpoint_folder import (
+    CheckpointError,
+    Folder,
+    generator_of,
+    generator_parts,
+    pack,
+    understanding,
+    unpack,
+)
+from rnn_numpy.training.many_networks import Keep, Stopped, Trained, counts_until
+from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.recipe import Recipe
+from rnn_torch.many_networks.grid import Grid, size
+from rnn_torch.many_networks.stack import Batch, begin, check_alike, results, train_batch
+
+FORMAT = "rnn-bptt-reference batch 1"
+Recipes = tuple[Recipe, ...]
+
+
+def formed(recipes: Iterable[Recipe], at_once: int) -> Iterator[Recipes]:
+    """Batches of so many networks at most, of one size: those must come one after the other."""
+    for _, some in groupby(recipes, key=size):
+        while batch := tuple(islice(some, at_once)):
+            yield batch
+
+
+def shared_out(
+    recipes: Grid,
+    finished: set[Recipe],
+    at_once: int,
+    keep: Keep | None,
+    ranks: Alone,
+) -> Iterator[Recipes]:
+    """The batches of this process: its share of those that have begun, then of all others.
+
+    A batch that has begun stays together, whatever of it is finished; it goes to a process that
+    can see its checkpoints. Those of which everything is are removed.
+    """
+    seen = ranks.together(lambda: _begun(keep.path) if keep else [])
+    mine: list[Recipes] = []
+    taken: set[Recipe] = set()
+    for number, batch in enumerate(dict.fromkeys(chain.from_iterable(seen))):
+        holders = [rank for rank, some in enumerate(seen) if batch in some]
+        is_mine = holders[number % len(holders)] == ranks.rank
+        if any(recipe in recipes for recipe in set(batch) - finished - taken):
+            taken.update(batch)
+            if is_mine:
+                mine.append(batch)
+        elif keep and is_mine and finished.issuperset(batch):
+            Folder(folder_of(keep.path, batch)).remove()
+    there = finished | taken
+    rest = (recipe for recipe in recipes.by_size() if recipe not in there)
+    return chain(mine, formed(islice(rest, ranks.rank, None, ranks.world), at_once))
+
+
+def train_batches(
+    batches: Iterable[Recipes],
+    count_every: int,
+    device: str,
+    *,
+    keep: Keep | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], object] = lambda line: None,
+    on_progress: Callable[[float], object] = lambda networks: None,
+    on_resumed: Callable[[float], object] = lambda networks: None,
+) -> Iterator[Trained]:
+    """Train one batch after the other; yields the results of each when it ends.
+
+    Args:
+        keep, stop, say: as in `rnn_numpy.training.many_networks.train`; a stop ends the batch in
+            hand at once.
+        on_progress: called with how many networks, or what part of one, have been trained.
+        on_resumed: likewise, with what had been trained of a batch before.
+
+    Raises:
+        CheckpointError, WeightsError: checkpoints that cannot be used or written.
+    """
+    about = {"count_every": count_every, "device": torch.device(device).type}
+    with suppress(Stopped):
+        for recipes in batches:
+            folder = keep and Folder(folder_of(keep.path, recipes))
+            found = folder and folder.newest(partial(load_batch, device=device), say)
+            if folder and found:
+                folder.refuse_another(found[1], about)
+            batch = found[0] if found else begin(recipes, device)
+            networks_a_step = len(recipes) / max(1, recipes[0].iterations)
+            on_resumed(batch.steps * networks_a_step)
+            for steps in train_batch(
+                batch,
+                count_every,
+                stop=stop,
+                save_every=keep and keep.every,
+                on_save=partial(_save, folder, about),
+            ):
+                on_progress(steps * networks_a_step)
+            yield from results(batch, count_every)
+            if folder:
+                folder.remove()
+
+
+def folder_of(path: Path, batch: Recipes) -> Path:
+    """Where the checkpoints of this batch are."""
+    return path / f"batch-{hashlib.sha256(repr(batch).encode()).hexdigest()[:16]}"
+
+
+def load_batch(file: Path, device: torch.device | str) -> tuple[Batch, dict[str, object]]:
+    """Read a batch's checkpoint, and what it is about: how it was counted, and where.
+
+    Raises:
+        CheckpointError: unreadable, truncated, changed, or not a batch's at all.
+    """
+    with understanding(file):
+        arrays, state = unpack(FORMAT, ["U", "V", "W", "keys", "counts"], file)
+        recipes = tuple(Recipe(**recipe) for recipe in state["recipes"])
+        check_alike(recipes)
+        steps, about = state["steps"], dict(state["about"])
+        check_integer("steps", steps, 0, recipes[0].iterations)
+        check_integer("count_every", about["count_every"], 1, None)
+        counted = counts_until(steps, recipes[0], about["count_every"])
+        networks, hidden, dtype = len(recipes), recipes[0].hidden, recipes[0].dtype
+        for name, shape, kind in (
+            ("U", (networks, 2, hidden), dtype),
+            ("W", (networks, hidden, hidden), dtype),
+            ("V", (networks, hidden, 1), dtype),
+            ("counts", (counted, networks), "int64"),
+        ):
+            if (arrays[name].shape, arrays[name].dtype) != (shape, np.dtype(kind)):
+                raise CheckpointError(f"{file} is damaged: {name} must be {kind} {shape}")
+        keys = zip(state["generators"], arrays["keys"], strict=True)
+        generators = [generator_of(parts, key) for parts, key in keys]
+        if len(generators) != networks:
+            raise ValueError(f"{len(generators)} generators for {networks} networks")
+        weights = [torch.tensor(arrays[name], device=device) for name in "UWV"]
+        return Batch(recipes, weights, generators, steps, [*arrays["counts"]]), about
+
+
+def _save(folder: Folder | None, about: object, batch: Batch) -> None:
+    if folder is None:
+        return
+    parts = [generator_parts(rng.get_state(legacy=False)) for rng in batch.generators]
+    U, W, V = (weight.numpy(force=True) for weight in batch.weights)
+    counts = np.array(batch.counts, np.int64).reshape(-1, len(batch.recipes))
+    tensors = {"U": U, "W": W, "V": V, "keys": np.stack([key for _, key in parts])}
+    state = {
+        "recipes": [asdict(recipe) for recipe in batch.recipes],
+        "steps": batch.steps,
+        "generators": [state for state, _ in parts],
+        "about": about,
+    }
+    folder.write(batch.steps, pack(FORMAT, {**tensors, "counts": counts}, state))
+
+
+def _begun(path: Path) -> list[Recipes]:
+    """The batches with a whole checkpoint here."""
+    found = []
+    for folder in sorted(path.glob("batch-*")):
+        for file in sorted(folder.glob("step-*.safetensors"), reverse=True):
+            try:
+                found.append(tuple(load_batch(file, "cpu")[0].recipes))
+            except CheckpointError:
+                continue
+            break
+    return found

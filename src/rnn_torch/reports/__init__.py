@@ -1,0 +1,1 @@
+"""What the judge found, as text, as a page and as a picture."""

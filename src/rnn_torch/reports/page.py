@@ -1,0 +1,75 @@
+"""The report of an examination as one self-contained HTML page: `check --html FILE.html`."""
+
+import math
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.storage.weights import made_by
+from rnn_torch.checker.examine import Report
+from rnn_torch.checker.kill_matrix import KillMatrix, kill_matrix
+from rnn_torch.checker.votes import in_words
+from rnn_torch.reports.text import NOT_ASKED, headline
+
+_TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
+
+
+def as_html(
+    reports: Sequence[tuple[str, Report]], dtype: str, *, name: str = "", why: str = ""
+) -> str:
+    """The page: a section for each report, or why `name` cannot be checked.
+
+    What the candidate or its file say is text on it, never markup, and as `shown`.
+    """
+    environment = Environment(
+        loader=PackageLoader("rnn_torch.reports", "."),
+        autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    matrix: KillMatrix | None = kill_matrix(dtype) if reports else None
+    return environment.get_template("page.html").render(
+        title=_title(reports, name),
+        reports=reports,
+        name=name,
+        why=why,
+        dtype=dtype,
+        matrix=matrix,
+        named={
+            m.name for _, report in reports for together in report.mistakes or () for m in together
+        },
+        tone=lambda report: _TONES[report.verdict],
+        word=lambda report: headline(report, "").partition(":")[0],
+        sentence=lambda report, name: headline(report, name).partition(": ")[2],
+        cell=_cell,
+        in_words=in_words,
+        not_asked=NOT_ASKED,
+        made_by=made_by(),
+    )
+
+
+def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
+    if not reports:
+        return f"CANNOT CHECK {name}"
+    first, report = reports[0]
+    return headline(report, first).partition(" (")[0] if len(reports) == 1 else "Backward passes"
+
+
+def _cell(
+    fraction: float, what: str, *, zero: bool = False, later: bool = False, gap: bool = False
+) -> Markup:
+    """A cell of the heat map; `later` where causality says that there is nothing to see."""
+    wrong = fraction > 1
+    kind = "is-wrong" if wrong else "" if later else "is-right"
+    power = math.log10(fraction) if wrong and math.isfinite(fraction) else 16.0
+    text = "" if later else "✓"
+    if wrong:
+        text = "0!" if zero else f"{power:.0f}"
+    heat = f"--heat: {min(85, 25 + 4 * power):.0f}%" if wrong else ""
+    says = f"{what}: {fraction:.2g} times what rounding allows"
+    classes = f"{kind} gap" if gap else kind
+    return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(classes, heat, says, text)

@@ -1,0 +1,1 @@
+"""The recipe's learners in torch, in one process or in several."""

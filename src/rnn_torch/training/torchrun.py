@@ -1,0 +1,76 @@
+"""The processes that torchrun started, over torch.distributed: gloo on CPUs, nccl on GPUs."""
+
+import gc
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+from rnn_numpy.training.processes import Alone
+
+T = TypeVar("T")
+
+#: How long a process may work alone while the others wait for it, such as at a sweep's end.
+PATIENCE = timedelta(days=365)
+
+
+class Torchrun(Alone):
+    """One of several processes; see `Alone`."""
+
+    def __init__(self) -> None:
+        local_rank = int(os.environ["LOCAL_RANK"])
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        self.rank, self.world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.local_world = int(os.environ["LOCAL_WORLD_SIZE"])
+        restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+        self.restarted = restarts > 0
+        store: Store = TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            self.world,
+            is_master=self.rank == 0 and os.environ["TORCHELASTIC_USE_AGENT_STORE"] != "True",
+            multi_tenant=True,
+        )
+        if self.world == self.local_world:
+            # What the processes before a restart wrote is still there (pytorch issue 167288). On
+            # several machines the counts differ: docs/reliability.md says what helps there.
+            store = PrefixStore(f"restart-{restarts}", store)
+        distributed.init_process_group(
+            store=store, rank=self.rank, world_size=self.world, timeout=PATIENCE
+        )
+
+    def together(self, make: Callable[[], T]) -> list[T]:
+        """As `Alone.together`; results travel as pickles, between these processes only."""
+        mine: T | Exception
+        try:
+            mine = make()
+        except (ValueError, OSError) as error:
+            mine = error
+        every: list[Any] = [None] * self.world
+        distributed.all_gather_object(every, mine)
+        for result in every:
+            if isinstance(result, Exception):
+                raise result
+        return every
+
+    def any(self, flag: bool) -> bool:
+        """As `Alone.any`."""
+        flags = torch.tensor(int(flag))
+        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        return bool(flags)
+
+    def leave(self) -> None:
+        """As `Alone.leave`."""
+        # What was parallel holds on to the group's threads, which must not outlive the interpreter.
+        gc.collect()
+        distributed.destroy_process_group()
+
+
+def join() -> Alone:
+    """The group that torchrun started this process in, or this process alone."""
+    return Torchrun() if distributed.is_torchelastic_launched() else Alone()

@@ -1,0 +1,118 @@
+"""Which mistake it is: every one of the catalogue named, alone and in pairs; no guess otherwise."""
+
+import functools
+import re
+
+import numpy as np
+import pytest
+
+from catalogued import dtypes, interrogated, of_name
+from problems import Array
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.textbook import sigmoid, textbook
+from rnn_torch.checker.candidate import in_this_process
+from rnn_torch.checker.diagnose import name_mistakes
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.parity import agrees
+from rnn_torch.reports.text import as_text
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+
+@dtypes
+@pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda m: m.name)
+def test_every_mistake_is_caught_and_named(mistake: Mistake, dtype: str) -> None:
+    asked = interrogated(lambda: planted(mistake), dtype)
+    caught = [
+        a
+        for a in asked
+        if not (agrees(a.answer.gradient, a.right) and agrees(a.answer.second, a.right))
+    ]
+    assert caught
+    assert name_mistakes(asked) == [(mistake,)]
+
+
+# The same mistakes in passes that are written another way than the textbook's.
+def vectorised(
+    x: Array, y: Array, U: Array, W: Array, V: Array, wrong: str = ""
+) -> tuple[Array, Array, Array]:
+    time, batch, _ = x.shape
+    h = np.zeros((time + 1, batch, len(W)), x.dtype)
+    projected = x @ U
+    for t in range(time):
+        h[t + 1] = sigmoid(projected[t] + h[t] @ W)
+    o = sigmoid(h[1:] @ V)
+    eps = (o - y) * (o - o * o)
+    if wrong == "cross-entropy's delta":
+        eps = o - y
+    slope = h[1:] - h[1:] ** 2
+    if wrong == "tanh's derivative":
+        slope = (1 - h[1:]) * (1 + h[1:])
+    delta = eps @ V.T
+    for t in reversed(range(time)):
+        if t + 1 < time:
+            delta[t] += delta[t + 1] @ (W if wrong == "W not transposed" else W.T)
+        delta[t] *= slope[t]
+    before = h[1:] if wrong == "h_t for h_{t-1} in dW" else h[:-1]
+    gradients = [np.einsum("tbi,tbo->io", *p) for p in ((x, delta), (before, delta), (h[1:], eps))]
+    if wrong == "batch averaged, not summed":
+        gradients = [gradient / batch for gradient in gradients]
+    dU, dW, dV = gradients
+    return dU, dW, dV
+
+
+@dtypes
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "W not transposed",
+        "cross-entropy's delta",
+        "tanh's derivative",
+        "h_t for h_{t-1} in dW",
+        "batch averaged, not summed",
+    ],
+)
+def test_a_mistake_is_named_however_it_is_written(wrong: str, dtype: str) -> None:
+    asked = interrogated(lambda: functools.partial(vectorised, wrong=wrong), dtype)
+    assert [[m.name for m in found] for found in name_mistakes(asked)] == [[wrong]]
+
+
+@pytest.mark.parametrize("factor", [3, 0.5, 1.0005, 1.0001, 1 + 1e-9])
+def test_one_number_is_said_as_it_is(factor: float) -> None:
+    def scaled(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU, factor * dW, dV
+
+    report = examine(in_this_process(scaled))
+    (sentence,) = report.factors
+    found = re.fullmatch(r"dW is (\S+) times the gradient, to within rounding", sentence)
+    assert found is not None
+    assert found[1] == f"{factor:.10g}"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("W not transposed", "factor 2"),
+        ("h_t for h_{t-1} in dW", "batch averaged, not summed"),
+        ("tanh's derivative", "L1's sign"),
+        ("recurrent term dropped", "h_{t-1} for h_t in dV"),
+    ],
+)
+def test_two_mistakes_at_once_are_both_found(names: tuple[str, str]) -> None:
+    pair = tuple(map(of_name, names))
+    found = name_mistakes(interrogated(lambda: planted(*pair), "float64"))
+    # Some pairs are the same function as another pair; the right one is among those named.
+    assert set(pair) in [set(together) for together in found]
+
+
+def test_what_is_not_in_the_catalogue_is_not_guessed() -> None:
+    def odd(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU * 1.01, dW, dV + 0.001
+
+    report = examine(in_this_process(odd))
+    assert report.verdict == "disagrees"
+    assert report.mistakes == ()
+    assert report.factors == ("dU is 1.01 times the gradient, to within rounding",)
+    assert "No guess is made" in as_text(report, "odd")

@@ -1,0 +1,181 @@
+"""`rnn_torch.testing`: what a contributor's own tests use."""
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from problems import Array
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_torch import testing
+from rnn_torch.checker.candidate import CannotCheck
+from rnn_torch.checker.problems import Shapes, Sizes, designed, problem
+from rnn_torch.testing import Problem, assert_gradient_parity, problems
+
+pytestmark = pytest.mark.unannotated
+Gradients = tuple[Array, Array, Array]
+wrong = planted(CATALOGUE[1])  # W not transposed
+
+
+@given(problems())
+def test_the_three_lines_of_the_readme(problem: Problem) -> None:
+    assert_gradient_parity(textbook, problem)
+
+
+@given(problems("float32", corners=False))
+def test_the_dtype_can_be_chosen(problem: Problem) -> None:
+    assert problem.dtype == "float32"
+    assert problem.name in ("generated", "strong")
+
+
+def test_a_wrong_pass_turns_the_three_lines_red() -> None:
+    @settings(database=None)
+    @given(problems("float64"))
+    def my_test(problem: Problem) -> None:
+        assert_gradient_parity(wrong, problem)
+
+    with pytest.raises(AssertionError) as error:
+        my_test()
+    # The failing problem's own entries first, then the screen of the command.
+    assert str(error.value).startswith("worst entry")
+    assert "It behaves exactly like: W not transposed" in str(error.value)
+    assert "first wrong one step back, loss t=2 -> state" in " ".join(str(error.value).split())
+
+
+def test_without_problems_the_designed_ones_are_asked() -> None:
+    assert_gradient_parity(textbook)
+    assert_gradient_parity(textbook, dtype="float32")
+    with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
+        assert_gradient_parity(wrong)
+
+
+def test_weak_problems_are_warned_of() -> None:
+    weak = [problem(seed, Sizes(1, 1, 2, 3, 1)) for seed in range(3)]
+    with pytest.warns(UserWarning, match="cannot tell from the truth: recurrent term dropped"):
+        assert_gradient_parity(textbook, weak)
+    with pytest.warns(UserWarning, match="W not transposed"):
+        assert_gradient_parity(wrong, weak)  # so it passes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_gradient_parity(textbook, designed(Shapes(), "float64"))
+
+
+@given(st.sampled_from(["first", "second"]))
+@settings(max_examples=2)
+def test_impurity_and_nonsense_are_failures(which: str) -> None:
+    def mutates(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        result = textbook(x, y, U, W, V)
+        y[:] = 0
+        return result
+
+    one = problem(0, Sizes(3, 1, 2, 3, 1))
+    with pytest.raises(AssertionError, match="y is changed in place"):
+        assert_gradient_parity(mutates, one)
+    with pytest.raises(CannotCheck, match="must return"):
+        assert_gradient_parity(lambda *_: which, one)  # type: ignore[arg-type]
+
+
+def test_a_window() -> None:
+    local = planted(next(m for m in CATALOGUE if m.name == "only the local delta passed on"))
+    one = problem(0, Sizes(6, 2, 2, 3, 2))
+    assert_gradient_parity(local, one, window=1)
+    with pytest.raises(AssertionError):
+        assert_gradient_parity(local, one, window=2)
+
+
+def known_size_only(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradients:
+    """For x (8, 2), y (8, 1) and 16 hidden units, without a batch axis."""
+    assert (x.shape, y.shape, W.shape) == ((8, 2), (8, 1), (16, 16))
+    return textbook(x[:, np.newaxis], y[:, np.newaxis], U, W, V)
+
+
+def known_size_only_and_wrong(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradients:
+    assert (x.shape, y.shape, W.shape) == ((8, 2), (8, 1), (16, 16))
+    return wrong(x[:, np.newaxis], y[:, np.newaxis], U, W, V)
+
+
+def test_a_pass_that_knows_one_size_only() -> None:
+    assert_gradient_parity(known_size_only, shapes="recipe")
+    with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
+        assert_gradient_parity(known_size_only_and_wrong, shapes="recipe")
+    assert_gradient_parity(textbook, shapes="3,2,2,4,1")
+    one = problem(0, Sizes(8, 1, 2, 16, 1))
+    assert_gradient_parity(known_size_only, one, shapes="recipe")
+    with pytest.raises(AssertionError, match="W not transposed"):
+        assert_gradient_parity(known_size_only_and_wrong, one, shapes="recipe")
+    # Of a batch of two only the first example would be asked.
+    with pytest.raises(ValueError, match="given must have the sizes of shapes"):
+        assert_gradient_parity(known_size_only, problem(0, Sizes(8, 2, 2, 16, 1)), shapes="recipe")
+    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+        assert_gradient_parity(textbook, shapes="8,2")
+    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+        problems(shapes="8,2")
+
+
+@given(problems(shapes="recipe"))
+@settings(max_examples=10)
+def test_problems_of_one_size(problem: Problem) -> None:
+    assert_gradient_parity(known_size_only, problem, shapes="recipe")
+
+
+WITHOUT_HYPOTHESIS = """
+import sys
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "hypothesis":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nowhere())
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_torch.testing import assert_gradient_parity, compare_gradients, problems
+assert_gradient_parity(textbook, shapes="3,2,2,4,1")
+problems()
+"""
+
+
+def test_without_hypothesis_only_problems_is_missing() -> None:
+    command = [sys.executable, "-c", WITHOUT_HYPOTHESIS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = "problems needs hypothesis: pip install 'rnn-bptt-reference[testing]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {said}"
+    assert done.returncode == 1
+
+
+FAILING = """
+import numpy as np
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_torch.checker.problems import Sizes, problem
+from rnn_torch.testing import assert_gradient_parity
+
+wrong = planted(CATALOGUE[1])
+def broken(x, y, U, W, V):
+    raise ValueError("one of mine")
+def none(x, y, U, W, V):
+    return None
+
+def test_wrong(): assert_gradient_parity(wrong)
+def test_wrong_at_one(): assert_gradient_parity(wrong, problem(0, Sizes(3, 2, 2, 3, 1)))
+def test_broken(): assert_gradient_parity(broken)
+def test_none(): assert_gradient_parity(none, [problem(0, Sizes(3, 2, 2, 3, 1))])
+"""
+
+
+def test_a_failure_shows_none_of_our_lines(tmp_path: Path) -> None:
+    file = tmp_path / "test_mine.py"
+    file.write_text(FAILING)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "4 failed" in done.stdout
+    source = str(Path(testing.__file__).parents[1])
+    assert source not in done.stdout
+    # pytest marks a line of source that raises with >: each test's, and the one in `broken`.
+    assert sum(line.startswith(">") for line in done.stdout.splitlines()) == 5
+    assert re.search("^E +ValueError: one of mine$", done.stdout, re.MULTILINE)
+    assert re.search("^E +It behaves exactly like: W not transposed$", done.stdout, re.MULTILINE)

@@ -1,0 +1,107 @@
+"""Both commands at a terminal: Ctrl-C once and twice, the progress bar, a reader that leaves."""
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from rnn_numpy.commands import train_command
+from rnn_numpy.storage.weights import load_params
+from trainings import MAINS, SHORT, both
+
+
+def test_ctrl_c_while_trying_the_sums(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_command, "count_exact", interrupt)
+    assert MAINS["rnn_numpy"](SHORT) == 130
+    assert "stopped while trying the sums" in capsys.readouterr().out
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def twice(*_: object, **__: object) -> None:
+        remembers = signal.getsignal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) == remembers:  # two at once may count as one
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)  # interrupted
+
+    monkeypatch.setattr(train_command, "run", twice)
+    # Where a shell started the tests in the background, Ctrl-C would be ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert MAINS["rnn_numpy"](SHORT) == 130
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopped at once" in capsys.readouterr().err
+
+
+@both
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    command = [sys.executable, "-u", "-m", f"{package}.train", "--iterations", "100000000"]
+    command += ["--bits", "4", "--log-every", "100", *(["--out", str(out)] * kept)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().lstrip().startswith("200 "):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = re.search(r"interrupted after step (\d+)", rest)
+    assert found is not None
+    if kept:
+        assert f"weights written to {out}" in rest
+        assert load_params(out)[1]["steps"] == found[1]
+    else:
+        assert "nothing kept: no --out given" in rest
+
+
+def test_a_reader_that_leaves_does_not_stop_the_training(tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    command = f"{sys.executable} -m rnn_numpy.train {' '.join(SHORT)} --out {out} | head -n 1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("seed 0")
+    deadline = time.monotonic() + 30  # the shell waits for head alone
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert load_params(out)[1]["steps"] == "300"
+
+
+def test_progress_bar_on_a_terminal_only() -> None:
+    command = [sys.executable, "-m", "rnn_numpy.train", "--iterations", "3000"]
+    quiet = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert quiet.stderr == ""
+
+    terminal, standard_error = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=standard_error) as process:
+        os.close(standard_error)
+        bar = b""
+        # Reading a terminal that its last writer has closed is an error.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(terminal, 4096):
+                bar += chunk
+        os.close(terminal)
+        printed, _ = process.communicate(timeout=60)
+    assert b"/3000 [" in bar
+    assert printed.decode() == quiet.stdout

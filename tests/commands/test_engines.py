@@ -1,0 +1,131 @@
+"""The flag --engine of both commands, and the audit of the gradient that it uses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_numpy.train
+import rnn_numpy.training.sgd
+import rnn_torch.checker.parity
+from rnn_numpy import Params
+from rnn_numpy.storage.weights import load_params
+from rnn_torch.training import learners
+from trainings import MAINS, SHORT, bytes_of
+
+ENGINES = [
+    ("rnn_numpy", "compiled"),
+    ("rnn_numpy", "numpy"),
+    ("rnn_torch", "compiled"),
+    ("rnn_torch", "fused"),
+    ("rnn_torch", "autograd"),
+]
+
+
+@pytest.mark.unannotated
+def test_all_engines_end_at_the_same_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And each says which it is; 2,000 steps, as in the acceptance figure of the project."""
+    kept = []
+    for package, engine in ENGINES:
+        out = tmp_path / f"{package}-{engine}.safetensors"
+        flags = ["--iterations", "2000", "--engine", engine, "--out", str(out)]
+        assert MAINS[package](flags) == 0
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"; engine: {engine}")
+        kept.append(load_params(out)[0])
+        assert MAINS[package]([*SHORT, "--engine", engine, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["engine"] == engine
+    for params in kept[1:]:
+        for one, other in zip(params, kept[0], strict=True):
+            assert np.abs(one - other).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("engine", "where", "name"),
+    [
+        ("compiled", rnn_numpy.training.sgd.CompiledSGD, "gradient"),
+        ("fused", learners.FusedLearner, "_hand_written"),
+        ("autograd", rnn_torch.checker.parity, "bptt"),
+    ],
+)
+def test_the_audit_is_of_the_gradient_that_the_engine_uses(
+    engine: str,
+    where: object,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original = getattr(where, name)
+
+    def a_little_off(*arguments: object, **named: object) -> Params:
+        right = original(*arguments, **named)
+        return right._replace(W=right.W * (1 + 1e-9))
+
+    monkeypatch.setattr(where, name, a_little_off)
+    assert MAINS["rnn_torch"]([*SHORT, "--engine", engine]) == 1
+    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--engine", "numpy"], "argument --engine: invalid choice: 'numpy'"),
+        (["--engine", "compiled", "--device", "meta"], "--engine compiled runs on the CPU"),
+        (["--engine", "fused", "--device", "nonsense"], "--device nonsense cannot be used"),
+    ],
+)
+def test_engines_that_cannot_run(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        MAINS["rnn_torch"]([*SHORT, *flags])
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_wrong_gradient_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(learners, "gradient_parity", lambda *_: 1e9)
+    assert MAINS["rnn_torch"](SHORT) == 1
+    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
+    # A NaN in a gradient is infinitely far off; JSON has no infinity.
+    monkeypatch.setattr(learners, "gradient_parity", lambda *_: float("inf"))
+    assert MAINS["rnn_torch"]([*SHORT, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
+
+
+def test_a_blind_audit_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--learning-rate", "1e300", "--iterations", "100", "--log-every", "100"]
+    assert MAINS["rnn_torch"](flags) == 1  # the gradient vanished
+    assert "   blind  " in capsys.readouterr().out
+
+
+ALL_ENGINES = """
+import sys
+import rnn_numpy.train, rnn_torch.train
+for package, engine in {engines}:
+    flags = ["--engine", engine, "--iterations", "60", "--hidden", "70"]
+    out = f"{{sys.argv[1]}}-{{package.__name__}}-{{engine}}"
+    assert package.train.main([*flags, "--out", out]) == 0
+"""
+
+
+def test_the_same_bytes_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    engines = ", ".join(f"({package}, {engine!r})" for package, engine in ENGINES)
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    for threads in ("1", "3"):
+        program = ALL_ENGINES.format(engines=f"[{engines}]")
+        environment = {**os.environ, **dict.fromkeys(names, threads)}
+        command = [sys.executable, "-c", program, str(tmp_path / threads)]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+    for package, engine in ENGINES:
+        one, three = (tmp_path / f"{threads}-{package}-{engine}" for threads in (1, 3))
+        assert bytes_of(one) == bytes_of(three), engine

@@ -1,0 +1,130 @@
+"""What can fail is asked before the work; what fails all the same loses nothing."""
+
+import errno
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from commands import Capture, bad
+from rnn_numpy import prove
+from rnn_numpy import train as numpy_train
+from rnn_numpy.storage.weights import load_params, made_by
+from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_torch import check, sweep
+from rnn_torch.reports import page
+from trainings import MAINS, both
+
+pytestmark = pytest.mark.unannotated
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ADDER = str(EXAMPLES / "smallest-adder.safetensors")
+WRONG = f"{EXAMPLES / 'wrong_transpose.py'}:backward"
+DRAWING: list[tuple[Callable[..., int], list[str]]] = [
+    (prove.main, [ADDER, "--state-bits", "2"]),
+    (check.main, [WRONG]),
+    (sweep.main, ["--seeds", "0:2", "--iterations", "5", "--bits", "3"]),
+]
+drawing = pytest.mark.parametrize(("main", "argv"), DRAWING)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@both
+def test_a_tree_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert made_by().startswith("rnn-bptt-reference 0")
+    monkeypatch.setattr("rnn_numpy.storage.weights.version", nowhere)
+    argv = ["--iterations", "30", "--bits", "3", "--out", "w", "--checkpoint", "kept"]
+    assert MAINS[package](argv) == 0
+    assert load_params("w")[1]["made_by"] == "rnn-bptt-reference, version unknown"
+    assert load_checkpoint(max(Path("kept").glob("step-*"))).run.steps == 30
+    assert "rnn-bptt-reference, version unknown" in page.as_html([], "float64", name="a", why="b")
+
+
+@drawing
+@pytest.mark.parametrize("file", ["picture.foo", "picture"])
+def test_a_format_that_cannot_be_drawn(
+    main: Callable[..., int], argv: list[str], file: str, capsys: Capture
+) -> None:
+    said = bad(main, [*argv, "--plot", file], capsys)
+    assert said.startswith(f"--plot: cannot draw {file}: Format '")
+    assert "png" in said
+    assert os.listdir() == []
+
+
+@drawing
+def test_without_matplotlib(
+    main: Callable[..., int], argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    said = bad(main, [*argv, "--plot", "picture.png"], capsys)
+    assert said == "--plot: a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
+
+
+def test_without_jinja(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    said = bad(check.main, [WRONG, "--html", "page.html"], capsys)
+    assert said == "--html: a page needs jinja2: pip install 'rnn-bptt-reference[torch]'"
+
+
+def test_a_folder_for_checkpoints_is_asked_for(capsys: Capture) -> None:
+    Path("file").write_text("")
+    for path, why in {"file": "it is a file, no folder", "file/x": "Not a directory"}.items():
+        argv = ["--seeds", "0", "--out", "r.jsonl", "--checkpoint", path]
+        assert bad(sweep.main, argv, capsys) == f"cannot use {path}: {why}"
+        assert f"cannot use {path}: {why}" in bad(numpy_train.main, ["--checkpoint", path], capsys)
+
+
+def test_resume_goes_with_out(capsys: Capture) -> None:
+    assert bad(sweep.main, ["--resume"], capsys) == "--resume goes with --out FILE"
+
+
+@pytest.mark.parametrize("flag", ["--certificate", "--dot", "--plot"])
+def test_a_disk_that_fills_up_does_not_cost_the_verdict(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert prove.main([ADDER, "--state-bits", "2", flag, "kept.png"]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("proved: ")
+    assert said.err == "error: cannot write kept.png: No space left on device\n"
+
+
+@pytest.mark.parametrize("flag", ["--html", "--plot"])
+def test_a_disk_that_fills_up_does_not_cost_the_report(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert check.main([WRONG, "--json", flag, "kept.png"]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["verdict"] == "disagrees"
+    assert said.err == "error: cannot write kept.png: No space left on device\n"
+
+
+def test_a_disk_that_fills_up_does_not_cost_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert sweep.main([*DRAWING[2][1], "--plot", "kept.png"]) == 2
+    said = capsys.readouterr()
+    assert "2 networks; engine: " in said.out
+    assert said.err == "error: cannot write kept.png: No space left on device\n"

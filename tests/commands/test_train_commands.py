@@ -1,0 +1,187 @@
+"""Both `python -m ....train` commands as their users meet them."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_torch.checker.parity
+import rnn_torch.train
+from rnn_numpy.commands import train_log
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.tasks.exact_sums import Count
+from rnn_numpy.training.recipe import Recipe
+from trainings import MAINS, SHORT, both
+
+Main = Callable[[list[str]], int]
+
+
+@both
+def test_what_it_prints(package: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert MAINS[package](SHORT) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "seed 0, 5 bits, 16 hidden units, 300 steps, learning rate 0.1, float64"
+    logged = [line for line in lines if re.match(r" +\d+ +\d\.\d{4}  ", line)]
+    assert [line.split()[0] for line in logged] == ["100", "200", "300"]
+    for line in logged:
+        found = re.search(
+            r"([01]{5}) +([01]{5}) .* (\d+) \+ +(\d+) = (\d+)(  wrong: (\d+))?$", line
+        )
+        assert found is not None, line
+        said_bits, true_bits, a, b, said, wrong, true = found.groups()
+        # Most significant bit first, as people read them.
+        assert int(said_bits, 2) == int(said)
+        assert int(true_bits, 2) == int(a) + int(b)
+        assert (wrong is None) == (said_bits == true_bits)
+        assert true in (None, str(int(a) + int(b)))
+    assert any("wrong" in line for line in logged)  # 300 steps are too few to learn it
+    assert re.fullmatch(r"\d+ of 256 sums exact; engine: compiled", lines[-1])
+    audited = [re.search(r"  (\d\.\d{3})  ", line) for line in logged]
+    if package == "rnn_torch":
+        assert all(found and float(found[1]) <= 1 for found in audited)
+    else:
+        assert not any(audited)
+
+
+def test_both_write_the_same_weights_and_read_each_others(tmp_path: Path) -> None:
+    files = {package: str(tmp_path / f"{package}.safetensors") for package in MAINS}
+    recipe = ["--seed", "3", "--hidden", "5", "--learning-rate", "0.3", *SHORT]
+    for package, file in files.items():
+        assert MAINS[package]([*recipe, "--out", file]) == 0
+    (one, one_says), (other, other_says) = (load_params(file) for file in files.values())
+    for array, its_twin in zip(one, other, strict=True):
+        assert np.abs(array - its_twin).max() < 1e-12
+    assert one_says == other_says
+    assert Recipe(**json.loads(one_says["recipe"])) == Recipe(3, 5, 5, 300, 0.3)
+    assert (one_says["steps"], one_says["status"]) == ("300", "finished")
+    model = rnn_torch.ElmanRNN.from_params(one)
+    for array, back in zip(one, model.to_params(), strict=True):
+        np.testing.assert_array_equal(array, back)
+
+
+@both
+def test_json(package: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = str(tmp_path / "w.safetensors")
+    assert MAINS[package]([*SHORT, "--json", "--dtype", "float32", "--out", out]) == 0
+    printed = capsys.readouterr().out
+    document = json.loads(printed)
+    assert printed.count("\n") == 1
+    assert document["recipe"] == {**vars(Recipe(bits=5, iterations=300, dtype="float32"))}
+    assert (document["status"], document["steps"], document["out"]) == ("finished", 300, out)
+    assert [record["step"] for record in document["log"]] == [100, 200, 300]
+    assert document["sums"]["tried"] == 256
+    assert document["sums"]["exhaustive"]
+    assert load_params(out)[0].U.dtype == np.float32
+
+
+@both
+def test_divergence(package: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    flags = [
+        "--seed",
+        "6",
+        "--bits",
+        "64",
+        "--hidden",
+        "4",
+        "--learning-rate",
+        "3e38",
+        "--dtype",
+        "float32",
+    ]
+    assert MAINS[package]([*flags, "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        "diverged at step 1: the weights are no longer finite; those of step 0 are kept" in printed
+    )
+    params, says = load_params(out)
+    assert all(np.isfinite(array).all() for array in params)
+    assert (says["steps"], says["status"]) == ("0", "diverged")
+
+
+@both
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--bits 0", "--bits must be 1 to 64, got 0"),
+        ("--bits 65", "--bits must be 1 to 64, got 65"),
+        ("--bits eight", "argument --bits: invalid int value: 'eight'"),
+        ("--hidden 0", "--hidden must be 1 to 16384, got 0"),
+        ("--seed -1", "--seed must be 0 to 4294967295, got -1"),
+        ("--iterations -1", "--iterations must be at least 0, got -1"),
+        ("--learning-rate nan", "--learning-rate must be finite and > 0, got nan"),
+        ("--learning-rate inf", "--learning-rate must be finite and > 0, got inf"),
+        ("--learning-rate -0.1", "--learning-rate must be finite and > 0, got -0.1"),
+        ("--dtype float16", "argument --dtype: invalid choice: 'float16'"),
+        ("--log-every 0", "--log-every must be at least 1, got 0"),
+        (
+            "--out /no/such/folder/w.safetensors",
+            "cannot write /no/such/folder/w.safetensors: No such",
+        ),
+        ("--out /", "cannot write /: it is a folder"),
+        ("--frobnicate", "unrecognized arguments: --frobnicate"),
+    ],
+)
+def test_bad_flags(
+    package: str, flags: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        MAINS[package](flags.split())
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "no-such-device", "meta"])
+def test_bad_device(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        rnn_torch.train.main(["--device", device])
+    assert exit_.value.code == 2
+    assert f"--device {device} cannot be used" in capsys.readouterr().err
+
+
+@both
+def test_help_names_every_flag_and_exit_code(
+    package: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        MAINS[package](["--help"])
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    flags = [
+        "seed",
+        "bits",
+        "hidden",
+        "iterations",
+        "learning-rate",
+        "dtype",
+        "log-every",
+        "out",
+        "json",
+    ]
+    for flag in flags + ["device"] * (package == "rnn_torch"):
+        assert f"--{flag}" in printed
+    assert "exit codes: 0 trained, and proved if that was asked; 1 diverged" in printed
+
+
+def test_an_out_that_becomes_unwritable_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    assert MAINS["rnn_numpy"]([*SHORT, "--out", str(tmp_path / "w.safetensors")]) == 2
+    assert "w.safetensors: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sampled_sums_are_called_so() -> None:
+    assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
+        "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
+    )

@@ -1,0 +1,124 @@
+"""Runs whose gradient has vanished: said in words, exit code 1, with every engine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learners import Make, learners
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.many_networks import train
+from rnn_numpy.training.recipe import Recipe, run, start, vanished
+from rnn_numpy.training.until_proved import until_proved
+from rnn_torch import sweep
+from rnn_torch import train as torch_train
+from rnn_torch.many_networks.results import Journal
+from trainings import MAINS, both
+
+pytestmark = pytest.mark.unannotated
+Capture = pytest.CaptureFixture[str]
+WORDS = "the gradient vanished: times the learning rate, it changes no weight in 1,000 further"
+SHORT = ["--iterations", "40", "--log-every", "20", "--bits", "4"]
+
+
+@both
+@pytest.mark.parametrize("rate", ["1e300", "1e-300"])
+def test_a_run_that_learns_nothing_more(
+    package: str, rate: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "w"
+    argv = [*SHORT, "--learning-rate", rate, "--out", str(out)]
+    assert MAINS[package](argv) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].startswith(WORDS)
+    assert said.err == ""
+    assert MAINS[package]([*argv, "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["status"], document["steps"]) == ("vanished", 40)
+    assert load_params(out)[1]["steps"] == "40"
+
+
+@both
+def test_a_run_that_could_still_learn_is_finished(package: str, capsys: Capture) -> None:
+    assert MAINS[package](SHORT) == 0
+    assert "vanished" not in capsys.readouterr().out
+
+
+@learners
+@pytest.mark.parametrize(("rate", "batch"), [(1e300, 1), (1e300, 3), (0.1, 2)])
+def test_every_engine_tells(make: Make, rate: float, batch: int) -> None:
+    recipe = Recipe(3, 4, 5, 20, rate, batch_size=batch)
+    params, rng = start(recipe)
+    learner = make(params, recipe)
+    run(recipe, learner, rng)
+    assert vanished(recipe, learner) == (rate > 1)
+
+
+@pytest.mark.parametrize(("wakes", "gone"), [(1, False), (2, False), (1000, False), (1001, True)])
+def test_a_thousand_steps_are_asked_for(wakes: int, gone: bool) -> None:
+    class Sleeper(NumPyLearner):
+        """Its weights change in one step only."""
+
+        taken = 0
+
+        def descend(self, pairs: np.ndarray) -> np.ndarray:
+            self.taken += len(pairs) // 2
+            return pairs
+
+        def params(self) -> Params:
+            return Params(*(array + (self.taken >= wakes) for array in params))
+
+    recipe = Recipe(batch_size=2)
+    params, _ = start(recipe)
+    sleeper = Sleeper(params, recipe)
+    assert vanished(recipe, sleeper) == gone
+    assert sleeper.taken <= 1000
+
+
+def test_diverging_is_not_vanishing() -> None:
+    recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, dtype="float32")
+    params, _ = start(recipe)
+    assert not vanished(recipe, NumPyLearner(params, recipe))
+
+
+def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
+    argv = [*SHORT, "--learning-rate", "1e300", "--until-proved"]
+    assert torch_train.main([*argv, "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["status"], document["steps"]) == ("vanished", 1040)
+    recipe = Recipe(learning_rate=1e300)
+    params, rng = start(recipe)
+    learner = NumPyLearner(params, recipe)
+    run(recipe, learner, rng)
+    outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
+    assert outcome.steps == 1000
+    assert outcome.verdict.status != "proved"
+
+
+@pytest.mark.parametrize("engine", ["compiled", "numpy", "batched"])
+def test_a_sweep_counts_them(engine: str, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "results.jsonl"
+    argv = ["--seeds", "0:3", "--bits", "4", "--hidden", "5", "--iterations", "30"]
+    argv += ["--learning-rate", "1e300", "0.1", "--engine", engine, "--out", str(out)]
+    assert sweep.main(argv) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"6 networks, 3 whose gradient vanished; engine: {engine}"
+    found = Journal(str(out), resume=True).results
+    assert [each.status for each in found] == ["vanished"] * 3 + ["finished"] * 3
+    assert found == [train(each.recipe, 1000, "numpy") for each in found]
+    assert sweep.main([*argv, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["vanished"] == 3
+
+
+@pytest.mark.parametrize("engine", ["compiled", "batched"])
+def test_a_network_that_adds_has_learned(engine: str, tmp_path: Path) -> None:
+    """One sum, 0 + 0: about half of the networks say 0 for ever."""
+    out = tmp_path / "results.jsonl"
+    argv = ["--seeds", "0:8", "--bits", "1", "--iterations", "3", "--learning-rate", "1e300"]
+    assert sweep.main([*argv, "--engine", engine, "--out", str(out)]) == 0
+    found = Journal(str(out), resume=True).results
+    assert {(each.exact[-1], each.status) for each in found} <= {(1, "finished"), (0, "vanished")}
+    assert any(each.status == "finished" for each in found)

@@ -1,0 +1,47 @@
+"""The check of the check: parity rejects every mistake in the catalogue, and no right pass."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from agreement import assert_right
+from constructions import RIGHT
+from problems import Problem, problems
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.textbook import Backward, textbook
+
+
+def parity_property(backward: Backward) -> Callable[[], None]:
+    """The parity test of one backward pass: what CI would run on it."""
+
+    # Without shrinking: that the test fails is all that matters, not how simply.
+    @settings(phases=[Phase.generate], report_multiple_bugs=False, database=None)
+    @given(problems)
+    def parity(problem: Problem) -> None:
+        assert_right(backward, problem)
+
+    return parity
+
+
+@pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda m: m.name)
+def test_planted_mistake_is_caught(mistake: Mistake) -> None:
+    with pytest.raises(AssertionError, match="times what rounding allows"):
+        parity_property(planted(mistake))()
+
+
+@pytest.mark.parametrize("backward", RIGHT, ids=lambda f: f.__name__)
+def test_right_backward_pass_is_accepted(backward: Backward) -> None:
+    parity_property(backward)()
+
+
+def test_the_catalogue_is_planted_in_the_textbook_pass() -> None:
+    parity_property(planted())()
+    assert len({m.name for m in CATALOGUE}) == len(CATALOGUE) >= 30
+    assert len({m.changes for m in CATALOGUE}) == len(CATALOGUE)
+    assert textbook.__doc__
+
+
+def test_a_line_that_is_not_in_the_textbook_cannot_be_replaced() -> None:
+    with pytest.raises(ValueError, match=r"cannot plant 'gone'"):
+        planted(Mistake("gone", "(0)", "", (("no such line", "another"),)))

@@ -1,0 +1,38 @@
+"""The catalogue of mistakes: one by its name, and what any pass answers to the problems."""
+
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
+from rnn_numpy.elman_network.textbook import Backward
+from rnn_torch.checker.candidate import NotFinite, remade
+from rnn_torch.checker.diagnose import Asked
+from rnn_torch.checker.parity import Reference, reference
+from rnn_torch.checker.problems import Problem, Shapes, designed, random
+
+ANY = Shapes()
+dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+def of_name(name: str) -> Mistake:
+    return next(m for m in CATALOGUE if m.name == name)
+
+
+@functools.cache
+def questions(dtype: str) -> list[tuple[Problem, Reference]]:
+    asked = [*designed(ANY, dtype), *random(ANY, dtype, 0, 6)]
+    return [(p, reference(p)) for p in asked]
+
+
+def interrogated(make: Callable[[], Backward], dtype: str) -> list[Asked]:
+    ask = remade(make)
+    asked = []
+    with np.errstate(all="ignore"):
+        for problem, right in questions(dtype):
+            with suppress(NotFinite):  # as `examine` does
+                asked.append(Asked(problem, ask(problem), right))
+    return asked

@@ -1,0 +1,27 @@
+"""Every engine of the recipe, for tests that ask them all."""
+
+from collections.abc import Callable
+
+import pytest
+
+from rnn_numpy import Params
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Learner, Recipe
+from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
+
+Make = Callable[[Params, Recipe], Learner]
+
+
+def plain_numpy(params: Params, recipe: Recipe) -> Learner:
+    return NumPyLearner(params, recipe, "numpy")
+
+
+def compiled_numpy(params: Params, recipe: Recipe) -> Learner:
+    return NumPyLearner(params, recipe, "compiled")
+
+
+ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearner, CompiledLearner]
+
+NAMES = ["numpy", "numpy-compiled", "torch", "torch-fused", "torch-compiled"]
+
+learners = pytest.mark.parametrize("make", ENGINES, ids=NAMES)

@@ -1,0 +1,112 @@
+"""Which folder may import which: a table, compared with the folders on disk and every import."""
+
+import ast
+import re
+from collections import Counter
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src"
+
+# Besides itself. A module that stands in a package's own folder belongs to that.
+RUNS = {
+    "rnn_numpy.compiled",
+    "rnn_numpy.elman_network",
+    "rnn_numpy.proof",
+    "rnn_numpy.storage",
+    "rnn_numpy.tasks",
+}
+MAY_IMPORT: dict[str, set[str]] = {
+    "rnn_numpy.compiled": set(),
+    "rnn_numpy.isolation": set(),
+    "rnn_numpy.elman_network": set(),
+    "rnn_numpy.tasks": {"rnn_numpy.compiled", "rnn_numpy.elman_network"},
+    "rnn_numpy.storage": {"rnn_numpy.elman_network"},
+    "rnn_numpy.proof": {"rnn_numpy.elman_network", "rnn_numpy.tasks"},
+    "rnn_numpy.training": RUNS,
+    "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
+    "rnn_torch.elman_network": {"rnn_numpy.elman_network"},
+    "rnn_torch.fused": {"rnn_numpy.compiled", "rnn_numpy.elman_network", "rnn_torch.elman_network"},
+    "rnn_torch.checker": {
+        "rnn_numpy.elman_network",
+        "rnn_numpy.isolation",
+        "rnn_torch.elman_network",
+    },
+    "rnn_torch.reports": {"rnn_numpy.isolation", "rnn_numpy.storage", "rnn_torch.checker"},
+    "rnn_torch.training": RUNS
+    | {"rnn_numpy.training", "rnn_torch.checker", "rnn_torch.elman_network", "rnn_torch.fused"},
+    "rnn_torch.many_networks": RUNS
+    | {
+        "rnn_numpy.commands",
+        "rnn_numpy.isolation",
+        "rnn_numpy.training",
+        "rnn_torch.fused",
+        "rnn_torch.training",
+    },
+}
+# The commands may import everything.
+MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}
+MAY_IMPORT["rnn_torch"] = set(MAY_IMPORT)
+FILES = sorted(file for package in SRC.glob("rnn_*") for file in package.rglob("*.py"))
+
+
+def folder(file: Path) -> str:
+    return ".".join(file.relative_to(SRC).parent.parts)
+
+
+def home(name: str) -> str:
+    """The folder of a module, or of a name in one, so written as it is imported."""
+    while not (SRC / name.replace(".", "/")).is_dir():
+        name = name.rpartition(".")[0]
+    return name
+
+
+def imported(file: Path) -> set[str]:
+    """Every name of our own that this file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("rnn_numpy", "rnn_torch")}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_imports_go_down(file: Path) -> None:
+    here = folder(file)
+    assert {name for name in imported(file) if home(name) not in MAY_IMPORT[here] | {here}} == set()
+
+
+def test_the_table_is_the_house() -> None:
+    assert {folder(file) for file in FILES} == set(MAY_IMPORT)
+
+
+def test_the_map_shows_the_house() -> None:
+    """Each folder and each file, and the table."""
+    text = (ROOT / "docs" / "map.md").read_text()
+    words = set(re.findall(r"[\w/]+", text.partition("```")[2].partition("```")[0]))
+    files = {file.stem for file in FILES} - {"__init__"}
+    rooms = {name.replace(".", "/") for name in MAY_IMPORT if "." in name}
+    assert files | {name.partition("/")[2] + "/" for name in rooms} <= words
+    rows = dict(re.findall(r"^\| `(rnn_\w+/\w+)` \| (.*) \|$", text, re.MULTILINE))
+    shown = {room: set(re.findall(r"`([^`]+)`", may)) for room, may in rows.items()}
+    assert shown == {
+        name.replace(".", "/"): {other.replace(".", "/") for other in may}
+        for name, may in MAY_IMPORT.items()
+        if "." in name
+    }
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+    """At most ten files, besides its __init__.py."""
+    files = Counter(folder(file) for file in FILES if file.name != "__init__.py")
+    assert {name: n for name, n in files.items() if n > 10} == {}

@@ -1,0 +1,106 @@
+"""Who may know whom: a witness that shares code with what it judges is no witness."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rnn_numpy
+import rnn_torch
+
+NUMPY, TORCH = (Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch))
+OWN = ("rnn_numpy", "rnn_torch")
+CHECKED = {f"rnn_numpy.elman_network.{name}" for name in ("params", "checks")}
+
+
+def imported(module: Path) -> set[str]:
+    """Every module that this one imports anywhere in its text, and each name it takes from one."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    "module", sorted(NUMPY.rglob("*.py")), ids=lambda path: str(path.relative_to(NUMPY))
+)
+def test_rnn_numpy_never_imports_torch(module: Path) -> None:
+    assert not {name for name in imported(module) if name.split(".")[0] in ("torch", "rnn_torch")}
+
+
+@pytest.mark.parametrize(
+    ("witness", "may_use"),
+    [
+        (TORCH / "elman_network/model.py", CHECKED),
+        (NUMPY / "elman_network/model.py", CHECKED),
+        (NUMPY / "elman_network/rtrl.py", CHECKED),
+        (NUMPY / "elman_network/complex_step.py", CHECKED),
+        (NUMPY / "elman_network/rounding.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
+        (NUMPY / "elman_network/running_error.py", set()),
+        (NUMPY / "verify.py", set()),
+        (NUMPY / "proof/rounded_network.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
+        (NUMPY / "elman_network/textbook.py", set()),
+        (NUMPY / "elman_network/mistakes.py", {"rnn_numpy.elman_network.textbook"}),
+        (Path(__file__).parents[1] / "helpers" / "naive_recipe.py", set()),
+    ],
+    ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
+)
+def test_each_witness_stands_alone(witness: Path, may_use: set[str]) -> None:
+    used = {name.rpartition(".")[0] for name in imported(witness) if name.split(".")[0] in OWN}
+    assert used <= may_use
+
+
+WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, NoTorch())
+try:
+    import torch
+except ModuleNotFoundError:
+    pass
+else:
+    raise SystemExit("the test does not hide torch")
+import pkgutil, importlib, rnn_numpy
+for module in pkgutil.walk_packages(rnn_numpy.__path__, "rnn_numpy."):
+    importlib.import_module(module.name)
+from rnn_numpy.train import main
+raise SystemExit(main(["--iterations", "50", "--log-every", "50", "--bits", "3"]))
+"""
+
+
+def test_rnn_numpy_imports_and_runs_with_torch_absent() -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of 16 sums exact" in done.stdout.splitlines()[-1]
+
+
+def test_importing_rnn_numpy_is_light() -> None:
+    heavy = ["torch", "numba", "llvmlite", "matplotlib", "scipy", "tqdm", "safetensors"]
+    program = f"import rnn_numpy, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("package", "most"), [("rnn_numpy", 10), ("rnn_torch", 15)])
+def test_importing_a_package_loads_few_of_our_modules(package: str, most: int) -> None:
+    program = f"import {package}, sys; print([m for m in sys.modules if m.split('.')[0] in {OWN}])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = ast.literal_eval(done.stdout)
+    assert package in loaded
+    assert len(loaded) <= most

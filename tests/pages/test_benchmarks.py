@@ -1,0 +1,160 @@
+"""The benchmarks run and their gates hold; the page says what the kept results say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import harness
+from benchmarks.pages import report
+from benchmarks.speed import growth, layer, many, memory, online
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_numpy.training.recipe import Recipe
+
+pytestmark = pytest.mark.unannotated
+
+
+def test_the_pages_are_made_from_the_kept_results() -> None:
+    pages = [page.read_text() for page in report.PAGES]
+    for page in pages:
+        assert report.with_tables(page) == page, "run: python -m benchmarks.pages.report"
+    assert sum(page.count("<!-- table:") for page in pages) == len(report.TABLES)
+
+
+def test_results_name_no_machine() -> None:
+    for file in harness.RESULTS.glob("*.json"):
+        about = json.loads(file.read_text())["machine"]
+        assert set(about) == {
+            "processor",
+            "cores",
+            "python",
+            "numpy",
+            "torch",
+            "numba",
+            "jax",
+            "date",
+        }
+
+
+def test_the_gate_of_the_recipe() -> None:
+    import naive_recipe
+
+    differences = online.gate(Recipe(iterations=40), naive_recipe.train(0, 40))
+    assert {"compiled kernel", "NumPy loop", "torch: fused"} <= differences.keys()
+    assert all(worst < 1e-13 for worst in differences.values())
+
+
+def test_the_gate_of_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer, "MOST_COMPILED_STEPS", 0)
+    row = layer.measure((3, 2, 4), 0.01)
+    assert {"ours", "naive autograd", "nn.RNN"} <= row["seconds"].keys()
+    assert layer.best_ratio(row) > 0
+
+    def wrong(problem: Any) -> Any:
+        right = layer.naive(problem)
+        return lambda: [1.01 * tensor for tensor in right()]
+
+    monkeypatch.setattr(layer, "ours", wrong)
+    with pytest.raises(SystemExit, match=r"ours fails the parity gate at \(3, 2, 4\)"):
+        layer.measure((3, 2, 4), 0.01)
+
+
+def test_turns_are_interleaved() -> None:
+    calls: list[str] = []
+    contenders = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    times = harness.interleaved(contenders, seconds=0, least=2)
+    assert {name: len(some) for name, some in times.items()} == {"a": 2, "b": 2}
+    turns = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
+    assert "".join(turns) == "ab" * 3
+
+
+def test_peak_memory_is_the_peak() -> None:
+    def work() -> None:
+        one = torch.empty(1 << 20)
+        other = torch.empty(1 << 20)
+        del one, other
+        torch.empty(1 << 19)
+
+    assert memory.allocated(work) == 8 << 20
+
+
+@pytest.mark.parametrize("mode", memory.MODES)
+def test_the_step_whose_memory_is_measured(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "TIME", 5)
+    memory.step(mode)()
+
+
+def test_the_other_ones_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["many", "--seeds", "2"])
+    many.main()
+    monkeypatch.setattr(growth, "SERIES", {"steps": [(4, 1, 2), (8, 1, 2)]})
+    monkeypatch.setattr(growth, "with_memory_kept", lambda seconds: {"steps": {"slope": 1.0}})
+    monkeypatch.setattr("sys.argv", ["growth", "--seconds", "0"])
+    growth.main()
+    assert {file.stem for file in tmp_path.iterdir()} == {"many", "growth"}
+
+
+def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.pages import figures
+
+    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    figures.where_in_time()
+    figures.carry()
+    figures.machine()
+    figures.learning(every=5000)
+    monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
+    figures.lengths()
+    made = sorted(file.name for file in tmp_path.iterdir())
+    docs = Path(__file__).parents[2] / "docs"
+    kept = sorted(file.name for file in docs.glob("*.png") if "performance" not in file.name)
+    assert made == kept
+
+
+def test_sums_with_long_runs_tell_networks_apart() -> None:
+    from benchmarks.pages import figures
+    from benchmarks.trust import proofs
+
+    right, wrong = (proofs.trained(Recipe(seed))[0] for seed in (3, 14))
+    assert figures.share_right(right, 500, sums=100) == 1
+    assert figures.share_right(wrong, 500, sums=100) < 0.6
+
+
+def test_the_tables_of_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.trust import proofs
+
+    monkeypatch.setattr(proofs, "MANY_STATES", 30_000)
+    found = proofs.after_the_recipe(2)
+    assert (found["exact"], found["bits"][5]["proved seeds"]) == (2, [0])
+    assert found["bits"][5]["counterexample steps"] == [10]
+    assert proofs.until(1, 1)["rows"][0]["proved"] == 1
+    assert proofs.long_sums(1000, bits=64, batch=4)["wrong"] == 0
+
+
+def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.trust import fuzz
+
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    found = fuzz.fuzz(1000)["found"]
+    mended = "accepted, its checksum put right"
+    assert set(found) == {"refused", "accepted, rightly", mended}
+    assert found["refused"] > 900
+
+
+def test_what_others_see() -> None:
+    """A few of the mistakes: what is plain, what is small, and what is right."""
+    from benchmarks.trust import others
+
+    by_name = {mistake.name: planted(mistake) for mistake in CATALOGUE}
+    plain, small = by_name["W not transposed"], by_name["lower precision inside"]
+    asked = others.PROBLEMS["three steps, four units"]
+    for sees in (others.by_bound, others.by_gradcheck):
+        assert sees(plain, asked)
+        assert not sees(textbook, asked)
+    assert others.by_bound(small, asked)
+    assert not others.by_gradcheck(small, asked)

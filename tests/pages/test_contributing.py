@@ -1,0 +1,62 @@
+"""The walk of CONTRIBUTING.md: its changes can be made, in order, and do what it says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## A walk")[2]
+
+
+def test_without_torch_a_command_says_what_it_needs() -> None:
+    """-S hides what is installed."""
+    command = [sys.executable, "-S", "-m", "rnn_torch.check"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'\n"
+    assert done.returncode == 2
+
+
+def test_the_walk(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    *_, third, fourth = re.findall(
+        r"^```\n\$ make check\n(.*?)^```", WALK, re.DOTALL | re.MULTILINE
+    )
+    before, _, after = WALK.partition("### 4.")
+    make_changes(before, tmp_path)
+    assert shown_but_not_said(third, tmp_path) == []
+    make_changes(after, tmp_path)
+    assert shown_but_not_said(fourth, tmp_path) == []
+
+
+def make_changes(text: str, folder: Path) -> None:
+    """Each `--- file` of a diff: what has - or nothing in front becomes what has + or nothing."""
+    for diff in re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for part in re.split(r"^--- ", diff, flags=re.MULTILINE)[1:]:
+            name, *lines = part.splitlines()
+            old, new = ("\n".join(x[1:] for x in lines if x[0] in marks) for marks in ("- ", "+ "))
+            source = (folder / name).read_text()
+            assert source.count(old) == 1, f"{name}: {old}"
+            (folder / name).write_text(source.replace(old, new))
+
+
+def shown_but_not_said(shown: str, folder: Path) -> list[str]:
+    """Lines of the page that the check of the changed passes does not print.
+
+    Numbers aside, and where they make a line wrap.
+    """
+    command = [sys.executable, "-m", "rnn_torch.check"]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    done = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    said = masked(done.stdout)
+    return [line for line in masked(shown) if line != "..." and line not in said]
+
+
+def masked(screen: str) -> list[str]:
+    unwrapped = re.sub(r"\n  (?=\S)", " ", screen)
+    return re.sub(r"\d+(\.\d+)?(e[+-]\d+)? times", "# times", unwrapped).splitlines()

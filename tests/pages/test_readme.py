@@ -1,0 +1,184 @@
+"""What README and docs show, Python and commands, runs as it stands and says what they say."""
+
+import ast
+import importlib
+import json
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from page_sessions import masked, sessions
+from rnn_numpy.elman_network.mistakes import CATALOGUE
+from rnn_numpy.elman_network.textbook import textbook
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md", *(ROOT / "src").rglob("*.md")]
+
+
+def python(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize("page", [p for p in PAGES if python(p)], ids=lambda p: p.stem)
+def test_python_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for program in python(page):
+        given = {"__name__": page.stem, "my_backward": textbook}
+        exec(compile(program, page.name, "exec", dont_inherit=True), given)
+        if "test_my_backward" in given:
+            given["test_my_backward"]()  # type: ignore[operator]
+        said = capsys.readouterr().out
+        if "fraction(" in program:
+            assert 0 <= float(said) < 1
+        if "as_text" in program:
+            assert said.startswith("RIGHT: my gate agrees with autograd to within rounding")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS])
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https://)([^)]+)\)", page.read_text()):
+        path, _, place = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if place.startswith("L"):
+            assert int(place[1:]) <= len(target.read_text().splitlines()), link
+        elif place:
+            assert place in headings(target), link
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "tests" / "README.md"], ids=lambda page: page.stem)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    tests = {file.name: file.read_text() for file in (ROOT / "tests").rglob("*.py")}
+    for words in re.findall(
+        r"`((?:(?:\w+/)*\w+\.py::)?test_\w+|(?:\w+/)*test_\w+\.py)`", page.read_text()
+    ):
+        file, _, name = words.rpartition("::")
+        if name.endswith(".py"):
+            assert Path(name).name in tests, words
+        else:
+            where = [tests[Path(file).name]] if file else tests.values()
+            assert any(f"def {name}(" in text for text in where), words
+
+
+def test_every_dotted_name_is_where_it_says() -> None:
+    """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings."""
+    texts = [page.read_text() for page in [*PAGES, ROOT / "CONTRIBUTING.md"]]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for file in (ROOT / "src").rglob("*.py"):
+        nodes = (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, documented))
+        texts += filter(None, map(ast.get_docstring, nodes))
+    dotted = re.compile(r"\brnn_(?:numpy|torch)(?:\.[A-Za-z_]\w*)+")
+    names = set(dotted.findall("\n".join(texts)))
+    assert {"rnn_numpy.bptt", "rnn_numpy.training.many_networks.train_many"} < names
+    for name in names:
+        found = pkgutil.resolve_name(name)
+        module = name.rpartition(".")[0]
+        # What a package exports may be from anywhere in it; a module's own is defined there.
+        assert "." not in module or getattr(found, "__module__", module) == module, name
+
+
+def headings(page: Path) -> set[str]:
+    """What GitHub calls the places in a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_each_equation_stands_where_bptt_md_says() -> None:
+    text = (ROOT / "docs" / "bptt.md").read_text()
+    found = set()
+    for line in text.splitlines():
+        if "#L" not in line:
+            continue
+        for number, links in re.findall(r"\((\d+)\)([^()]*(?:\([^()]*#L\d+\)[^()]*)+)", line):
+            for path, at in re.findall(r"\(\.\./(\S+)#L(\d+)\)", links):
+                cited = (ROOT / path).read_text().splitlines()[int(at) - 1]
+                assert f"({number})" in cited, f"{path}:{at} is not ({number}): {cited.strip()}"
+                found.add((path, int(number)))
+    for path, numbers in (
+        ("src/rnn_numpy/elman_network/model.py", range(1, 12)),
+        ("src/rnn_torch/elman_network/model.py", range(1, 6)),
+        ("src/rnn_numpy/compiled/kernels.py", (1, 2, 3, *range(6, 12))),
+        ("src/rnn_numpy/elman_network/rtrl.py", (12, 13)),
+    ):
+        assert {(path, number) for number in numbers} <= found
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
+def test_mathematics_that_github_renders(page: Path) -> None:
+    """It takes backslashes from what is no letter, refuses operatorname, and wants space around."""
+    text = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\\[^a-zA-Z\s]|\\operatorname", text) == []
+    around = re.findall(r"(.?)\$[^$]+\$(.?)", text.replace("$$", ""))
+    assert not any(before.isalnum() or after.isalnum() for before, after in around)
+
+
+def test_parity_md_has_the_whole_catalogue() -> None:
+    rows = (ROOT / "docs" / "parity.md").read_text().rpartition("| breaks |")[2].splitlines()
+    listed = {
+        (equation, name)
+        for row in rows
+        if row.startswith("| (")
+        for equation, names in [re.split(r" \| ", row.strip("| "), maxsplit=1)]
+        for name in names.split("; ")
+    }
+    assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "proof.md"], ids=lambda page: page.stem
+)
+def test_commands_print_what_the_page_shows(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To the word; decimals only in their place, since another processor rounds differently."""
+    assert sessions(page)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for command, shown in sessions(page):
+        _, _, module, *flags = shlex.split(command)
+        assert importlib.import_module(module).main(flags) in (0, 1)
+        said = [masked(line) for line in capsys.readouterr().out.splitlines()]
+        for line in map(masked, shown):
+            if line.strip() != "...":
+                assert line in said, f"{command}: {line}"
+
+
+def test_commands_within_sentences_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of torchrun in one process; fewer steps, since a thousand networks take a while."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text().replace("\n", " ")
+    found = re.findall(r"`(?:python|torchrun[^`]*?) -m (rnn_\w+\.(?:train|sweep))( --[^`]+)`", text)
+    assert {program for program, _ in found} == {"rnn_torch.train", "rnn_torch.sweep"}
+    for program, flags in found:
+        main = importlib.import_module(program).main
+        assert main([*flags.split(), "--iterations", "9", "--json"]) == 0
+
+
+def test_the_numbers_in_the_readme_s_sentences_are_those_that_were_measured() -> None:
+    """Its tables are made from the kept results; these are the ones in words."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    kept = {
+        file.stem: json.loads(file.read_text()) for file in (ROOT / "benchmarks/results").iterdir()
+    }
+    seconds = {name: row["median"] for name, row in kept["process"]["rows"].items()}
+    until = [row for row in kept["proof_until"]["rows"] if row["seeds"] == 1000]
+    for words, holds in {
+        "takes about 1.5 seconds, most of it `import torch`": seconds["python -m rnn_torch.train"]
+        < 1.6 < 2 * seconds['python -c "import torch"'],
+        "without torch, in about 0.3 seconds": seconds["python -m rnn_numpy.train"] < 0.35,
+        "1,000 of 1,000 seeds get there": [row["proved"] for row in until] == [1000],
+        "a thousand in half a minute": kept["many"]["networks"] == 1000
+        and kept["many"]["seconds"]["counted every 1,000 steps"] < 35,
+    }.items():  # fmt: skip
+        assert words in text
+        assert holds, words

@@ -1,0 +1,217 @@
+"""The exploration and the minimised machine: held against running the network."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from adders import TARGETS, random_params, trained
+from rnn_numpy import Params, forward
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import minimise, replay
+from rnn_numpy.tasks.addition import encode, from_bits
+from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
+from rnn_numpy.training.recipe import Dtype
+from rnn_torch import ElmanRNN
+
+
+@pytest.fixture(scope="module")
+def proved() -> Params:
+    return trained(3)
+
+
+@pytest.fixture(scope="module")
+def refuted() -> Params:
+    return trained(1)
+
+
+def every_path(target: Target, steps: int) -> np.ndarray:
+    """(steps, paths, operands): every sequence of inputs of this length."""
+    paths = np.array(list(product(range(2**target.operands), repeat=steps))).T
+    return (paths[..., np.newaxis] >> np.arange(target.operands) & 1).astype(float)
+
+
+def right_bits(target: Target, x: np.ndarray) -> np.ndarray:
+    numbers = (x * 2 ** np.arange(target.operands)).sum(axis=2).astype(int)
+    return np.array([target.run(path) for path in numbers.T]).T
+
+
+@given(
+    target=st.sampled_from(TARGETS),
+    hidden=st.integers(1, 4),
+    bits=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([0.3, 1, 5]),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+@example(
+    target=multiplication(1), hidden=2, bits=1, seed=4, scale=5, dtype="float32"
+)  # back at h = 0
+def test_verdicts_against_running_every_short_input(
+    target: Target, hidden: int, bits: int, seed: int, scale: float, dtype: str
+) -> None:
+    """The exploration knows exactly as many states as are reached, and the first wrong bit."""
+    params = random_params(seed, target, hidden, scale, dtype)
+    verdict = explore(params, bits, target)
+    steps = 4 if target.operands == 2 else 8
+    x = every_path(target, steps)
+    outputs, trace = forward(params, x.astype(dtype), state_bits=bits)
+    wrong = (outputs[..., 0] > 0.5) != right_bits(target, x)
+    first = int(np.argmax(wrong.any(axis=1))) + 1 if wrong.any() else None
+    sure = len(verdict.machine.branches) == 0 and verdict.margin > verdict.margin_error
+    if verdict.status == "refuted" and sure:
+        assert verdict.counterexample is not None
+        assert first == (verdict.depth if verdict.depth <= steps else None)
+        assert replay(params, verdict).said != replay(params, verdict).right
+    elif verdict.status == "proved":
+        assert first is None
+    reached = {row.tobytes() for row in trace.states.reshape(-1, hidden)}
+    known = {row.tobytes() for row in (verdict.machine.levels * 2.0**-bits).astype(dtype)}
+    depth = verdict.depth if first is None else first - 1
+    shallow = {row.tobytes() for row in trace.states[: depth + 1].reshape(-1, hidden)}
+    assert shallow <= known
+    if verdict.status == "proved":
+        assert reached <= known
+
+
+def test_a_proved_adder_is_the_carry(proved: Params) -> None:
+    verdict = explore(proved, 5)
+    assert (verdict.status, verdict.states, verdict.depth) == ("proved", 4020, 18)
+    assert verdict.margin > verdict.margin_error > 0
+    assert verdict.tie_distance > verdict.tie_error > 0
+    minimal = minimise(verdict.machine)
+    np.testing.assert_array_equal(minimal.next, addition.next)
+    np.testing.assert_array_equal(minimal.output, addition.output)
+    # The class of each state is the carry that led there: found, not assumed.
+    np.testing.assert_array_equal(minimal.classes, verdict.machine.task)
+
+
+def operands(bits: int) -> list[tuple[int, int]]:
+    """Random and adversarial ones."""
+    rng = np.random.default_rng(bits)
+    ones, alternating = 2**bits - 1, int("10" * bits, 2) % 2**bits
+    randoms = [int.from_bytes(rng.bytes(bits // 8 + 1), "little") % 2**bits for _ in range(6)]
+    return [(ones, 1), (1, ones), (ones, ones), (0, 0), (alternating, alternating),
+            (alternating, ones - alternating), (ones - 1, 2), (ones ^ 2 ** (bits // 2), 3),
+            *zip(randoms[::2], randoms[1::2], strict=True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("bits", [1, 2, 9, 64, 1000, 4096])
+def test_a_proved_adder_adds_whatever_the_order_of_summation(bits: int, dtype: Dtype) -> None:
+    params = trained(3, dtype)
+    assert explore(params, 5).status == "proved"
+    a, b = zip(*operands(bits), strict=True)
+    x, y = encode(a, b, bits + 1, dtype)
+    order = np.random.default_rng(0).permutation(len(params.W))
+    U, W, V = params
+    permuted = Params(U[:, order], W[order][:, order], V[order])
+    for weights in (params, permuted):
+        outputs, _ = forward(weights, x, state_bits=5)
+        np.testing.assert_array_equal(outputs > 0.5, y > 0.5)
+        with torch.inference_mode():
+            model = ElmanRNN.from_params(weights)
+            said, _ = model(torch.from_numpy(x), state_bits=5)
+        np.testing.assert_array_equal(said.numpy() > 0.5, y > 0.5)
+
+
+@given(bits=st.integers(1, 4096), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=15)
+def test_random_operands_in_random_orders(bits: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    U, W, V = trained(3)
+    order = rng.permutation(len(W))
+    a, b = ([int.from_bytes(rng.bytes(bits // 8 + 1), "little") >> (8 - bits % 8)
+             for _ in range(4)] for _ in "ab")  # fmt: skip
+    x, y = encode(a, b, bits + 1)
+    outputs, _ = forward(Params(U[:, order], W[order][:, order], V[order]), x, state_bits=5)
+    np.testing.assert_array_equal(outputs > 0.5, y > 0.5)
+
+
+def test_float32_follows_both_sides_of_a_tie() -> None:
+    params = trained(3, "float32")
+    verdict = explore(params, 5)
+    assert verdict.status == "proved"
+    assert verdict.tie_distance < verdict.tie_error
+    assert len(verdict.machine.branches) > 0
+    source, number, other = verdict.machine.branches.T
+    main = verdict.machine.next[source, number]
+    apart = np.abs(verdict.machine.levels[main].astype(int) - verdict.machine.levels[other])
+    assert (apart.max(axis=1) == 1).all()
+    np.testing.assert_array_equal(minimise(verdict.machine).next, addition.next)
+
+
+def test_a_tie_that_decides_is_no_proof_and_no_refutation() -> None:
+    """sigmoid(log 3) = 3/4 is a tie between 1/2 and 1; the output says on which side it fell."""
+    params = Params(np.array([[np.log(3), 0], [0, 0]]), np.zeros((2, 2)), np.array([[1.0], [-1.5]]))
+    verdict = explore(params, 1, comparison)
+    assert verdict.tie_distance <= verdict.tie_error
+    assert len(verdict.machine.branches) > 0
+    assert verdict.status == "gave up"
+    assert verdict.reason == "whether a bit is right depends on how a rounding tie falls"
+    # Followed to the end all the same: the states of both sides are there.
+    levels = {tuple(row) for row in verdict.machine.levels.tolist()}
+    assert levels == {(0, 0), (1, 1), (2, 1)}
+
+
+def test_a_refutation_is_the_shortest(refuted: Params) -> None:
+    verdict = explore(refuted, 5)
+    assert verdict.status == "refuted"
+    assert verdict.counterexample is not None
+    example = replay(refuted, verdict)
+    a, b = example.operands
+    assert example.right == a + b != example.said
+    # Run by torch too.
+    x, _ = encode([a], [b], example.steps)
+    with torch.inference_mode():
+        outputs, _ = ElmanRNN.from_params(refuted)(torch.from_numpy(x), state_bits=5)
+    assert from_bits(outputs[..., 0].numpy() > 0.5) == [example.said]
+    # No shorter sum fails: all states that shorter sums lead to are found, and none is wrong.
+    steps = 7
+    assert verdict.depth == 10 > steps
+    x = every_path(addition, steps)
+    outputs, _ = forward(refuted, x, state_bits=5)
+    np.testing.assert_array_equal(outputs[..., 0] > 0.5, right_bits(addition, x))
+
+
+def test_limit(proved: Params) -> None:
+    assert explore(proved, 5, limit=4020).status == "proved"
+    verdict = explore(proved, 5, limit=4019)
+    assert verdict.status == "gave up"
+    assert verdict.reason.startswith("more than 4019 states; all inputs of ")
+    with pytest.raises(ValueError, match="limit must be at least 1 state, got 0"):
+        explore(proved, 5, limit=0)
+    with pytest.raises(ValueError, match="explored to the end"):
+        minimise(verdict.machine)
+    with pytest.raises(ValueError, match="must be refuted for a counterexample, it is: gave up"):
+        replay(proved, verdict)
+
+
+def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    import rnn_numpy.proof.breadth_first as module
+
+    keys, calls = module.Search._keys, []
+
+    def colliding(self: module.Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
+        calls.append(len(levels))
+        mask = 7 if len(calls) < 20 else -1
+        return keys(self, levels, task) & np.uint64(mask % 2**64)
+
+    monkeypatch.setattr(module.Search, "_keys", colliding)
+    verdict = explore(proved, 5)
+    assert (verdict.status, verdict.states) == ("proved", 4020)
+
+
+def test_weights_too_large_to_tell() -> None:
+    huge = Params(*(np.full(shape, 1e300) for shape in ((2, 3), (3, 3), (3, 1))))
+    verdict = explore(huge, 5)
+    assert verdict.status == "gave up"
+    assert "rounding errors are larger than the steps of the state" in verdict.reason
+
+
+def test_weights_that_do_not_fit_the_target(proved: Params) -> None:
+    with pytest.raises(ValueError, match="multiplication:3 needs 1 inputs and 1 output, these"):
+        explore(proved, 5, multiplication(3))

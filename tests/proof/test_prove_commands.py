@@ -1,0 +1,216 @@
+"""`prove` and `add` as their users meet them."""
+
+import io
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adders import trained
+from commands import bad
+from rnn_numpy import Params, prove
+from rnn_numpy.storage.weights import load_params, save_params
+from rnn_torch import add
+
+pytestmark = pytest.mark.unannotated
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("right") / "right.safetensors"
+    save_params(file, trained(3), {})
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("wrong") / "wrong.safetensors"
+    save_params(file, trained(1), {})
+    return str(file)
+
+
+def test_proved(right: str, tmp_path: Path, capsys: Capture) -> None:
+    files = [str(tmp_path / name) for name in ("c.txt", "m.dot", "m.png")]
+    flags = ["--certificate", files[0], "--dot", files[1], "--plot", files[2]]
+    assert prove.main([right, *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "proved: a + b is right for operands of every length, with a state of 5 bits"
+    )
+    assert lines[1] == "4020 states, the last of them found after 18 steps"
+    assert "minimised, 2 states:" in lines
+    assert lines[-3:] == [f"written to {file}" for file in (files[0], files[1], files[2])]
+    assert Path(files[0]).read_text().startswith("rnn-bptt-reference certificate 1\nweights ")
+    dot = Path(files[1]).read_text()
+    for edge in ('0 -> 0 [label="00/0  10/1  01/1"]', '0 -> 1 [label="11/0"]',
+                 '1 -> 0 [label="00/1"]', '1 -> 1 [label="10/0  01/0  11/1"]'):  # fmt: skip
+        assert edge in dot
+    assert Path(files[2]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_refuted(wrong: str, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "c.txt"
+    assert prove.main([wrong, "--certificate", str(file)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    words = lines[0].split()
+    assert words[:2] == ["refuted,", "with"]
+    sum_ = lines[0].split(": ")[1]
+    a, b, total, said = (int(w.strip(",")) for w in sum_.split() if w.strip(",").isdigit())
+    assert a + b == total != said
+    assert lines[-1] == f"{file} not written: nothing is proved"
+    assert not file.exists()
+
+
+def test_gave_up(right: str, capsys: Capture) -> None:
+    assert prove.main([right, "--limit", "100"]) == 3
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("gave up, with a state of 5 bits: more than 100 states; all inputs of ")
+
+
+@pytest.mark.parametrize(("limit", "code"), [("1000000", 0), ("100", 3)])
+def test_json(limit: str, code: int, right: str, capsys: Capture) -> None:
+    assert prove.main([right, "--json", "--limit", limit]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == ("proved" if code == 0 else "gave up")
+    assert (document["state_bits"], document["target"], document["ties"]) == (5, "addition", 0)
+    if code == 0:
+        assert document["states"] == 4020
+        assert document["minimal"]["next"] == [[0, 0, 0, 1], [0, 1, 1, 1]]
+
+
+def test_json_of_a_refutation(wrong: str, capsys: Capture) -> None:
+    assert prove.main([wrong, "--json"]) == 1
+    example = json.loads(capsys.readouterr().out)["counterexample"]
+    assert sum(example["operands"]) == example["right"] != example["said"]
+
+
+def test_another_target_is_refuted_in_its_own_words(right: str, capsys: Capture) -> None:
+    assert prove.main([right, "--target", "subtraction"]) == 1
+    assert "0 - 1 (modulo 2^n, n bits) = 3, the network says 1" in capsys.readouterr().out
+    assert prove.main([right, "--target", "comparison"]) == 1
+    assert "(after each bit) = " in capsys.readouterr().out
+
+
+def test_weights_without_a_finite_bound(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "huge.safetensors"
+    save_params(file, Params(*(np.full(s, 1e308) for s in ((2, 3), (3, 3), (3, 1)))), {})
+    assert prove.main([str(file), "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["tie_error"] is None  # JSON has no infinity
+    save_params(file, Params(*(np.full(s, 3e38, "f4") for s in ((2, 3), (3, 3), (3, 1)))), {})
+    assert prove.main([str(file)]) == 3
+    assert "rounding errors are larger" in capsys.readouterr().out
+
+
+def test_bad_input_to_prove(right: str, tmp_path: Path, capsys: Capture) -> None:
+    other = tmp_path / "other.safetensors"
+    nan = trained(3)
+    nan.W[2, 3] = np.nan
+    save_params(other, nan, {})
+    assert "W must be finite, got nan at [2, 3]" in bad(prove.main, [str(other)], capsys)
+    one = Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 2)))
+    save_params(other, one, {})
+    assert "addition needs 2 inputs and 1 output, these weights have 3 and 2" in bad(
+        prove.main, [str(other)], capsys
+    )
+    other.write_bytes(Path(right).read_bytes()[:-7])
+    assert "or not all of one" in bad(prove.main, [str(other)], capsys)
+    assert "cannot read /none" in bad(prove.main, ["/none"], capsys)
+    for flags, why in {
+        ("--state-bits", "0"): "state_bits must be 1 to 16, got 0",
+        ("--state-bits", "17"): "state_bits must be 1 to 16, got 17",
+        ("--state-bits", "x"): "invalid int value",
+        ("--limit", "0"): "limit must be at least 1 state, got 0",
+        ("--target", "adding"): "target must be addition, subtraction, comparison or",
+        ("--target", "multiplication:3"): "needs 1 inputs",
+        ("--certificate", "/none/c.txt"): "cannot write /none/c.txt",
+        ("--plot", str(tmp_path)): "cannot write",
+    }.items():
+        assert why in bad(prove.main, [right, *flags], capsys)
+    assert "'unknown' is not supported" in bad(
+        prove.main, [right, "--plot", str(tmp_path / "m.unknown")], capsys
+    )
+
+
+@pytest.mark.parametrize("flags", [[], ["--state-bits", "5"]])
+@pytest.mark.parametrize("bits", [0, 1, 27, 70_000])
+def test_add(bits: int, flags: list[str], right: str, capsys: Capture) -> None:
+    a, b = 2**bits - 1, random.Random(bits).getrandbits(100)
+    assert add.main([right, hex(a), str(b), *flags]) == 0
+    said, proof = capsys.readouterr().out.splitlines()
+    assert said == hex(a + b)
+    if flags:
+        assert proof.startswith("proved: a + b is right for operands of every length")
+    else:
+        assert proof == "nothing is proved about other sums without --state-bits"
+
+
+def test_add_says_where_it_is_wrong(wrong: str, capsys: Capture) -> None:
+    assert prove.main([wrong, "--json"]) == 1
+    example = json.loads(capsys.readouterr().out)["counterexample"]
+    a, b = example["operands"]
+    assert add.main([wrong, str(a), str(b), "--state-bits", "5"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(example["said"])
+    assert lines[1].startswith("wrong: bit ")
+    assert lines[2].startswith("refuted, with a state of 5 bits: ")
+    assert add.main([wrong, str(a), str(b), "--state-bits", "5", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["sum"], document["right"]) == (example["said"], False)
+
+
+def test_operands_from_files_and_standard_input(
+    right: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("0b1011\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("31\n"))
+    assert add.main([right, f"@{file}", "-"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == bin(11 + 31)
+
+
+def test_bad_input_to_add(right: str, tmp_path: Path, capsys: Capture) -> None:
+    for operands, why in {
+        ("-5", "3"): "operands must be at least 0, got -5",
+        ("3", "1.5"): "operands must be integers, got '1.5'",
+        ("3", ""): "operands must be integers, got ''",
+        ("0x", "3"): "operands must be integers, got '0x'",
+        ("@/none", "3"): "cannot read @/none",
+        ("3", "9" * 50 + "x"): "...'",
+    }.items():
+        assert why in bad(add.main, [right, *operands], capsys)
+    assert "state_bits must be 1 to 16" in bad(
+        add.main, [right, "1", "2", "--state-bits", "99"], capsys
+    )
+    assert "cannot read" in bad(add.main, ["/none", "1", "2"], capsys)
+    other = tmp_path / "other.safetensors"
+    save_params(other, Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 1))), {})
+    assert "must have 2 inputs and 1 output, got 3 and 1" in bad(
+        add.main, [str(other), "1", "2"], capsys
+    )
+
+
+@pytest.mark.unannotated
+def test_operands_that_are_no_integers_are_refused(right: str) -> None:
+    params, _ = load_params(right)
+    assert add.add(params, np.int64(3), 4) == 7
+    with pytest.raises(TypeError, match="float"):
+        add.add(params, 1.5, 2)  # type: ignore[arg-type]
+
+
+def test_a_reader_that_has_gone(right: str) -> None:
+    command = f"{sys.executable} -m rnn_numpy.prove {right} --state-bits 4 | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_help_is_worth_reading(capsys: Capture) -> None:
+    for main in (prove.main, add.main):
+        with pytest.raises(SystemExit) as ended:
+            main(["--help"])
+        assert ended.value.code == 0
+        assert "exit codes: 0 " in capsys.readouterr().out

@@ -1,0 +1,149 @@
+"""The HTML report of `check`: on its own, escaped, and opened in a real browser if there is one."""
+
+import html
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from rnn_numpy.elman_network.mistakes import CATALOGUE
+from rnn_torch import check
+
+# In one process, which makes the page once.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("page")]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Elements(HTMLParser):
+    """Which elements there are, with their attributes; every one of them closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        assert self.open == ["html"]  # whose end may be left out
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attributes)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "html":
+            assert self.open.pop() == tag
+
+    def count(self, tag: str, text: str = "") -> int:
+        return sum(t == tag and text in (a.get("class") or "") for t, a in self.found)
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    deep = folder / ("a_folder_whose_name_has_no_place_to_break_a_line_" * 3)
+    deep.mkdir()
+    shutil.copy(EXAMPLES / "wrong_transpose.py", deep)
+    file = folder / "report.html"
+    assert check.main([f"{deep / 'wrong_transpose.py'}:backward", "--html", str(file)]) == 1
+    return file
+
+
+def test_what_is_on_the_page(wrong: Path) -> None:
+    page = wrong.read_text()
+    elements = Elements(page)
+    assert "<b>WRONG</b>" in page
+    assert "W not transposed" in page
+    assert "- dh = eps @ V.T + delta_next @ W<" in page
+    assert "Right where loss and state step coincide; first wrong one step back" in page
+    # Of 6 losses and states, the 15 below the diagonal are wrong, and dW of four losses.
+    assert elements.count("td", "is-wrong") == 15 + 4
+    assert elements.count("td", "is-right") == 6 + 2 + 6
+    for method in ("complex step", "RTRL", "forward mode", "Taylor order"):
+        assert f"<td>{method}</td>" in page
+    assert f"({len(CATALOGUE)} of\n    {len(CATALOGUE)})" in page
+    assert all(f">{mistake.name}\n" in page for mistake in CATALOGUE if "'" not in mistake.name)
+    assert elements.count("tr", "named") == 1
+    assert '<tr><td>dV</td><td colspan="7">right</td></tr>' in page  # no entry of it
+
+
+def test_it_stands_on_its_own(wrong: Path) -> None:
+    for tag, attributes in Elements(wrong.read_text()).found:
+        assert tag not in ("script", "link", "img", "iframe")
+        assert not {"src", "href"} & set(attributes)
+    assert "url(" not in wrong.read_text()
+
+
+def test_right_approximate_impure_and_what_cannot_be_checked(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    for name, word, code in (
+        ("right_loop", "RIGHT", 0),
+        ("wrong_finite_difference", "APPROXIMATE", 1),
+        ("wrong_stale_buffers", "IMPURE", 1),
+        ("right_recipe_only", "CANNOT CHECK", 2),
+    ):
+        assert check.main([f"{EXAMPLES / name}.py:backward", "--html", str(file)]) == code
+        page = file.read_text()
+        Elements(page)
+        assert f"<b>{word}</b>" in page
+
+
+def test_our_own_passes_on_one_page(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    assert check.main(["--shapes", "3,2,2,3,1", "--html", str(file)]) == 0
+    assert file.read_text().count("<b>RIGHT</b>") == len(check.own_passes(None))
+
+
+def test_what_a_file_says_is_text(tmp_path: Path) -> None:
+    name, file = "<b onclick=x>.py", tmp_path / "report.html"
+    (tmp_path / name).write_text("raise RuntimeError('<script>alert(1)</script>')")
+    assert check.main([f"{tmp_path / name}:backward", "--html", str(file)]) == 2
+    elements = Elements(file.read_text())
+    assert elements.count("script") == 0
+    assert elements.count("b") == 1
+    assert "&lt;script&gt;alert(1)" in file.read_text()
+
+
+def test_a_page_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check.main(["--html", "/no/such/folder/report.html"])
+    assert raised.value.code == 2
+    assert "cannot write /no/such/folder/report.html" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])  # a phone, and a screen
+def test_in_a_browser(scheme: str, width: int, wrong: Path, tmp_path: Path) -> None:
+    """Nothing but the kill matrix is wider than the page, and text stands out from its ground."""
+    assert CHROMIUM is not None
+    asking = """<script>
+      const tables = [...document.querySelectorAll(".scroll:not(details *)")];
+      const cut = tables.some(table => table.scrollWidth > table.clientWidth);
+      document.querySelector("details").open = true;
+      const of = (e, what) => getComputedStyle(document.querySelector(e))[what];
+      const root = document.documentElement;
+      const fits = root.scrollWidth <= innerWidth && !cut;
+      parent.document.title = [innerWidth, fits, of("body", "color"),
+        of("body", "backgroundColor"), of(".is-wrong", "backgroundColor")].join("|");
+    </script>"""
+    page = tmp_path / "page.html"
+    # In a frame: a window of Chromium's own is never as narrow as a phone.
+    framed = html.escape(wrong.read_text() + asking)
+    page.write_text(f'<iframe width="{width}" height="900" frameborder="0" srcdoc="{framed}">')
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu",
+         f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert found is not None
+    inner, fits, ink, paper, heat = found[1].split("|")
+    assert (int(inner), fits) == (width, "true")
+    levels = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
+    assert levels[0] + 450 < levels[1] if scheme == "light" else levels[1] + 450 < levels[0]
+    assert heat not in (ink, paper)

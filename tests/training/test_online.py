@@ -1,0 +1,243 @@
+"""The recipe's loop, compiled and in NumPy: twins, and many of them side by side."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agreement import assert_gradients
+from problems import Array
+from rnn_numpy import Params, bounds, bptt, forward
+from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
+from rnn_numpy.tasks.exact_sums import Count, count_exact, count_exact_compiled
+from rnn_numpy.training import many_networks, recipe
+from rnn_numpy.training.many_networks import Trained, count, counted_steps, train, train_many
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, sgd
+from rnn_torch.many_networks import stack
+from rnn_torch.many_networks.stack import train_batch
+
+Engine = type[NumPySGD | CompiledSGD]
+engines = pytest.mark.parametrize("engine", [NumPySGD, CompiledSGD])
+sizes = {
+    "seed": st.integers(0, 2**32 - 1),
+    "bits": st.integers(1, 12) | st.just(64),
+    "hidden": st.integers(1, 20) | st.sampled_from([32, 33]),
+    "dtype": st.sampled_from(["float32", "float64"]),
+    "scale": st.sampled_from([0.01, 1.0, 8.0]),
+}
+batches = st.sampled_from([1, 1, 2, 3, 7])
+
+
+def drawn(recipe: Recipe, scale: float) -> tuple[Params, Array]:
+    params, rng = start(recipe)
+    scaled = Params(*(np.asarray(scale * array, recipe.dtype) for array in params))
+    return scaled, draw_pairs(rng, recipe.bits, recipe.batch_size)
+
+
+@engines
+@given(batch=batches, **sizes)
+def test_its_gradient_is_that_of_bptt(
+    engine: type[NumPySGD | CompiledSGD],
+    seed: int,
+    bits: int,
+    hidden: int,
+    dtype: str,
+    scale: float,
+    batch: int,
+) -> None:
+    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
+    params, pairs = drawn(recipe, scale)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
+    expected = bptt(params, forward(params, x)[1], y)
+    before = [array.copy() for array in params]
+    gradient = engine(params, bits, 0.1, batch).gradient(pairs)
+    assert_gradients(gradient, expected, bounds(params, x, y).params)
+    for one, other in zip(params, before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@engines
+@given(batch=batches, **sizes)
+def test_a_step_descends_its_gradient_and_gives_the_outputs(
+    engine: type[NumPySGD | CompiledSGD],
+    seed: int,
+    bits: int,
+    hidden: int,
+    dtype: str,
+    scale: float,
+    batch: int,
+) -> None:
+    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
+    params, pairs = drawn(recipe, scale)
+    before = Params(*(array.copy() for array in params))
+    network = engine(params, bits, 0.5, batch)
+    gradient = network.gradient(pairs)
+    outputs = network.descend(pairs)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
+    allowed = bounds(before, x, y)
+    unit = np.finfo(dtype).eps / 2
+    for weight, old, slope, bound in zip(params, before, gradient, allowed.params, strict=True):
+        # The gradient may be added to the weight in parts, each rounded: for a bit and example.
+        limit = bound + (bits * batch + 4) * unit * (np.abs(old) + np.abs(slope) + bound)
+        assert (np.abs(weight - (old - 0.5 * slope)) <= limit + np.finfo(dtype).tiny).all()
+    assert (np.abs(outputs - forward(before, x)[0]) <= 2 * allowed.outputs).all()
+
+
+@given(**sizes)
+def test_counting_is_counting(seed: int, bits: int, hidden: int, dtype: str, scale: float) -> None:
+    bits = min(bits, 5)
+    params, _ = drawn(Recipe(seed, bits, hidden, dtype=dtype), scale)  # type: ignore[arg-type]
+    assert count_exact_compiled(params, bits) == counted(params, bits)
+
+
+def counted(params: Params, bits: int) -> Count:
+    def advance(h: Array, x: Array) -> tuple[Array, Array]:
+        outputs, trace = forward(params, x, h)
+        return outputs, trace.states[1]
+
+    return count_exact(advance, len(params.W), bits, params.W.dtype)
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_counting_while_it_learns(dtype: str) -> None:
+    """From none to all, so that every kind of prefix is cut off at some time."""
+    recipe = Recipe(seed=3, bits=6, dtype=dtype)  # type: ignore[arg-type]
+    params, rng = start(recipe)
+    network = CompiledSGD(params, recipe.bits, recipe.learning_rate)
+    seen = set()
+    for _ in range(12):
+        network.descend(draw_pairs(rng, recipe.bits, 600))
+        found = count_exact_compiled(params, recipe.bits)
+        assert found == counted(params, recipe.bits)
+        assert found == count(params, recipe.bits)
+        seen.add(found.exact)
+    assert len(seen) > 4
+    assert max(seen) == 4**5
+
+
+@engines
+def test_a_batch_that_is_not_whole(engine: Engine) -> None:
+    params, rng = start(Recipe())
+    with pytest.raises(ValueError, match="pairs must be a multiple of 3, got 8"):
+        engine(params, 8, 0.1, 3).descend(draw_pairs(rng, 8, 8))
+
+
+def test_too_many_bits_to_count() -> None:
+    params, _ = start(Recipe(bits=13))
+    with pytest.raises(ValueError, match="bits must be at most 12, got 13"):
+        count_exact_compiled(params, 13)
+    assert not count(params, 13).exhaustive
+
+
+def test_which_engine() -> None:
+    small, _ = start(Recipe())
+    large, _ = start(Recipe(hidden=MOST_HIDDEN_COMPILED + 1))
+    assert sgd(small, 8, 0.1).engine == "compiled"
+    assert sgd(large, 8, 0.1).engine == "numpy"
+    assert sgd(small, 8, 0.1, "numpy").engine == "numpy"
+    assert sgd(large, 8, 0.1, "compiled").engine == "compiled"
+    with pytest.raises(ValueError, match=r"W must be C-contiguous: pass np.ascontiguousarray\(W\)"):
+        CompiledSGD(small._replace(W=small.W.T), 8, 0.1)
+
+
+def test_counted_steps() -> None:
+    for iterations, steps in {10: [4, 8, 10], 8: [4, 8], 0: [0]}.items():
+        assert list(counted_steps(Recipe(iterations=iterations), 4)) == steps
+    assert next(counted_steps(Recipe(iterations=10**15), 1)) == 1  # and not all of them at once
+
+
+def test_exact_from() -> None:
+    def trained(exact: list[int], status: str = "finished") -> Trained:
+        steps = list(range(1, len(exact) + 1))
+        return Trained(Recipe(), status, steps, exact, 9)  # type: ignore[arg-type]
+
+    assert trained([0, 9, 8, 9, 9]).exact_from == 4
+    assert trained([9]).exact_from == 1
+    assert trained([9, 8]).exact_from is None
+    assert trained([9, 9], "diverged").exact_from is None
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize("engine", ["compiled", "numpy"])
+def test_side_by_side_is_one_by_one(engine: str) -> None:
+    recipes = [Recipe(seed, 4, 6, 700) for seed in range(9)]
+    alone = [train(recipe, 300, engine) for recipe in recipes]
+    together = list(train_many(recipes, 300, engine, threads=3))
+    assert sorted(together, key=lambda t: t.recipe.seed) == alone
+    assert alone[0].steps == [300, 600, 700]
+    # The weights counted are those of the train command, at the same step.
+    params, rng = start(recipes[0])
+    NumPySGD(params, 4, 0.1).descend(draw_pairs(rng, 4, 700))
+    assert alone[0].exact[-1] == counted(params, 4).exact
+
+
+@pytest.mark.unannotated
+def test_stopping_lets_those_in_training_end() -> None:
+    seen: list[Trained] = []
+    recipes = [Recipe(seed, 3, 4, 50) for seed in range(50)]
+    for result in train_many(recipes, 50, stop=lambda: len(seen) >= 3):
+        seen.append(result)
+    assert 3 <= len(seen) < 20
+    assert all(result.steps == [50] for result in seen)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 6, 7])
+@pytest.mark.parametrize("count_every", [1, 3, 7, 9])
+def test_counts_until(iterations: int, count_every: int) -> None:
+    recipe = Recipe(iterations=iterations)
+    steps = list(many_networks.counted_steps(recipe, count_every))
+    for taken in range(iterations + 1):
+        assert many_networks.counts_until(taken, recipe, count_every) == sum(
+            s <= taken for s in steps
+        )
+    large = Recipe(iterations=10**15)
+    assert many_networks.counts_until(10**15, large, 2) == 5 * 10**14
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize("batch", [1, 8])
+def test_all_at_once_is_one_by_one(batch: int) -> None:
+    """In float64, where rounding changes no count of these."""
+    rates = (0.1, 0.4) if batch == 1 else (0.03,)
+    recipes = [
+        Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
+    ]
+    together = stack.begin(recipes)
+    assert list(train_batch(together, 200)) == [200, 200, 100]
+    assert stack.results(together, 200) == [train(recipe, 200, "numpy") for recipe in recipes]
+
+
+@pytest.mark.unannotated
+@pytest.mark.parametrize("engine", ["compiled", "batched"])
+def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The output is 1/2 where a bit is 1, so that the second unit's weight gets a gradient of -1.1.
+    params = Params(np.array([[-1e4, 100.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
+    ones = np.full((10, 2), 2**11 - 1)
+
+    def same(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
+        return Params(*(array.copy() for array in params)), np.random.RandomState(0)
+
+    for starts, draws in ((many_networks, recipe), (stack, stack)):
+        monkeypatch.setattr(starts, "start", same)
+        monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
+    recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]
+    if engine == "batched":
+        together = stack.begin(recipes)
+        assert sum(train_batch(together, 10)) == 30
+        results = stack.results(together, 10)
+    else:
+        results = [train(recipe, 10, engine) for recipe in recipes]
+    assert [r.status for r in results] == ["finished", "diverged"]
+    assert results[0].steps == [10, 20, 30]
+    assert results[1].steps == []
+
+
+def test_a_batch_of_different_networks() -> None:
+    with pytest.raises(ValueError, match="recipes alike in size"):
+        stack.begin([Recipe(), Recipe(hidden=3)])
+    with pytest.raises(ValueError, match="recipes alike in size, dtype and steps, got none"):
+        stack.begin([])
+    with pytest.raises(ValueError, match="bits of at most 12, got 13"):
+        stack.begin([Recipe(bits=13)])

@@ -1,0 +1,224 @@
+"""Training: both packages take the same steps as a naive script, and learn to add."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import naive_recipe
+from agreement import assert_gradients
+from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy
+from rnn_numpy import Params, bounds, bptt, forward
+from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
+from rnn_numpy.tasks.exact_sums import count_exact
+from rnn_numpy.training.recipe import Diverged, Learner, Recipe, run, start
+from rnn_torch.training.learners import AutogradLearner, FusedLearner
+
+SEEDS = range(1, 10) if settings.get_current_profile_name() == "nightly" else (1,)
+
+
+def once(test: Callable[..., None]) -> Callable[..., None]:
+    """In one process, so that each network is trained once; without annotations, for speed."""
+    return pytest.mark.xdist_group("trained")(pytest.mark.unannotated(test))
+
+
+@functools.cache
+def trained(make: Make, recipe: Recipe) -> Learner:
+    params, rng = start(recipe)
+    learner = make(params, recipe)
+    assert run(recipe, learner, rng).status == "finished"
+    return learner
+
+
+@functools.cache
+def trained_to_the_end(make: Make) -> Learner:
+    """The recipe, whole; the slow engines take its last tenth, the rest in the nightly tests."""
+    slow = make in (AutogradLearner, FusedLearner)
+    if not slow or settings.get_current_profile_name() == "nightly":
+        return trained(make, Recipe())
+    params, rng = start(Recipe())
+    begun = compiled_numpy(params, Recipe())
+    begun.descend(draw_pairs(rng, 8, 18000))
+    learner = make(begun.params(), Recipe())
+    learner.descend(draw_pairs(rng, 8, 2000))
+    for one, other in zip(
+        learner.params(), trained(compiled_numpy, Recipe()).params(), strict=True
+    ):
+        assert np.abs(one - other).max() < 1e-10
+    return learner
+
+
+@functools.cache
+def naive_weights(seed: int) -> tuple[np.ndarray, ...]:
+    return naive_recipe.train(seed, 2000)
+
+
+@learners
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.unannotated) for seed in SEEDS)]
+)
+def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None:
+    """The acceptance figure of the project is 1e-10 after 2,000 steps; 1e-14 is usual."""
+    naive = naive_weights(seed)
+    for one, other in zip(
+        trained(make, Recipe(seed, iterations=2000)).params(), naive, strict=True
+    ):
+        assert np.abs(one - other).max() < 1e-10
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    bits=st.integers(1, 4),
+    hidden=st.integers(1, 3),
+    dtype=st.sampled_from(["float32", "float64"]),
+    learning_rate=st.sampled_from([0.01, 0.1]),
+    batch=st.sampled_from([1, 3]),
+)
+@pytest.mark.unannotated
+@settings(max_examples=4 * len(SEEDS))
+def test_100_steps_from_equal_weights_stay_equal(
+    seed: int, bits: int, hidden: int, dtype: str, learning_rate: float, batch: int
+) -> None:
+    """The bound is carried through the training: no tolerance here either."""
+    recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype, batch)  # type: ignore[arg-type]
+    params, rng = start(recipe)
+    one, *others = (make(params, recipe) for make in ENGINES)
+    unit_roundoff = np.finfo(dtype).eps / 2
+    allowed = Params(*(np.zeros(p.shape) for p in params))
+    for _ in range(100):
+        pairs = draw_pairs(rng, bits, batch)
+        x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
+        before = one.params()
+        # How far weights that are `allowed` off may be after p - learning_rate * g, rounded twice.
+        gradient = bptt(before, forward(before, x)[1], y)
+        gradient_error = bounds(before, x, y, params_error=allowed).params
+        allowed = Params(
+            *(
+                (e + learning_rate * ge) * (1 + 4 * unit_roundoff)
+                + 3 * unit_roundoff * (np.abs(p) + learning_rate * np.abs(g, dtype=np.float64))
+                for p, g, e, ge in zip(before, gradient, allowed, gradient_error, strict=True)
+            )
+        )
+        one.descend(pairs)
+        for other in others:
+            other.descend(pairs)
+            assert_gradients(one.params(), other.params(), allowed)
+    # The bound must still be able to tell: in float64 it is far below what the weights moved by.
+    moved = max(np.abs(p - q).max() for p, q in zip(one.params(), params, strict=True))
+    if dtype == "float64":
+        assert max(e.max() for e in allowed) < 1e-3 * moved
+
+
+@once
+@learners
+def test_the_trained_network_adds_all_pairs(make: Make) -> None:
+    assert count_exact(trained_to_the_end(make).advance, 16, 8) == (16384, 16384, True)
+
+
+@once
+@learners
+@given(a=st.integers(0, 127), b=st.integers(0, 127))
+def test_the_trained_network_adds(make: Make, a: int, b: int) -> None:
+    learner, h, outputs = trained_to_the_end(make), np.zeros((1, 16)), []
+    for x_t in encode([a], [b], 8)[0]:
+        o_t, h = learner.advance(h, x_t[np.newaxis])
+        outputs.append(o_t[0])
+    assert decode(np.stack(outputs)) == [a + b]
+
+
+@learners
+def test_a_diverging_step_keeps_the_last_finite_weights(
+    make: Make,
+) -> None:
+    # Sigmoids saturate, so that it takes an extreme rate to overflow at all.
+    recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, iterations=5, dtype="float32")
+    params, rng = start(recipe)
+    learner = make(params, recipe)
+    result = run(recipe, learner, rng)
+    assert (result.status, result.steps) == ("diverged", 0)
+    for kept, initial in zip(learner.params(), params, strict=True):
+        np.testing.assert_array_equal(kept, initial)
+
+
+@pytest.mark.parametrize("make", [plain_numpy, AutogradLearner], ids=["numpy", "torch"])
+def test_weights_so_large_that_the_forward_pass_overflows(
+    make: Make,
+) -> None:
+    # x_t U is infinite where both bits are 1, h_{t-1} W is minus infinite right after that.
+    params = Params(np.full((2, 8), 1.7e308), np.full((8, 8), -1.7e308), np.ones((8, 1)))
+    learner = make(params, Recipe(bits=9, hidden=8))
+    pair = np.array([[255, 255]])
+    assert not learner.audited or learner.parity(pair) is None
+    with pytest.raises(Diverged):
+        learner.descend(pair)
+    np.testing.assert_array_equal(learner.params().W, params.W)
+
+
+@learners
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("good", [0, 1, 2, 5])
+def test_steps_before_a_diverging_one_are_kept(make: Make, good: int, batch: int) -> None:
+    """However many steps are asked for at once."""
+    # The first unit keeps the output at 0, where the gradient is 0 too, unless a bit is 1: then the
+    # second unit's weight gets a gradient of about 4, which this rate takes to infinity.
+    params = Params(np.array([[-1e4, 0.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
+    recipe = Recipe(bits=64, hidden=2, learning_rate=1.7e308, batch_size=batch)
+    largest = 2**63 - 1
+    steps = [[0, 0]] * good + [[largest, largest]] + [[0, 0]] * 2
+    pairs = np.repeat(np.array(steps), batch, axis=0)
+    learner, same = make(params, recipe), make(params, recipe)
+    with pytest.raises(Diverged) as raised:
+        learner.descend(pairs)
+    assert raised.value.steps == good
+    if good:
+        same.descend(pairs[: good * batch])
+    for one, other in zip(learner.params(), same.params(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@learners
+@pytest.mark.parametrize("batch", [1, 4])
+def test_one_step_or_many_at_once(make: Make, batch: int) -> None:
+    recipe = Recipe(seed=1, iterations=50, batch_size=batch)
+    (params, rng), (_, same) = start(recipe), start(recipe)
+    at_once, one_by_one = make(params, recipe), make(params, recipe)
+    outputs = at_once.descend(draw_pairs(rng, recipe.bits, 50 * batch))
+    assert outputs.shape == (8, batch, 1)
+    for _ in range(50):
+        last = one_by_one.descend(draw_pairs(same, recipe.bits, batch))
+    np.testing.assert_array_equal(outputs, last)
+    for one, other in zip(at_once.params(), one_by_one.params(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@learners
+def test_weights_given_are_left_alone(make: Make) -> None:
+    recipe = Recipe(iterations=3)
+    params, rng = start(recipe)
+    before = Params(*(array.copy() for array in params))
+    learner = make(params, recipe)
+    learner.params().U[:] = 7
+    run(recipe, learner, rng)
+    for one, other in zip(params, before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not (learner.params().U == 7).any()
+
+
+@learners
+def test_the_log_of_a_batch_is_its_first_example_and_the_mean_loss(make: Make) -> None:
+    recipe = Recipe(iterations=3, batch_size=5)
+    params, rng = start(recipe)
+    (record,) = run(recipe, make(params, recipe), rng, log_every=3).log
+    params, rng = start(recipe)
+    learner = make(params, recipe)
+    learner.descend(draw_pairs(rng, 8, 2 * 5))
+    pairs = draw_pairs(rng, 8, 5)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, 8))
+    outputs, _ = forward(learner.params(), x)
+    assert (record.step, record.a, record.b) == (3, *pairs[0])
+    assert record.said == decode(outputs)[0]
+    assert record.loss == pytest.approx(np.abs(outputs - y).sum() / 5)
+    assert record.parity is None or record.parity < 1

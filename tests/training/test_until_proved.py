@@ -1,0 +1,143 @@
+"""`train --until-proved`, as its users meet it and from inside."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import bad
+from rnn_numpy import Params, prove
+from rnn_numpy import train as numpy_train
+from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.until_proved import until_proved
+from rnn_torch import train as torch_train
+
+pytestmark = pytest.mark.unannotated
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("train", [numpy_train, torch_train])
+def test_train_until_proved(train: object, tmp_path: Path, capsys: Capture) -> None:
+    file = str(tmp_path / "adder.safetensors")
+    assert train.main(["--seed", "1", "--until-proved", "--log-every", "9999999",  # type: ignore[attr-defined]
+                       "--out", file]) == 0  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = [line.strip() for line in lines if "with a state of 5 bits" in line]
+    assert verdicts[0].startswith("20000  refuted")
+    assert verdicts[-1].split("  ")[1].startswith("proved: a + b is right for operands of every")
+    assert lines[-2] == f"weights written to {file}"
+    assert prove.main([file]) == 0
+    _, metadata = load_params(file)
+    assert metadata["steps"] == verdicts[-1].split()[0]
+
+
+def test_both_packages_prove_the_same_network(tmp_path: Path) -> None:
+    """By every engine: the same draws, the same counterexamples, the same weights."""
+    weights = []
+    for main, engine in ((numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
+                         (torch_train.main, "compiled")):  # fmt: skip
+        file = tmp_path / engine
+        flags = ["--seed", "1", "--until-proved", "--json", "--engine", engine]
+        assert main([*flags, "--out", str(file)]) == 0
+        weights.append(load_params(file)[0])
+    for other in weights[1:]:
+        for one, two in zip(weights[0], other, strict=True):
+            assert np.abs(one - two).max() < 1e-9
+
+
+def test_not_proved_within_the_steps(capsys: Capture) -> None:
+    flags = ["--seed", "1", "--iterations", "300", "--until-proved", "--max-iterations", "2300"]
+    assert numpy_train.main(flags) == 1
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = [line.split()[0] for line in lines if "with a state of" in line]
+    assert verdicts == ["300", "1300", "2300"]
+    assert numpy_train.main([*flags, "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["steps"], document["proof"]["status"]) == (2300, "refuted")
+
+
+def test_flags_of_until_proved(capsys: Capture) -> None:
+    for flags, why in {
+        ("--state-bits", "5"): "--state-bits goes with --until-proved",
+        ("--max-iterations", "5"): "--max-iterations goes with --until-proved",
+        ("--until-proved", "--state-bits", "17"): "--state-bits must be 1 to 16, got 17",
+        ("--until-proved", "--max-iterations", "9"): "--max-iterations must be at least the",
+    }.items():
+        assert why in bad(numpy_train.main, list(flags), capsys)
+
+
+def test_an_attempt_ends_where_the_recipe_did() -> None:
+    """After 20,000 steps in vain the weights are those of the recipe again, at thrice the rate."""
+    recipe = Recipe(seed=0, hidden=2, bits=4, iterations=0)
+    params, rng = start(recipe)
+    made: list[tuple[Params, Recipe]] = []
+
+    def make(weights: Params, changed: Recipe) -> NumPyLearner:
+        made.append((Params(*(p.copy() for p in weights)), changed))
+        return NumPyLearner(weights, changed)
+
+    verdicts: list[int] = []
+    outcome = until_proved(
+        recipe,
+        params,
+        rng,
+        4,
+        make,
+        most_steps=40_500,
+        on_verdict=lambda steps, verdict, now: verdicts.append(steps),
+    )
+    assert outcome.verdict.status == "refuted"
+    assert outcome.steps == 40_500
+    assert verdicts == [*range(0, 41_000, 1000), 40_500]
+    assert [changed.learning_rate for _, changed in made] == pytest.approx([0.1, 0.3, 0.1])
+    for weights, _ in made:
+        for one, two in zip(weights, params, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_examples_begin_with_counterexamples() -> None:
+    """One in ten, low bits first."""
+    from rnn_numpy.training.until_proved import _examples, _operands
+
+    inputs = np.array([3, 0, 1, 2])  # a = 0101b, b = 1001b
+    assert _operands(inputs) == (0b0101, 0b1001, 4)
+    pairs = _examples(np.random.RandomState(0), 32, 1000, [_operands(inputs)])
+    beginning = (pairs & 15 == (0b0101, 0b1001)).all(axis=1)
+    assert beginning[::10].all()
+    assert beginning.mean() < 0.15
+    assert len({tuple(pair) for pair in pairs.tolist()}) > 990
+    assert pairs.min() >= 0
+    assert pairs.max() < 2**31
+
+
+def test_a_run_that_diverges_is_tried_again() -> None:
+    recipe = Recipe(seed=0, hidden=2, bits=4, iterations=0, dtype="float32", learning_rate=3e38)
+    params, rng = start(recipe)
+    outcome = until_proved(recipe, params, rng, 4, NumPyLearner, most_steps=2000)
+    assert outcome.steps == 2000
+    assert all(np.isfinite(p).all() for p in outcome.params)
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
+    program = f"""
+import signal, sys
+import rnn_numpy.training.until_proved as module
+explore, calls = module.explore, []
+def interrupting(*args, **others):
+    calls.append(1)
+    if len(calls) == 2:
+        signal.raise_signal(signal.SIGINT)
+    return explore(*args, **others)
+module.explore = interrupting
+from rnn_numpy.train import main
+sys.exit(main(["--hidden", "3", "--until-proved", "--out", {str(tmp_path / "w")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert "weights written to" in done.stdout
+    assert load_params(tmp_path / "w")[1]["steps"] == "21000"
