@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
-import rnn_numpy.mistakes
+from hand_written import PLANTED, embedded, planted
+from rnn_numpy.elman_network.mistakes import CATALOGUE
+from rnn_numpy.elman_network.mistakes import planted as planted_in_elman
+from rnn_torch.error_bound.bound import reference
 from rnn_torch.networks import Network, Problem, designed, network, random, stock
-from rnn_torch.tracing.bound import reference
 from rnn_torch.tracing.locate import error_arguments, locate
 from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes
 from rnn_torch.tracing.reverse import Graph
 from rnn_torch.tracing.tape import record
-from tracing.hand_written import PLANTED, embedded, planted
 
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+NIGHTLY = settings.get_current_profile_name() == "nightly"
 FEW = {"general", "two steps", "one hidden"}
 OUT_OF_REACH = {"h_0 treated as h_1", "bits most significant first"}
 
@@ -58,7 +63,9 @@ def test_a_right_pass_has_no_name_and_no_place() -> None:
     assert not locate(its, planted()).wrong
 
 
-@pytest.mark.parametrize(("right", "wrong", "sentence", "where"), PLANTED)
+@pytest.mark.parametrize(
+    ("right", "wrong", "sentence", "where"), PLANTED if NIGHTLY else PLANTED[::5]
+)
 def test_a_planted_mistake_is_named_and_located(
     right: str, wrong: str, sentence: str, where: str
 ) -> None:
@@ -133,12 +140,12 @@ def test_our_own_catalogue_is_named_by_the_derived_one() -> None:
     its = stock("elman")
     catalogue, problems = Catalogue(its), [p for p in designed(its) if p.sizes["hidden"] < 30]
     unnamed = []
-    for mistake in rnn_numpy.mistakes.CATALOGUE[::6]:
+    for mistake in CATALOGUE[:: 1 if NIGHTLY else 16]:
 
         def ask(problem: Problem, mistake: Any = mistake) -> Any:
             v = problem.values
             with np.errstate(all="ignore"):
-                answer = rnn_numpy.mistakes.planted(mistake)(v["x"], v["y"], v["U"], v["W"], v["V"])
+                answer = planted_in_elman(mistake)(v["x"], v["y"], v["U"], v["W"], v["V"])
             return {n: np.array(a, float) for n, a in zip("UWV", answer, strict=True)}
 
         if not named(its, catalogue, problems, ask):

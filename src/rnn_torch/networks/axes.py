@@ -59,7 +59,7 @@ class Argument:
     axes: tuple[Axis, ...]
     role: Role = "float"
     below: Axis | None = None
-    between: tuple[float, float] | None = None
+    between: tuple[int | float, int | float] | None = None
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Its shape, where the axes have these sizes."""
@@ -81,7 +81,7 @@ def _axes(text: str) -> tuple[Axis, ...]:
     return tuple(map(Axis.parse, text.split()))
 
 
-def floats(axes: str, between: tuple[float, float] | None = None) -> Argument:
+def floats(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
     """Floating-point numbers that a gradient is asked of: the same as its axes alone."""
     return Argument(_axes(axes), between=between)
 
@@ -91,7 +91,7 @@ def tokens(axes: str, below: str | int) -> Argument:
     return Argument(_axes(axes), "tokens", Axis.parse(str(below)))
 
 
-def targets(axes: str, between: tuple[float, float] | None = None) -> Argument:
+def targets(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
     """Numbers that the loss compares with: no gradient is asked of them."""
     return Argument(_axes(axes), "targets", between=between)
 

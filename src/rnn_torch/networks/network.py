@@ -167,6 +167,7 @@ def network(**marks: str | Argument) -> Callable[[Callable[..., Any]], Network]:
 
     def declare(function: Callable[..., Any]) -> Network:
         name = getattr(function, "__name__", "the network")
+        function = inspect.unwrap(function)  # a line is looked for in the user's own frame
         if not inspect.isgeneratorfunction(function):
             raise TypeError(f"{name} must yield the loss of each step: it has no yield")
         parameters = inspect.signature(function).parameters.values()

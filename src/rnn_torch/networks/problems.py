@@ -35,9 +35,9 @@ class Condition(NamedTuple):
     batch: int = 3
     width: int = 4
     equal: bool = False
-    weights: float = 1.0
-    inputs: float = 1.0
-    losses: float = 1.0
+    weights: int | float = 1.0
+    inputs: int | float = 1.0
+    losses: int | float = 1.0
     fill: str = ""
 
 

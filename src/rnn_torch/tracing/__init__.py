@@ -1,19 +1,16 @@
-"""Any torch network, followed operation by operation: its rounding bound and its mistakes.
+"""Any torch network, followed operation by operation: what may be wrong in its reverse pass.
 
-    right = reference(network, problem)                gradients, how far rounding may move them
     where = locate(network, ask)                       loss step x state step, gate by gate
     names = name_mistakes(asked, Catalogue(network))   which mistake, the line of the network
 
 `network` is a `rnn_torch.networks.Network`, `ask` a candidate: a problem to its gradients.
 
-    error_rules, bound, noise_floor            the bound, one rule an operation; without a rule
     tape, calls, reverse                       a recorded call, and its reverse pass
     step, mistakes, paths, whole,
     altered_forward                            the catalogue: what may be wrong in it
     naming, locate                             the candidate's answers, explained
 """
 
-from rnn_torch.tracing.bound import Reference, reference
 from rnn_torch.tracing.locate import Where, error_arguments, locate
 from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes
 
@@ -21,10 +18,8 @@ __all__ = [
     "Asked",
     "Catalogue",
     "Explanation",
-    "Reference",
     "Where",
     "error_arguments",
     "locate",
     "name_mistakes",
-    "reference",
 ]

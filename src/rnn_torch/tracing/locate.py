@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from rnn_torch.error_bound.bound import reference
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed, other, with_own_inputs
-from rnn_torch.tracing.bound import reference
 from rnn_torch.tracing.reverse import Graph, Mistake
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rnn_torch.error_bound.bound import Reference
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed
 from rnn_torch.tracing.altered_forward import forward_mistakes
-from rnn_torch.tracing.bound import Reference
 from rnn_torch.tracing.mistakes import edge_mistakes
 from rnn_torch.tracing.paths import path_mistakes
 from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
@@ -143,7 +143,9 @@ def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:
     return set(catalogue.like.arguments)
 
 
-def _behaves_like(a: Asked, mistake: Mistake, catalogue: Catalogue, near: float = np.inf) -> bool:
+def _behaves_like(
+    a: Asked, mistake: Mistake, catalogue: Catalogue, near: int | float = np.inf
+) -> bool:
     """Whether this mistake gives this answer, to within rounding.
 
     A mistake may amplify rounding (a division by 1 - h^2): then it has a noise floor of its own,
@@ -177,7 +179,7 @@ def _same(a: Asked, like: Gradients) -> bool:
     return all(_same_one(a, name, like) for name in a.answer)
 
 
-def _close(a: Asked, like: Gradients, share: float) -> bool:
+def _close(a: Asked, like: Gradients, share: int | float) -> bool:
     with np.errstate(all="ignore"):
         far = [abs(g - like[n]) > share * abs(like[n]).max(initial=0) for n, g in a.answer.items()]
     return not any(f.any() for f in far)

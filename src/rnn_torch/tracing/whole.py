@@ -83,7 +83,7 @@ def _narrowed(g: Array, _: Tape) -> Array:
     return g.astype(np.float32).astype(np.float64)
 
 
-def _norm_clip(size: float) -> Callable[[Tape, Gradients], Gradients]:
+def _norm_clip(size: int | float) -> Callable[[Tape, Gradients], Gradients]:
     def clipped(_: Tape, g: Gradients) -> Gradients:
         norm = np.sqrt(sum(float((v * v).sum()) for v in g.values()))
         return {n: v * min(1.0, size / norm) if norm > 0 else v for n, v in g.items()}

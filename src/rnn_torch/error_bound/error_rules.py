@@ -36,8 +36,8 @@ class Sum:
     value: Tensor
     error: Tensor
     size: Tensor
-    depth: float = 0.0
-    terms: float = 1.0
+    depth: int | float = 0.0
+    terms: int | float = 1.0
     rounded_off: "Sum | None" = None
 
 
@@ -49,7 +49,7 @@ class Rules:
         self.unit, self.tiny, self.largest = info.eps / 2, info.tiny, info.max
 
     # Bookkeeping.
-    def gamma(self, n: float) -> float:
+    def gamma(self, n: int | float) -> float:
         """The relative error that n roundings may add up to."""
         nu = n * self.unit
         return nu / (1 - nu) if nu < 1 else float("inf")
@@ -85,7 +85,7 @@ class Rules:
         return x.rounded_off
 
     def smooth(
-        self, value: Tensor, x: Sum, slope: Any, relative: float, absolute: float = 0.0
+        self, value: Tensor, x: Sum, slope: Any, relative: int | float, absolute: int | float = 0
     ) -> Sum:
         """f(x), at most this steep within x's error, rounded to these multiples of the unit."""
         inherited = torch.where(x.error > 0, x.error * slope, 0.0)
@@ -93,7 +93,7 @@ class Rules:
         return self.atom(value, inherited + made + self.tiny)
 
     # Polynomials.
-    def add(self, out: Tensor, a: Any, b: Any, alpha: float = 1) -> Sum:
+    def add(self, out: Tensor, a: Any, b: Any, alpha: int | float = 1) -> Sum:
         a = a if isinstance(a, Sum) else self.closed(a)
         b = b if isinstance(b, Sum) else self.closed(b)
         if abs(alpha) != 1:
@@ -103,7 +103,7 @@ class Rules:
 
     sub = add
 
-    def rsub(self, out: Tensor, a: Any, b: Any, alpha: float = 1) -> Sum:
+    def rsub(self, out: Tensor, a: Any, b: Any, alpha: int | float = 1) -> Sum:
         return self.add(out, b, a, alpha)
 
     def scale(self, out: Tensor, a: Sum, factor: Any, roundings: int = 1) -> Sum:
@@ -130,7 +130,9 @@ class Rules:
 
     bmm = mv = dot = mm
 
-    def addmm(self, out: Tensor, c: Sum, a: Sum, b: Sum, beta: float = 1, alpha: float = 1) -> Sum:
+    def addmm(
+        self, out: Tensor, c: Sum, a: Sum, b: Sum, beta: int | float = 1, alpha: int | float = 1
+    ) -> Sum:
         if beta != 1:
             c = self.scale(c.value * beta, c, beta)
         return self.add(out, c, self.mm(a.value @ b.value, a, b), alpha)
@@ -314,7 +316,7 @@ class Rules:
     def abs(self, out: Tensor, x: Any) -> Sum:
         return self.atom(out, self.closed(x).error)
 
-    def threshold_backward(self, out: Tensor, grad: Sum, x: Any, threshold: float) -> Sum:
+    def threshold_backward(self, out: Tensor, grad: Sum, x: Any, threshold: int | float) -> Sum:
         return self.mul(out, grad, self.decide(self.closed(x).value > threshold, x, threshold))
 
     def sgn(self, out: Tensor, x: Any) -> Sum:

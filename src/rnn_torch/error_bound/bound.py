@@ -3,7 +3,8 @@
 A dispatch mode sees every ATen operation of the loss and of autograd's reverse pass, and carries a
 `Sum` of error_rules.py beside each tensor: its value in float64, and how far any correct evaluation
 in the problem's own dtype may be off. Nobody picks a tolerance, and none is measured. For the
-project's own network `rnn_numpy.rounding` has the same derived by hand: see docs/parity.md.
+project's own network `rnn_numpy.elman_network.rounding` has the same, derived by hand: see
+docs/parity.md.
 """
 
 from typing import Any, NamedTuple
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rnn_torch.error_bound.error_rules import Rule, Rules, Sum
+from rnn_torch.error_bound.noise_floor import noise_floor
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem
-from rnn_torch.tracing.error_rules import Rule, Rules, Sum
-from rnn_torch.tracing.noise_floor import noise_floor
 
 
 def _names(text: str) -> frozenset[str]:

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import rnn_numpy
+from rnn_torch.error_bound.bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_columns, network, random, stock
-from rnn_torch.tracing.bound import Reference, reference
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
 
 NETWORKS = [
     stock("elman"),

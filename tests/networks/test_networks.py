@@ -23,6 +23,8 @@ from rnn_torch.networks import (
     upstream,
 )
 
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
 CHAR_RNN: dict[str, Any] = {
     "Wxh": "hidden vocab",
     "Whh": "hidden hidden",
