@@ -35,6 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rnn_numpy.isolation",
         "rnn_torch.elman_network",
     },
+    "rnn_torch.networks": set(),
+    "rnn_torch.error_bound": {"rnn_torch.networks"},
+    "rnn_torch.tracing": {"rnn_torch.error_bound", "rnn_torch.networks"},
     "rnn_torch.reports": {"rnn_numpy.isolation", "rnn_numpy.storage", "rnn_torch.checker"},
     "rnn_torch.training": RUNS
     | {"rnn_numpy.training", "rnn_torch.checker", "rnn_torch.elman_network", "rnn_torch.fused"},

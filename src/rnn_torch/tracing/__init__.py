@@ -1,0 +1,25 @@
+"""Any torch network, followed operation by operation: what may be wrong in its reverse pass.
+
+    where = locate(network, ask)                       loss step x state step, gate by gate
+    names = name_mistakes(asked, Catalogue(network))   which mistake, the line of the network
+
+`network` is a `rnn_torch.networks.Network`, `ask` a candidate: a problem to its gradients.
+
+    tape, calls, reverse                       a recorded call, and its reverse pass
+    step, mistakes, paths, whole,
+    altered_forward                            the catalogue: what may be wrong in it
+    naming, locate                             the candidate's answers, explained
+"""
+
+from rnn_torch.tracing.locate import Where, error_arguments, locate
+from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes
+
+__all__ = [
+    "Asked",
+    "Catalogue",
+    "Explanation",
+    "Where",
+    "error_arguments",
+    "locate",
+    "name_mistakes",
+]

@@ -1,0 +1,149 @@
+"""Mistakes in the forward pass: the network that is differentiated is another one.
+
+Each comes in three kinds: the backward pass fits the altered forward pass; or it is the right
+one's; or it is the right one's and sees right values at the altered operation.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnn_torch.networks.network import Array
+from rnn_torch.tracing.calls import call
+from rnn_torch.tracing.reverse import Graph, Mistake
+from rnn_torch.tracing.step import Getter, Step
+from rnn_torch.tracing.tape import Node, Ref, Tape
+
+Edit = Callable[[Graph, Node], Node]
+_KINDS = {"fits": "", "right": " (the backward pass does not know)", "hidden": ", but not backward"}
+
+
+def forward_mistakes(step: Step) -> Iterator[Mistake]:
+    """Every altered forward pass of the step."""
+    for sentence, user, rank, edit in _edits(step):
+        for extra, (kind, note) in enumerate(_KINDS.items()):
+            site = step.tape.nodes[user].site
+            graph = _altered(site, edit, kind)
+            text = f"in the forward pass {sentence}{note}"
+            yield Mistake(text, step.where(user), rank + extra, forward=graph)
+    for text, rank, given in _data(step):
+        yield Mistake(text, rank=rank, forward=_other_data(given))
+
+
+def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
+    def forward(right: Graph) -> Graph:
+        tape = right.tape
+        nodes = [edit(right, n) if n.site == site else n for n in tape.nodes]
+        values = right.rerun(nodes)
+        if kind == "fits":
+            return Graph(tape, nodes, values)
+        if kind == "hidden":
+            at = [i for i, n in enumerate(tape.nodes) if n.site == site]
+            of = {i: call(tape.nodes[i], tape.arg_values(tape.nodes[i], values)) for i in at}
+            values = [of.get(i, v) for i, v in enumerate(values)]
+        return right.with_values(values)
+
+    return forward
+
+
+def _edits(step: Step) -> Iterator[tuple[str, int, int, Edit]]:
+    nodes, values = step.tape.nodes, step.tape.values
+    for user in step.inner:
+        node, label = nodes[user], step.name(user)
+        inputs = [a for a in node.args if isinstance(a, Ref)]
+        if not step.graph.users[user] or user in step.tape.losses:
+            continue
+        if node.op in ("add", "mul", "sub") and len(inputs) == 2 == len(node.args):
+            for j in (0, 1):
+                copied = np.broadcast_shapes(*(np.shape(values[i]) for i in inputs))
+                missing = f"{step.name(inputs[1 - j])} is missing in {label}"
+                if copied == np.shape(values[user]):
+                    yield missing, user, 4, _as("copy of an argument", of=j)
+        if node.op == "add" and len(inputs) == 2 == len(node.args) and not node.kwargs:
+            minus = f"{step.name(inputs[1])} is subtracted, not added, in {label}"
+            yield minus, user, 4, _as("sub")
+        if node.op in ("sigmoid", "tanh", "relu"):
+            yield f"{node.op} is missing in {label}", user, 4, _as("copy of an argument", of=0)
+            inside = f"1 is added to the argument of {label} = {node.op}(...)"
+            yield inside, user, 4, _wrapped("plus one inside")
+            for other in {"sigmoid", "tanh", "relu"} - {node.op}:
+                yield f"{other} stands for {node.op} in {label}", user, 4, _as(other)
+        if node.op == "sigmoid":
+            yield f"1 - {label} stands for {label}", user, 4, _wrapped("one minus")
+        if node.op in ("_log_softmax", "_softmax"):
+            for axis in range(len(values[user].shape)):
+                if axis != node.args[1] % values[user].ndim:
+                    yield f"the softmax is over axis {axis}", user, 3, _argument(1, axis)
+        if node.op in ("mm", "mul", "add", "sub", "tanh", "sigmoid"):
+            yield from _swaps(step, user)
+
+
+def _swaps(step: Step, user: int) -> Iterator[tuple[str, int, int, Edit]]:
+    node, values = step.tape.nodes[user], step.tape.values
+    for j, a in enumerate(node.args):
+        if not isinstance(a, Ref) or step.tape.nodes[a].op == "constant":
+            continue
+        is_leaf = a in step.leaf
+        for label, index, get in step.quantities:
+            fits = np.shape(values[index]) == np.shape(values[a]) and index < user
+            if index != a and fits and (index in step.leaf) == is_leaf and index not in node.args:
+                text = f"{label} stands for {step.name(a)} in {step.name(user)}"
+                yield text, user, 5, _taking(j, get)
+
+
+def _as(op: str, **kwargs: Any) -> Edit:
+    return lambda _, node: replace(node, op=op, func=None, kwargs=kwargs)
+
+
+def _wrapped(op: str) -> Edit:
+    return lambda _, node: replace(node, op=op, func=node)
+
+
+def _argument(at: int, value: Any) -> Edit:
+    return lambda _, node: replace(node, args=[*node.args[:at], value, *node.args[at + 1 :]])
+
+
+def _taking(j: int, get: Getter) -> Edit:
+    def edit(graph: Graph, node: Node) -> Node:
+        index = get(graph, node.step)
+        if index is None:
+            return node
+        return replace(node, args=[*node.args[:j], Ref(index), *node.args[j + 1 :]])
+
+    return edit
+
+
+def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Array]]]]:
+    """Arguments of another step, or zero."""
+    for name, argument in step.tape.network.arguments.items():
+        axis = argument.time_axis
+        if axis is not None:
+            for text, by in (("step before", 1), ("step after", -1)):
+                says = f"{name} of the {text}, wrapping round, is taken in the forward pass"
+                yield says, 4, _changed(name, partial(np.roll, shift=by, axis=axis))
+            reverse = partial(np.flip, axis=axis)
+            yield f"{name} is reversed in time", 3, _changed(name, reverse)
+        elif step.tape.arguments[name] in _initial(step):
+            yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
+
+
+def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], dict[str, Array]]:
+    return lambda tape: {name: change(tape.problem.values[name])}
+
+
+def _initial(step: Step) -> set[int]:
+    """The nodes that a state starts from."""
+    at, nodes = step.tape.at, step.tape.nodes
+    first = {(site, j): at.get((site, 0)) for site, j in step.graph.crossing}
+    return {nodes[i].args[j] for (_, j), i in first.items() if i is not None and isinstance(j, int)}
+
+
+def _other_data(given: Callable[[Tape], dict[str, Array]]) -> Callable[[Graph], Graph]:
+    def forward(right: Graph) -> Graph:
+        changed = given(right.tape)
+        return right.with_values(right.rerun(right.nodes, changed))
+
+    return forward

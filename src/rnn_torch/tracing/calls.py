@@ -1,0 +1,149 @@
+"""A single operation in NumPy: its value, and what it passes back to one of its arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnn_torch.networks.network import Array
+from rnn_torch.tracing.tape import Node
+
+VALUES: dict[str, Callable[..., Any]] = {
+    "mm": lambda a, b: a @ b,
+    "mul": lambda a, b: a * b,
+    "sub": lambda a, b: a - b,
+    "tanh": np.tanh,
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "relu": lambda a: a * (a > 0),
+    "neg": lambda a: -a,
+    "t": lambda a: a.T,
+    "view": lambda a, shape: a.reshape(shape),
+}
+
+
+def call(node: Node, args: list[Any]) -> Array:
+    """The value of a node for these values of its arguments."""
+    op = node.op
+    if op == "copy of an argument":  # of an altered forward pass; so are the next two
+        return np.broadcast_to(args[node.kwargs["of"]], np.broadcast_shapes(*map(np.shape, args)))
+    if op == "one minus":
+        return 1 - call(node.func, args)
+    if op == "plus one inside":
+        return call(node.func, [args[0] + 1, *args[1:]])
+    if op == "add" and len(args) == 2 and not node.kwargs:
+        return args[0] + args[1]
+    if op in VALUES and not node.kwargs:
+        return np.asarray(VALUES[op](*args))
+    with torch.no_grad():
+        out = node.func(*map(_tensors, args), **node.kwargs)
+    return np.asarray((out if node.which is None else out[node.which]).numpy())
+
+
+def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Array:
+    """What the gradient g of a node's value contributes to that of its argument j."""
+    op = node.op
+    if op == "mm":
+        return g @ args[1].T if j == 0 else args[0].T @ g
+    if op == "mul":
+        return unbroadcast(g * args[1 - j], np.shape(args[j]))
+    if op in ("add", "sub") and not node.kwargs and len(args) == 2:
+        g = unbroadcast(g, np.shape(args[j]))
+        return g if op == "add" or j == 0 else -g
+    if op == "copy of an argument":
+        its = j == node.kwargs["of"]
+        return unbroadcast(g, np.shape(args[j])) if its else np.zeros(np.shape(args[j]))
+    if op == "one minus":
+        return -passed_back(node.func, j, args, 1 - out, g)
+    if op == "plus one inside":
+        return passed_back(node.func, j, [args[0] + 1, *args[1:]], out, g)
+    if op in _DERIVATIVES and j == 0:
+        return np.asarray(_DERIVATIVES[op](g, out, *args))
+    if op == "nll_loss_forward" and j == 0 and args[0].ndim == 2 and args[2] is None:
+        full = np.zeros(args[0].shape)
+        full[np.arange(len(full)), args[1]] = -g / (len(full) if args[3] == 1 else 1)
+        return full
+    if op == "split" and isinstance(args[1], int):
+        full = np.zeros(np.shape(args[0]))
+        at: list[Any] = [slice(None)] * full.ndim
+        at[args[2] if len(args) > 2 else 0] = slice(
+            (node.which or 0) * args[1], ((node.which or 0) + 1) * args[1]
+        )
+        full[tuple(at)] = g
+        return full
+    if op in ("split", "chunk", "split_with_sizes", "slice", "select", "unbind", "index"):
+        return _back_in_place(node, j, args, g)
+    if op == "cat":
+        axis = args[1] if len(args) > 1 else 0
+        start = sum(a.shape[axis] for a in args[0][: j[1]])
+        return np.take(g, range(start, start + args[0][j[1]].shape[axis]), axis)
+    return _by_autograd(node, j, args, g)
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """g, summed over the axes along which an argument of this shape was repeated."""
+    if np.shape(g) == shape:
+        return g
+    g = np.asarray(g)
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return np.asarray(g.sum(axis=ones, keepdims=True)) if ones else np.asarray(g)
+
+
+def _turned(g: Array, order: list[int]) -> Array:
+    return g.transpose(np.argsort(order))
+
+
+_DERIVATIVES: dict[str, Callable[..., Any]] = {
+    "sigmoid": lambda g, out, *_: g * out * (1 - out),
+    "tanh": lambda g, out, *_: g * (1 - out * out),
+    "relu": lambda g, out, *_: g * (out > 0),
+    "neg": lambda g, *_: -g,
+    "rsub": lambda g, *_: -g,
+    "t": lambda g, *_: g.T,
+    "transpose": lambda g, _, __, a, b: np.swapaxes(g, a, b),
+    "permute": lambda g, _, __, order: _turned(g, order),
+    "view": lambda g, _, a, *__: g.reshape(a.shape),
+    "unsqueeze": lambda g, _, a, *__: g.reshape(a.shape),
+    "squeeze": lambda g, _, a, *__: g.reshape(a.shape),
+    "_log_softmax": lambda g, out, _, dim, *__: g - np.exp(out) * g.sum(axis=dim, keepdims=True),
+    "pow": lambda g, _, a, power: g * power * a ** (power - 1),
+    "sum": lambda g, _, a, *dims: np.broadcast_to(_kept(g, a, *dims), a.shape),
+}
+
+
+def _kept(g: Array, a: Array, dims: Any = (), keepdim: bool = False, *_: Any) -> Array:
+    return np.expand_dims(g, tuple(d % a.ndim for d in dims)) if dims and not keepdim else g
+
+
+def _back_in_place(node: Node, j: Any, args: list[Any], g: Array) -> Array:
+    """Of a part of an array: the rest is zero; what was taken twice is added up."""
+    full = np.zeros(np.shape(args[0]))
+    if node.op == "index":
+        place: Any = tuple(slice(None) if i is None else i for i in args[1])
+        np.add.at(full, place, g)
+        return full
+    with torch.no_grad():
+        part = node.func(torch.from_numpy(full), *map(_tensors, args[1:]), **node.kwargs)
+    (part if node.which is None else part[node.which]).numpy()[...] = g
+    return full
+
+
+def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
+    """Any other operation: torch differentiates this one call."""
+    given = [_tensors(a) for a in args]
+    where, at = (given, j) if isinstance(j, int) else (given[j[0]], j[1])
+    where[at] = where[at].clone().requires_grad_()
+    with torch.enable_grad():
+        out = node.func(*given, **node.kwargs)
+        out = out if node.which is None else out[node.which]
+        if not out.requires_grad:
+            return np.zeros(np.shape(where[at].detach()))
+        gradient = torch.autograd.grad(out, where[at], torch.as_tensor(g), materialize_grads=True)
+    return np.asarray(gradient[0].numpy())
+
+
+def _tensors(a: Any) -> Any:
+    if isinstance(a, np.ndarray | np.generic):
+        return torch.from_numpy(np.array(a))
+    return [_tensors(b) for b in a] if isinstance(a, list) else a

@@ -1,0 +1,242 @@
+"""Records one call of a network as a list of ATen calls, each with the source it came from.
+
+The list is unrolled in time. Calls that come from the same place of the step are one *site*, so
+that what is said about a site holds at every step. What runs once, before the first step, has the
+step -1; so have the arguments.
+"""
+
+import linecache
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rnn_torch.networks.network import Array, Network, default_dtype
+from rnn_torch.networks.problems import Problem
+
+_TORCH, _HERE = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+Key = tuple[Any, ...]
+
+
+class Ref(int):
+    """The index of a node, where an argument of an operation is the result of another."""
+
+
+@dataclass(slots=True)
+class Node:
+    """An ATen call: `which` of its results; `args` are `Ref`s, lists of them, or constants."""
+
+    site: int
+    step: int
+    op: str
+    func: Any
+    args: list[Any]
+    kwargs: dict[str, Any]
+    which: int | None = None
+
+
+@dataclass(slots=True)
+class Site:
+    """A place in the source: `text` is the expression, `name` the variable that holds its value."""
+
+    key: Key
+    op: str
+    text: str = ""
+    where: str = ""
+    name: str = ""
+
+
+@dataclass
+class Tape:
+    """A call of a network at a problem: its operations and their values."""
+
+    network: Network
+    problem: Problem
+    nodes: list[Node] = field(default_factory=list)
+    values: list[Array] = field(default_factory=list)
+    losses: list[int] = field(default_factory=list)
+    arguments: dict[str, int] = field(default_factory=dict)
+    sites: list[Site] = field(default_factory=list)
+    at: dict[tuple[int, int], int] = field(default_factory=dict)  # (site, step) -> node
+
+    def arg_values(self, node: Node, values: list[Array] | None = None) -> list[Any]:
+        """The values of a node's arguments."""
+        values = self.values if values is None else values
+        return [_filled(a, values) for a in node.args]
+
+
+def record(network: Network, problem: Problem, like: Tape | None = None) -> Tape:
+    """Follow a call of the network at a problem, in float64.
+
+    Args:
+        network, problem: what is called.
+        like: a tape with two steps or more, whose sites are used: so that a call with one step
+            knows what belongs to the step.
+
+    Raises:
+        NotImplementedError: it writes in place into a part of a tensor.
+    """
+    given = network.tensors(problem.values, "float64")
+    tape = Tape(network, problem, sites=like.sites if like else [])
+    recorder = _Recorder(tape)
+    for name, tensor in given.items():
+        tape.arguments[name] = recorder.add(tensor, ("argument", name), "argument", None, [], {})
+        tape.sites[tape.nodes[-1].site].name = name
+    with torch.no_grad(), default_dtype(torch.float64), recorder:
+        generator: Any = network.function(**given)
+        for loss in generator:
+            tape.losses.append(recorder.known[id(loss)])
+            recorder.next_step(_locals(generator))
+    inside = {n.site for t in (like or tape,) for n in t.nodes if n.step > 0}
+    for index, node in enumerate(tape.nodes):
+        if node.step == 0 and node.site not in inside:
+            node.step = -1
+        tape.at[node.site, node.step] = index
+    return tape
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tape, self.step = tape, 0
+        self.known: dict[int, Ref] = {}
+        self.kept: list[Any] = []
+        self.seen: dict[Key, int] = {}
+        self.index = {site.key: i for i, site in enumerate(tape.sites)}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is compiled: do not import the compiler for it
+
+    def next_step(self, variables: dict[str, Any]) -> None:
+        for name, value in variables.items():
+            index = self.known.get(id(value)) if isinstance(value, Tensor) else None
+            if index is not None:
+                site = self.tape.sites[self.tape.nodes[index].site]
+                site.name = site.name or name
+        self.step, self.seen = self.step + 1, {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        op = func._schema.name.split("::")[1]
+        outs = list(out) if isinstance(out, list | tuple) else [out]
+        tensors = [o for o in outs if isinstance(o, Tensor)]
+        if op in ("detach", "alias", "lift_fresh", "_local_scalar_dense") or not tensors:
+            for o in tensors:
+                self._known_as(o, self.ref(args[0]))
+            return out
+        if op.startswith("new_") or op.endswith("_like"):
+            return out  # a constant, when somebody uses it
+        if op.endswith("_") and not op.endswith(
+            "__"
+        ):  # the same operation, a new value from here on
+            if args[0]._is_view():
+                raise NotImplementedError("no names for writing in place into a part of a tensor")
+            packet = getattr(torch.ops.aten, op[:-1])
+            op, func = op[:-1], getattr(packet, func._overloadname, packet.default)
+        if op == "addmm" and not kwargs:  # as mm and add, which have rules of their own
+            product = args[1] @ args[2]
+            self._record(product, "mm", torch.ops.aten.mm.default, args[1:3], {}, None)
+            op, func, args = "add", torch.ops.aten.add.Tensor, (product, args[0])
+        for i, o in enumerate(outs):
+            if isinstance(o, Tensor):
+                which = i if isinstance(out, list | tuple) else None
+                self._record(o, op.replace("unsafe_", ""), func, args, kwargs or {}, which)
+        return out
+
+    def _record(
+        self, out: Tensor, op: str, func: Any, args: Any, kwargs: Any, which: int | None
+    ) -> None:
+        place, text, where = _place()
+        key = (*place, op, which)
+        self.seen[key] = self.seen.get(key, 0) + 1
+        key = (*key, self.seen[key])
+        index = self.add(out, key, op, func, [self.ref(a) for a in args], kwargs, which)
+        site = self.tape.sites[self.tape.nodes[index].site]
+        site.text, site.where = site.text or text, site.where or where
+
+    def add(
+        self,
+        out: Tensor,
+        key: Key,
+        op: str,
+        func: Any,
+        args: list[Any],
+        kwargs: Any,
+        which: int | None = None,
+    ) -> int:
+        """A new node; its index."""
+        if key not in self.index:
+            self.index[key] = len(self.tape.sites)
+            self.tape.sites.append(Site(key, op))
+        step = -1 if op in ("argument", "constant") else self.step
+        self.tape.nodes.append(Node(self.index[key], step, op, func, args, kwargs, which))
+        self.tape.values.append(out.detach().numpy().copy())
+        index = len(self.tape.nodes) - 1
+        self._known_as(out, Ref(index))
+        return index
+
+    def _known_as(self, tensor: Tensor, index: Ref) -> None:
+        self.known[id(tensor)] = index
+        self.kept.append(tensor)
+
+    def ref(self, a: Any) -> Any:
+        """An argument of an operation, as a node has it."""
+        if isinstance(a, Tensor):
+            if id(a) not in self.known:
+                self.add(a, ("constant", len(self.tape.nodes)), "constant", None, [], {})
+            return self.known[id(a)]
+        if isinstance(a, list | tuple) and any(isinstance(b, Tensor) for b in a):
+            return [self.ref(b) for b in a]
+        return a
+
+
+def _filled(a: Any, values: list[Array]) -> Any:
+    if isinstance(a, Ref):
+        return values[a]
+    if isinstance(a, list) and any(isinstance(b, Ref) for b in a):
+        return [_filled(b, values) for b in a]
+    return a
+
+
+def refs(node: Node) -> Iterator[tuple[Any, Ref]]:
+    """(j, argument j) or ((j, i), item i of argument j), of those that are results of others."""
+    for j, a in enumerate(node.args):
+        if isinstance(a, Ref):
+            yield j, a
+        elif isinstance(a, list):
+            yield from (((j, i), b) for i, b in enumerate(a) if isinstance(b, Ref))
+
+
+def _locals(generator: Any) -> dict[str, Any]:
+    """The variables of the network's own function, behind those that only pass its losses on."""
+    while getattr(generator, "gi_yieldfrom", None) is not None:
+        generator = generator.gi_yieldfrom
+    return dict(generator.gi_frame.f_locals)
+
+
+@cache
+def _positions(code: CodeType) -> list[Any]:
+    return list(code.co_positions())
+
+
+def _place() -> tuple[Key, str, str]:
+    """The innermost line outside torch: a key, the expression, and `line 5 of file: its text`."""
+    frame: Any = sys._getframe(3)
+    while frame.f_code.co_filename.startswith((_TORCH, _HERE, "<frozen")):
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    first, last, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
+    line = linecache.getline(file, first or 0).rstrip("\n")
+    text = (
+        line.encode()[start:end].decode() if first == last and start is not None else line.strip()
+    )
+    where = f"line {first} of {Path(file).name}: {line.strip()}" if line else ""
+    return (file, first, last, start, end), text, where

@@ -1,0 +1,277 @@
+"""What a network is, what is drawn for it, and what is refused, in words."""
+
+from collections.abc import Callable, Iterator
+from itertools import count, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import rnn_numpy
+from rnn_torch.networks import (
+    STOCK,
+    Axis,
+    Network,
+    check_network,
+    designed,
+    network,
+    random,
+    stock,
+    targets,
+    tokens,
+    upstream,
+)
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+CHAR_RNN: dict[str, Any] = {
+    "Wxh": "hidden vocab",
+    "Whh": "hidden hidden",
+    "Why": "vocab hidden",
+    "inputs": tokens("time", below="vocab"),
+    "targets": tokens("time", below="vocab"),
+    "hprev": "hidden 1",
+}
+SMALL = {"x": "time n_in", "W": "n_in", "h_0": ""}
+
+
+@network(**CHAR_RNN)
+def char_rnn(Wxh: Any, Whh: Any, Why: Any, inputs: Any, targets: Any, hprev: Any) -> Iterator[Any]:
+    h = hprev
+    for x, y in zip(inputs, targets, strict=True):
+        h = torch.tanh(Wxh[:, [x]] + Whh @ h)
+        yield -torch.log_softmax(Why @ h, 0)[y, 0]
+
+
+def small(body: Callable[..., Iterator[Any]]) -> Network:
+    return network(**SMALL)(body)
+
+
+def stocks() -> Iterator[Network]:
+    for name in STOCK:
+        for loss in ("squared", "softmax", "upstream"):
+            for columns in (False, True):
+                yield stock(name, loss=loss, columns=columns)
+    yield stock("tanh", biases=False)
+    yield stock("gru", reset="before", order="znr")
+    yield stock("lstm", peepholes=True, order="ifog")
+
+
+def test_the_gradient_is_that_of_the_hand_written_pass() -> None:
+    elman = stock("elman")
+    for problem in designed(elman):
+        x, y, U, W, V = (problem.values[n] for n in ("x", "y", "U", "W", "V"))
+        params = rnn_numpy.Params(U, W, V)
+        outputs, trace = rnn_numpy.forward(params, x)
+        right = rnn_numpy.bptt(params, trace, y)
+        bound = rnn_numpy.bounds(params, x, y).params
+        got = elman.evaluate(problem.values)
+        for name, expected, allowed in zip("UWV", right, bound, strict=True):
+            assert rnn_numpy.fraction(got.gradients[name], expected, allowed).max() <= 1
+        assert got.losses.sum() == pytest.approx(float(rnn_numpy.squared_error(outputs, y)))
+
+
+def test_columns_are_rows_transposed() -> None:
+    rows, columns = stock("lstm", loss="softmax"), stock("lstm", loss="softmax", columns=True)
+    problem = designed(rows)[0]
+    turned = {}
+    for name, value in problem.values.items():
+        if rows.arguments[name].role != "tokens":
+            value = value.reshape(-1, 1) if value.ndim == 1 else np.swapaxes(value, -1, -2)
+        turned[name] = value
+    ours, theirs = rows.evaluate(problem.values), columns.evaluate(turned)
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-12)
+    for name, gradient in theirs.gradients.items():
+        expected = ours.gradients[name]
+        back = gradient[:, 0] if expected.ndim == 1 else np.swapaxes(gradient, -1, -2)
+        np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("its", list(stocks()), ids=lambda n: n.name)
+def test_stock_networks_are_sound_and_drawn_in_both_dtypes(its: Network) -> None:
+    check_network(its)
+    for dtype in ("float64", "float32"):
+        for problem in random(its, dtype, seed=3, count=2):
+            found = its.evaluate(problem.values)
+            assert set(found.gradients) == set(its.differentiated)
+            assert all(g.dtype == dtype for g in found.gradients.values())
+            wide = its.evaluate(problem.values, "float64")
+            assert wide.losses.dtype == "float64"
+
+
+def test_the_designed_problems_cover_what_they_say() -> None:
+    problems = {p.name: p for p in designed(char_rnn)}
+    assert {"one time", "one hidden", "one vocab"} <= set(problems)
+    general = problems["general"].sizes
+    assert len(set(general.values())) == len(general)
+    assert len(set(problems["all sizes equal"].sizes.values())) == 1
+    assert max(p.sizes["time"] for p in problems.values()) > 40
+    assert max(p.sizes["hidden"] for p in problems.values()) > 32
+    np.testing.assert_array_equal(problems["square weights the identity"].values["Whh"], np.eye(4))
+    assert not problems["weights 0"].values["Wxh"].any()
+    own = designed(stock("tanh", columns=True))[-1].values["x"]
+    assert own.ndim == 3
+    fixed = designed(char_rnn, fixed={"hidden": 9, "vocab": 5})
+    assert {p.sizes["hidden"] for p in fixed} == {9}
+    assert len(fixed) < len(problems)
+    with pytest.raises(ValueError, match="of the axes hidden, vocab, time, got batch=2"):
+        designed(char_rnn, fixed={"batch": 2})
+
+
+def test_one_hot_inputs_lie_along_the_features() -> None:
+    for columns, axis in ((False, 2), (True, 1)):
+        problems = designed(stock("tanh", columns=columns))
+        x = next(p for p in problems if p.name == "inputs of their own each").values["x"]
+        assert (x.sum(axis=axis) == 1).all()
+
+
+def test_axes_are_sums_of_names_and_numbers() -> None:
+    assert Axis.parse("4*hidden").size({"hidden": 3}) == 12
+    assert Axis.parse("hidden+n_in+1").size({"hidden": 3, "n_in": 2}) == 6
+    assert (Axis.parse("4*hidden").parts, Axis.parse("hidden+1").parts) == (4, 1)
+    for wrong in ("hidden-1", "2*", "", "h*h", "0*h", "1.5"):
+        with pytest.raises(ValueError, match="an axis must be a name"):
+            Axis.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ({**SMALL, "b": "hidden"}, "no argument of it: b"),
+        ({"x": "time n_in"}, "without axes: W, h_0"),
+        ({**SMALL, "x": "n_in"}, "must have the axis time"),
+        ({n: targets(str(a)) for n, a in SMALL.items()}, "must have a float argument"),
+        ({**SMALL, "W": "n_in-1"}, "an axis must be a name"),
+    ],
+)
+def test_a_declaration_that_does_not_fit(marks: dict[str, Any], message: str) -> None:
+    def its(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+        yield (x * W).sum()
+
+    with pytest.raises(ValueError, match=message):
+        network(**marks)(its)
+
+
+def test_a_function_without_yield() -> None:
+    with pytest.raises(TypeError, match="its must yield the loss of each step: it has no yield"):
+
+        @network(x="time", W="")
+        def its(x: Any, W: Any) -> Any:
+            return (x * W).sum()
+
+
+def does_not_fit(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield torch.tanh(x_t @ W[:-1] + h_0)
+
+
+def nothing(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for _ in ():
+        yield W
+
+
+def vector(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield x_t * W
+
+
+def a_number(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield float((x_t * W).sum().detach())
+
+
+def too_few(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x[1:]:
+        yield (x_t * W).sum() + h_0
+
+
+def cut_off(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield (x_t * W).sum().detach() + h_0.detach()
+
+
+def noisy(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield (x_t * W * torch.rand(1)).sum() + h_0
+
+
+CALLS = count()
+
+
+def keeps(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    calls = next(CALLS)
+    for x_t in x:
+        yield (x_t * W).sum() * calls + h_0
+
+
+def in_place(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        with torch.no_grad():
+            W += 1
+        yield (x_t * W).sum() + h_0
+
+
+def looks_ahead(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for t in range(len(x)):
+        yield (x[t:].sum(0) * W).sum() + h_0
+
+
+def infinite(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    for x_t in x:
+        yield (x_t * W).sum() / 0 + h_0
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (does_not_fit, r"fails in line \d+ of test_networks.py \(yield .*with x \(6, 4\), W"),
+        (nothing, "must yield one loss for each of the 6 steps, it yielded nothing"),
+        (vector, r"must yield one floating-point number a step.*got shape \(4,\)"),
+        (a_number, "must yield one floating-point number a step"),
+        (too_few, "one loss for each of the 6 steps, it yielded 5"),
+        (cut_off, "depends on no float argument"),
+        (noisy, "gives other losses when it is run again"),
+        (keeps, "gives other losses when it is run again"),
+        (in_place, r"changes its argument W: work on a copy \(W.clone\(\)\)"),
+        (looks_ahead, "at step 1 depends on x at a later step"),
+        (infinite, "that is not finite"),
+    ],
+)
+def test_a_network_that_cannot_be_a_reference(body: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        check_network(small(body))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_one_longer_than_its_losses_does_not_look_ahead() -> None:
+    @network(words=tokens("time+1", below=5), E="5 hidden", W="hidden hidden")
+    def language_model(words: Any, E: Any, W: Any) -> Iterator[Any]:
+        h = torch.zeros(len(W))
+        for x, y in pairwise(words):
+            h = torch.tanh(E[x] + h @ W)
+            yield -torch.log_softmax(E @ h, 0)[y]
+
+    check_network(language_model)
+
+
+def test_upstream_and_targets_are_not_differentiated() -> None:
+    its = stock("gru", loss="upstream")
+    assert its.differentiated == ["x", "h_0", "U", "W", "b", "d"]
+    assert its.arguments["y"] == upstream("time batch hidden")
+    assert stock("gru", reset="before").differentiated[-3:] == ["b", "V", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("rnn", {}, "network must be one of elman, tanh, relu, gru, lstm"),
+        ("tanh", {"order": "x"}, "tanh has the options loss, got 'order'"),
+        ("lstm", {"order": "ifg"}, "each of i, f, g, o once"),
+        ("gru", {"reset": "never"}, "reset must be after or before"),
+        ("gru", {"loss": "l1"}, "loss must be one of squared, softmax, upstream"),
+    ],
+)
+def test_stock_options(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stock(name, **options)
