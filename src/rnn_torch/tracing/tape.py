@@ -14,6 +14,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import jaxtyping
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rnn_torch.networks.network import Array, Network, default_dtype
 from rnn_torch.networks.problems import Problem
 
-_TORCH, _HERE = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+#: Where no line of a user's stands; jaxtyping runs annotations, in tests.
+_NOT_THE_USERS = (
+    *(str(Path(file).parent) for file in (torch.__file__, __file__, jaxtyping.__file__)),
+    "<frozen",
+)
 Key = tuple[Any, ...]
 
 
@@ -228,9 +233,9 @@ def _positions(code: CodeType) -> list[Any]:
 
 
 def _place() -> tuple[Key, str, str]:
-    """The innermost line outside torch: a key, the expression, and `line 5 of file: its text`."""
+    """The innermost line of the user's: a key, the expression, and `line 5 of file: its text`."""
     frame: Any = sys._getframe(3)
-    while frame.f_code.co_filename.startswith((_TORCH, _HERE, "<frozen")):
+    while frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame = frame.f_back
     file = frame.f_code.co_filename
     first, last, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
