@@ -1,4 +1,4 @@
-"""For a contributor's own tests: a hypothesis strategy of problems, and assertions with a screen.
+"""Helpers for your own tests: a hypothesis strategy of problems, and assertions with a report.
 
     from hypothesis import given
     from rnn_torch.testing import assert_gradient_parity, problems

@@ -1,4 +1,4 @@
-"""python -m rnn_torch.train: learn addition, auditing each logged gradient against autograd's."""
+"""python -m rnn_torch.train: learn addition, and compare logged gradients with autograd's."""
 
 import argparse
 import sys

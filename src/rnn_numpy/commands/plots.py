@@ -1,8 +1,8 @@
-"""Pictures of what was learned and proved. Needs matplotlib: the extra `plot`.
+"""Figures of training and proofs. Needs matplotlib: the extra `plot`.
 
 Each raises ModuleNotFoundError without matplotlib, WeightsError where the file cannot be written,
-and ValueError for a file ending that matplotlib does not know. `rnn_torch.reports.heat_map` has the
-others.
+and ValueError for a file ending that matplotlib does not know. `rnn_torch.reports.heat_map`
+draws those of a check.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What commands share at the terminal: streams that cannot fail, the progress bar, and Ctrl-C."""
+"""Terminal input and output of all commands: streams that cannot fail, progress bar, Ctrl-C."""
 
 import argparse
 import io

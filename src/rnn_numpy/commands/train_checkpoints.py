@@ -1,4 +1,4 @@
-"""The checkpoints of a `train` command: --checkpoint, --checkpoint-every, --resume."""
+"""Write and read the checkpoints of `train`: --checkpoint, --checkpoint-every, --resume."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The flags of both `train` commands, and what they make of a recipe."""
+"""The flags of both `train` commands, and the recipe that they give."""
 
 import argparse
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a training run prints, for people and for programs."""
+"""The log and the result of a training run, as text and as JSON."""
 
 import json
 from dataclasses import asdict

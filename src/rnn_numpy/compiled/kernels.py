@@ -1,4 +1,4 @@
-"""The time loops that are too short for BLAS, for numba to compile: (1)-(3) and (6)-(11).
+"""The loops over time, too short for BLAS, as functions that numba compiles: (1)-(3) and (6)-(11).
 
 Read `textbook.py` first: this is the same, with every array as flat memory in C order, so that a
 kernel can work on anybody's memory in place. `native.py` compiles it, once for each dtype; nothing

@@ -1,4 +1,4 @@
-"""Machine code for the kernels of `kernels.py`: compiled once by numba, kept, loaded without it.
+"""Machine code for `kernels.py`: compiled once by numba, cached in a file, loaded without numba.
 
 numba's own cache still needs `import numba` and its type system, 0.4 s in every process; machine
 code alone loads in 40 ms. So this keeps what numba compiled, as an object file, and hands it to the
@@ -6,7 +6,7 @@ loader that numba uses itself (llvmlite). A file is only taken if the kernels' s
 processor and numba's settings (NUMBA_CPU_NAME) are the ones it was made for, and if its checksum is
 right.
 
-    python -m rnn_numpy.compiled.native      compile everything now (`make setup` does)
+    python -m rnn_numpy.compiled.native      compile all kernels now, as `make setup` does
 """
 
 import contextlib

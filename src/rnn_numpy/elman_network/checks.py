@@ -1,4 +1,4 @@
-"""Checks at the public boundary: each raises an error that says what was wanted and what came."""
+"""Argument checks of the public functions: each error states what was wanted and what came."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The gradient a third time: one complex evaluation of the loss for each weight, no derivative.
+"""The gradient by complex step: one complex evaluation of the loss per weight, no derivative.
 
 W. Squire, G. Trapp: Using complex variables to estimate derivatives of real functions, SIAM Review
 40(1), 1998: for a real analytic E, `dE/dw = Im E(w + i s) / s + O(s^2)`. Nothing is subtracted, so
@@ -6,8 +6,8 @@ s can be so small (1e-40) that the error term vanishes: the result is right to r
 finite difference is. It needs equations (1)-(4) only, and shares no code with
 `rnn_numpy.elman_network.model`.
 
-The widest type that NumPy has here is used: with x86's 80 bits nothing under- or overflows; where
-there are only 64, gradients below 1e-260 underflow to 0.
+NumPy's widest complex type is used: with x86's 80-bit reals nothing under- or overflows; with
+64-bit reals, gradients below 1e-260 underflow to 0.
 """
 
 from collections.abc import Sequence

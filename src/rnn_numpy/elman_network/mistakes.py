@@ -1,7 +1,7 @@
-"""The catalogue of classic BPTT mistakes: each a line or two of the textbook pass, changed.
+"""The catalogue of classic BPTT mistakes: each changes a line or two of the textbook pass.
 
-`planted` gives the textbook pass with mistakes in it. The tests demand that parity rejects every
-one of them, and `rnn_torch.check` names the mistake of a candidate that behaves like one.
+`planted` returns the textbook pass with mistakes in it. Tests require that parity rejects every
+one, and `rnn_torch.check` names the mistake that a wrong backward pass behaves like.
 """
 
 import inspect

@@ -1,7 +1,7 @@
 """The Elman RNN and its hand-written back-propagation through time: (1)-(11) of docs/bptt.md.
 
 The input projection and the weight gradients are single matrix products over all steps; only the
-recurrence itself is a loop. What this leaves out: biases, other activations, several layers.
+recurrence itself is a loop. Left out: biases, other activations, several layers.
 The plain per-step twin of this code is `rnn_numpy.elman_network.textbook`.
 """
 

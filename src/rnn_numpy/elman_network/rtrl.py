@@ -1,4 +1,4 @@
-"""The same gradient a second time, forward in time: real-time recurrent learning.
+"""The gradient by real-time recurrent learning: derivatives carried forward in time.
 
 R. J. Williams, D. Zipser: A learning algorithm for continually running fully recurrent neural
 networks, Neural Computation 1(2), 1989. Differentiating (1) and (2) with respect to a weight gives
@@ -7,7 +7,7 @@ the sensitivity of h_t from that of h_{t-1},
     (12)  dh_t/dU_ab = h_t (1 - h_t) (x_t[a] [unit b] + dh_{t-1}/dU_ab W)
     (13)  dh_t/dW_ab = h_t (1 - h_t) (h_{t-1}[a] [unit b] + dh_{t-1}/dW_ab W)
 
-and every loss is differentiated at the step it occurs, with nothing kept of the past. That costs
+and each loss is differentiated at its own step; no past state is stored. That costs
 O(hidden^4) a step: an oracle for small networks. It shares no code with
 `rnn_numpy.elman_network.model`.
 """

@@ -1,7 +1,7 @@
-"""Running error arithmetic: every result with a bound on how far any evaluation of it may be off.
+"""Running error arithmetic: each result carries a bound on the error of any evaluation of it.
 
-N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3; docs/parity.md has
-each operation's line. No second-order term is dropped, so the bounds hold where they are large.
+N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3; docs/parity.md
+derives the bound of each operation. No second-order term is dropped, so large bounds hold, too.
 """
 
 from collections.abc import Sequence

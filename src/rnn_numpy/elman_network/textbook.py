@@ -1,7 +1,7 @@
 """BPTT as it is written by hand, step by step: equations (1)-(3) and (6)-(11), one line each.
 
-The plain twin of `rnn_numpy.bptt`, and what `rnn_numpy.elman_network.mistakes` plants its mistakes
-in.
+It is the plain twin of `rnn_numpy.bptt`; `rnn_numpy.elman_network.mistakes` plants its mistakes in
+it.
 """
 
 from collections.abc import Callable

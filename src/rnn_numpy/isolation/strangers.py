@@ -1,4 +1,4 @@
-"""Text of strangers, as it may be shown."""
+"""Escape text from untrusted files, so that it can be printed."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The breadth-first search of `explore`: columns of states, many expanded together."""
+"""The breadth-first search behind `explore`: states in columns, a block expanded at a time."""
 
 from collections.abc import Callable
 from typing import Any, Literal

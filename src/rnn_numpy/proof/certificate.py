@@ -1,9 +1,9 @@
-"""A proof as a file: what the network does in every reachable state, for `verify.py` to check.
+"""Write a proof as a file that `verify.py` checks: the network's behaviour in each reachable state.
 
-A text file. Six lines say what it is about; then a line for each state, the beginning first:
+It is text: a header of six lines, then one line for each state, the initial state first:
 
-    levels of h, in units of 2^-b, hexadecimal, with dots between them; the target's state; the bit
-    said; and where each input leads, by number of the state, 0 the first; after a tie, several
+    h in units of 2^-b, in hexadecimal, separated by dots; the target's state; the output bit; and
+    for each input the number of the next state, counted from 0 (after a tie, several numbers)
 
 The writer trusts `machine.py`; the reader, `verify.py`, trusts neither.
 """

@@ -1,8 +1,8 @@
 """Prove or refute a network with a b-bit state: visit every state that it can reach.
 
 The reachable pairs (network's state, target's state) are finitely many. They are visited breadth
-first from (0, 0) under every input: either all say the right bit, which proves the network for
-operands of every length, or the path to the first that does not is a shortest counterexample.
+first from (0, 0) under every input: either all output the right bit, which proves the network
+for operands of every length, or the path to the first that does not is a shortest counterexample.
 
 Where a value lies within its rounding error of a tie, both neighbours are followed: what is proved
 then holds for every order of summation, with or without fused multiply-add.

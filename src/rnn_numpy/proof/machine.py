@@ -1,7 +1,7 @@
-"""The network with a b-bit state as a finite machine: what is known of it, minimised, replayed.
+"""The network with a b-bit state as a finite machine: its table, minimised; its runs, replayed.
 
-`explore.py` finds the machine, and whether it computes the target. docs/proof.md says what is
-proved, and what is trusted.
+`explore.py` builds the machine and decides whether it computes the target. docs/proof.md states
+what is proved, and what has to be trusted.
 """
 
 from dataclasses import dataclass

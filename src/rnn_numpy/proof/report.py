@@ -1,4 +1,4 @@
-"""A verdict on a network, in words and for programs."""
+"""The verdict of a proof, as text and as JSON."""
 
 import math
 from collections.abc import Iterator

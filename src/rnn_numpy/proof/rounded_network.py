@@ -1,7 +1,7 @@
-"""One step of the network from a state of b bits, and how far any evaluation of it may be off.
+"""One step of the network from a b-bit state, with a bound on the error of any evaluation of it.
 
-Equations (1)-(3) for many states at once. Rounded states are exact numbers, so the rounding error
-of a step starts anew at each step. It is bounded by the arithmetic of `running_error.py`.
+Equations (1)-(3) for many states at once. Rounded states are exact numbers, so each step's
+rounding error starts from zero; `running_error.py` bounds it.
 """
 
 from typing import Any

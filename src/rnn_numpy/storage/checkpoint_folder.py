@@ -1,9 +1,9 @@
 """A folder of checkpoints, whatever they hold: written whole, locked, the last two kept.
 
 A checkpoint is one safetensors file: arrays and, as JSON in its metadata, everything else, with a
-checksum over all of it. It is written beside the older ones and renamed, so that there is a whole
-one at every moment. One run uses a folder at a time: it holds a lock that ends with its process,
-however that ends.
+checksum over all of it. It is written beside the older ones and renamed, so that a complete
+one exists at every moment. One run uses a folder at a time: it holds a lock, which the operating
+system releases when its process ends.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Figures of matplotlib as files that are whole or as they were before."""
+"""Write matplotlib figures atomically: the new file is complete, or the old one unchanged."""
 
 import io
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Weights on disk: U, W, V as safetensors, with strings about their origin as metadata.
 
-Loading never runs code, and a file that is not one of ours ends in one `WeightsError`.
+Loading never runs code, and a file of another kind raises `WeightsError`.
 """
 
 from collections.abc import Mapping

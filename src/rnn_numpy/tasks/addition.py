@@ -1,8 +1,7 @@
 """The task: add two integers bit by bit, least significant bit first, as a schoolbook carry does.
 
 A network sees the bits a_t, b_t at step t and must give bit t of a + b; it must learn the
-carry itself.
-Operands have one bit less than `bits`, so that no sum overflows.
+carry itself. Operands have one bit less than `bits`, so that no sum overflows.
 """
 
 import operator

@@ -1,4 +1,4 @@
-"""How many sums a network gets right, each bit of each: all of them up to 12 bits."""
+"""Count the sums of which a network gets every bit right: all sums, up to 12 bits."""
 
 import random
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What a network over bits should compute, as Mealy machines: a finite state, and an output a step.
+"""Functions for a network over bits to compute, as Mealy machines: finite state, one output a step.
 
 All read their operands least significant bit first, so that a finite state is enough whatever the
 operands' length: a carry for a sum, a borrow for a difference, the higher digits for a multiple.

@@ -1,4 +1,4 @@
-"""A training run between two steps, on disk: weights, generator, recipe, step and log."""
+"""Checkpoint of a training run: weights, state of the generator, recipe, step and log."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The network in training, in NumPy: what `rnn_numpy.train` and the sweep learn with."""
+"""The learner in NumPy, used by `rnn_numpy.train` and the sweep."""
 
 import numpy as np
 from jaxtyping import Float, Int64

@@ -1,6 +1,6 @@
-"""Many independent networks, trained side by side: on every core, a network a thread.
+"""Train many independent networks in parallel: one thread for each network, on every core.
 
-The kernels of `sgd.py` let other threads run, so the cores are used although this is Python.
+The kernels of `sgd.py` release the GIL, so the threads run at the same time.
 """
 
 import os

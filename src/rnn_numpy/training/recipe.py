@@ -1,9 +1,8 @@
 """The recipe: binary addition learned by plain SGD, one example a step, in a fixed order of draws.
 
 A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each example `randint`
-for a and again for b. So the same seed gives the same run in both packages, weight for weight. What
-computes the gradient is the learner's business: `rnn_numpy.train` and `rnn_torch.train` have one
-each.
+for a and again for b. So the same seed gives the same run in both packages, weight for weight. A
+learner computes the gradients and updates the weights; each package has its own.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Train past the recipe until the network is proved to add: on the sums that refute it.
+"""Train past the recipe, on the sums that refute the network, until it is proved to add.
 
 A proof that fails gives a shortest counterexample. Rounds of SGD follow in which one example in ten
 begins with one of those found so far, and then the next proof is tried (counterexample-guided

@@ -1,4 +1,4 @@
-"""A contributor's backward pass, asked in a process of its own.
+"""Call a contributor's backward pass in a separate process.
 
 A crash, an endless loop, a `sys.exit` or a changed global in that process harms nothing here.
 `rnn_numpy.isolation.child` is the other end of the pipe.

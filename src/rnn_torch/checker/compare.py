@@ -1,4 +1,4 @@
-"""Compares hand-written gradients with autograd's for *any* torch model: an LSTM, a GRU, one's own.
+"""Compare hand-written gradients with autograd's for *any* torch model: LSTM, GRU or your own.
 
 There is no rounding bound for a model that nobody has analysed. Its noise floor is measured
 instead, in random directions: how much the gradient moves when the parameters move by units in the

@@ -1,4 +1,4 @@
-"""Which mistake a backward pass makes: the catalogue, run on the same problems."""
+"""Name the mistake of a backward pass: run the catalogue on the same problems, and compare."""
 
 from collections.abc import Sequence
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Examines a backward pass: verdict, worst entries, where in time, which mistake, votes."""
+"""Examine a backward pass: verdict, worst entries, where in time, which mistake, votes."""
 
 from dataclasses import dataclass
 from itertools import chain

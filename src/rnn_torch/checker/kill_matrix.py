@@ -1,4 +1,4 @@
-"""The kill matrix: which problem of the designed set sees which mistake of the catalogue."""
+"""The kill matrix: which designed problem detects which mistake of the catalogue."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -1,10 +1,10 @@
-"""Where in time a backward pass goes wrong, read off from its gradients alone.
+"""Locate the time step at which a backward pass goes wrong, from its gradients alone.
 
 Every loss but the one at step t gets a target equal to its output, so that only step t drives the
 gradient; and every step has an input of its own (x_s = e_s), so that by (9) row s of dU *is*
-delta_s. That yields delta for each pair of a loss step and a state step. Where the candidate takes
-one size only, with fewer inputs than steps, a single step has an input, and U is zero, so that
-the states do not depend on it.
+delta_s. That yields delta for each pair of a loss step and a state step. A candidate that takes
+only one size, with fewer inputs than steps, is asked once for each step instead: only that step
+has an input, and U is zero, so that the states do not depend on it.
 """
 
 from collections.abc import Iterator

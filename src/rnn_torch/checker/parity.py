@@ -1,4 +1,4 @@
-"""Compares a hand-written gradient with autograd's; the bound of `rounding.py` decides."""
+"""Compare a hand-written gradient with autograd's, within the bound of `rounding.py`."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

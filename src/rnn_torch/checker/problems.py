@@ -1,9 +1,9 @@
-"""Problems to differentiate: what a backward pass is asked, chosen so that no mistake can hide.
+"""The problems that a backward pass must differentiate, chosen so that no mistake can hide.
 
 A problem with a single step never sees a dropped recurrent term, a symmetric W never sees a missing
 transpose, a batch of one never sees a mean; so the designed set has every size independent of the
-others, and each special case once. `CONDITIONS` is the table of what is asked, a problem for each
-row; docs/check.md shows it.
+others, and each special case once. `CONDITIONS` is the table of the problems, one a row;
+docs/check.md shows it.
 """
 
 from collections.abc import Callable, Iterator

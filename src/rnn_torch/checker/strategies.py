@@ -1,4 +1,4 @@
-"""The strategies behind `rnn_torch.testing.problems`, apart: they need hypothesis when imported."""
+"""Hypothesis strategies for `rnn_torch.testing.problems`; only this module imports hypothesis."""
 
 from typing import Any
 

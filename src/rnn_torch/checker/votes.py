@@ -1,4 +1,4 @@
-"""Is the oracle right? The same problem put to methods that share no code with reverse mode."""
+"""Check the oracle: solve the same problem by methods that share no code with reverse mode."""
 
 import warnings
 from collections.abc import Callable

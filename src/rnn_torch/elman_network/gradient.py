@@ -1,4 +1,4 @@
-"""The gradient of (4) by autograd, whole or truncated: what a hand-written one is compared with."""
+"""The gradient of (4) by autograd, full or truncated: the reference for hand-written gradients."""
 
 import numpy as np
 import torch

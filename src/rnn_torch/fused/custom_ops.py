@@ -1,6 +1,6 @@
-"""The layer as two operators in torch's registry: what `torch.compile` puts into its graph.
+"""The layer as two registered torch operators, which `torch.compile` puts into its graph.
 
-The compiler does not look inside, so its work does not grow with the number of steps.
+The compiler does not trace into them, so compile time does not grow with the number of steps.
 """
 
 from typing import Any

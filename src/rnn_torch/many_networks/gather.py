@@ -1,8 +1,8 @@
-"""The results of a sweep in several processes: each keeps its own, the first collects them all.
+"""Gather the results of a sweep: each process writes its own, the first collects them all.
 
-A process writes each result as it comes into FILE.rank-R.jsonl, on its own machine; the first one
-into FILE itself, where the others' end up, too. Processes that begin after a loss begin with what
-is in any of these files, so that no finished network is trained again.
+Each process writes a result, as soon as there is one, to FILE.rank-R.jsonl on its own machine; the
+first process writes to FILE, and collects the other files into it. After a restart the results in
+all these files are read, so that no finished network is trained again.
 """
 
 import glob

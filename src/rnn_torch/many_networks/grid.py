@@ -1,6 +1,6 @@
-"""The networks of a sweep: every combination of its settings and seeds, however many.
+"""The networks of a sweep: every combination of its settings and seeds.
 
-They are walked, counted and found in their order, and never all in memory.
+A grid is iterated, counted and searched in order, without holding all recipes in memory.
 """
 
 from collections.abc import Collection, Iterable, Iterator

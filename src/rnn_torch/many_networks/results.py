@@ -1,8 +1,8 @@
-"""Results of a sweep: a journal that loses nothing, tables made from it, and the summary.
+"""Results of a sweep: the journal on disk, tables made from it, and the summary.
 
-The journal is JSON Lines, a network a line, written as each ends. CSV and Parquet files are tables
-with a row for each network and counted step; they are made from a journal beside them, which is
-removed once they are complete.
+The journal is JSON Lines, one line a network, written when its training ends. CSV and Parquet files
+are tables with a row for each network and counted step; they are made from a journal beside them,
+which is removed once they are complete.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Many networks of one size trained all at once, as one batch: for devices with thousands of cores.
+"""Train many networks of one size as one batch, for devices with thousands of cores.
 
 The networks have an axis of their own, in front of batch and features: U (networks, 2, hidden).
 Everything else is `rnn_numpy.training.many_networks.train`, with the same draws for each network.

@@ -1,4 +1,4 @@
-"""The networks of a sweep in batches: formed, shared out, trained, and kept on the way."""
+"""Schedule a sweep's batches: form them, share them among processes, train, write checkpoints."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator

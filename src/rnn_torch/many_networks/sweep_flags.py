@@ -1,4 +1,4 @@
-"""The flags of `rnn_torch.sweep`, and what they ask for."""
+"""The flags of `rnn_torch.sweep`, and the networks and engine that they ask for."""
 
 import argparse
 from itertools import product

@@ -1,4 +1,4 @@
-"""A picture of a sweep. Needs matplotlib: the extra `plot`."""
+"""Draw the number of exact networks against the steps. Needs matplotlib: the extra `plot`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a sweep prints, for people and for programs."""
+"""The output of a sweep, as tables and as JSON, and its progress."""
 
 import json
 import time

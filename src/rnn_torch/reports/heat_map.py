@@ -1,4 +1,4 @@
-"""Pictures. Needs matplotlib: the extra `plot`."""
+"""Draw where in time a gradient is wrong. Needs matplotlib: the extra `plot`."""
 
 import textwrap
 from pathlib import Path

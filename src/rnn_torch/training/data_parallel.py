@@ -1,4 +1,4 @@
-"""Training in several processes: each has a share of every batch; the gradients are added up."""
+"""Train in several processes: each takes a share of every batch; the gradients are summed."""
 
 from collections.abc import Sequence
 

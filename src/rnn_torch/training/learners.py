@@ -1,4 +1,4 @@
-"""The network in training, in torch: three engines, each audited against autograd."""
+"""The learners in torch: three engines, whose logged gradients are compared with autograd's."""
 
 from collections.abc import Sequence
 

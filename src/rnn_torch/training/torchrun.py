@@ -1,4 +1,4 @@
-"""The processes that torchrun started, over torch.distributed: gloo on CPUs, nccl on GPUs."""
+"""The group of processes under torchrun, over torch.distributed: gloo on CPUs, nccl on GPUs."""
 
 import gc
 import os
