@@ -3,7 +3,7 @@
     where = locate(network, ask)                       loss step x state step, gate by gate
     names = name_mistakes(asked, Catalogue(network))   which mistake, the line of the network
 
-`network` is a `rnn_torch.networks.Network`, `ask` a candidate: a problem to its gradients.
+`network` is a `rnn_torch.networks.network.Network`, `ask` a candidate: a problem to its gradients.
 
     tape, calls, reverse                       a recorded call, and its reverse pass
     step, mistakes, paths, whole,
