@@ -39,7 +39,9 @@ def named(
         return name_mistakes(asked, catalogue)
 
 
-@pytest.mark.parametrize("its", [stock("gru"), stock("lstm", columns=True), embedded], ids=lambda its: its.name)
+@pytest.mark.parametrize(
+    "its", [stock("gru"), stock("lstm", columns=True), embedded], ids=lambda its: its.name
+)
 def test_the_recorded_reverse_pass_is_autograds(its: Network) -> None:
     like = record(its, designed(its)[0])
     for problem in [*designed(its)[:6], *random(its, seed=4, count=4, longest=9)]:
