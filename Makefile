@@ -4,6 +4,7 @@ ARGS ?=
 # Exact versions; constraints-oldest.txt has the oldest that are supported.
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: help setup train train-numpy sweep test processors coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
 
@@ -49,7 +50,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # What rounds differently on another processor: the BLAS's kernels, with FMA or without; NumPy's and
 # torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
@@ -70,11 +71,11 @@ processors: test-sse test-avx test-avx2 test-own
 test-sse test-avx test-avx2 test-own: test-%: .venv/ready
 	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
 	env $($*) TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/inductor-$* \
-	  $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	  $(PYTEST) $(ARGS)
 
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.
 coverage: .venv/ready
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # Our own backward passes; then which problem sees which mistake.
 check: .venv/ready

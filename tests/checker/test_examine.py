@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from catalogued import ANY, dtypes, of_name, questions
 from constructions import RIGHT
 from problems import Array
+from profiles import NIGHTLY
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
@@ -33,8 +33,7 @@ def test_no_right_candidate_is_accused() -> None:
     rng = np.random.default_rng(0)
     pool = [(p, reference(p)) for t in ("float64", "float32") for p in random(ANY, t, 1, 60)]
     pool += questions("float64") + questions("float32")
-    nightly = settings.get_current_profile_name() == "nightly"
-    for number in range(10_000 if nightly else 300):
+    for number in range(10_000 if NIGHTLY else 300):
         backward = RIGHT[number % len(RIGHT)]
         one, right = pool[rng.integers(len(pool))]
         answer = in_this_process(backward)(one)

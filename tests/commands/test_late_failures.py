@@ -89,41 +89,34 @@ def test_resume_goes_with_out(capsys: Capture) -> None:
     assert bad(sweep.main, ["--resume"], capsys) == "--resume goes with --out FILE"
 
 
-@pytest.mark.parametrize("flag", ["--certificate", "--dot", "--plot"])
-def test_a_disk_that_fills_up_does_not_cost_the_verdict(
-    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("flag", ["--certificate", "--dot", "--plot"])
+def test_a_disk_that_fills_up_does_not_cost_the_verdict(flag: str, capsys: Capture) -> None:
     assert prove.main([ADDER, "--state-bits", "2", flag, "kept.png"]) == 2
     said = capsys.readouterr()
     assert said.out.startswith("proved: ")
     assert said.err == "error: cannot write kept.png: No space left on device\n"
 
 
+@pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("flag", ["--html", "--plot"])
-def test_a_disk_that_fills_up_does_not_cost_the_report(
-    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+def test_a_disk_that_fills_up_does_not_cost_the_report(flag: str, capsys: Capture) -> None:
     assert check.main([WRONG, "--json", flag, "kept.png"]) == 2
     said = capsys.readouterr()
     assert json.loads(said.out)["verdict"] == "disagrees"
     assert said.err == "error: cannot write kept.png: No space left on device\n"
 
 
-def test_a_disk_that_fills_up_does_not_cost_the_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_fills_up_does_not_cost_the_table(capsys: Capture) -> None:
     assert sweep.main([*DRAWING[2][1], "--plot", "kept.png"]) == 2
     said = capsys.readouterr()
     assert "2 networks; engine: " in said.out

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from agreement import assert_gradients, assert_within, numpy_array, torch_forward
 from constructions import RIGHT
 from problems import Array, Problem, problem, problems
+from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward, fraction
 from rnn_numpy.elman_network import rounding
 from rnn_numpy.elman_network.running_error import Arithmetic, Rounded
@@ -21,7 +22,7 @@ SEEDS = [
     *range(3),
     *(
         pytest.param(seed, marks=[pytest.mark.many, pytest.mark.unannotated])
-        for seed in range(3, 80 if settings.get_current_profile_name() == "nightly" else 5)
+        for seed in range(3, 80 if NIGHTLY else 5)
     ),
 ]
 FLUSHES = torch.set_flush_denormal(True)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 from agreement import assert_gradients, numpy_array
 from layers import Layer, step_by_step, tensors
 from problems import problem
+from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_torch import (
     FusedElmanRNN,
@@ -21,7 +21,6 @@ from rnn_torch import (
 from torch_needs import needs_compiler, uses_torch_script
 
 # inductor compiles C++ for 20 s; test_torch_model.py has it by day.
-NIGHTLY = settings.get_current_profile_name() == "nightly"
 BACKENDS = ["aot_eager", *([pytest.param("inductor", marks=needs_compiler)] * NIGHTLY)]
 
 

@@ -1,12 +1,13 @@
 """Which folder may import which: a table, compared with the folders on disk and every import."""
 
-import ast
 import re
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from imports import imported_of_ours
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
@@ -67,22 +68,12 @@ def home(name: str) -> str:
     return name
 
 
-def imported(file: Path) -> set[str]:
-    """Every name of our own that this file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} imports relatively"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ("rnn_numpy", "rnn_torch")}
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
 def test_imports_go_down(file: Path) -> None:
     here = folder(file)
-    assert {name for name in imported(file) if home(name) not in MAY_IMPORT[here] | {here}} == set()
+    assert {
+        name for name in imported_of_ours(file) if home(name) not in MAY_IMPORT[here] | {here}
+    } == set()
 
 
 def test_the_table_is_the_house() -> None:

@@ -9,22 +9,10 @@ import pytest
 
 import rnn_numpy
 import rnn_torch
+from imports import OWN, imported, imported_of_ours
 
 NUMPY, TORCH = (Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch))
-OWN = ("rnn_numpy", "rnn_torch")
 CHECKED = {f"rnn_numpy.elman_network.{name}" for name in ("params", "checks")}
-
-
-def imported(module: Path) -> set[str]:
-    """Every module that this one imports anywhere in its text, and each name it takes from one."""
-    found = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 @pytest.mark.parametrize(
@@ -52,7 +40,7 @@ def test_rnn_numpy_never_imports_torch(module: Path) -> None:
     ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
 )
 def test_each_witness_stands_alone(witness: Path, may_use: set[str]) -> None:
-    used = {name.rpartition(".")[0] for name in imported(witness) if name.split(".")[0] in OWN}
+    used = {name.rpartition(".")[0] for name in imported_of_ours(witness)}
     assert used <= may_use
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from hand_written import PLANTED, embedded, planted
+from profiles import NIGHTLY
 from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_numpy.elman_network.mistakes import planted as planted_in_elman
 from rnn_torch.error_bound.bound import reference
@@ -20,7 +20,6 @@ from rnn_torch.tracing.tape import record
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
 FEW = {"general", "two steps", "one hidden"}
 OUT_OF_REACH = {"h_0 treated as h_1", "bits most significant first"}
 

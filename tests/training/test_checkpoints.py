@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
+from profiles import NIGHTLY
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.storage.weights import load_params
@@ -95,7 +95,7 @@ def test_kill_9(package: str, tmp_path: Path) -> None:
         resumed,
     ]
     rng = np.random.default_rng(len(package))
-    wanted = 20 if settings.get_current_profile_name() == "nightly" else 2
+    wanted = 20 if NIGHTLY else 2
     kills = 0
     while True:
         process = subprocess.Popen([*command, *kept], stdout=PIPE, stderr=PIPE)

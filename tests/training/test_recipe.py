@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 import naive_recipe
 from agreement import assert_gradients
 from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy
+from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count_exact
 from rnn_numpy.training.recipe import Diverged, Learner, Recipe, run, start
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
-SEEDS = range(1, 10) if settings.get_current_profile_name() == "nightly" else (1,)
+SEEDS = range(1, 10) if NIGHTLY else (1,)
 
 
 def once(test: Callable[..., None]) -> Callable[..., None]:
@@ -37,7 +38,7 @@ def trained(make: Make, recipe: Recipe) -> Learner:
 def trained_to_the_end(make: Make) -> Learner:
     """The recipe, whole; the slow engines take its last tenth, the rest in the nightly tests."""
     slow = make in (AutogradLearner, FusedLearner)
-    if not slow or settings.get_current_profile_name() == "nightly":
+    if not slow or NIGHTLY:
         return trained(make, Recipe())
     params, rng = start(Recipe())
     begun = compiled_numpy(params, Recipe())

@@ -10,8 +10,6 @@ from rnn_torch.tracing.reverse import At, Edge, Gradients, Mistake, Reverse
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import Tape
 
-Change = Callable[[Array, Tape], Array]
-
 
 def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     """Of the finished gradients: signatures that need no cell."""

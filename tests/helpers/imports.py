@@ -1,0 +1,23 @@
+"""What a file imports, read from its text: for tests of who may import whom."""
+
+import ast
+from pathlib import Path
+
+OWN = ("rnn_numpy", "rnn_torch")
+
+
+def imported(file: Path) -> set[str]:
+    """Every module that this one imports anywhere in its text, and each name it takes from one."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_of_ours(file: Path) -> set[str]:
+    """Those of this project."""
+    return {name for name in imported(file) if name.split(".")[0] in OWN}
