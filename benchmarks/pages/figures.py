@@ -17,7 +17,7 @@ from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import sgd
 from rnn_torch.checker.candidate import Candidate
 from rnn_torch.checker.examine import examine
-from rnn_torch.checker.problems import Shapes
+from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.reports.heat_map import heat_map
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,8 +41,9 @@ def file(name: str) -> Path:
 def where_in_time() -> None:
     """The first picture of the README: a located mistake."""
     name = "examples/wrong_transpose.py:backward"
-    with Candidate(str(Path(__file__).parents[2] / name), Shapes(), 10) as candidate:
-        heat_map(examine(candidate), name, DOCS / "where-in-time.png")
+    subject = ElmanByHand()
+    with Candidate(str(Path(__file__).parents[2] / name), subject, 10) as candidate:
+        heat_map(examine(candidate, subject), name, DOCS / "where-in-time.png")
 
 
 def carry() -> None:

@@ -15,9 +15,10 @@ import torch
 from benchmarks.harness import keep
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.parity import agrees, reference
-from rnn_torch.checker.problems import Problem, Sizes, problem
+from rnn_torch.checker.comparison import agrees
+from rnn_torch.elman_by_hand.parity import reference
+from rnn_torch.elman_by_hand.problems import Problem, Sizes, problem
+from rnn_torch.elman_by_hand.subject import in_this_process
 
 RECIPE = Sizes(time=8, batch=1, n_in=2, hidden=16, n_out=1)
 PROBLEMS = {
@@ -51,7 +52,7 @@ def by_bound(backward: Backward, asked: Problem) -> bool:
     with np.errstate(all="ignore"):
         answer = in_this_process(backward)(asked)
     right = reference(asked)
-    return not (agrees(answer.gradient, right) and agrees(answer.second, right))
+    return not (agrees(answer.gradients, right) and agrees(answer.second, right))
 
 
 def loss(asked: Problem, weights: Any, library: Any, sigmoid: Any) -> Any:

@@ -17,14 +17,14 @@ from rnn_torch.elman_network.model import ElmanRNN, absolute_error, squared_erro
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
 
 if TYPE_CHECKING:
-    from rnn_torch.checker.compare import compare_gradients
-    from rnn_torch.checker.parity import gradient_parity
+    from rnn_torch.any_network.compare import compare_gradients
+    from rnn_torch.elman_network.parity import gradient_parity
     from rnn_torch.fused.layer import FusedElmanRNN, elman
 else:
     # The judge and the fused layer are loaded when they are first asked for.
     _LATER = {
-        "compare_gradients": "rnn_torch.checker.compare",
-        "gradient_parity": "rnn_torch.checker.parity",
+        "compare_gradients": "rnn_torch.any_network.compare",
+        "gradient_parity": "rnn_torch.elman_network.parity",
         "FusedElmanRNN": "rnn_torch.fused.layer",
         "elman": "rnn_torch.fused.layer",
     }

@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,22 +22,28 @@ from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
-from rnn_torch.checker.candidate import Answer, Candidate, CannotCheck, in_this_process
-from rnn_torch.checker.examine import Report, examine
-from rnn_torch.checker.problems import Problem, Shapes
+from rnn_torch.any_network.subjects import subject_for
+from rnn_torch.checker.candidate import Candidate, in_this_process
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import Answer, CannotCheck, Subject
+from rnn_torch.elman_by_hand.problems import Shapes
+from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
+from rnn_torch.networks import STOCK, Network
 from rnn_torch.reports.text import as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
 Check a hand-written back-propagation through time against autograd. Of a wrong one, show where in
 time it goes wrong, and name the mistake.
 
-FUNCTION is backward(x, y, U, W, V) on NumPy arrays, with x (time, batch, n_in) and y (time, batch,
-n_out). It returns (dU, dW, dV), or a mapping with these keys: the gradient of 1/2 sum (o_t - y_t)^2
-for h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0. The file runs in a separate
-process that gets few environment variables. Without FILE.py:FUNCTION this project's own backward
-passes are checked."""
+FUNCTION computes the gradients of the sum of the losses of a network, on NumPy arrays: with
+--network of that network, else backward(x, y, U, W, V) -> (dU, dW, dV) of 1/2 sum (o_t - y_t)^2 for
+h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0, with x (time, batch, n_in) and y
+(time, batch, n_out). It returns them in order, or as a mapping with the keys dU, dW, ... The file
+runs in a separate process that gets few environment variables. Without FILE.py:FUNCTION this
+project's own backward passes are checked."""
 
 EXIT_CODES = """\
 exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 it could not be checked;
@@ -48,14 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
-        help="backward pass to check; default: this project's own")  # fmt: skip
+        help="backward pass to check, also FILE.ipynb:FUNCTION or FILE.py:CLASS.METHOD; default: "
+        "this project's own")  # fmt: skip
+    add("--network", metavar="NETWORK",
+        help=f"network that it differentiates: {', '.join(STOCK)}, with options as in "
+        "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network "
+        "(default: that of docs/bptt.md)")  # fmt: skip
+    add("--loss", choices=["squared", "softmax", "upstream"],
+        help="loss of a stock network (default: its own)")  # fmt: skip
+    add("--definitions-only", action="store_true",
+        help="run only the imports, functions, classes and constants of the file")  # fmt: skip
+    add("--from-update", type=float, metavar="RATE",
+        help="the function returns no gradients: it subtracts RATE times each from its weights; "
+        "RATE is a power of two")  # fmt: skip
     add("--dtype", choices=["float32", "float64"], default="float64",
         help="floating-point type of the problems (%(default)s)")  # fmt: skip
     add("--window", type=int, metavar="K",
         help="check BPTT truncated to K steps back from each loss")  # fmt: skip
     add("--shapes", default="any",
-        help="sizes of the problems. any: many sizes; recipe: x (8, 2), y (8, 1), no batch axis, "
-        "16 hidden units; or five numbers time,batch,n_in,hidden,n_out (%(default)s)")  # fmt: skip
+        help="sizes of the problems. any: many sizes; hidden=16,batch=1: these axes fixed; without "
+        "--network also recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden units; or five "
+        "numbers time,batch,n_in,hidden,n_out (%(default)s)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of the random problems (%(default)s)")
     add("--timeout", type=float, default=10.0, metavar="SECONDS",
         help="time limit for one answer (%(default)g)")  # fmt: skip
@@ -74,9 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="check nothing; print which problem detects which mistake, as Markdown")  # fmt: skip
     flags = parser.parse_args(argv)
     try:
-        shapes = Shapes.parse(flags.shapes)
-        if flags.window is not None and not 0 <= flags.window <= 512:
-            raise ValueError(f"window must be from 0 to 512, got {flags.window}")
+        subject = subject_for(
+            flags.network, shapes=flags.shapes, window=flags.window, loss=flags.loss,
+            rate=flags.from_update,
+        )  # fmt: skip
+        if flags.network is not None and flags.candidate is None:
+            raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
         if not 0 < flags.timeout < 1e6:
             raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
         if flags.seed < 0:
@@ -97,14 +121,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--{error}")
     torch.set_num_threads(1)  # the problems are small
     if flags.kill_matrix:
-        from rnn_torch.checker.kill_matrix import as_table
+        from rnn_torch.elman_by_hand.kill_matrix import as_table
 
         say(as_table(flags.dtype))
         return 0
     try:
         if flags.candidate is None:
-            return _check_own(flags, shapes)
-        return _check_candidate(flags, shapes)
+            return _check_own(flags)
+        return _check_candidate(flags, subject)
     except CannotCheck as error:
         return _cannot(flags, flags.candidate, str(error))
     except WeightsError as error:  # of a page or a picture; the report has been printed
@@ -112,18 +136,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _check_candidate(flags: argparse.Namespace, shapes: Shapes) -> int:
+def check(
+    backward: Callable[..., Any],
+    network: str | Network | None = None,
+    *,
+    dtype: str = "float64",
+    shapes: str = "any",
+    window: int | None = None,
+    loss: str | None = None,
+    seed: int = 0,
+) -> Report:
+    """Examine a function of this process: for Python, a notebook, a test.
+
+    Args:
+        backward: the backward pass; its arguments and gradients are NumPy arrays.
+        network: what it shall differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; left out, the one of docs/bptt.md.
+        dtype: float64 or float32.
+        shapes, window, loss, seed: as the flags of `python -m rnn_torch.check`.
+
+    Returns:
+        The report; `print` shows it.
+
+    Raises:
+        CannotCheck: it gave no answer that could be judged.
+        ValueError: an argument that is none; the network fails.
+    """
+    subject = subject_for(network, shapes=shapes, window=window, loss=loss)
+    name = getattr(backward, "__name__", "backward")
+    ask = in_this_process(backward, subject)
+    return examine(ask, subject, dtype=dtype, seed=seed, name=name)
+
+
+def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
     # For candidates that take their time; nothing is shown in the first seconds, or in a log.
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
-    with bar, Candidate(flags.candidate, shapes, flags.timeout, flags.env) as candidate:
+    candidate = Candidate(
+        flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
+    )
+    with bar, candidate:
 
-        def ask(problem: Problem, *before: Problem) -> Answer:
+        def ask(problem: Any, *before: Any) -> Answer:
             bar.update()
             return candidate(problem, *before)
 
-        report = examine(
-            ask, dtype=flags.dtype, window=flags.window, shapes=shapes, seed=flags.seed
-        )
+        report = examine(ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate)
     if flags.json:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}
         say(json.dumps(document, allow_nan=False))
@@ -140,9 +197,12 @@ def _write_page(
 ) -> None:
     if flags.html is None:
         return
+    from rnn_torch.elman_by_hand.kill_matrix import kill_matrix
     from rnn_torch.reports.page import as_html
 
-    page = as_html(reports, flags.dtype, name=flags.candidate or "our own passes", why=why)
+    matrix = kill_matrix(flags.dtype) if reports and flags.network is None else None
+    name = flags.candidate or "our own passes"
+    page = as_html(reports, flags.dtype, name=name, why=why, matrix=matrix)
     write_text(flags.html, page)
 
 
@@ -173,19 +233,18 @@ def own_passes(window: int | None) -> dict[str, Backward]:
     return passes
 
 
-def _check_own(flags: argparse.Namespace, shapes: Shapes) -> int:
+def _check_own(flags: argparse.Namespace) -> int:
+    shapes = Shapes.parse(flags.shapes)
     if not shapes.batch_axis:
         raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
+    subject = ElmanByHand(shapes, flags.window)
     reports = {
         name: examine(
-            in_this_process(backward),
-            dtype=flags.dtype,
-            window=flags.window,
-            shapes=shapes,
-            seed=flags.seed,
+            in_this_process(backward, subject), subject,
+            dtype=flags.dtype, seed=flags.seed, name=name,
         )
         for name, backward in own_passes(flags.window).items()
-    }
+    }  # fmt: skip
     if flags.json:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
@@ -208,5 +267,13 @@ def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
     return 2
 
 
+class _Callable(ModuleType):
+    """So that `from rnn_torch import check; check(backward)` works: the module is its function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Report:
+        return check(*args, **kwargs)
+
+
 if __name__ == "__main__":
     sys.exit(main())
+sys.modules[__name__].__class__ = _Callable

@@ -11,17 +11,20 @@
 """
 
 import warnings
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rnn_numpy.elman_network.textbook import Backward
-from rnn_torch.checker.candidate import CannotCheck, in_this_process
-from rnn_torch.checker.compare import compare_gradients
+from rnn_torch.any_network.compare import compare_gradients
+from rnn_torch.any_network.subjects import subject_for
+from rnn_torch.checker.candidate import in_this_process
+from rnn_torch.checker.comparison import agrees, worst_entries
 from rnn_torch.checker.examine import examine
-from rnn_torch.checker.parity import agrees, blind_to, reference, worst_entries
-from rnn_torch.checker.problems import Problem, Shapes
+from rnn_torch.checker.subject import CannotCheck, Subject
+from rnn_torch.elman_by_hand.parity import blind_to
+from rnn_torch.elman_by_hand.problems import Problem, Shapes
+from rnn_torch.elman_by_hand.subject import ElmanByHand
+from rnn_torch.networks import Network
 from rnn_torch.reports.text import as_text, table
 
 if TYPE_CHECKING:
@@ -35,22 +38,30 @@ __all__ = ["Problem", "assert_gradient_parity", "compare_gradients", "problems"]
 
 
 def assert_gradient_parity(
-    backward: Backward,
+    backward: Callable[..., object],
     given: Problem | Sequence[Problem] | None = None,
     *,
+    network: str | Network | None = None,
     dtype: str = "float64",
     window: int | None = None,
     shapes: str = "any",
+    loss: str | None = None,
 ) -> None:
     """Raise AssertionError, its message the screen of `rnn_torch.check`, if `backward` is wrong.
 
     Args:
-        backward: `backward(x, y, U, W, V) -> (dU, dW, dV)`, or a mapping with these keys.
+        backward: `backward(x, y, U, W, V) -> (dU, dW, dV)`, or a mapping with these keys; with a
+            `network`, of its arguments.
         given: one problem (from `problems()`, say), or several; left out, the designed set and
             random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
+            Not with a `network`.
+        network: what it shall differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; left out, the one of docs/bptt.md.
         window: compare with BPTT truncated to this many steps back.
-        shapes: the sizes that it takes, as `--shapes` of the command: "any"; "recipe", x (8, 2),
-            y (8, 1), without a batch axis, and 16 hidden units; or "time,batch,n_in,hidden,n_out".
+        shapes: the sizes that it takes, as `--shapes` of the command: "any"; "hidden=16,batch=1";
+            "recipe", x (8, 2), y (8, 1), without a batch axis, and 16 hidden units; or
+            "time,batch,n_in,hidden,n_out".
+        loss: of a stock network: squared, softmax or upstream.
 
     Raises:
         AssertionError: it does not agree with autograd to within rounding.
@@ -58,17 +69,20 @@ def assert_gradient_parity(
         ValueError: other `shapes`, or a given problem that has not these.
     """
     __tracebackhide__ = True  # pytest shows the caller's line, and the screen
-    takes = Shapes.parse(shapes)
     several = [given] if isinstance(given, Problem) else given
+    if several is not None and network is not None:
+        raise ValueError("given must be left out with a network: its problems are drawn for it")
+    subject = subject_for(network, shapes=shapes, window=window, loss=loss)
+    only = subject.shapes.only if isinstance(subject, ElmanByHand) else None
     for one in several or ():
-        if takes.only not in (None, one.sizes):
-            raise ValueError(f"given must have the sizes of shapes, {takes.only}, got {one.sizes}")
+        if only not in (None, one.sizes):
+            raise ValueError(f"given must have the sizes of shapes, {only}, got {one.sizes}")
     if several is not None and several is given and (blind := blind_to(several, window)):
         warnings.warn(
             f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
         )
     try:
-        failure = _failure(backward, several, dtype, window, takes)
+        failure = _failure(backward, several, dtype, subject)
     except Exception as error:
         error.__traceback__ = _of_others(error)
         raise
@@ -77,33 +91,40 @@ def assert_gradient_parity(
 
 
 def _failure(
-    backward: Backward,
+    backward: Callable[..., object],
     several: Sequence[Problem] | None,
     dtype: str,
-    window: int | None,
-    shapes: Shapes,
+    subject: Subject,
 ) -> str:
     """What an assertion says, or nothing if all is right."""
     if several is None:
-        return _screen(backward, dtype, window, shapes)
+        return _screen(backward, dtype, subject)
     for one in several:
-        answer, right = in_this_process(backward, shapes)(one), reference(one, window)
-        if agrees(answer.gradient, right) and agrees(answer.second, right) and not answer.impure:
+        answer, right = in_this_process(backward, subject)(one), subject.reference(one)
+        if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
-        entries = worst_entries(answer, right, one)
+        entries = worst_entries(answer.gradients, right, one.name)
         says = table(entries)
         if all(entry.right for entry in entries):
             seen = answer.impure or ("a second call gives another gradient",)
             says = f"Not a pure function: {', '.join(seen)}"
-        return f"{says}\n\n{_screen(backward, one.dtype.name, window, shapes)}".rstrip()
+        return f"{says}\n\n{_screen(backward, one.dtype.name, subject)}".rstrip()
     return ""
 
 
-@lru_cache(maxsize=4)  # hypothesis asks again and again while it shrinks
-def _screen(backward: Backward, dtype: str, window: int | None, shapes: Shapes) -> str:
-    ask = in_this_process(backward, shapes)
-    report = examine(ask, dtype=dtype, window=window, shapes=shapes)
-    return "" if report.right else as_text(report, getattr(backward, "__name__", "backward"))
+def _screen(backward: Callable[..., object], dtype: str, subject: Subject) -> str:
+    # Kept for one function: hypothesis asks again and again while it shrinks.
+    shapes = subject.shapes if isinstance(subject, ElmanByHand) else id(subject)
+    key = (backward, dtype, subject.window, shapes)
+    if key not in _SCREENS:
+        name = getattr(backward, "__name__", "backward")
+        report = examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
+        _SCREENS.clear()
+        _SCREENS[key] = "" if report.right else as_text(report, name)
+    return _SCREENS[key]
+
+
+_SCREENS: dict[object, str] = {}
 
 
 def _of_others(error: Exception) -> TracebackType | None:
@@ -131,7 +152,7 @@ def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "a
         ValueError: other `shapes`.
     """
     try:
-        from rnn_torch.checker import strategies
+        from rnn_torch.elman_by_hand import strategies
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise

@@ -12,7 +12,7 @@ from candidate_files import RIGHT_FILE
 from commands import bad
 from page_sessions import masked, sessions
 from rnn_torch import check
-from rnn_torch.checker.problems import Shapes
+from rnn_torch.elman_by_hand.problems import Shapes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.unannotated

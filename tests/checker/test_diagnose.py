@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from catalogued import dtypes, interrogated, of_name
+from judged import examine
 from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.diagnose import name_mistakes
-from rnn_torch.checker.examine import Report, examine
-from rnn_torch.checker.parity import agrees
+from rnn_torch.checker.comparison import agrees
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import Explanation
+from rnn_torch.elman_by_hand.diagnose import name_mistakes
+from rnn_torch.elman_by_hand.subject import in_this_process
 from rnn_torch.reports.page import as_html
 from rnn_torch.reports.text import as_text
 
@@ -27,7 +29,7 @@ def test_every_mistake_is_caught_and_named(mistake: Mistake, dtype: str) -> None
     caught = [
         a
         for a in asked
-        if not (agrees(a.answer.gradient, a.right) and agrees(a.answer.second, a.right))
+        if not (agrees(a.answer.gradients, a.right) and agrees(a.answer.second, a.right))
     ]
     assert caught
     assert name_mistakes(asked) == [(mistake,)]
@@ -121,7 +123,7 @@ def test_what_is_not_in_the_catalogue_is_not_guessed() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_explanations_that_fit_equally_well_are_numbered(count: int) -> None:
-    explanations = tuple((mistake,) for mistake in CATALOGUE[:count])
+    explanations = tuple(Explanation((mistake,)) for mistake in CATALOGUE[:count])
     report = Report("disagrees", "float64", None, 1, 9.0, mistakes=explanations)
     said = as_text(report, "f")
     page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))

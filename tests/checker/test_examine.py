@@ -9,15 +9,18 @@ import pytest
 
 from catalogued import ANY, dtypes, of_name, questions
 from constructions import RIGHT
+from judged import examine
 from problems import Array
 from profiles import NIGHTLY
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
-from rnn_torch.checker.candidate import Answer, CannotCheck, in_this_process, remade
-from rnn_torch.checker.examine import Report, examine
-from rnn_torch.checker.parity import Entry, agrees, blind_to, power, reference
-from rnn_torch.checker.problems import Problem, Shapes, Sizes, designed, problem, random
+from rnn_torch.checker.comparison import Entry, agrees
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import Answer, CannotCheck
+from rnn_torch.elman_by_hand.parity import blind_to, power, reference
+from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
+from rnn_torch.elman_by_hand.subject import in_this_process, remade
 from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -37,7 +40,7 @@ def test_no_right_candidate_is_accused() -> None:
         backward = RIGHT[number % len(RIGHT)]
         one, right = pool[rng.integers(len(pool))]
         answer = in_this_process(backward)(one)
-        assert agrees(answer.gradient, right), (backward.__name__, one.sizes)
+        assert agrees(answer.gradients, right), (backward.__name__, one.sizes)
         assert agrees(answer.second, right)
         assert not answer.impure
 
@@ -129,7 +132,7 @@ def test_a_finite_difference_is_told_apart(central: bool, dtype: str) -> None:
 
     # At one size: the example of a finite difference is asked all of them.
     shapes = Shapes.parse("6,3,2,4,3")
-    report = examine(in_this_process(differences), dtype=dtype, shapes=shapes)  # type: ignore[arg-type]
+    report = examine(in_this_process(differences), dtype=dtype, shapes=shapes)
     assert report.verdict == "approximate"
     assert report.mistakes == ()
     assert as_text(report, "f").startswith("APPROXIMATE")
@@ -141,7 +144,9 @@ def test_float32_in_a_float64_pass_is_named() -> None:
 
     report = examine(in_this_process(narrow))
     assert report.mistakes
-    assert [[m.name for m in found] for found in report.mistakes] == [["lower precision inside"]]
+    assert [[m.name for m in found.mistakes] for found in report.mistakes] == [
+        ["lower precision inside"]
+    ]
 
 
 def test_truncated_bptt_is_right_with_its_window_only() -> None:
@@ -153,7 +158,7 @@ def test_truncated_bptt_is_right_with_its_window_only() -> None:
     assert examine(ask, window=3).right
     report = examine(ask)
     assert report.mistakes
-    assert [m.name for m in report.mistakes[0]] == [
+    assert [m.name for m in report.mistakes[0].mistakes] == [
         "truncation: no error travels more than 3 steps back"
     ]
     other = examine(ask, window=2)
@@ -201,11 +206,11 @@ def test_json_and_markdown_have_everything() -> None:
     document = report.as_dict()
     assert document["verdict"] == "disagrees"
     assert [e["name"] for e in document["worst"]] == ["dU", "dW", "dV"]
-    assert document["mistakes"][0][0]["name"] == "factor 2"
+    assert document["mistakes"][0]["mistakes"][0]["name"] == "factor 2"
     assert document["factors"] == [
         f"d{p} is 2 times the gradient, to within rounding" for p in "UWV"
     ]
-    assert np.shape(document["where"]["states"]) == (6, 6)
+    assert np.shape(document["where"]["cells"]["delta"]) == (6, 6)
     markdown = as_markdown(report, "f")
     assert markdown.startswith("### WRONG: `f` does not agree")
     assert markdown.count("```") == 6

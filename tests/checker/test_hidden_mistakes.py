@@ -8,13 +8,15 @@ import pytest
 
 from catalogued import ANY, dtypes, questions
 from hidden_mistakes import HIDDEN, KEPT
+from judged import examine, kept_between_calls
 from rnn_numpy import bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
-from rnn_torch.checker.candidate import CannotCheck, in_this_process, remade
-from rnn_torch.checker.examine import examine, kept_between_calls
-from rnn_torch.checker.parity import Reference, agrees, reference
-from rnn_torch.checker.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
+from rnn_torch.checker.comparison import agrees
+from rnn_torch.checker.subject import CannotCheck
+from rnn_torch.elman_by_hand.parity import Reference, reference
+from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
+from rnn_torch.elman_by_hand.subject import in_this_process, remade
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -28,7 +30,7 @@ def sees(mistake: Mistake, problem: Problem, right: Reference) -> bool:
             answer = remade(lambda: planted(mistake))(problem)
         except CannotCheck:  # NaN
             return True
-    return not (agrees(answer.gradient, right) and agrees(answer.second, right))
+    return not (agrees(answer.gradients, right) and agrees(answer.second, right))
 
 
 @dtypes
@@ -114,10 +116,10 @@ def test_a_window_is_told_from_none_however_long(window: int, dtype: str) -> Non
     right = reference(problem, window)
     params, x, targets, _ = problem
     trace = forward(params, x)[1]
-    assert agrees(bptt(params, trace, targets, window=window), right)
-    assert not agrees(bptt(params, trace, targets), right)
+    assert agrees(bptt(params, trace, targets, window=window)._asdict(), right)
+    assert not agrees(bptt(params, trace, targets)._asdict(), right)
     if dtype == "float64":
-        assert not agrees(bptt(params, trace, targets, window=window + 1), right)
+        assert not agrees(bptt(params, trace, targets, window=window + 1)._asdict(), right)
 
 
 def test_a_window_that_no_problem_can_show_is_refused() -> None:

@@ -10,9 +10,10 @@ from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.checker.candidate import in_this_process, remade
-from rnn_torch.checker.locate import locate
-from rnn_torch.checker.problems import RECIPE, Shapes
+from rnn_torch.checker.subject import Where
+from rnn_torch.elman_by_hand.locate import locate
+from rnn_torch.elman_by_hand.problems import RECIPE, Shapes
+from rnn_torch.elman_by_hand.subject import in_this_process, remade
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
@@ -21,11 +22,15 @@ def located(name: str, shapes: Shapes = ANY, window: int | None = None) -> Any:
     return locate(remade(lambda: planted(of_name(name))), shapes, "float64", window)
 
 
+def wrong(where: Where) -> Array:
+    return where.cells["delta"] > 1
+
+
 def test_the_recurrent_path_is_located() -> None:
     where = located("W not transposed")
     # Right where the steps coincide, wrong at every distance from one step on.
-    np.testing.assert_array_equal(where.wrong, np.tril(np.ones((6, 6), bool), -1))
-    assert where.words() == (
+    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -1))
+    assert where.words == (
         "right where loss and state step coincide; first wrong one step back, "
         "loss t=2 -> state t=1: the recurrent path (7)"
     )
@@ -33,38 +38,38 @@ def test_the_recurrent_path_is_located() -> None:
 
 def test_truncation_is_located_as_such() -> None:
     where = located("truncation: no error travels more than 2 steps back")
-    np.testing.assert_array_equal(where.wrong, np.tril(np.ones((6, 6), bool), -3))
-    np.testing.assert_array_equal(where.zero[where.wrong], True)
+    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -3))
+    np.testing.assert_array_equal(where.zero["delta"][wrong(where)], True)
     assert (
-        "right up to 2 steps back; first wrong 3 steps back, loss t=4 -> state t=1" in where.words()
+        "right up to 2 steps back; first wrong 3 steps back, loss t=4 -> state t=1" in where.words
     )
-    assert "the error goes no further" in where.words()
+    assert "the error goes no further" in where.words
 
 
 def test_the_derivative_is_located_at_the_step_itself() -> None:
     where = located("tanh's derivative")
-    assert where.wrong.diagonal().all()
-    assert "wrong already where loss and state step coincide" in where.words()
+    assert wrong(where).diagonal().all()
+    assert "wrong already where loss and state step coincide" in where.words
 
 
 def test_weights_alone_are_located_by_their_loss() -> None:
     where = located("h_{t-1} for h_t in dV")
-    assert not where.wrong.any()
-    assert (where.dV > 1).all()
-    assert where.words() == "every delta_t is right; dV is wrong from the loss at t=1 on (11)"
+    assert not wrong(where).any()
+    assert (where.sums["dV"] > 1).all()
+    assert where.words == "every delta_t is right; dV is wrong from the loss at t=1 on (11)"
     where = located("dW overwritten, not accumulated")
-    assert where.words() == "every delta_t is right; dW is wrong from the loss at t=2 on (10)"
+    assert where.words == "every delta_t is right; dW is wrong from the loss at t=2 on (10)"
 
 
 def test_inputs_reversed_in_time_are_located_at_later_states() -> None:
     where = located("inputs reversed in time")
-    assert where.wrong[0, 5]
-    assert not located("batch averaged, not summed", Shapes(RECIPE)).wrong.any()
+    assert wrong(where)[0, 5]
+    assert not wrong(located("batch averaged, not summed", Shapes(RECIPE))).any()
 
 
 def test_one_size_is_located_by_single_steps() -> None:
     where = located("W not transposed", Shapes(RECIPE))
-    np.testing.assert_array_equal(where.wrong, np.tril(np.ones((8, 8), bool), -1))
+    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((8, 8), bool), -1))
 
 
 def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:
@@ -81,5 +86,5 @@ def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:
         return dU, dW, dV
 
     where = locate(in_this_process(forgets), ANY, "float64", None)
-    assert [tuple(map(int, cell)) for cell in np.argwhere(where.wrong)] == [(3, 1)]
-    assert "first wrong 2 steps back, loss t=4 -> state t=2" in where.words()
+    assert [tuple(map(int, cell)) for cell in np.argwhere(wrong(where))] == [(3, 1)]
+    assert "first wrong 2 steps back, loss t=4 -> state t=2" in where.words

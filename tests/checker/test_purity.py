@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from catalogued import of_name
+from judged import examine
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.checker.candidate import remade
-from rnn_torch.checker.examine import examine
+from rnn_torch.elman_by_hand.subject import remade
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -106,4 +106,4 @@ def test_right_but_impure_is_its_own_verdict() -> None:
     stale = examine(remade(never_resets))
     assert stale.verdict == "impure"
     assert stale.mistakes
-    assert [m.name for m in stale.mistakes[0]] == ["stale gradient buffers"]
+    assert [m.name for m in stale.mistakes[0].mistakes] == ["stale gradient buffers"]

@@ -15,8 +15,8 @@ from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
-from rnn_torch.checker.candidate import CannotCheck
-from rnn_torch.checker.problems import Shapes, Sizes, designed, problem
+from rnn_torch.checker.subject import CannotCheck
+from rnn_torch.elman_by_hand.problems import Shapes, Sizes, designed, problem
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
 
 pytestmark = pytest.mark.unannotated
@@ -79,7 +79,7 @@ def test_impurity_and_nonsense_are_failures(which: str) -> None:
     with pytest.raises(AssertionError, match="y is changed in place"):
         assert_gradient_parity(mutates, one)
     with pytest.raises(CannotCheck, match="must return"):
-        assert_gradient_parity(lambda *_: which, one)  # type: ignore[arg-type]
+        assert_gradient_parity(lambda *_: which, one)
 
 
 def test_a_window() -> None:
@@ -151,7 +151,7 @@ FAILING = """
 import numpy as np
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.checker.problems import Sizes, problem
+from rnn_torch.elman_by_hand.problems import Sizes, problem
 from rnn_torch.testing import assert_gradient_parity
 
 wrong = planted(CATALOGUE[1])

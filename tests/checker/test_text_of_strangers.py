@@ -13,15 +13,18 @@ from hypothesis import strategies as st
 from candidate_files import RIGHT_FILE
 from catalogued import of_name
 from commands import bad
+from judged import examine
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_numpy.isolation.child import call
+from rnn_numpy.isolation.calling import Question, call
 from rnn_numpy.isolation.strangers import shown
 from rnn_torch import check
-from rnn_torch.checker.candidate import CannotCheck, arguments, in_this_process, judged, remade
-from rnn_torch.checker.examine import Report, examine
-from rnn_torch.checker.problems import Shapes, Sizes, problem
+from rnn_torch.checker.candidate import judged
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import CannotCheck
+from rnn_torch.elman_by_hand.problems import Sizes, problem
+from rnn_torch.elman_by_hand.subject import ElmanByHand, in_this_process, remade
 from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated
@@ -109,8 +112,9 @@ def test_a_nasty_name(tmp_path: Path, capsys: Capture) -> None:
 def test_every_text_in_a_report_of_a_wrong_pass() -> None:
     """In a report's own words there may be an answer's impurities, and why it gives no answer."""
     one = problem(0, Sizes(2, 1, 1, 1, 1))
-    called = call(textbook, arguments(one, Shapes()))
-    answer = judged(called._replace(impure=[NASTY]), one)
+    network = ElmanByHand()
+    called = call(textbook, network.form, Question(network.inputs(one)))
+    answer = judged(called._replace(impure=[NASTY]), one, network)
     report: Report = examine(remade(lambda: planted(of_name("W not transposed"))))
     report = replace(report, where=None, not_located=str(CannotCheck(NASTY)), impure=answer.impure)
     for width in range(60):  # wherever the lines are broken
@@ -128,7 +132,7 @@ def test_a_function_that_is_asked_directly() -> None:
         return type(NASTY, (), {})()
 
     with pytest.raises(CannotCheck) as raised:
-        in_this_process(backward)(problem(0, Sizes(1, 1, 1, 1, 1)))  # type: ignore[arg-type]
+        in_this_process(backward)(problem(0, Sizes(1, 1, 1, 1, 1)))
     assert_only_text(str(raised.value))
 
 

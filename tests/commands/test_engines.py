@@ -11,7 +11,7 @@ import pytest
 
 import rnn_numpy.train
 import rnn_numpy.training.sgd
-import rnn_torch.checker.parity
+import rnn_torch.elman_network.parity
 from rnn_numpy import Params
 from rnn_numpy.storage.weights import load_params
 from rnn_torch.training import learners
@@ -50,7 +50,7 @@ def test_all_engines_end_at_the_same_weights(
     [
         ("compiled", rnn_numpy.training.sgd.CompiledSGD, "gradient"),
         ("fused", learners.FusedLearner, "_hand_written"),
-        ("autograd", rnn_torch.checker.parity, "bptt"),
+        ("autograd", rnn_torch.elman_network.parity, "bptt"),
     ],
 )
 def test_the_audit_is_of_the_gradient_that_the_engine_uses(

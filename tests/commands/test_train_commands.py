@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import rnn_torch.checker.parity
+import rnn_torch.elman_network.parity
 import rnn_torch.train
 from rnn_numpy.commands import train_log
 from rnn_numpy.storage.weights import load_params

@@ -14,8 +14,8 @@ from rnn_numpy.elman_network import rounding
 from rnn_numpy.elman_network.running_error import Arithmetic, Rounded
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import squared_error, testing
-from rnn_torch.checker import problems as library
-from rnn_torch.checker.parity import reference
+from rnn_torch.elman_by_hand import problems as library
+from rnn_torch.elman_by_hand.parity import reference
 
 # The first few are enough for `make mutants`.
 SEEDS = [
@@ -105,7 +105,7 @@ def test_flushing_to_zero_is_a_correct_evaluation(problem: library.Problem) -> N
     finally:
         torch.set_flush_denormal(False)
     for answer in answers:
-        assert_gradients(answer, right.gradient, right.bound)
+        assert_gradients(answer, Params(**right.gradients), Params(**right.bounds))
 
 
 def test_a_partial_sum_that_overflows_leaves_the_bound_infinite() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
 from rnn_numpy.elman_network.textbook import Backward
-from rnn_torch.checker.candidate import NotFinite, remade
-from rnn_torch.checker.diagnose import Asked
-from rnn_torch.checker.parity import Reference, reference
-from rnn_torch.checker.problems import Problem, Shapes, designed, random
+from rnn_torch.checker.subject import Asked, NotFinite
+from rnn_torch.elman_by_hand.parity import Reference, reference
+from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, random
+from rnn_torch.elman_by_hand.subject import remade
 
 ANY = Shapes()
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])

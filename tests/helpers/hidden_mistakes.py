@@ -1,8 +1,8 @@
 """Wrong passes that are right but under one condition: the textbook pass with a line changed.
 
 The catalogue of `rnn_numpy.elman_network.mistakes` is wrong nearly everywhere; these need a problem
-made for them. Each names that problem, of `rnn_torch.checker.problems.CONDITIONS`, or KEPT: only
-calls one after the other in one process see it.
+made for them. Each names that problem, of `rnn_torch.elman_by_hand.problems.CONDITIONS`, or KEPT:
+only calls one after the other in one process see it.
 """
 
 from rnn_numpy.elman_network import mistakes as lines

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnn_numpy import Params
 from rnn_torch import testing
-from rnn_torch.checker import problems as library
+from rnn_torch.elman_by_hand import problems as library
 
 Array = np.typing.NDArray[Any]
 
@@ -35,7 +35,7 @@ def with_state(drawn: library.Problem, seed: int, size: float) -> Problem:
 def problem(
     seed: int, time: int, batch: int, n_in: int, hidden: int, n_out: int, **scales: Any
 ) -> Problem:
-    """One random problem; the scales are those of `rnn_torch.checker.problems.problem`."""
+    """One random problem; the scales are those of `rnn_torch.elman_by_hand.problems.problem`."""
     sizes = library.Sizes(time, batch, n_in, hidden, n_out)
     return with_state(library.problem(seed, sizes, **scales), seed, 1)
 

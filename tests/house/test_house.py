@@ -31,17 +31,32 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
     "rnn_torch.elman_network": {"rnn_numpy.elman_network"},
     "rnn_torch.fused": {"rnn_numpy.compiled", "rnn_numpy.elman_network", "rnn_torch.elman_network"},
-    "rnn_torch.checker": {
+    "rnn_torch.checker": {"rnn_numpy.elman_network", "rnn_numpy.isolation"},
+    "rnn_torch.elman_by_hand": {
         "rnn_numpy.elman_network",
         "rnn_numpy.isolation",
+        "rnn_torch.checker",
         "rnn_torch.elman_network",
     },
     "rnn_torch.networks": set(),
     "rnn_torch.error_bound": {"rnn_torch.networks"},
     "rnn_torch.tracing": {"rnn_torch.error_bound", "rnn_torch.networks"},
-    "rnn_torch.reports": {"rnn_numpy.isolation", "rnn_numpy.storage", "rnn_torch.checker"},
+    "rnn_torch.any_network": {
+        "rnn_numpy.isolation",
+        "rnn_torch.checker",
+        "rnn_torch.elman_by_hand",
+        "rnn_torch.error_bound",
+        "rnn_torch.networks",
+        "rnn_torch.tracing",
+    },
+    "rnn_torch.reports": {
+        "rnn_numpy.isolation",
+        "rnn_numpy.storage",
+        "rnn_torch.checker",
+        "rnn_torch.elman_by_hand",
+    },
     "rnn_torch.training": RUNS
-    | {"rnn_numpy.training", "rnn_torch.checker", "rnn_torch.elman_network", "rnn_torch.fused"},
+    | {"rnn_numpy.training", "rnn_torch.elman_network", "rnn_torch.fused"},
     "rnn_torch.many_networks": RUNS
     | {
         "rnn_numpy.commands",

@@ -26,6 +26,11 @@ class Mistake(NamedTuple):
     remedy: str
     changes: tuple[tuple[str, str], ...]
 
+    @property
+    def place(self) -> str:
+        """Where it is, and what is right there."""
+        return f"equation {self.equation} of docs/bptt.md: {self.remedy}"
+
 
 _SIZES = "time, batch, hidden = len(x), x.shape[1], len(W)"
 _Z = "z = np.zeros((time, batch, hidden), x.dtype)"

@@ -1,1 +1,1 @@
-"""The judge: is a backward pass right; if not, where in time and which mistake."""
+"""The judge: is a backward pass right; if not, where in time, which mistake; knows no network."""

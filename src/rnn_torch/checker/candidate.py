@@ -16,19 +16,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from rnn_numpy.elman_network.params import Params
-from rnn_numpy.elman_network.textbook import Backward
-from rnn_numpy.isolation.child import NAMES, Called, Refused, call
+from rnn_numpy.isolation.calling import Called, Question, Refused, call
 from rnn_numpy.isolation.strangers import shown
-from rnn_torch.checker.problems import Problem, Shapes
+from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
 
 _LARGEST_FRAME = 1 << 28
+_UNREADABLE = "its process sent no answer that could be read"
 
 #: What a candidate's process inherits of the environment: where things are, the language, Python's
 #: settings, and those that choose how NumPy, torch and numba compute, so that it computes as this
@@ -40,52 +39,32 @@ _INHERITED_BEGINNINGS = (
 )
 
 
-class CannotCheck(Exception):
-    """The candidate gave no answer that could be judged; the message says why, as `shown`."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(shown(why))
-
-
-class NotFinite(CannotCheck):
-    """It gave infinity or NaN where the gradient is finite."""
-
-
-class Answer(NamedTuple):
-    """What a candidate answered to one problem."""
-
-    gradient: Params
-    second: Params  # the same question again
-    impure: tuple[str, ...]
-    narrow: bool  # answered in a narrower dtype than it was asked in
-
-
-#: A backward pass that can be asked problems: `ask(problem, *before)`, those `before` first, if
-#: there are any, all in one process. Raises CannotCheck: no answer, or one that is not three finite
-#: arrays of the right shapes.
-Ask = Callable[..., Answer]
-
-
 class Candidate:
     """`FILE.py:FUNCTION`, in its own process. Use as a context manager.
 
     Args:
         target: `FILE.py:FUNCTION`.
-        shapes: the sizes it takes; says whether its arrays have a batch axis.
+        subject: the network; says what the function is called with.
         timeout: seconds that it may take for one answer.
         env: names of environment variables that it gets beside the usual ones, if they are set.
+        definitions_only: run no more of the file than its imports and definitions.
 
     Raises:
         CannotCheck: it cannot be imported; also from calls, as in `Ask`.
     """
 
     def __init__(
-        self, target: str, shapes: Shapes, timeout: float, env: Sequence[str] = ()
+        self,
+        target: str,
+        subject: Subject,
+        timeout: float,
+        env: Sequence[str] = (),
+        definitions_only: bool = False,
     ) -> None:
         file, _, name = target.rpartition(":")
         if not file or not name:
             raise CannotCheck(f"the candidate must be FILE.py:FUNCTION, got {target!r}")
-        self._shapes = shapes
+        self._subject = subject
         self._timeout = timeout
         reply, worker_end = os.pipe()
         self._reply = reply
@@ -94,8 +73,11 @@ class Candidate:
         self._mark = "=".join(mark)
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment = {**inherited(env), **threads, mark[0]: mark[1]}
+        task = {"file": file, "function": name, "definitions_only": definitions_only}
+        task["form"] = subject.form._asdict()
+        child = [sys.executable, "-m", "rnn_numpy.isolation.child"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rnn_numpy.isolation.child", str(worker_end), file, name],
+            [*child, str(worker_end), json.dumps(task)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -133,11 +115,17 @@ class Candidate:
                 self._process.stdin.close()
         os.close(self._reply)
 
-    def __call__(self, problem: Problem, *before: Problem) -> Answer:
+    def __call__(self, problem: Any, *before: Any) -> Answer:
         """Ask it one problem; raises CannotCheck, as `Ask` says."""
-        inputs = [arguments(one, self._shapes) for one in (*before, problem)]
-        layouts = [{name: array.strides for name, array in one.items()} for one in inputs]
-        frames = [json.dumps(layouts).encode()]
+        inputs = [self._subject.inputs(one) for one in (*before, problem)]
+        headers = [
+            {
+                "strides": {name: array.strides for name, array in arrays.items()},
+                "sizes": dict(self._subject.sizes(one)),
+            }
+            for arrays, one in zip(inputs, (*before, problem), strict=True)
+        ]
+        frames = [json.dumps(headers).encode()]
         frames += [save({n: np.ascontiguousarray(a) for n, a in one.items()}) for one in inputs]
         assert self._process.stdin is not None
         try:
@@ -150,9 +138,11 @@ class Candidate:
         try:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
-            raise CannotCheck("its process sent no answer that could be read") from None
-        bits = header.get("bits", 64)
-        return judged(Called(arrays, header.get("impure", []), bits), problem)
+            raise CannotCheck(_UNREADABLE) from None
+        called = Called(
+            arrays, header.get("impure", []), header.get("bits", 64), header.get("loss")
+        )
+        return judged(called, problem, self._subject)
 
     def _header(self, answers: int = 1) -> dict[str, Any]:
         frame = self._frame(time.monotonic() + answers * self._timeout)
@@ -160,7 +150,7 @@ class Candidate:
             header = json.loads(frame)
             error = header.get("error")
         except (ValueError, AttributeError):
-            raise CannotCheck("its process sent no answer that could be read") from None
+            raise CannotCheck(_UNREADABLE) from None
         if error is not None:
             raise CannotCheck(str(error)[:2000])
         return dict(header)
@@ -168,7 +158,7 @@ class Candidate:
     def _frame(self, deadline: float) -> bytes:
         (length,) = struct.unpack("<Q", self._exactly(8, deadline))
         if length > _LARGEST_FRAME:
-            raise CannotCheck("its process sent no answer that could be read")
+            raise CannotCheck(_UNREADABLE)
         return self._exactly(length, deadline)
 
     def _exactly(self, count: int, deadline: float) -> bytes:
@@ -203,56 +193,56 @@ def _processes(mark: str) -> list[int]:
     return found
 
 
-def in_this_process(backward: Backward, shapes: Shapes | None = None) -> Ask:
+def in_this_process(backward: Callable[..., Any], subject: Subject) -> Ask:
     """Ask a function directly: for code that is trusted, such as one's own in a test."""
-    return lambda problem, *before: _ask_directly(backward, shapes or Shapes(), problem, *before)
+    return remade(lambda: backward, subject)
 
 
-def remade(make: Callable[[], Backward]) -> Ask:
+def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
     """As `in_this_process`, with a function made anew for every problem: nothing is left behind."""
-    return lambda problem, *before: _ask_directly(make(), Shapes(), problem, *before)
+
+    def ask(problem: Any, *before: Any) -> Answer:
+        try:
+            asked = [
+                Question(subject.inputs(one), subject.sizes(one)) for one in (problem, *before)
+            ]
+            called = call(make(), subject.form, *asked)
+        except Refused as error:
+            raise CannotCheck(str(error)) from None
+        return judged(called, problem, subject)
+
+    return ask
 
 
-def _ask_directly(backward: Backward, shapes: Shapes, problem: Problem, *before: Problem) -> Answer:
-    try:
-        called = call(backward, *(arguments(one, shapes) for one in (problem, *before)))
-    except Refused as error:
-        raise CannotCheck(str(error)) from None
-    return judged(called, problem)
-
-
-def arguments(problem: Problem, shapes: Shapes) -> dict[str, Any]:
-    """The five arrays a candidate is called with, in order."""
-    x, y = problem.x, problem.targets
-    if not shapes.batch_axis:
-        x, y = x[:, 0, :], y[:, 0, :]
-    return {"x": x, "y": y, **problem.params._asdict()}
-
-
-def judged(called: Called, problem: Problem) -> Answer:
+def judged(called: Called, problem: Any, subject: Subject) -> Answer:
     """An answer whose arrays have the right shapes and are finite.
 
     Raises:
         CannotCheck: they have not, or are not.
     """
+    inputs = subject.inputs(problem)
+    names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
+    if not names or not set(subject.form.required) <= set(names):
+        raise CannotCheck(_UNREADABLE)
     calls = []
     for which in ("first", "second"):
-        found = []
-        for name, weights in zip(NAMES, problem.params, strict=True):
-            array = called.arrays.get(f"{which}.{name}")
+        found = {}
+        for name in names:
+            array, shape = called.arrays.get(f"{which}.{name}"), inputs[name].shape
             if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-                raise CannotCheck("its process sent no answer that could be read")
-            if array.shape != weights.shape:
-                hint = ": transposed?" if array.shape == weights.shape[::-1] else ""
+                raise CannotCheck(_UNREADABLE)
+            if array.shape != shape:
+                hint = ": transposed?" if array.shape == shape[::-1] else ""
                 raise CannotCheck(
-                    f"{name} must have {name[1:]}'s shape {weights.shape}, got {array.shape}{hint}"
+                    f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}"
                 )
             if not np.isfinite(array).all():
                 index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
                 raise NotFinite(
-                    f"{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
+                    f"d{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
                 )
-            found.append(array)
-        calls.append(Params(*found))
+            found[name] = array
+        calls.append(found)
     impure = tuple(shown(str(text)[:200]) for text in called.impure[:20])
-    return Answer(calls[0], calls[1], impure, called.bits < 8 * problem.dtype.itemsize)
+    bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
+    return Answer(calls[0], calls[1], impure, called.bits < bits, called.loss)

@@ -10,7 +10,7 @@ from rnn_torch.networks.elman import elman
 from rnn_torch.networks.gru import gru
 from rnn_torch.networks.lstm import lstm
 from rnn_torch.networks.network import Evaluation, Network, network
-from rnn_torch.networks.problems import CONDITIONS, Problem, designed, random
+from rnn_torch.networks.problems import CONDITIONS, Problem, designed, in_turn, random
 from rnn_torch.networks.simple import relu, tanh
 from rnn_torch.networks.soundness import check_network
 
@@ -85,6 +85,7 @@ __all__ = [
     "floats",
     "gru",
     "in_columns",
+    "in_turn",
     "lstm",
     "network",
     "random",

@@ -27,7 +27,7 @@ class Condition(NamedTuple):
     """What is special about a problem: sizes, and factors of the normally distributed numbers.
 
     `width` is the size of the first axis that is neither time nor batch; the others differ from it.
-    `fill` is what weights or inputs are set to.
+    `fill` is what weights or inputs are set to, or how all arrays lie in memory.
     """
 
     name: str
@@ -62,6 +62,9 @@ CONDITIONS = (
     Condition("long", time=41, batch=2, width=2),
     Condition("many examples", time=3, batch=11),
     Condition("large", time=3, batch=2, width=35),
+    Condition("some zeros", fill="some zeros"),
+    Condition("Fortran order", fill="Fortran order"),
+    Condition("strided views", fill="strided"),
 )
 
 
@@ -110,6 +113,28 @@ def random(
         condition = Condition("random", weights=weights, inputs=inputs)
         drawn = _draw(network, sizes, condition, int(rng.integers(2**32)), dtype)
         yield Problem(f"random {number + 1}", sizes, drawn, dtype)
+
+
+def in_turn(
+    network: Network, dtype: str = "float64", fixed: Mapping[str, int] | None = None
+) -> Iterator[tuple[Problem, ...]]:
+    """Problems to ask one after the other in one process; the last of them is what is judged.
+
+    A and B have the same sizes, and C others; so what is kept by shape shows, and what is kept
+    for the same weights or the same inputs.
+    """
+    sizes = {**_sizes(network, CONDITIONS[0], ""), **(fixed or {})}
+    others = {**_sizes(network, Condition("C", time=5, batch=2, width=3), ""), **(fixed or {})}
+    a, b, c = (
+        Problem(name, its, _draw(network, its, CONDITIONS[0], seed, dtype), dtype)
+        for seed, (name, its) in enumerate((("A", sizes), ("B", sizes), ("C", others)), 101)
+    )
+    timed = {n for n, argument in network.arguments.items() if argument.time_axis is not None}
+    mixed = {n: (b if n in timed else a).values[n] for n in a.values}
+    yield a, b
+    yield a, b, a
+    yield a, Problem("B's inputs with A's weights", sizes, mixed, dtype)
+    yield a, b, a, c, b, a
 
 
 def with_own_inputs(
@@ -176,14 +201,28 @@ def _draw(
             value = np.zeros(shape, dtype)
         else:
             value = _scaled(rng, argument, shape, condition).astype(dtype)
-        values[name] = value
+        values[name] = _laid_out(value, condition.fill)
     return values
+
+
+def _laid_out(value: Array, fill: str) -> Array:
+    """The same array, in Fortran order or as every other entry of a larger one, if so wanted."""
+    if fill == "Fortran order":
+        return np.asfortranarray(value)
+    if fill == "strided":
+        larger = np.zeros([2 * size for size in value.shape], value.dtype)
+        every_other: Array = larger[(slice(None, None, 2),) * value.ndim]
+        every_other[...] = value
+        return every_other
+    return value
 
 
 def _scaled(
     rng: np.random.Generator, argument: Argument, shape: tuple[int, ...], condition: Condition
 ) -> Array:
-    drawn = rng.standard_normal(shape)
+    drawn = np.asarray(rng.standard_normal(shape))
+    if condition.fill == "some zeros":
+        drawn *= rng.random(shape) > 0.4
     if argument.role in ("targets", "upstream"):
         return drawn * condition.losses
     if argument.time_axis is not None:

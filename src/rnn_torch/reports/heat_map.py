@@ -2,12 +2,16 @@
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.pictures import save
-from rnn_torch.checker.examine import Report
+from rnn_torch.checker.report import Report
+from rnn_torch.reports.panels import panels
+
+_MOST_PANELS = 4
 
 
 def heat_map(report: Report, name: str, file: str | Path) -> None:
@@ -24,44 +28,47 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     if report.where is None:
         raise ValueError("a report that is right has no location to draw")
     where = report.where
-    time = len(where.states)
-    causal = np.tril(np.ones((time, time), bool)) | where.wrong
-    weights = np.column_stack([where.dW, where.dV])
+    shown_panels = [p for p in panels(where) if p.wrong.any()][:_MOST_PANELS] or panels(where)[:1]
+    time, sums = where.steps, np.column_stack([*where.sums.values(), np.zeros((where.steps, 0))])
     shades = LinearSegmentedColormap.from_list("wrong", ["#fde0b5", "#e6550d", "#7f0000"])
     colours = shades.with_extremes(under="#d5e8d4", bad="white")
     # Below 1 is right, whatever its size: the colours begin where wrong begins.
-    everything = np.concatenate([where.states, weights], axis=1)
+    everything = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
     top = max(10.0, float(np.clip(np.nan_to_num(everything, posinf=1e300), 0, 1e300).max()))
 
-    figure = Figure(figsize=(max(6.4, 0.62 * time + 3.2), max(4.1, 0.5 * time + 2)))
-    axes, beside = figure.subplots(
-        1, 2, sharey=True, gridspec_kw={"width_ratios": [time, 2], "wspace": 0.08}
+    widths = [time] * len(shown_panels) + [max(1, sums.shape[1])]
+    figure = Figure(figsize=(max(6.4, 0.62 * sum(widths) + 2), max(4.1, 0.5 * time + 2)))
+    *all_axes, beside = figure.subplots(
+        1, len(widths), sharey=True, gridspec_kw={"width_ratios": widths, "wspace": 0.08}
     )
-    for panel, values in (
-        (axes, np.ma.masked_array(where.states, ~causal)),
-        (beside, np.ma.masked_array(weights)),
-    ):
+
+    def draw(axes: Any, values: Any) -> Any:
         edges = [np.arange(size + 1) + 0.5 for size in values.shape]
-        mesh = panel.pcolormesh(
-            edges[1],
-            edges[0],
-            np.ma.clip(values, 1e-3, top),
-            cmap=colours,
-            norm=LogNorm(1, top),
-            edgecolors="white",
-            linewidth=1,
-        )
-    for t, s in np.argwhere(where.wrong & where.zero):
-        axes.text(s + 1, t + 1, "0", ha="center", va="center", color="white")
-    axes.set(xlabel="delta: state step", ylabel="loss step", xticks=range(1, time + 1))
-    axes.set_yticks(range(1, time + 1))
-    axes.invert_yaxis()
-    beside.set(xticks=[1, 2], xticklabels=["dW", "dV"], xlabel="sums")
-    beside.tick_params(left=False)
+        clipped = np.ma.clip(values, 1e-3, top)
+        look = {"cmap": colours, "norm": LogNorm(1, top), "edgecolors": "white", "linewidth": 1}
+        return axes.pcolormesh(edges[1], edges[0], clipped, **look)
+
+    for axes, panel in zip(all_axes, shown_panels, strict=True):
+        causal = np.tril(np.ones((time, time), bool)) | panel.wrong
+        mesh = draw(axes, np.ma.masked_array(panel.used, ~causal))
+        for t, s in np.argwhere(panel.wrong & panel.zero):
+            axes.text(s + 1, t + 1, "0", ha="center", va="center", color="white")
+        axes.set(xlabel=f"{panel.label}: state step", xticks=range(1, time + 1))
+    all_axes[0].set(ylabel="loss step", yticks=range(1, time + 1))
+    all_axes[0].invert_yaxis()
+    if sums.shape[1]:
+        draw(beside, np.ma.masked_array(sums))
+        beside.set(xticks=range(1, 1 + sums.shape[1]), xticklabels=list(where.sums), xlabel="sums")
+        beside.tick_params(left=False)
+    else:
+        beside.set_axis_off()
     figure.colorbar(
-        mesh, ax=[axes, beside], extend="min", label="times what rounding allows (green: right)"
+        mesh,
+        ax=[*all_axes, beside],
+        extend="min",
+        label="times what rounding allows (green: right)",
     )
     figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
-    figure.text(0.5, 0.02, textwrap.fill(where.words(), 90), ha="center", fontsize=8)
+    figure.text(0.5, 0.02, textwrap.fill(where.words, 90), ha="center", fontsize=8)
     figure.subplots_adjust(bottom=0.22, right=0.72)
     save(figure, file)

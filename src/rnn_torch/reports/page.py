@@ -8,18 +8,23 @@ from markupsafe import Markup
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.weights import made_by
-from rnn_torch.checker.examine import Report
-from rnn_torch.checker.kill_matrix import KillMatrix, kill_matrix
-from rnn_torch.checker.votes import in_words
-from rnn_torch.reports.text import MOST_SHOWN, NOT_ASKED, headline, several
+from rnn_torch.checker.report import Report
+from rnn_torch.elman_by_hand.kill_matrix import KillMatrix
+from rnn_torch.reports.panels import in_words, panels
+from rnn_torch.reports.text import MOST_ALSO, MOST_SHOWN, NOT_ASKED, headline, several
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
 
 
 def as_html(
-    reports: Sequence[tuple[str, Report]], dtype: str, *, name: str = "", why: str = ""
+    reports: Sequence[tuple[str, Report]],
+    dtype: str,
+    *,
+    name: str = "",
+    why: str = "",
+    matrix: KillMatrix | None = None,
 ) -> str:
-    """The page: a section for each report, or why `name` cannot be checked.
+    """The page: a section for each report, or why `name` cannot be checked; a kill matrix.
 
     What the candidate or its file say is text on it, never markup, and as `shown`.
     """
@@ -31,7 +36,6 @@ def as_html(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    matrix: KillMatrix | None = kill_matrix(dtype) if reports else None
     return environment.get_template("page.html").render(
         title=_title(reports, name),
         reports=reports,
@@ -40,7 +44,7 @@ def as_html(
         dtype=dtype,
         matrix=matrix,
         named={
-            m.name for _, report in reports for together in report.mistakes or () for m in together
+            m.name for _, report in reports for each in report.mistakes or () for m in each.mistakes
         },
         tone=lambda report: _TONES[report.verdict],
         word=lambda report: headline(report, "").partition(":")[0],
@@ -49,6 +53,8 @@ def as_html(
         in_words=in_words,
         not_asked=NOT_ASKED,
         several=several,
+        panels=panels,
+        most_also=MOST_ALSO,
         most_shown=MOST_SHOWN,
         made_by=made_by(),
     )

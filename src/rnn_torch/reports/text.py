@@ -3,17 +3,20 @@
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rnn_numpy.isolation.strangers import shown
-from rnn_torch.checker.examine import Report
-from rnn_torch.checker.locate import Where
-from rnn_torch.checker.parity import Entry
-from rnn_torch.checker.votes import in_words
+from rnn_torch.checker.comparison import Entry
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import Where
+from rnn_torch.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
 #: Explanations shown where several fit equally well.
 MOST_SHOWN = 4
+#: Mistakes shown that could not be seen; and other ways to say a mistake.
+MOST_BLIND = 8
+MOST_ALSO = 3
 _VERDICTS = {
     "agrees": "RIGHT: {name} agrees with autograd to within rounding",
     "disagrees": "WRONG: {name} does not agree with autograd",
@@ -38,9 +41,7 @@ def headline(report: Report, name: str) -> str:
 
 def as_text(report: Report, name: str) -> str:
     """The whole report: one line if it is right, else one screen, prose wrapped to 100 columns."""
-    if report.right:
-        return headline(report, name)
-    lines = [_wrapped(headline(report, name))]
+    lines = [headline(report, name) if report.right else _wrapped(headline(report, name))]
     for paragraph in _paragraphs(report):
         lines += ["", *(line for part in paragraph for line in _as_lines(part))]
     return "\n".join(lines)
@@ -112,6 +113,8 @@ def _wrapped(line: str) -> str:
 
 def _paragraphs(report: Report) -> Iterator[list[_Part]]:
     """What there is to say of a report that is not right."""
+    if beside := list(_beside(report)):
+        yield beside
     if report.right:
         return
     if report.verdict != "impure":
@@ -122,8 +125,8 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         only = f"Wrong only at {names}, right elsewhere: docs/check.md says what they ask."
         yield [_Part("", only)]
     if report.where is not None:
-        words = f"Where in time: {report.where.words()}."
-        yield [_Part("", words), _Part("table", _matrix(report.where))]
+        words = f"Where in time: {report.where.words}."
+        yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
     elif report.not_located:
         words = "Where in time: asked loss by loss, it gives no answer:"
         yield [_Part("", words), _Part("quote", report.not_located)]
@@ -135,6 +138,21 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         ]
     if report.votes:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
+
+
+def _beside(report: Report) -> Iterator[_Part]:
+    """What there is to say of a report whether it is right or not."""
+    if report.missing:
+        yield _Part("", f"Not returned, so not checked: {', '.join(report.missing)}.")
+    if report.loss:
+        yield _Part("", f"{report.loss}.")
+    if report.measured:
+        yield _Part("", f"Compared within {report.measured}.")
+    if report.blind:
+        shown_here = report.blind[:MOST_BLIND]
+        more = f", and {len(report.blind) - len(shown_here)} more" * (report.blind != shown_here)
+        words = f"At these sizes it could not be seen if: {'; '.join(shown_here)}{more}."
+        yield _Part("", words)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -157,23 +175,46 @@ def table(entries: Sequence[Entry]) -> str:
     return "\n".join(rows)
 
 
-def _matrix(where: Where) -> str:
-    """delta for each loss step (row) and state step (column), and that loss' part of dW and dV."""
-    time = len(where.states)
-    lines = [
-        "delta     " + "".join(f"{f't={s + 1}':>5}" for s in range(time)) + "    dW   dV",
-    ]
+def _matrices(where: Where) -> Iterator[str]:
+    """By loss step (row) and state step (column); and that loss' part of what has no steps."""
+    shown_here = [p for p in panels(where) if p.wrong.any()] or panels(where)[:1]
+    for number, panel in enumerate(shown_here):
+        sums = where.sums if not number else {}
+        last = number == len(shown_here) - 1
+        yield "\n".join(_rows(panel, sums, legend=last))
+    if not where.cells:
+        steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
+        rows = ["loss at   " + "".join(steps)]
+        for name, used in where.sums.items():
+            rows.append(f"{name:10}" + "".join(f"{'X' if v > 1 else '.':>5}" for v in used))
+        yield "\n".join([*rows, ".  right   X wrong"])
+
+
+def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
+    time = len(panel.used)
+    alone = len(panel.label) < 10
+    if not alone:
+        yield f"{panel.label}:"
+    widths = {name: max(5, len(name) + 1) for name in sums}
+    heads = "".join(f"{f't={s + 1}':>5}" for s in range(time))
+    ends = "".join(f"{name:>{width}}" for name, width in widths.items())
+    yield f"{panel.label if alone else '':10}{heads} {ends}".rstrip()
     for t in range(time):
         cells = ""
         for s in range(time):
             mark = "." if s <= t else ""
-            if where.wrong[t, s]:
-                mark = "0" if where.zero[t, s] else "X"
+            if panel.wrong[t, s]:
+                mark = "0" if panel.zero[t, s] else "X"
             cells += f"{mark:>5}"
-        ends = "".join(f"{'X' if v > 1 else '.':>5}" for v in (where.dW[t], where.dV[t]))
-        lines.append(f"loss t={t + 1:<3}{cells} {ends}")
-    used = "X wrong" + ("   0 wrong, and zero" if (where.wrong & where.zero).any() else "")
-    return "\n".join([*lines, f"columns: the state's step.   . right   {used}"])
+        ends = "".join(f"{'X' if sums[n][t] > 1 else '.':>{width}}" for n, width in widths.items())
+        yield (
+            f"loss t={t + 1:<3}{cells} {ends}".rstrip()
+            if not sums
+            else f"loss t={t + 1:<3}{cells} {ends}"
+        )
+    if legend:
+        zero = "   0 wrong, and zero" if (panel.wrong & panel.zero).any() else ""
+        yield f"columns: the state's step.   . right   X wrong{zero}"
 
 
 def several(count: int) -> str:
@@ -198,11 +239,17 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
     count = len(report.mistakes)
     if count > 1:
         parts.append(_Part("", several(count)))
-    for number, mistakes in enumerate(report.mistakes[:MOST_SHOWN], 1):
+    for number, each in enumerate(report.mistakes[:MOST_SHOWN], 1):
         lead = "It behaves exactly like" if count == 1 else f"Explanation {number}"
-        parts.append(_Part("", f"{lead}: {' + '.join(m.name for m in mistakes)}"))
-        for m in mistakes:
-            parts.append(_Part("", f"  equation {m.equation} of docs/bptt.md: {m.remedy}"))
+        parts.append(_Part("", f"{lead}: {each.name}"))
+        for m in each.mistakes:
+            if m.place:
+                parts.append(_Part("", f"  {m.place}"))
             for right, wrong in m.changes if len(m.changes) == 1 else ():
                 parts.append(_Part("diff", f"- {wrong}\n+ {right}"))
+        if each.also:
+            more = len(each.also) - MOST_ALSO
+            rest = f"; and {more} more" if more > 0 else ""
+            said = "; ".join(each.also[:MOST_ALSO])
+            parts.append(_Part("", f"  the same, said otherwise: {said}{rest}"))
     yield parts

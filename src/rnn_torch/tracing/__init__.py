@@ -12,14 +12,17 @@
 """
 
 from rnn_torch.tracing.locate import Where, error_arguments, locate
-from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes
+from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes, noise_floor
+from rnn_torch.tracing.reverse import Mistake
 
 __all__ = [
     "Asked",
     "Catalogue",
     "Explanation",
+    "Mistake",
     "Where",
     "error_arguments",
     "locate",
     "name_mistakes",
+    "noise_floor",
 ]

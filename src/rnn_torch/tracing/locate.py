@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_torch.error_bound.bound import reference
+from rnn_torch.error_bound.bound import Reference
+from rnn_torch.error_bound.bound import reference as derived
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed, other, with_own_inputs
 from rnn_torch.tracing.reverse import Graph, Mistake
@@ -88,18 +89,25 @@ def _losses(used: Array) -> Array:
     return used if used.ndim == 1 else used.max(axis=1)
 
 
-def locate(network: Network, ask: Ask, fixed: Mapping[str, int] | None = None) -> Where:
+def locate(
+    network: Network,
+    ask: Ask,
+    fixed: Mapping[str, int] | None = None,
+    reference: Callable[[Problem], Reference] | None = None,
+) -> Where:
     """Probe a backward pass, loss by loss and step by step.
 
     Args:
         network: what the pass shall differentiate.
         ask: the candidate: a problem to its gradients, by the names of the arguments, or some.
         fixed: sizes that it insists on.
+        reference: what is right at a problem; the network's gradient if left out.
     """
     names = error_arguments(network)
-    found = _locate(network, ask, fixed, names, "target") if names else None
+    right = reference or (lambda problem: derived(network, problem, measure=True))
+    found = _locate(network, ask, fixed, names, "target", right) if names else None
     if found is None or not found.wrong:  # an error that does not depend on the targets
-        found = _locate(network, ask, fixed, names, "prefix")
+        found = _locate(network, ask, fixed, names, "prefix", right)
     return found
 
 
@@ -118,7 +126,12 @@ def error_arguments(network: Network) -> list[str]:
 
 
 def _locate(
-    network: Network, ask: Ask, fixed: Mapping[str, int] | None, names: list[str], by: str
+    network: Network,
+    ask: Ask,
+    fixed: Mapping[str, int] | None,
+    names: list[str],
+    by: str,
+    reference: Callable[[Problem], Reference],
 ) -> Where:
     timed = [n for n, a in network.arguments.items() if a.time_axis is not None]
     problem = with_own_inputs(network, [n for n in timed if n not in names], fixed)
@@ -129,7 +142,7 @@ def _locate(
     zero = {label: np.ones((steps, steps), bool) for label in used}
     sums = {f"d{n}": np.zeros(steps) for n in answer if n not in own}
     nothing = {n: np.zeros(1) for n in answer}
-    last = (answer, reference(network, problem, measure=True)) if by == "target" else None
+    last = (answer, reference(problem)) if by == "target" else None
     for t in range(steps):
         if by == "target":
             changed = problem
@@ -138,7 +151,7 @@ def _locate(
                 changed = other(network, changed, name, [t + extra])
         else:
             changed = _first_steps(network, problem, t + 1)
-        one = (dict(ask(changed)), reference(network, changed, measure=True))
+        one = (dict(ask(changed)), reference(changed))
         for name in answer:
             if by == "prefix" and network.arguments[name].time_axis is not None:
                 continue  # its shape is another

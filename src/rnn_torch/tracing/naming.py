@@ -98,7 +98,7 @@ def name_mistakes(
     The likeliest first; explanations that no problem tells apart are folded into `also`. None
     found: the empty list, no guess is made.
     """
-    wide = [a for a in asked if a.problem.dtype == "float64"]
+    wide = [a for a in asked if a.problem.dtype == "float64"] or list(asked)
     wrong = [a for a in wide if not _same(a, a.right.gradients)]
     if not wrong:
         return []
@@ -158,7 +158,7 @@ def _behaves_like(
         return True
     if not _close(a, like, near):
         return False
-    floor = _noise_floor(catalogue.graph(a.problem), mistake, like)
+    floor = noise_floor(catalogue.graph(a.problem), mistake, like)
     with np.errstate(all="ignore"):
         return all(
             bool(((abs(g - like[n]) <= floor[n]) | np.isinf(floor[n])).all())
@@ -185,15 +185,19 @@ def _close(a: Asked, like: Gradients, share: int | float) -> bool:
     return not any(f.any() for f in far)
 
 
-def _noise_floor(graph: Graph, mistake: Mistake, like: Gradients) -> Gradients:
-    """How far rounding may move an answer with this mistake; infinite: it decides the answer."""
+def noise_floor(
+    graph: Graph, mistake: Mistake, like: Gradients, unit: float = float(np.finfo(float).eps)
+) -> Gradients:
+    """How far rounding may move an answer with this mistake; infinite: it decides the answer.
+
+    `unit`: of the dtype that the answer is computed in.
+    """
     size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in like.items()}
     with np.errstate(all="ignore"):
         for seed in range(4):
             moved = graph.gradients(mistake, (np.random.default_rng(seed), size))
             for n in worst:
                 worst[n] = np.maximum(worst[n], abs(moved[n] - like[n]) / size)
-    unit = np.finfo(float).eps
     floors = {
         n: 64 * unit * np.maximum(np.maximum(w, w.mean()), abs(like[n])) for n, w in worst.items()
     }

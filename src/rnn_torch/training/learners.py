@@ -11,9 +11,9 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
 from rnn_numpy.training.recipe import Diverged, Recipe
 from rnn_numpy.training.sgd import CompiledSGD
-from rnn_torch.checker.parity import gradient_parity
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.elman_network.model import ElmanRNN, squared_error
+from rnn_torch.elman_network.parity import gradient_parity
 from rnn_torch.fused.layer import FusedElmanRNN
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.textbook import Array
-from rnn_torch.checker.problems import Problem, Sizes, problem
+from rnn_torch.elman_by_hand.problems import Problem, Sizes, problem
 
 _Draw = Any  # st.DrawFn, which a runtime type checker cannot check
 _Dtypes = st.SearchStrategy[str]

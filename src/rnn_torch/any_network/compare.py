@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from rnn_numpy.isolation.strangers import shown
-from rnn_torch.checker.examine import Report
-from rnn_torch.checker.parity import as_multiple, constant_factor, worst_entry
+from rnn_torch.checker.comparison import as_multiple, constant_factor, worst_entry
+from rnn_torch.checker.report import Report
 
 _DIRECTIONS = 8
 

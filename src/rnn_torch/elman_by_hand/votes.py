@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +11,14 @@ from torch.func import functional_call, jacfwd
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
-from rnn_torch.checker.parity import Reference, agrees
-from rnn_torch.checker.problems import Problem
+from rnn_torch.checker.comparison import agrees
+from rnn_torch.checker.subject import Gradients, Vote
+from rnn_torch.elman_by_hand.parity import Reference
+from rnn_torch.elman_by_hand.problems import Problem
 from rnn_torch.elman_network.model import ElmanRNN
 
 
-class Vote(NamedTuple):
-    """What one method says of both gradients."""
-
-    method: str
-    autograd_is_right: bool
-    yours_is_right: bool
-
-
-def votes(problem: Problem, yours: Params, right: Reference) -> list[Vote]:
+def votes(problem: Problem, yours: Gradients, right: Reference) -> list[Vote]:
     """Ask complex step, real-time recurrent learning, forward mode and Taylor's theorem."""
     params, x, targets, _ = problem
     methods: dict[str, Callable[[], Params]] = {
@@ -34,24 +28,11 @@ def votes(problem: Problem, yours: Params, right: Reference) -> list[Vote]:
     }
     found = []
     for method, gradient in methods.items():
-        judge = Reference(gradient(), right.bound)
-        found.append(Vote(method, agrees(right.gradient, judge), agrees(yours, judge)))
-    orders = [taylor_order(problem, gradient) for gradient in (right.gradient, yours)]
+        judge = Reference(gradient()._asdict(), right.bounds)
+        found.append(Vote(method, agrees(right.gradients, judge), agrees(yours, judge)))
+    orders = [taylor_order(problem, Params(**g)) for g in (right.gradients, yours)]
     found.append(Vote("Taylor order", *(order > 1.5 for order in orders)))
     return found
-
-
-def in_words(found: list[Vote]) -> str:
-    """One line: who agrees with whom."""
-    for_autograd = [v.method for v in found if v.autograd_is_right and not v.yours_is_right]
-    for_yours = [v.method for v in found if v.yours_is_right and not v.autograd_is_right]
-    undecided = [v.method for v in found if v.autograd_is_right == v.yours_is_right]
-    line = f"autograd, {', '.join(for_autograd)} agree" if for_autograd else "autograd stands alone"
-    if for_yours:
-        line += f"; with yours: {', '.join(for_yours)}"
-    elif for_autograd:
-        line += "; yours stands alone"
-    return line + (f" ({', '.join(undecided)} cannot tell)" if undecided else "")
 
 
 def forward_mode(problem: Problem) -> Params:

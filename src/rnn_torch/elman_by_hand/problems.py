@@ -60,7 +60,7 @@ class Shapes:
 
     @classmethod
     def parse(cls, text: str) -> "Shapes":
-        """From `any`, `recipe` or `T,B,I,H,O`.
+        """From `any`, `recipe`, `T,B,I,H,O`, or `time=T,batch=B,n_in=I,hidden=H,n_out=O`.
 
         Raises:
             ValueError: anything else; the message says what is wanted.
@@ -70,7 +70,11 @@ class Shapes:
         if text == "recipe":
             return cls(RECIPE, batch_axis=False)
         try:
-            sizes = Sizes._make(int(size) for size in text.split(","))
+            if "=" in text:
+                named = dict(each.split("=") for each in text.split(","))
+                sizes = Sizes(**{name: int(size) for name, size in named.items()})
+            else:
+                sizes = Sizes._make(int(size) for size in text.split(","))
         except (ValueError, TypeError):
             sizes = Sizes(0, 0, 0, 0, 0)
         if min(sizes) < 1 or max(sizes) > 512:

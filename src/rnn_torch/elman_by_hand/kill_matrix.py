@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
-from rnn_torch.checker.parity import power
-from rnn_torch.checker.problems import Shapes, designed
+from rnn_torch.elman_by_hand.parity import power
+from rnn_torch.elman_by_hand.problems import Shapes, designed
 
 
 @dataclass(frozen=True)

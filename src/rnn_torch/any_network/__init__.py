@@ -1,0 +1,1 @@
+"""Any torch network as the judge asks of it: bound, mistakes and places derived by machine."""

@@ -1,0 +1,147 @@
+"""What a backward pass is judged by, from what a user writes.
+
+`lstm`, `gru,reset=before`, `FILE.py:NETWORK`; nothing: the network of docs/bptt.md, whose bound and
+catalogue were made by hand.
+"""
+
+import importlib.util
+import math
+import sys
+import traceback
+from pathlib import Path
+
+from rnn_torch.any_network.subject import AnyNetwork
+from rnn_torch.checker.subject import Subject
+from rnn_torch.elman_by_hand.problems import Shapes
+from rnn_torch.elman_by_hand.subject import ElmanByHand
+from rnn_torch.networks import STOCK, Network, check_network, stock
+
+_SWITCHES = {"columns": ("columns", True), "no-biases": ("biases", False)}
+_SWITCHES |= {"peepholes": ("peepholes", True)}
+
+
+def subject_for(
+    network: str | Network | None = None,
+    *,
+    shapes: str = "any",
+    window: int | None = None,
+    loss: str | None = None,
+    rate: float | None = None,
+) -> Subject:
+    """What the judge asks by.
+
+    Args:
+        network: a network, its name, or FILE.py:NETWORK; left out, the one of docs/bptt.md.
+        shapes: `any`; sizes of some axes, as `hidden=16,batch=1`; of the network of docs/bptt.md
+            also `recipe` or `time,batch,n_in,hidden,n_out`.
+        window: BPTT truncated to so many steps back from each loss is right.
+        loss: of a stock network: squared, softmax or upstream.
+        rate: the pass returns nothing, and subtracts this times the gradient from its inputs.
+
+    Raises:
+        ValueError: one of them is wrong; the message begins with its name.
+    """
+    if window is not None and not 0 <= window <= 512:
+        raise ValueError(f"window must be from 0 to 512, got {window}")
+    if network is None:
+        if loss is not None or rate is not None:
+            what = "loss" if loss is not None else "from-update"
+            raise ValueError(f"{what} needs a network: that of docs/bptt.md has a squared error")
+        return ElmanByHand(Shapes.parse(shapes), window)
+    if rate is not None and not (rate > 0 and math.frexp(rate)[0] == 0.5):
+        raise ValueError(
+            f"from-update must be a power of two, which rounds nothing, such as 1 or 0.125; "
+            f"got {rate:g}"
+        )
+    if isinstance(network, Network):
+        check_network(network)
+    else:
+        network = network_named(network, loss)
+    return AnyNetwork(network, sizes_named(shapes), window, rate)
+
+
+def sizes_named(text: str) -> dict[str, int]:
+    """`hidden=16,batch=1` as a mapping; `any` is none.
+
+    Raises:
+        ValueError: something else.
+    """
+    if text == "any":
+        return {}
+    try:
+        pairs = [each.split("=") for each in text.split(",")]
+        sizes = {name.strip(): int(size) for name, size in pairs}
+    except ValueError:
+        sizes = {"": 0}
+    if min(sizes.values()) < 1 or max(sizes.values()) > 512:
+        raise ValueError(
+            "shapes must be any, or sizes of axes from 1 to 512 such as hidden=16,batch=1, "
+            f"got {text!r}"
+        )
+    return sizes
+
+
+def network_named(text: str, loss: str | None = None) -> Network:
+    """A stock network with its options, or the one of this name in a file; it has been tried.
+
+    Args:
+        text: `NAME`, `NAME,OPTION,OPTION=VALUE`, or `FILE.py:NETWORK`.
+        loss: `squared`, `softmax` or `upstream`, of a stock network.
+
+    Raises:
+        ValueError: no such network or option, or the file or the network fails; in a paragraph.
+    """
+    file, _, name = text.rpartition(":")
+    if not file:
+        return _stock(text, loss)
+    if loss is not None:
+        raise ValueError("loss is for stock networks: yours yields its own")
+    network = _of_file(file, name)
+    check_network(network)
+    return network
+
+
+def _stock(text: str, loss: str | None) -> Network:
+    name, *given = text.split(",")
+    options: dict[str, str | bool] = {} if loss is None else {"loss": loss}
+    for option in given:
+        key, _, value = option.partition("=")
+        if value:
+            options[key] = value
+        elif option in _SWITCHES:
+            key, switch = _SWITCHES[option]
+            options[key] = switch
+        else:
+            raise ValueError(
+                f"network has no option {option!r}: it may have loss=, order= or reset=, and "
+                f"{', '.join(_SWITCHES)}"
+            )
+    if name not in STOCK:
+        raise ValueError(f"network must be {', '.join(STOCK)}, or FILE.py:NETWORK, got {name!r}")
+    return stock(name, **options)  # type: ignore[arg-type]
+
+
+def _of_file(file: str, name: str) -> Network:
+    if not Path(file).is_file():
+        raise ValueError(f"network must be in a file that is there, got {file}")
+    sys.path.insert(0, str(Path(file).resolve().parent))
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"network must be in a Python file, got {file}: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+        where = f" (line {lines[-1].lineno})" if lines else ""
+        raise ValueError(f"running {file} raises {type(error).__name__}: {error}{where}") from error
+    found = getattr(module, name, None)
+    if isinstance(found, Network):
+        return found
+    known = [n for n, v in vars(module).items() if isinstance(v, Network)]
+    if found is not None:
+        raise ValueError(
+            f"{name} of {file} is no network: declare it with @network(...) of rnn_torch.networks"
+        )
+    raise ValueError(f"{file} has no network {name!r}; it has {', '.join(known) or 'none'}")

@@ -1,0 +1,117 @@
+"""The network of docs/bptt.md as a `rnn_torch.checker.subject.Subject`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from rnn_numpy.isolation.calling import Form
+from rnn_torch.checker.candidate import in_this_process as asked_here
+from rnn_torch.checker.candidate import remade as made_anew
+from rnn_torch.checker.comparison import agrees, furthest
+from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
+from rnn_torch.elman_by_hand.diagnose import name_mistakes
+from rnn_torch.elman_by_hand.locate import locate
+from rnn_torch.elman_by_hand.parity import Reference, blind_to, reference
+from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, in_turn, random
+from rnn_torch.elman_by_hand.votes import votes
+
+_RANDOM_PROBLEMS = 12
+_LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
+
+
+class ElmanByHand:
+    """The seed's network, at these sizes; `window`: BPTT truncated to so many steps is right."""
+
+    form = Form(("x", "y", "U", "W", "V"), ("U", "W", "V"), ("U", "W", "V"))
+    equations = True
+
+    def __init__(self, shapes: Shapes | None = None, window: int | None = None) -> None:
+        self.shapes, self.window = shapes or Shapes(), window
+
+    def problems(self, dtype: str, seed: int) -> list[Problem]:
+        """The designed ones and twelve random ones.
+
+        Raises:
+            CannotCheck: none of them shows the window.
+        """
+        drawn = random(self.shapes, dtype, seed, _RANDOM_PROBLEMS)
+        found = [*designed(self.shapes, dtype, self.window), *drawn]
+        if self.window is not None and not any(_shows(self.window, p) for p in found):
+            only = self.shapes.only
+            raise CannotCheck(
+                f"no problem tells a window of {self.window} steps from no window at all"
+                + (f": none has more than {only.time} steps" if only else f" in {dtype}")
+            )
+        return found
+
+    def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
+        """As `Subject`."""
+        return in_turn(self.shapes, dtype)
+
+    def inputs(self, problem: Problem) -> Mapping[str, Array]:
+        """The five arrays a candidate is called with, in order."""
+        x, y = problem.x, problem.targets
+        if not self.shapes.batch_axis:
+            x, y = x[:, 0, :], y[:, 0, :]
+        return {"x": x, "y": y, **problem.params._asdict()}
+
+    def sizes(self, problem: Problem) -> Mapping[str, int]:
+        """As `Subject`."""
+        return problem.sizes._asdict()
+
+    def advice(self) -> str:
+        """As `Subject`."""
+        if self.shapes.only is not None:
+            return ""
+        return (
+            ". If it knows one size only, give that: --shapes recipe (x (8, 2), y (8, 1), no "
+            "batch axis, 16 hidden units) or --shapes time,batch,n_in,hidden,n_out"
+        )
+
+    def reference(self, problem: Problem) -> Reference:
+        """Autograd's gradient and the bound derived by hand."""
+        return reference(problem, self.window)
+
+    def losses(self, asked: Sequence[Asked]) -> str:
+        """Nothing: it returns no loss."""
+        return ""
+
+    def names(self, asked: Sequence[Asked]) -> list[Explanation]:
+        """By the catalogue written by hand."""
+        return [Explanation(together) for together in name_mistakes(asked)]
+
+    def locate(self, ask: Ask, dtype: str) -> Where:
+        """As `Subject`."""
+        return locate(ask, self.shapes, dtype, self.window)
+
+    def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
+        """Where it is furthest off, of the problems that are small enough for the oracles."""
+        small = [a for a in wrong if sum(p.size for p in a.problem.params) <= _LARGEST_VOTE]
+        if not small:
+            return []
+        worst = max(small, key=lambda a: furthest(a.answer.gradients, a.right))
+        return votes(worst.problem, worst.answer.gradients, worst.right)
+
+    def blind(self, asked: Sequence[Asked]) -> list[str]:
+        """Of the catalogue, where the sizes were given."""
+        if self.shapes.only is None or self.window is not None:
+            return []
+        with np.errstate(all="ignore"):
+            return blind_to([a.problem for a in asked])
+
+
+def in_this_process(backward: Callable[..., object], shapes: Shapes | None = None) -> Ask:
+    """Ask a function directly; as of `rnn_torch.checker.candidate`."""
+    return asked_here(backward, ElmanByHand(shapes))
+
+
+def remade(make: Callable[[], Callable[..., object]]) -> Ask:
+    """Ask a function made anew for every problem; as of `rnn_torch.checker.candidate`."""
+    return made_anew(make, ElmanByHand())
+
+
+def _shows(window: int, problem: Problem) -> bool:
+    """Whether the problem tells truncation to this window from the full gradient."""
+    return len(problem.x) > window + 1 and not agrees(
+        reference(problem).gradients, reference(problem, window)
+    )

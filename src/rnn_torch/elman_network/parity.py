@@ -1,0 +1,41 @@
+"""How far a hand-written gradient is from autograd's, as a fraction of what rounding allows."""
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.rounding import bounds, fraction
+from rnn_torch.elman_network.gradient import autograd_gradient
+from rnn_torch.elman_network.model import ElmanRNN
+
+
+def gradient_parity(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+    hand_written: Params | None = None,
+) -> float | None:
+    """How far a hand-written gradient is from autograd's, at this model and problem.
+
+    Args:
+        model: whose weights are meant; the autograd of a plain `ElmanRNN` judges, whatever it is.
+        x, targets: the problem.
+        hand_written: the gradient to judge; the one of `rnn_numpy.bptt` if left out.
+
+    Returns:
+        The worst entry's distance as a fraction of what rounding allows; above 1 one is wrong.
+        None if nothing can tell right from wrong: every entry is smaller than its rounding error,
+        or the forward pass itself overflows.
+    """
+    params = model.to_params()
+    outputs, trace = forward(params, x)
+    if not np.isfinite(outputs).all():
+        return None
+    if hand_written is None:
+        hand_written = bptt(params, trace, targets)
+    plain = ElmanRNN.from_params(params, device=model.W.device)
+    right, allowed = autograd_gradient(plain, x, targets), bounds(params, x, targets).params
+    worst = max(float(f.max()) for f in map(fraction, hand_written, right, allowed))
+    blind = all((np.abs(e) <= bound).all() for e, bound in zip(right, allowed, strict=True))
+    return None if blind and worst <= 1 else worst

@@ -1,0 +1,23 @@
+"""The judge, asked about the network of docs/bptt.md."""
+
+from rnn_torch.checker import examine as judge
+from rnn_torch.checker import purity
+from rnn_torch.checker.report import Report
+from rnn_torch.checker.subject import Ask
+from rnn_torch.elman_by_hand.problems import Shapes
+from rnn_torch.elman_by_hand.subject import ElmanByHand
+
+
+def examine(
+    ask: Ask,
+    *,
+    dtype: str = "float64",
+    window: int | None = None,
+    shapes: Shapes | None = None,
+    seed: int = 0,
+) -> Report:
+    return judge.examine(ask, ElmanByHand(shapes, window), dtype=dtype, seed=seed)
+
+
+def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:
+    return purity.kept_between_calls(ask, ElmanByHand(shapes, window), dtype)
