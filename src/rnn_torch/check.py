@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -239,9 +240,12 @@ def _check_own(flags: argparse.Namespace) -> int:
         raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
     subject = ElmanByHand(shapes, flags.window)
     reports = {
-        name: examine(
-            in_this_process(backward, subject), subject,
-            dtype=flags.dtype, seed=flags.seed, name=name,
+        name: replace(
+            examine(
+                in_this_process(backward, subject), subject,
+                dtype=flags.dtype, seed=flags.seed, name=name,
+            ),
+            blind=(),  # the sizes are asked of us, not known by us only
         )
         for name, backward in own_passes(flags.window).items()
     }  # fmt: skip

@@ -121,7 +121,7 @@ def test_json(capsys: Capture) -> None:
     assert check.main([example("wrong_transpose"), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["verdict"] == "disagrees"
-    assert document["mistakes"][0][0]["name"] == "W not transposed"
+    assert document["mistakes"][0]["mistakes"][0]["name"] == "W not transposed"
     assert check.main([example("right_loop"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "agrees"
     assert check.main(["nowhere.py:f", "--json"]) == 2

@@ -5,11 +5,12 @@ object, or to a global of its file; by position if it names its parameters other
 """
 
 import ast
+import builtins
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -173,7 +174,8 @@ def _globals(function: Any) -> _Space:
     for each in list(values.values()):
         if isinstance(each, FunctionType) and each.__globals__ is values:
             names |= set(each.__code__.co_names)
-    return _Space(names, values)
+    taken = {n for n, v in values.items() if isinstance(v, ModuleType) or callable(v)}
+    return _Space(names - taken - set(dir(builtins)), values)
 
 
 def _parameters(function: Any) -> tuple[list[str], list[str] | None]:

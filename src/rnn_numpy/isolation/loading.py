@@ -61,14 +61,15 @@ def _run(file: str, definitions_only: bool) -> ModuleType:
     # As if the file were run by itself: what lies beside it can be imported.
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
-    name = path.stem
+    package = ""
     while (folder / "__init__.py").exists():  # a file of a package, which may import relatively
-        name, folder = f"{folder.name}.{name}", folder.parent
-    if "." in name:
+        package, folder = f"{folder.name}.{package}".rstrip("."), folder.parent
+    if package:
         sys.path.insert(0, str(folder))
-        importlib.import_module(name.rpartition(".")[0])
+        importlib.import_module(package)
+    name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
-    module.__file__, module.__package__ = file, name.rpartition(".")[0]
+    module.__file__, module.__package__ = file, package
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     exec(compile(tree, file, "exec"), vars(module))

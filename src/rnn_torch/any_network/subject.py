@@ -10,6 +10,7 @@ from rnn_numpy.isolation.calling import Form
 from rnn_torch.any_network.forward_passes import about_losses
 from rnn_torch.any_network.votes import votes
 from rnn_torch.checker.comparison import agrees, furthest
+from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_turn, random
@@ -17,6 +18,7 @@ from rnn_torch.tracing import Asked as Seen
 from rnn_torch.tracing import Catalogue, Mistake, locate, name_mistakes, noise_floor
 
 _RANDOM_PROBLEMS = 12
+_WINDOWS = 30  # that are tried where another was meant
 
 
 class Line(NamedTuple):
@@ -131,19 +133,30 @@ class AnyNetwork:
         """Whether the candidate's loss is the network's."""
         return about_losses(asked)
 
-    def names(self, asked: Sequence[Asked]) -> list[Explanation]:
-        """By the derived catalogue."""
+    def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
+        """By the derived catalogue; None if it cannot be derived, or is not of a window."""
         if all(a.answer.narrow for a in asked):
             return [Explanation((Line("lower precision inside", "it returns a narrower dtype"),))]
-        # With a window the right answer is a mistake itself: there is no catalogue of it.
-        if self.window is not None:
-            return []
         try:
+            if self.window is not None:
+                return self._other_windows(asked)
             seen = [Seen(a.problem, a.answer.gradients, a.right) for a in asked]
             found = name_mistakes(seen, self.catalogue)
         except NotImplementedError:
-            return []
+            return None
         return [Explanation((Line(e.sentence, e.where),), e.also) for e in found]
+
+    def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
+        """Whether it is truncated elsewhere, or nowhere; no other mistake is looked for."""
+        longest = max(a.problem.sizes["time"] for a in asked)
+        for k in [longest, *range(min(longest, _WINDOWS))]:
+            like = Mistake("", window=k)
+            if all(not _seen(self.catalogue, like, a) for a in asked):
+                says = f"errors travel {k} steps back, not {self.window}"
+                if k == longest:
+                    says = "not truncated: errors travel all the way back"
+                return [Explanation((Line(says, ""),))]
+        return None
 
     def locate(self, ask: Ask, dtype: str) -> Where:
         """Loss step by state step, gate by gate."""
@@ -167,8 +180,9 @@ class AnyNetwork:
         except NotImplementedError:
             return []
         blind = []
+        missing = [f"d{n} " for n in self.form.gradients if n not in asked[0].answer.gradients]
         for mistake in catalogue.mistakes:
-            if mistake.edges or mistake.forward:
+            if mistake.edges or mistake.forward or mistake.sentence.startswith(tuple(missing)):
                 continue
             if not any(_seen(catalogue, mistake, a) for a in asked):
                 blind.append(mistake.sentence)
@@ -176,9 +190,10 @@ class AnyNetwork:
 
 
 def _seen(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:
+    """Whether the problem tells the mistake from the candidate's answer."""
     like = catalogue.of(mistake, a.problem)
     answered = a.answer.gradients
     if like is None:
         return False
     with np.errstate(all="ignore"):
-        return not agrees({n: like[n] for n in answered}, a.right)
+        return not agrees({n: like[n] for n in answered}, Expected(answered, a.right.bounds))

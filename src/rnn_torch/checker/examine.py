@@ -64,7 +64,8 @@ def examine(
     if not wrong and not impure:
         return Report("agrees", blind=tuple(subject.blind(asked)), **common)
 
-    mistakes = tuple(subject.names(asked))
+    named = subject.names(asked)
+    mistakes = None if named is None else tuple(named)
     verdict: Verdict = "disagrees"
     if not wrong:
         verdict = "impure"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Answer(NamedTuple):
     loss: float | None = None  # its own
 
 
+@runtime_checkable
 class Right(Protocol):
     """What is right: a gradient, and how far one correct evaluation of it may be off."""
 
@@ -60,6 +61,7 @@ class Asked(NamedTuple):
 Ask = Callable[..., Answer]
 
 
+@runtime_checkable
 class Mistake(Protocol):
     """A mistake with a name."""
 
@@ -121,6 +123,7 @@ class Vote(NamedTuple):
     yours_is_right: bool
 
 
+@runtime_checkable
 class Subject(Protocol):
     """A network as the judge asks of it: what to ask, what is right, what the mistake may be."""
 
@@ -153,8 +156,8 @@ class Subject(Protocol):
     def losses(self, asked: Sequence[Asked]) -> str:
         """A sentence about the candidate's own losses, if it returned any, or nothing."""
 
-    def names(self, asked: Sequence[Asked]) -> Sequence[Explanation]:
-        """Every explanation of the answers; none: no guess is made."""
+    def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
+        """Every explanation of the answers; none: no guess is made. None: there is no catalogue."""
 
     def locate(self, ask: Ask, dtype: str) -> Where:
         """Where in time it goes wrong.

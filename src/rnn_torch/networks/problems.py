@@ -209,7 +209,7 @@ def _laid_out(value: Array, fill: str) -> Array:
     """The same array, in Fortran order or as every other entry of a larger one, if so wanted."""
     if fill == "Fortran order":
         return np.asfortranarray(value)
-    if fill == "strided":
+    if fill == "strided" and value.ndim:
         larger = np.zeros([2 * size for size in value.shape], value.dtype)
         every_other: Array = larger[(slice(None, None, 2),) * value.ndim]
         every_other[...] = value

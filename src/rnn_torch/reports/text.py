@@ -78,8 +78,8 @@ def _backticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-#: Of any other model.
-NOT_ASKED = "the catalogue was not asked; it is of the network of docs/bptt.md"
+#: Of a loss whose network is not known, of truncation, of what cannot be followed.
+NOT_ASKED = "the catalogue was not asked: there is none of this"
 
 
 class _Part(NamedTuple):

@@ -7,17 +7,19 @@ one's; or it is the right one's and sees right values at the altered operation.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call
-from rnn_torch.tracing.reverse import Graph, Mistake
+from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
 from rnn_torch.tracing.step import Getter, Step
 from rnn_torch.tracing.tape import Node, Ref, Tape
 
 Edit = Callable[[Graph, Node], Node]
+_MOST_GATES = 4
 _KINDS = {"fits": "", "right": " (the backward pass does not know)", "hidden": ", but not backward"}
 
 
@@ -31,6 +33,7 @@ def forward_mistakes(step: Step) -> Iterator[Mistake]:
             yield Mistake(text, step.where(user), rank + extra, forward=graph)
     for text, rank, given in _data(step):
         yield Mistake(text, rank=rank, forward=_other_data(given))
+    yield from _orders(step)
 
 
 def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
@@ -128,6 +131,42 @@ def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Arr
             yield f"{name} is reversed in time", 3, _changed(name, reverse)
         elif step.tape.arguments[name] in _initial(step):
             yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
+
+
+def _orders(step: Step) -> Iterator[Mistake]:
+    """The gates of arguments such as `4*hidden`, side by side in another order."""
+    arguments = step.tape.network.arguments
+    gated = {n: i for n, a in arguments.items() for i, x in enumerate(a.axes) if x.parts > 1}
+    counts = {arguments[n].axes[i].parts for n, i in gated.items()}
+    if len(counts) != 1 or max(counts) > _MOST_GATES:
+        return
+    gates = step.gates(max(counts))
+    for order in permutations(range(len(gates))):
+        if list(order) != sorted(order):
+            theirs = ", ".join(gates[k] for k in order)
+            text = f"the gates stand in the order {theirs}, not {', '.join(gates)}"
+            back = tuple(int(k) for k in np.argsort(order))
+            yield Mistake(
+                text,
+                rank=1,
+                forward=_other_data(partial(_reordered, gated, back)),
+                final=partial(_put_back, gated, order),
+            )
+
+
+def _blocks(value: Array, axis: int, order: tuple[int, ...]) -> Array:
+    parts = np.split(value, len(order), axis)
+    return np.concatenate([parts[k] for k in order], axis)
+
+
+def _reordered(gated: dict[str, int], order: tuple[int, ...], tape: Tape) -> dict[str, Array]:
+    return {n: _blocks(tape.problem.values[n], axis, order) for n, axis in gated.items()}
+
+
+def _put_back(
+    gated: dict[str, int], order: tuple[int, ...], _: Tape, found: Gradients
+) -> Gradients:
+    return {n: _blocks(g, gated[n], order) if n in gated else g for n, g in found.items()}
 
 
 def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], dict[str, Array]]:
