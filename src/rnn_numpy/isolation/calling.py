@@ -129,6 +129,7 @@ def _invoke(
         returned = function(*([instance] if method else []), *given.values())
     else:
         passed = {name: values[name] for name in by_name if name in values}
+        passed |= given if "**" in by_name else {}
         space = _globals(function)
         for name, value in values.items():
             if name not in passed and name in space.names:
@@ -141,10 +142,7 @@ def _invoke(
         return _named(returned, form, function)
     space = _globals(function)
     after = {n: owner.get(n, space.values.get(n, given[n])) for n in before}
-    found = {n: (before[n] - after[n]) / form.rate for n in before if np.any(before[n] != after[n])}
-    if not found:
-        raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
-    return found, None
+    return {n: (before[n] - after[n]) / form.rate for n in before}, None
 
 
 class Method:
@@ -188,7 +186,8 @@ def _parameters(function: Any) -> tuple[list[str], list[str] | None]:
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
         return [], None
     plain = [p for p in parameters if p.kind != p.VAR_KEYWORD]
-    return [p.name for p in plain], [p.name for p in plain if p.default is p.empty]
+    names = [p.name for p in plain] + ["**"] * (len(parameters) - len(plain))
+    return names, [p.name for p in plain if p.default is p.empty]
 
 
 def _other_arguments(

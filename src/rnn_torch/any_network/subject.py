@@ -40,6 +40,7 @@ class AnyNetwork:
 
     Raises:
         ValueError: a size of no axis, or below 1.
+        NotImplementedError: with a rate, of a network that does what cannot be followed.
     """
 
     equations = False
@@ -52,9 +53,13 @@ class AnyNetwork:
         rate: float | None = None,
     ) -> None:
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
-        inputs = [name for name in network.arguments if name not in network.zeros]
-        self.form = Form(inputs, network.differentiated, (), rate)
         designed(network, fixed=self.fixed)  # raises early
+        inputs = [name for name in network.arguments if name not in network.zeros]
+        gradients = network.differentiated
+        if rate is not None:  # inputs and first states are not updated
+            timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+            gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
+        self.form = Form(inputs, gradients, (), rate)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -180,6 +185,8 @@ class AnyNetwork:
         except NotImplementedError:
             return []
         blind = []
+        if self.fixed.get("time") == 1:
+            blind.append("the error is not passed back to the step before: there is none")
         missing = [f"d{n} " for n in self.form.gradients if n not in asked[0].answer.gradients]
         for mistake in catalogue.mistakes:
             if mistake.edges or mistake.forward or mistake.sentence.startswith(tuple(missing)):

@@ -129,7 +129,7 @@ def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Arr
                 yield says, 4, _changed(name, partial(np.roll, shift=by, axis=axis))
             reverse = partial(np.flip, axis=axis)
             yield f"{name} is reversed in time", 3, _changed(name, reverse)
-        elif step.tape.arguments[name] in _initial(step):
+        elif step.tape.arguments[name] in initial_nodes(step):
             yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
 
 
@@ -173,7 +173,7 @@ def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], di
     return lambda tape: {name: change(tape.problem.values[name])}
 
 
-def _initial(step: Step) -> set[int]:
+def initial_nodes(step: Step) -> set[int]:
     """The nodes that a state starts from."""
     at, nodes = step.tape.at, step.tape.nodes
     first = {(site, j): at.get((site, 0)) for site, j in step.graph.crossing}

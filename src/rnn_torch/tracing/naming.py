@@ -12,7 +12,7 @@ import numpy as np
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed
-from rnn_torch.tracing.altered_forward import forward_mistakes
+from rnn_torch.tracing.altered_forward import forward_mistakes, initial_nodes
 from rnn_torch.tracing.mistakes import edge_mistakes
 from rnn_torch.tracing.paths import path_mistakes
 from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
@@ -58,6 +58,8 @@ class Catalogue:
         self.network = network
         self.like = record(network, designed(network, fixed=fixed)[0])
         step = Step(self.like)
+        initial = initial_nodes(step)
+        self.initial_states = {n for n, i in self.like.arguments.items() if i in initial}
         self.mistakes = [
             *answer_mistakes(self.like),
             *sum_mistakes(step),
