@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from stock_problems import first_wrong
 from tests.judge.planted import PAIRS, PLANTED, STRANGE, Planted, made
+from tests.judge.stock_problems import first_wrong
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 EVERY = [*((one,) for one in [*PLANTED, *STRANGE]), *PAIRS]

@@ -5,8 +5,8 @@ import pytest
 
 from rnn_torch.error_bound.bound import reference
 from rnn_torch.networks import random, stock
-from stock_problems import Backward, answer, posed, used
 from tests.judge.right_passes import RIGHT
+from tests.judge.stock_problems import Backward, answer, posed, used
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 PASSES = [(name, backward) for name, three in RIGHT.items() for backward in three]
