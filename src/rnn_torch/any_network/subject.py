@@ -9,13 +9,14 @@ import numpy as np
 from rnn_numpy.isolation.calling import Form
 from rnn_torch.any_network.forward_passes import about_losses
 from rnn_torch.any_network.votes import votes
+from rnn_torch.catalogue import Asked as Seen
+from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
 from rnn_torch.checker.comparison import agrees, furthest
 from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_turn, random
-from rnn_torch.tracing import Asked as Seen
-from rnn_torch.tracing import Catalogue, Mistake, locate, name_mistakes, noise_floor
+from rnn_torch.tracing import Mistake, locate
 
 _RANDOM_PROBLEMS = 12
 _WINDOWS = 30  # that are tried where another was meant

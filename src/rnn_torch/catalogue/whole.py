@@ -8,7 +8,7 @@ import numpy as np
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.reverse import At, Edge, Gradients, Mistake, Reverse
 from rnn_torch.tracing.step import Step
-from rnn_torch.tracing.tape import Tape
+from rnn_torch.tracing.tape import Tape, refs
 
 
 def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
@@ -16,6 +16,12 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     names, sizes = tape.network.differentiated, tape.problem.sizes
     shapes = {n: tape.problem.values[n].shape for n in names}
     yield from _each("every gradient", names, 0, sizes)
+    weights = _weights(tape)
+    if weights != names:
+        yield from _each("every weight's gradient", weights, 1, sizes)
+        for size in (1, 5, 10):
+            clip = _all(weights, lambda g, _, s=size: g.clip(-s, s))
+            yield _final(f"every weight's gradient is clipped to [-{size}, {size}]", 2, clip)
     yield _final("every gradient is rounded through float32", 0, _all(names, _narrowed))
     for size in (1, 5, 10):
         clip = _all(names, lambda g, _, s=size: g.clip(-s, s))
@@ -23,7 +29,13 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
         yield _final(f"every gradient is clipped to norm {size}", 1, _norm_clip(size))
     for name in names:
         yield from _each(f"d{name}", [name], 1, sizes)
-        yield _final(f"d{name} is clipped to [-1, 1]", 3, _all([name], lambda g, _: g.clip(-1, 1)))
+        for size in (1, 5, 10):
+            clip = _all([name], lambda g, _, s=size: g.clip(-s, s))
+            yield _final(f"d{name} is clipped to [-{size}, {size}]", 3, clip)
+        axis = tape.network.arguments[name].time_axis
+        if axis is not None:
+            later = _all([name], lambda g, _, a=axis: np.flip(np.flip(g, a).cumsum(a), a))
+            yield _final(f"d{name} at a step contains the later steps', added up", 2, later)
         shape = shapes[name]
         if len(shape) > 1 and shape[-1] == shape[-2]:
             yield _final(f"d{name} is transposed", 1, _all([name], lambda g, _: g.swapaxes(-1, -2)))
@@ -37,6 +49,21 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
                 yield _final(f"d{name} is d{other}", 2, _copied(name, other))
                 if name < other:
                     yield _final(f"d{name} and d{other} are swapped", 1, _swapped(name, other))
+
+
+def _weights(tape: Tape) -> list[str]:
+    """The arguments that are neither inputs nor first states: used by every step."""
+    network, losses = tape.network, len(tape.losses)
+    steps: dict[int, set[int]] = {}
+    for node in tape.nodes:
+        for _, ref in refs(node):
+            steps.setdefault(ref, set()).add(node.step)
+    found = []
+    for name in network.differentiated:
+        once = steps.get(tape.arguments[name], set()) == {0} and losses > 1
+        if network.arguments[name].time_axis is None and not once:
+            found.append(name)
+    return found
 
 
 def _each(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Iterator[Mistake]:
@@ -139,26 +166,24 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
         def each(f: Any, which: list[int] = which) -> Any:
             return dict.fromkeys(which, f)
 
-        def changed(f: Any) -> Any:
-            return lambda r, state, t, f=f: f(r.crossing(state, t), t)
+        def changed(f: Any, first: bool = True) -> Any:
+            """Of what comes back from step t; at the first step it is a first state's gradient."""
+            return lambda r, state, t, f=f: (
+                f(r.crossing(state, t), t) if t or first else r.crossing(state, t)
+            )
 
         back = f"the error passed back through {label}"
         where = step.where(tape.at[which[0], max(0, min(1, len(tape.losses) - 1))])
-        cut = each(changed(lambda g, t: 0 * g))
-        yield Mistake(f"no error is passed back through {label}", where, 0, carry=cut)
         yield Mistake(f"{back} is never reset (+= for =)", where, 1, carry=each(_piled_up))
-        for k in (2, 3, 4, 5, 8, 10):
-            every = each(changed(lambda g, t, k=k: g * (t % k != 0)))
-            yield Mistake(f"{back} is dropped every {k} steps", where, 1, carry=every)
-        if "batch" in tape.problem.sizes:
-            mean = each(changed(lambda g, t: np.broadcast_to(np.mean(g, 0), np.shape(g))))
-            yield Mistake(f"{back} is averaged over the batch", where, 3, carry=mean)
-        for b in (0.1, 0.5, 1, 5, 10):
-            clip = each(changed(lambda g, t, b=b: np.clip(g, -b, b)))
-            yield Mistake(f"{back} is clipped to [-{b}, {b}]", where, 2, carry=clip)
-        for text, f in (("has the wrong sign", -1), ("is doubled", 2), ("is halved", 0.5)):
-            factor = each(changed(lambda g, t, f=f: g * f))
-            yield Mistake(f"{back} {text}", where, 2, carry=factor)
+        for sentence, rank, f in _carried(back, "batch" in tape.problem.sizes, label):
+            for first in (True, False):
+                yield Mistake(sentence, where, rank, carry=each(changed(f, first)))
+        within = _within_their_step(step, which)
+        if within:
+            text = f"{back} replaces that of the loss (= for +=): only the last step's counts"
+            last = {e: (lambda at: at.base() if at.step == at.steps - 1 else None) for e in within}
+            yield Mistake(text, where, 1, edges=last)
+    yield from _first_states(step)
     if len(states) == 2:
         a, b = states
         swapped = {
@@ -177,6 +202,46 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
     }
     for text, weight in counts.items():
         yield Mistake(text, rank=0, weight=weight)
+
+
+def _carried(back: str, batch: bool, label: str) -> Iterator[tuple[str, int, Any]]:
+    """What may be done to the error that a state is passed back from step t."""
+    yield f"no error is passed back through {label}", 0, lambda g, t: 0 * g
+    for k in (2, 3, 4, 5, 8, 10):
+        yield f"{back} is dropped every {k} steps", 1, lambda g, t, k=k: g * (t % k != 0)
+    if batch:
+        mean = f"{back} is averaged over the batch"
+        yield mean, 3, lambda g, t: np.broadcast_to(np.mean(g, 0), np.shape(g))
+    for b in (0.1, 0.5, 1, 5, 10):
+        yield f"{back} is clipped to [-{b}, {b}]", 2, lambda g, t, b=b: np.clip(g, -b, b)
+    for text, f in (("has the wrong sign", -1), ("is doubled", 2), ("is halved", 0.5)):
+        yield f"{back} {text}", 2, lambda g, t, f=f: g * f
+
+
+def _within_their_step(step: Step, states: list[int]) -> list[Edge]:
+    """What passes back to these states in their own step."""
+    at = step.tape.nodes[step.inner[0]].step
+    indices = [step.tape.at[state, at] for state in states]
+    found = [(step.tape.nodes[u].site, j) for i in indices for u, j in step.graph.users[i]]
+    return [edge for edge in dict.fromkeys(found) if edge not in step.graph.crossing]
+
+
+def _first_states(step: Step) -> Iterator[Mistake]:
+    """The gradient of the state after the first step, for that of the first state."""
+    tape, at = step.tape, step.tape.nodes[step.inner[0]].step
+    for state in step.states:
+        edges = [edge for edge, its in step.graph.crossing.items() if its == state]
+        if not edges or (state, at) not in tape.at:
+            continue
+        name = tape.sites[state].name or tape.sites[state].text
+
+        def first(at: At, state: int = state) -> Array | None:
+            index = at.reverse.graph.tape.at[state, 0]
+            return at.reverse.of(index) if at.step == 0 else at.base()
+
+        others = {e: (lambda at: None if at.step == 0 else at.base()) for e in edges[1:]}
+        text = f"the gradient of {name}_1 is returned for that of the first state"
+        yield Mistake(text, rank=2, edges={edges[0]: first, **others})
 
 
 def _piled_up(reverse: Reverse, state: int, step: int) -> Array:
