@@ -9,7 +9,7 @@ plants_lstm.py, as a reviewer would show them:
     + what stands there instead
 
 `where` is a gate (`tanh` where there is one function only, `gates` for several), the gradient of
-one argument (`dW`), the path through the state (`h`) or the cell (`s`), `loss`, `time`, `forward`
+one argument (`dW`), the path through the state (`h`) or the cell (`c`), `loss`, `time`, `forward`
 or `all`.
 """
 
