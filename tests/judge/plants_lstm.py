@@ -397,6 +397,24 @@ all: every gradient of a weight is divided by the batch size
 +     return {
 """
 
+KNOWN = [
+    "the -1 at the target is missing from the softmax's gradient",
+    "dc is overwritten at every step",
+    "no error comes back through the cell",
+    "the forget gate is missing on the cell's path",
+    "the cell's path takes the input gate",
+    "the forget gate's error takes the cell of the same step",
+    "the output gate's error takes the cell without its tanh",
+    "the sigmoid's derivative is left out of the output gate",
+    "the sigmoid's derivative is taken for the candidate's tanh",
+    "the state of the same step is taken for dW",
+    "W is reshaped where it should be transposed",
+    "db is the mean over the batch",
+    "1 is added to the forget gate's argument",
+    "i and f are exchanged where the gates are put together",
+    "every gradient of a weight is clipped to -5 .. 5",
+]
+
 PAIRS = [
     (
         "the cell's path is cut",
