@@ -41,56 +41,56 @@ h: the error from the next step is added twice
 - dh = dy @ V.T + dh_next
 + dh = dy @ V.T + dh_next + dh_next
 
-s: no error comes back through the cell
+c: no error comes back through the cell
 - ds += ds_next
 + pass
 
-s: the cell's error from the next step is taken twice
+c: the cell's error from the next step is taken twice
 - ds += ds_next
 + ds += 2 * ds_next
 
-s: the cell's error from the next step replaces that of the state
+c: the cell's error from the next step replaces that of the state
 - ds += ds_next
 + ds = ds_next if t < T - 1 else ds
 
-s: tanh's derivative and the output gate are applied to the cell's own path, too
+c: tanh's derivative and the output gate are applied to the cell's own path, too
 - ds = dh * o[t] * (1 - tanh_s**2)
 -         ds += ds_next
 + ds = (dh + ds_next) * o[t] * (1 - tanh_s**2)
 
-s: the output gate is missing on the way from the state to the cell
+c: the output gate is missing on the way from the state to the cell
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * (1 - tanh_s**2)
 
-s: tanh's derivative is missing on the way from the state to the cell
+c: tanh's derivative is missing on the way from the state to the cell
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t]
 
-s: the square is forgotten in the derivative of tanh of the cell
+c: the square is forgotten in the derivative of tanh of the cell
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t] * (1 - tanh_s)
 
-s: the derivative is taken of the cell itself: 1 - s^2
+c: the derivative is taken of the cell itself: 1 - s^2
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t] * (1 - s[t] ** 2)
 
-s: tanh is applied twice: 1 - tanh(tanh(s))^2
+c: tanh is applied twice: 1 - tanh(tanh(s))^2
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t] * (1 - np.tanh(tanh_s) ** 2)
 
-s: the derivative is taken of the state: 1 - h^2
+c: the derivative is taken of the state: 1 - h^2
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t] * (1 - h[t] ** 2)
 
-s: the sigmoid's derivative is taken for tanh of the cell
+c: the sigmoid's derivative is taken for tanh of the cell
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t] * tanh_s * (1 - tanh_s)
 
-s: the cell of the step before is squashed in the backward pass
+c: the cell of the step before is squashed in the backward pass
 - tanh_s = np.tanh(s[t])
 + tanh_s = np.tanh(s[t - 1])
 
-s: the output gate of the step before is taken
+c: the output gate of the step before is taken
 - ds = dh * o[t] * (1 - tanh_s**2)
 + ds = dh * o[t - 1] * (1 - tanh_s**2)
 
@@ -296,35 +296,35 @@ h: no path leads back through W
 - dh_next = dz @ W.T
 + dh_next = 0 * dh
 
-s: the forget gate is missing on the cell's path
+c: the forget gate is missing on the cell's path
 - ds_next = ds * f[t]
 + ds_next = ds
 
-s: the cell's path is cut
+c: the cell's path is cut
 - ds_next = ds * f[t]
 + ds_next = 0 * ds
 
-s: the cell's path takes the input gate
+c: the cell's path takes the input gate
 - ds_next = ds * f[t]
 + ds_next = ds * i[t]
 
-s: the cell's path takes 1 - f
+c: the cell's path takes 1 - f
 - ds_next = ds * f[t]
 + ds_next = ds * (1 - f[t])
 
-s: the cell's path takes the forget gate of the step before
+c: the cell's path takes the forget gate of the step before
 - ds_next = ds * f[t]
 + ds_next = ds * f[t - 1]
 
-s: the cell's path passes back what came from the state alone
+c: the cell's path passes back what came from the state alone
 - ds_next = ds * f[t]
 + ds_next = (ds - ds_next) * f[t]
 
-s: the cell's path passes back the state's error
+c: the cell's path passes back the state's error
 - ds_next = ds * f[t]
 + ds_next = dh * f[t]
 
-s: the cell's error is added up over the steps
+c: the cell's error is added up over the steps
 - ds_next = ds * f[t]
 + ds_next = ds_next + ds * f[t]
 
@@ -397,6 +397,24 @@ all: every gradient of a weight is divided by the batch size
 +     return {
 """
 
+KNOWN = [
+    "the -1 at the target is missing from the softmax's gradient",
+    "dc is overwritten at every step",
+    "no error comes back through the cell",
+    "the forget gate is missing on the cell's path",
+    "the cell's path takes the input gate",
+    "the forget gate's error takes the cell of the same step",
+    "the output gate's error takes the cell without its tanh",
+    "the sigmoid's derivative is left out of the output gate",
+    "the sigmoid's derivative is taken for the candidate's tanh",
+    "the state of the same step is taken for dW",
+    "W is reshaped where it should be transposed",
+    "db is the mean over the batch",
+    "1 is added to the forget gate's argument",
+    "i and f are exchanged where the gates are put together",
+    "every gradient of a weight is clipped to -5 .. 5",
+]
+
 PAIRS = [
     (
         "the cell's path is cut",
@@ -425,7 +443,7 @@ PAIRS = [
 ]
 
 STRANGE = """
-s: the cell's path takes f^2
+c: the cell's path takes f^2
 - ds_next = ds * f[t]
 + ds_next = ds * f[t] ** 2
 
@@ -433,7 +451,7 @@ f: a forget gate that is more than half open counts as open
 - ds_next = ds * f[t]
 + ds_next = ds * np.where(f[t] > 0.5, 1, f[t])
 
-s: the units of the cell pass their error on to their neighbours
+c: the units of the cell pass their error on to their neighbours
 - ds_next = ds * f[t]
 + ds_next = np.roll(ds, 1, axis=1) * f[t]
 
