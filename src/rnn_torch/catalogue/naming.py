@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnn_torch.catalogue.altered_forward import forward_mistakes, initial_nodes
+from rnn_torch.catalogue.answers import answer_mistakes
 from rnn_torch.catalogue.contributions import edge_mistakes
 from rnn_torch.catalogue.paths import path_mistakes
-from rnn_torch.catalogue.whole import answer_mistakes, sum_mistakes, time_mistakes
+from rnn_torch.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed
