@@ -130,8 +130,10 @@ def _first_states(step: Step) -> Iterator[Mistake]:
         text = f"the gradient of {name}_1 is returned for that of the first state"
         yield Mistake(text, rank=2, edges={edges[0]: first, **others})
         ends |= {edges[0]: first}
-    every = {(tape.nodes[u].site, j): _not_at_first for u, j, _ in step.edges}
-    yield Mistake("the loop back ends before the first step", rank=1, edges={**every, **ends})
+    cut = [(tape.nodes[u].site, j) for u, j, ref in step.edges if ref in step.leaf]
+    cut += _within_their_step(step, list(step.states))
+    edges = {**dict.fromkeys(cut, _not_at_first), **ends}
+    yield Mistake("the loop back ends before the first step", rank=1, edges=edges)
 
 
 def _not_at_first(at: At) -> Array | None:
