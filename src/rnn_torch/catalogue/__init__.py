@@ -3,7 +3,8 @@
 names = name_mistakes(asked, Catalogue(network))   which mistake, and the line of the network
 
 contributions, derivatives, other_gradients    one contribution altered
-paths, whole, altered_forward                  several; sums, states, answers; another forward
+paths, sums_and_states                         several; sums over time, what a state gets
+answers, altered_forward                       finished gradients; another forward pass
 naming                                         the one that gives a candidate's answers
 """
 

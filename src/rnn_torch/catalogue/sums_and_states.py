@@ -132,8 +132,8 @@ def _first_states(step: Step) -> Iterator[Mistake]:
         ends |= {edges[0]: first}
     cut = [(tape.nodes[u].site, j) for u, j, ref in step.edges if ref in step.leaf]
     cut += _within_their_step(step, list(step.states))
-    edges = {**dict.fromkeys(cut, _not_at_first), **ends}
-    yield Mistake("the loop back ends before the first step", rank=1, edges=edges)
+    early = {**dict.fromkeys(cut, _not_at_first), **ends}
+    yield Mistake("the loop back ends before the first step", rank=1, edges=early)
 
 
 def _not_at_first(at: At) -> Array | None:
