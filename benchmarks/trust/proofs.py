@@ -19,8 +19,9 @@ from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
+from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.many_networks import cores, count
+from rnn_numpy.training.many_networks import cores
 from rnn_numpy.training.recipe import Dtype, Recipe, run, start
 from rnn_numpy.training.sgd import sgd
 from rnn_numpy.training.until_proved import until_proved

@@ -9,11 +9,12 @@ from rnn_numpy.commands import terminal
 from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
-from rnn_numpy.proof.drawing import dot
+from rnn_numpy.proof.drawing import dot, machine_figure
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Minimal, Verdict, minimise
 from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
+from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
 
@@ -86,9 +87,7 @@ def _write(
     if flags.dot is not None:
         write_text(flags.dot, dot(minimal, verdict.target))
     if flags.plot is not None:
-        from rnn_numpy.commands.plots import machine_plot
-
-        machine_plot(minimal, verdict.target, flags.plot)
+        save(machine_figure(minimal, verdict.target), flags.plot, bbox_inches="tight")
     return [f"written to {file}" for file in wanted]
 
 

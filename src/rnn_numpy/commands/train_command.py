@@ -19,7 +19,7 @@ from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
-from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
+from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
 from rnn_numpy.training.processes import Alone
 from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
@@ -95,7 +95,7 @@ def _run(
 ) -> int:
     """Train, save, try every sum and print; returns the exit code."""
     log = Log(recipe, quiet=flags.json)
-    log.heading(audited=learner.audited)
+    log.heading(audited=learner.audit is not None)
     begun = keeper.found.run if keeper.found is not None else None
     if begun is not None:
         log.say(f"going on from step {begun.steps}")
@@ -133,7 +133,10 @@ def _run(
             failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
     try:
         if ranks.leads:
-            count = _count(recipe, learner)
+            total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
+            sizes = recipe.hidden, recipe.bits, recipe.dtype
+            with progress(total, "sum") as bar:
+                count = count_exact(learner.advance, *sizes, on_progress=bar.update)
             log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
     except KeyboardInterrupt:
         result.status = "interrupted"
@@ -213,10 +216,3 @@ def _engine(learner: Learner, flags: argparse.Namespace) -> str:
     if flags.engine is None and learner.engine != "compiled" and not native.available():
         return f"{learner.engine} (the compiled one needs numba: {native.INSTALL})"
     return learner.engine
-
-
-def _count(recipe: Recipe, learner: Learner) -> Count:
-    bits, dtype = recipe.bits, recipe.dtype
-    total = 4 ** (bits - 1) if bits <= MOST_BITS_EXHAUSTIVE else None
-    with progress(total, "sum") as bar:
-        return count_exact(learner.advance, recipe.hidden, bits, dtype, on_progress=bar.update)

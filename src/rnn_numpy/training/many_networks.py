@@ -13,19 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from rnn_numpy.compiled import native
-from rnn_numpy.elman_network.model import forward
-from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
-from rnn_numpy.tasks.exact_sums import (
-    MOST_BITS_EXHAUSTIVE,
-    Count,
-    count_exact,
-    count_exact_compiled,
-)
+from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
@@ -66,20 +55,6 @@ def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
     """How many of `counted_steps` there are up to this one, without making them all."""
     last = recipe.iterations
     return steps // count_every + (steps == last and (last == 0 or last % count_every > 0))
-
-
-def count(params: Params, bits: int) -> Count:
-    """How many sums a network with these weights gets right, by the fastest way there is."""
-    if bits <= MOST_BITS_EXHAUSTIVE and native.available():
-        return count_exact_compiled(params, bits)
-
-    def advance(
-        h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        outputs, trace = forward(params, x, h)
-        return outputs, trace.states[1]
-
-    return count_exact(advance, len(params.W), bits, params.W.dtype)
 
 
 class Stopped(Exception):

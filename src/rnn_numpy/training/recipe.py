@@ -66,10 +66,6 @@ class Learner(Protocol):
     def stride(self) -> int:
         """How many steps `descend` should be asked for at once: a few hundredths of a second."""
 
-    @property
-    def audited(self) -> bool:
-        """Whether there is a second gradient to compare with: `parity`."""
-
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """Descend (4), a step for each batch; return the outputs for the last, before its step.
 
@@ -88,10 +84,12 @@ class Learner(Protocol):
     def params(self) -> Params:
         """The weights as they are now."""
 
-    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
-        """How far two gradients of this batch differ, as a fraction of what rounding allows.
+    @property
+    def audit(self) -> Callable[[Int64[np.ndarray, "batch 2"]], float | None] | None:
+        """Compares two gradients of a batch; None where there is only one.
 
-        None where the whole gradient is smaller than its rounding errors, so that none can tell.
+        It returns how far they differ, as a fraction of what rounding allows; None where the whole
+        gradient is smaller than its rounding errors, so that none can tell.
         """
 
 
@@ -106,8 +104,8 @@ class Diverged(ArithmeticError):
 class Record(NamedTuple):
     """One log line: the first example of this step, as the network saw it before learning from it.
 
-    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is the
-    learner's.
+    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is
+    that of `Learner.audit`.
     """
 
     step: int
@@ -169,7 +167,7 @@ def run(
         if save_every is not None:
             steps = min(steps, save_every - result.steps % save_every)
         pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
-        parity = learner.parity(pairs) if logged and learner.audited else None
+        parity = learner.audit(pairs) if logged and learner.audit is not None else None
         try:
             outputs = learner.descend(pairs)
         except Diverged as diverged:

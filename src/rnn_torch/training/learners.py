@@ -21,7 +21,6 @@ class AutogradLearner:
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
     engine = "autograd"
-    audited = True
     model_class: type[ElmanRNN] = ElmanRNN
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
@@ -77,7 +76,7 @@ class AutogradLearner:
         """A copy of the weights as they are now."""
         return self.model.to_params()
 
-    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+    def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
         """How far the hand-written gradient of this batch is from autograd's."""
         encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
         x, y = (array.transpose(1, 0, 2) for array in encoded)
