@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="write the minimised machine to this file, as a Graphviz graph")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
-    try:
+    with terminal.bad_input(parser, "not enough memory: a lower --limit?"):
         check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
         target = targets.by_name(flags.target)
@@ -58,8 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 params, flags.state_bits, target, limit=flags.limit, on_progress=bar.update
             )
         minimal = minimise(verdict.machine) if verdict.status == "proved" else None
-    except (TypeError, ValueError, MemoryError) as error:
-        parser.error(str(error) or "not enough memory: a lower --limit?")
     failure, written = "", []
     try:
         written = _write(flags, params, verdict, minimal)

@@ -17,7 +17,6 @@ from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.report import as_json, headline
-from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
 from rnn_torch.elman_network.model import ElmanRNN
@@ -158,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
          help="give the proof up beyond this number of states (%(default)s)")  # fmt: skip
     flag("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
-    try:
+    with terminal.bad_input(parser):
         params, _ = load_params(flags.weights)
         width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
         with progress(width, "bit") as bar:
@@ -166,8 +165,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = None
         if flags.state_bits is not None:
             verdict = explore(params, flags.state_bits, limit=flags.limit)
-    except (WeightsError, TypeError, ValueError, MemoryError) as error:
-        parser.error(str(error) or "not enough memory")
     right = flags.a + flags.b
     if flags.json:
         proof = verdict and as_json(params, verdict, None)

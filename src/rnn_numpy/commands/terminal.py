@@ -146,6 +146,17 @@ def complain(line: str) -> None:
         tqdm.write(shown(line), file=sys.stderr)
 
 
+@contextmanager
+def bad_input(
+    parser: argparse.ArgumentParser, no_memory: str = "not enough memory"
+) -> Iterator[None]:
+    """Inside, a ValueError or MemoryError ends the command: its message, exit code 2."""
+    try:
+        yield
+    except (ValueError, MemoryError) as error:
+        parser.error(str(error) or no_memory)
+
+
 def check_outputs(flags: argparse.Namespace, *names: str) -> None:
     """Ask whether the files that these flags name can be written, `plot` as a picture.
 

@@ -1,17 +1,16 @@
-"""What both `train` commands share: flags, the run from start to end, saving and exit codes."""
+"""What both `train` commands share: the run from start to end, saving and exit codes."""
 
 import argparse
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 
 import numpy as np
 
-from rnn_numpy.commands.terminal import check_outputs, complain, interruptible, progress
+from rnn_numpy.commands.terminal import bad_input, check_outputs, complain, interruptible, progress
 from rnn_numpy.commands.train_checkpoints import Keeper
-from rnn_numpy.commands.train_flags import recipe_of
 from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
@@ -21,76 +20,46 @@ from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
 from rnn_numpy.training.processes import Alone
-from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start, vanished
+from rnn_numpy.training.recipe import Engine, Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
 
-#: Makes the learner from the initial weights, the recipe and the parsed flags. Raises ValueError
-#: for flags that cannot be met.
-MakeLearner = Callable[[Params, Recipe, argparse.Namespace], Learner]
 
-
-def main(
-    arguments: argparse.ArgumentParser,
-    make_learner: MakeLearner,
-    argv: Sequence[str] | None,
-    join: Callable[[], Alone] = Alone,
+def train(
+    parser: argparse.ArgumentParser,
+    flags: argparse.Namespace,
+    recipe: Recipe,
+    engine: Engine,
+    ranks: Alone,
 ) -> int:
-    """Run a `train` command: parse, train, save, try every sum, print. Returns the exit code.
+    """Train, save, try every sum, print; returns the exit code.
 
     Args:
-        join: the processes that train together; called once the flags are known to be good.
+        parser: of these flags, which ends the command where they ask for what cannot be.
+        ranks: the processes that train together.
     """
     try:
-        flags = arguments.parse_args(argv)
-        recipe = recipe_of(arguments, flags)
-        with _joined(join) as ranks:
-            return _main(arguments, make_learner, flags, recipe, ranks)
+        with bad_input(parser):
+            ranks.from_leader(lambda: check_outputs(flags, "out"))
+            params, rng = start(recipe)
+            learner = engine.learner(params, recipe)
+            keeper = Keeper(flags, recipe, engine.name, ranks)
+            if keeper.found is not None:
+                rng.set_state(keeper.found.generator)
+                learner = engine.learner(keeper.found.params, recipe)
+        with closing(keeper):
+            return _run(flags, recipe, engine, learner, rng, keeper, ranks)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
 
 
-@contextmanager
-def _joined(join: Callable[[], Alone]) -> Iterator[Alone]:
-    ranks = join()
-    try:
-        yield ranks
-    finally:
-        ranks.leave()
-
-
-def _main(
-    arguments: argparse.ArgumentParser,
-    make_learner: MakeLearner,
-    flags: argparse.Namespace,
-    recipe: Recipe,
-    ranks: Alone,
-) -> int:
-    try:
-        ranks.from_leader(lambda: check_outputs(flags, "out"))
-        params, rng = start(recipe)
-        learner = make_learner(params, recipe, flags)
-        keeper = Keeper(flags, recipe, learner.engine, ranks)
-        if keeper.found is not None:
-            rng.set_state(keeper.found.generator)
-            learner = make_learner(keeper.found.params, recipe, flags)
-    except (ValueError, MemoryError) as error:
-        arguments.error(str(error) or "not enough memory for a network of this size")
-
-    def make(params: Params, changed: Recipe) -> Learner:
-        return make_learner(params, changed, flags)
-
-    with closing(keeper):
-        return _run(flags, recipe, learner, rng, keeper, make, ranks)
-
-
 def _run(
     flags: argparse.Namespace,
     recipe: Recipe,
+    engine: Engine,
     learner: Learner,
     rng: np.random.RandomState,
     keeper: Keeper,
-    make: Callable[[Params, Recipe], Learner],
     ranks: Alone,
 ) -> int:
     """Train, save, try every sum and print; returns the exit code."""
@@ -122,8 +91,8 @@ def _run(
             keeper.keep(learner, rng, result)
         outcome = None
         if flags.until_proved and result.status == "finished":
-            outcome = _until_proved(flags, recipe, learner, rng, make, log, stop)
-            learner = make(outcome.params, recipe)
+            outcome = _until_proved(flags, recipe, engine, learner.params(), rng, log, stop)
+            learner = engine.learner(outcome.params, recipe)
             result.steps += outcome.steps
             if stop() and outcome.verdict.status != "proved":
                 result.status = "interrupted"
@@ -137,7 +106,7 @@ def _run(
             sizes = recipe.hidden, recipe.bits, recipe.dtype
             with progress(total, "sum") as bar:
                 count = count_exact(learner.advance, *sizes, on_progress=bar.update)
-            log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
+            log.say(f"{verdict(count, recipe.bits)}; engine: {_in_words(engine, flags)}")
     except KeyboardInterrupt:
         result.status = "interrupted"
         log.say("stopped while trying the sums")
@@ -149,7 +118,7 @@ def _run(
         log.vanished()
     if flags.json:
         proof = outcome and as_json(outcome.params, outcome.verdict, None)
-        log.json(result, count, learner.engine, None if failure else flags.out, proof)
+        log.json(result, count, engine.name, None if failure else flags.out, proof)
     for reason in filter(None, (failure, keeper.failure)):
         complain(f"error: {reason}")
     if failure or keeper.failure:
@@ -163,9 +132,9 @@ def _run(
 def _until_proved(
     flags: argparse.Namespace,
     recipe: Recipe,
-    learner: Learner,
+    engine: Engine,
+    params: Params,
     rng: np.random.RandomState,
-    make: Callable[[Params, Recipe], Learner],
     log: Log,
     stop: Callable[[], bool],
 ) -> Outcome:
@@ -178,10 +147,10 @@ def _until_proved(
     with progress(most, "step") as bar:
         return until_proved(
             recipe,
-            learner.params(),
+            params,
             rng,
             flags.state_bits,
-            make,
+            engine.learner,
             most_steps=most,
             on_verdict=say,
             on_steps=bar.update,
@@ -212,7 +181,7 @@ def _metadata(result: Run) -> dict[str, str]:
     }
 
 
-def _engine(learner: Learner, flags: argparse.Namespace) -> str:
-    if flags.engine is None and learner.engine != "compiled" and not native.available():
-        return f"{learner.engine} (the compiled one needs numba: {native.INSTALL})"
-    return learner.engine
+def _in_words(engine: Engine, flags: argparse.Namespace) -> str:
+    if flags.engine is None and engine.name != "compiled" and not native.available():
+        return f"{engine.name} (the compiled one needs numba: {native.INSTALL})"
+    return engine.name

@@ -15,8 +15,12 @@ proved; 2 bad input, or an output could not be written; 130 stopped by Ctrl-C (-
 weights learned until then)."""
 
 
-def parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The flags of both `train` commands; the defaults are the recipe."""
+def parser(program: str, description: str, engines: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The flags of both `train` commands; the defaults are the recipe.
+
+    Args:
+        engines: what each engine is, by its name for --engine.
+    """
     default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES)
     add = result.add_argument
@@ -52,18 +56,11 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
         help="continue, bit for bit, from the newest undamaged checkpoint in --checkpoint DIR; "
         "start from the beginning if there is none")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end, instead of the log")
-    return result
-
-
-def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) -> None:
-    """Add the flag --engine; `engines` describes each engine by its name."""
     listed = "; ".join(f"{name}: {what}" for name, what in engines.items())
-    arguments.add_argument(
-        "--engine",
-        choices=list(engines),
+    add("--engine", choices=list(engines),
         help=f"what computes the gradients; all engines learn the same weights. {listed}. "
-        "Default: the first of these that is installed and suits the network's size",
-    )
+        "Default: the first of these that is installed and suits the network's size")  # fmt: skip
+    return result
 
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.learner import choose
 from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 
 
@@ -90,7 +90,7 @@ def train(
 
     Args:
         count_every: every how many steps the sums are counted; they are after the last, too.
-        engine: as in `online.sgd`.
+        engine: as for `rnn_numpy.training.learner.choose`.
         keep: go on from the checkpoint that is there, and write new ones.
         stop: with `keep`, asked now and then; True ends the training, which is kept.
         say: told of checkpoints that cannot be used.
@@ -102,20 +102,21 @@ def train(
     params, rng = start(recipe)
     taken = Run(recipe)
     counts: list[tuple[int, int, int]] = []
-    learner = NumPyLearner(params, recipe, engine)
+    chosen = choose(engine, recipe.hidden)
+    learner = chosen.learner(params, recipe)
     folder = keep and Folder(keep.folder(recipe))
     steps = counted_steps(recipe, count_every)
-    if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
+    if folder and (found := newest_checkpoint(folder, recipe, chosen.name, say)):
         taken, counts = found.run, found.counts
         if [step for step, _, _ in counts] != list(islice(steps, len(counts))):
             raise CheckpointError(f"{folder.path} holds a run counted after other steps")
         rng.set_state(found.generator)
-        learner = NumPyLearner(found.params, recipe, engine)
+        learner = chosen.learner(found.params, recipe)
 
     def save(taken: Run) -> None:
         if folder:
             state = rng.get_state(legacy=False)
-            checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
+            checkpoint = Checkpoint(learner.params(), state, taken, chosen.name, counts)
             write_checkpoint(folder, checkpoint)
 
     for step in steps:  # those that are left

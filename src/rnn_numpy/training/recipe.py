@@ -59,10 +59,6 @@ class Learner(Protocol):
     """A network in training: whatever turns examples into new weights."""
 
     @property
-    def engine(self) -> str:
-        """What computes the gradients: its name for the flag --engine."""
-
-    @property
     def stride(self) -> int:
         """How many steps `descend` should be asked for at once: a few hundredths of a second."""
 
@@ -90,6 +86,22 @@ class Learner(Protocol):
 
         It returns how far they differ, as a fraction of what rounding allows; None where the whole
         gradient is smaller than its rounding errors, so that none can tell.
+        """
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What computes the gradients. All engines end at the same weights, but for rounding."""
+
+    @property
+    def name(self) -> str:
+        """As the flag --engine has it; of several processes, with their number."""
+
+    def learner(self, params: Params, recipe: Recipe) -> Learner:
+        """A network in training that begins with a copy of these weights.
+
+        Raises:
+            ValueError: the engine cannot run here.
         """
 
 

@@ -20,7 +20,6 @@ from rnn_torch.fused.layer import FusedElmanRNN
 class AutogradLearner:
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
-    engine = "autograd"
     model_class: type[ElmanRNN] = ElmanRNN
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
@@ -95,7 +94,6 @@ class AutogradLearner:
 class FusedLearner(AutogradLearner):
     """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits that."""
 
-    engine = "fused"
     model_class = FusedElmanRNN
 
     def _hand_written(
@@ -110,10 +108,8 @@ class FusedLearner(AutogradLearner):
 class CompiledLearner(AutogradLearner):
     """Plain SGD by the compiled kernel, on the parameters' own memory; audits that."""
 
-    engine = "compiled"
-
-    def __init__(self, params: Params, recipe: Recipe) -> None:
-        super().__init__(params, recipe)
+    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        super().__init__(params, recipe, device)
         shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
         sizes = (recipe.bits, recipe.learning_rate, recipe.batch_size)
         self._sgd = CompiledSGD(Params(*shared), *sizes)
