@@ -3,7 +3,6 @@
 import argparse
 import json
 import signal
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 
@@ -14,7 +13,6 @@ from rnn_numpy.commands.train_checkpoints import Keeper
 from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
@@ -43,11 +41,13 @@ def train(
             params, rng = start(recipe)
             learner = engine.learner(params, recipe)
             keeper = Keeper(flags, recipe, engine.name, ranks)
+            result = Run(recipe)
             if keeper.found is not None:
+                result = keeper.found.run
                 rng.set_state(keeper.found.generator)
                 learner = engine.learner(keeper.found.params, recipe)
         with closing(keeper):
-            return _run(flags, recipe, engine, learner, rng, keeper, ranks)
+            return _run(flags, engine, ranks, keeper, result, learner, rng)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
@@ -55,47 +55,50 @@ def train(
 
 def _run(
     flags: argparse.Namespace,
-    recipe: Recipe,
     engine: Engine,
+    ranks: Alone,
+    keeper: Keeper,
+    result: Run,
     learner: Learner,
     rng: np.random.RandomState,
-    keeper: Keeper,
-    ranks: Alone,
 ) -> int:
-    """Train, save, try every sum and print; returns the exit code."""
+    """Take the steps that are left, and all that follows; returns the exit code."""
+    recipe = result.recipe
     log = Log(recipe, quiet=flags.json)
     log.heading(audited=learner.audit is not None)
-    begun = keeper.found.run if keeper.found is not None else None
-    if begun is not None:
-        log.say(f"going on from step {begun.steps}")
+    if keeper.found is not None:
+        log.say(f"going on from step {result.steps}")
+    outcome: Outcome | None = None
     with interruptible() as interrupted:
-
-        def stop() -> bool:
-            return ranks.any(interrupted())
-
-        with progress(recipe.iterations, "step", done=begun.steps if begun else 0) as bar:
-            result = run(
-                recipe,
-                learner,
-                rng,
-                log_every=flags.log_every,
-                on_record=log.record,
-                on_steps=bar.update,
-                stop=stop,
-                begun=begun,
-                save_every=keeper.every,
-                on_save=lambda run: keeper.keep(learner, rng, run),
-            )
+        stretches = run(result, learner, rng, log_every=flags.log_every, pause_every=keeper.every)
+        with progress(recipe.iterations, "step", done=result.steps) as bar:
+            for stretch in stretches:
+                if stretch.record is not None:
+                    log.record(stretch.record)
+                bar.update(stretch.steps)
+                if keeper.every is not None and result.steps % keeper.every == 0:
+                    keeper.keep(learner, rng, result)
+                if result.steps < recipe.iterations and ranks.any(interrupted()):
+                    result.status = "interrupted"
+                    break
         log.ending(result)
         if result.status != "diverged":
             keeper.keep(learner, rng, result)
-        outcome = None
         if flags.until_proved and result.status == "finished":
-            outcome = _until_proved(flags, recipe, engine, learner.params(), rng, log, stop)
+            most, params = flags.max_iterations - recipe.iterations, learner.params()
+            outcomes = until_proved(
+                recipe, params, rng, flags.state_bits, engine.learner, most_steps=most
+            )
+            with progress(most, "step") as bar:
+                for outcome in outcomes:
+                    bar.update(outcome.steps - bar.n)
+                    result.steps = recipe.iterations + outcome.steps
+                    log.say(f"{result.steps:8}  {headline(outcome.params, outcome.verdict)}")
+                    if outcome.verdict.status != "proved" and ranks.any(interrupted()):
+                        result.status = "interrupted"
+                        break
+            assert outcome is not None
             learner = engine.learner(outcome.params, recipe)
-            result.steps += outcome.steps
-            if stop() and outcome.verdict.status != "proved":
-                result.status = "interrupted"
         # Before the sums are tried, so that nothing learned waits for it.
         failure, count = "", None
         if ranks.leads:
@@ -110,9 +113,9 @@ def _run(
     except KeyboardInterrupt:
         result.status = "interrupted"
         log.say("stopped while trying the sums")
-    unproved = outcome is not None and outcome.verdict.status != "proved"
+    proved = outcome is not None and outcome.verdict.status == "proved"
     inexact = count is not None and count.exact < count.tried
-    doubtful = result.status == "finished" and inexact and (outcome is None or unproved)
+    doubtful = result.status == "finished" and inexact and not proved
     if ranks.any(doubtful) and vanished(recipe, learner):
         result.status = "vanished"
         log.vanished()
@@ -125,37 +128,8 @@ def _run(
         return 2
     if result.status == "interrupted":
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
-    failed = result.status in ("diverged", "vanished") or unproved or wrong_steps(result)
-    return 1 if failed else 0
-
-
-def _until_proved(
-    flags: argparse.Namespace,
-    recipe: Recipe,
-    engine: Engine,
-    params: Params,
-    rng: np.random.RandomState,
-    log: Log,
-    stop: Callable[[], bool],
-) -> Outcome:
-    """Go on past the recipe, a line for each proof that fails."""
-    most = flags.max_iterations - recipe.iterations
-
-    def say(steps: int, verdict: Verdict, params: Params) -> None:
-        log.say(f"{recipe.iterations + steps:8}  {headline(params, verdict)}")
-
-    with progress(most, "step") as bar:
-        return until_proved(
-            recipe,
-            params,
-            rng,
-            flags.state_bits,
-            engine.learner,
-            most_steps=most,
-            on_verdict=say,
-            on_steps=bar.update,
-            stop=stop,
-        )
+    failed = result.status in ("diverged", "vanished") or wrong_steps(result)
+    return 1 if failed or (outcome is not None and not proved) else 0
 
 
 def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) -> str:

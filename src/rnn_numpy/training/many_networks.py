@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -113,26 +113,17 @@ def train(
         rng.set_state(found.generator)
         learner = chosen.learner(found.params, recipe)
 
-    def save(taken: Run) -> None:
-        if folder:
-            state = rng.get_state(legacy=False)
-            checkpoint = Checkpoint(learner.params(), state, taken, chosen.name, counts)
-            write_checkpoint(folder, checkpoint)
-
     for step in steps:  # those that are left
-        run(
-            replace(recipe, iterations=step),
-            learner,
-            rng,
-            log_every=step + 1,  # never
-            stop=stop if folder else lambda: False,
-            begun=taken,
-            save_every=keep and keep.every,
-            on_save=save,
-        )
-        if taken.status == "interrupted":
-            save(taken)
-            raise Stopped
+        for _ in run(taken, learner, rng, until=step, pause_every=keep and keep.every):
+            if not (keep and folder):
+                continue
+            stopped = taken.steps < recipe.iterations and stop()
+            if stopped or taken.steps % keep.every == 0:
+                generator = rng.get_state(legacy=False)
+                checkpoint = Checkpoint(learner.params(), generator, taken, chosen.name, counts)
+                write_checkpoint(folder, checkpoint)
+            if stopped:
+                raise Stopped
         if taken.status == "diverged":
             break
         exact, tried, _ = count(learner.params(), recipe.bits)

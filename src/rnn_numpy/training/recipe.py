@@ -6,7 +6,7 @@ learner computes the gradients and updates the weights; each package has its own
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -128,13 +128,20 @@ class Record(NamedTuple):
     parity: float | None
 
 
+class Stretch(NamedTuple):
+    """Steps that were taken at once; the last of them has a log line, or none of them."""
+
+    steps: int
+    record: Record | None
+
+
 @dataclass
 class Run:
     """A training run: how far it came, and why it ended."""
 
     recipe: Recipe
     steps: int = 0
-    #: `vanished` is for who asks `vanished()`; `run` does not.
+    #: `run` says `diverged`; who goes no further, or asks `vanished()`, says so here.
     status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
     log: list[Record] = field(default_factory=list)
 
@@ -146,38 +153,36 @@ def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
 
 
 def run(
-    recipe: Recipe,
+    result: Run,
     learner: Learner,
     rng: np.random.RandomState,
     *,
-    log_every: int = 1000,
-    on_record: Callable[[Record], object] = lambda record: None,
-    on_steps: Callable[[int], object] = lambda steps: None,
-    stop: Callable[[], bool] = lambda: False,
-    begun: Run | None = None,
-    save_every: int | None = None,
-    on_save: Callable[[Run], object] = lambda run: None,
-) -> Run:
-    """Train `learner` by the recipe, on the examples drawn from `rng`.
+    until: int | None = None,
+    log_every: int | None = None,
+    pause_every: int | None = None,
+) -> Iterator[Stretch]:
+    """Train `learner` by a recipe, on the examples drawn from `rng`, some steps at a time.
+
+    Whoever is given a stretch may look at all three between two steps, save them, or go no further.
 
     Args:
-        log_every: every how many steps `on_record` is called with a log line.
-        on_steps: called with the number of steps taken since the last call.
-        stop: asked before every `learner.stride` steps; True ends the run as interrupted.
-        begun: a run to go on with; `learner` and `rng` are as they were then.
-        save_every: after every how many steps `on_save` is called with the run so far.
+        result: the run, from its beginning or as far as it came; kept up to date.
+        learner, rng: as they are after the steps of `result`.
+        until: the last step; None for the recipe's.
+        log_every: every how many steps there is a log line; None for never.
+        pause_every: a stretch ends at each multiple of this, too.
     """
-    result = begun or Run(recipe)
-    while result.steps < recipe.iterations:
-        if stop():
-            result.status = "interrupted"
-            break
-        until_logged = log_every - result.steps % log_every
-        logged = until_logged == 1  # a step that is logged is taken alone
-        left = recipe.iterations - result.steps
-        steps = 1 if logged else min(until_logged - 1, learner.stride, left)
-        if save_every is not None:
-            steps = min(steps, save_every - result.steps % save_every)
+    recipe = result.recipe
+    last = recipe.iterations if until is None else until
+    while result.steps < last:
+        steps = min(learner.stride, last - result.steps)
+        if pause_every is not None:
+            steps = min(steps, pause_every - result.steps % pause_every)
+        logged = log_every is not None and (result.steps + 1) % log_every == 0
+        if logged:
+            steps = 1  # a step that is logged is taken alone
+        elif log_every is not None:
+            steps = min(steps, log_every - 1 - result.steps % log_every)
         pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
         parity = learner.audit(pairs) if logged and learner.audit is not None else None
         try:
@@ -185,8 +190,9 @@ def run(
         except Diverged as diverged:
             result.steps += diverged.steps
             result.status = "diverged"
-            break
+            return
         result.steps += steps
+        record = None
         if logged:
             a, b = (int(operand) for operand in pairs[0])
             said = decode(outputs)[0]
@@ -194,11 +200,7 @@ def run(
             loss = absolute_error(outputs, y) / recipe.batch_size  # (5)
             record = Record(result.steps, loss, a, b, said, parity)
             result.log.append(record)
-            on_record(record)
-        on_steps(steps)
-        if save_every is not None and result.steps % save_every == 0:
-            on_save(result)
-    return result
+        yield Stretch(steps, record)
 
 
 def vanished(recipe: Recipe, learner: Learner) -> bool:
