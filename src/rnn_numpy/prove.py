@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rnn_numpy.commands import terminal
+from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
 from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
@@ -35,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
-    add("--state-bits", type=int, default=5, metavar="B",
+    add("--state-bits", type=STATE_BITS, default=5, metavar="B",
         help="round the state to multiples of 2^-B, B from 1 to 16 (%(default)s)")  # fmt: skip
     add("--target", default="addition",
         help="what the network must compute: addition, subtraction, comparison, or "
         "multiplication:FACTOR (%(default)s)")  # fmt: skip
-    add("--limit", type=int, default=LIMIT, metavar="STATES",
+    add("--limit", type=POSITIVE, default=LIMIT, metavar="STATES",
         help="give up beyond this number of states (%(default)s)")  # fmt: skip
     add("--certificate", metavar="FILE",
         help="write the proof to this file, for python -m rnn_numpy.verify")  # fmt: skip

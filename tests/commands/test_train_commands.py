@@ -107,17 +107,26 @@ def test_divergence(package: str, capsys: pytest.CaptureFixture[str], tmp_path: 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--bits 0", "--bits must be 1 to 64, got 0"),
-        ("--bits 65", "--bits must be 1 to 64, got 65"),
-        ("--bits eight", "argument --bits: invalid int value: 'eight'"),
-        ("--hidden 0", "--hidden must be 1 to 16384, got 0"),
-        ("--seed -1", "--seed must be 0 to 4294967295, got -1"),
-        ("--iterations -1", "--iterations must be at least 0, got -1"),
-        ("--learning-rate nan", "--learning-rate must be finite and > 0, got nan"),
-        ("--learning-rate inf", "--learning-rate must be finite and > 0, got inf"),
-        ("--learning-rate -0.1", "--learning-rate must be finite and > 0, got -0.1"),
+        ("--bits 0", "error: --bits must be an integer from 1 to 64, got 0"),
+        ("--bits 65", "--bits must be an integer from 1 to 64, got 65"),
+        ("--bits eight", "--bits must be an integer from 1 to 64, got eight"),
+        ("--hidden 0", "--hidden must be an integer from 1 to 16384, got 0"),
+        ("--seed -1", "--seed must be an integer from 0 to 4294967295, got -1"),
+        ("--iterations -1", "--iterations must be an integer of at least 0, got -1"),
+        (
+            "--learning-rate nan",
+            "--learning-rate must be a number above 0 and below infinity, got nan",
+        ),
+        (
+            "--learning-rate inf",
+            "--learning-rate must be a number above 0 and below infinity, got inf",
+        ),
+        (
+            "--learning-rate -0.1",
+            "--learning-rate must be a number above 0 and below infinity, got -0.1",
+        ),
         ("--dtype float16", "argument --dtype: invalid choice: 'float16'"),
-        ("--log-every 0", "--log-every must be at least 1, got 0"),
+        ("--log-every 0", "--log-every must be an integer of at least 1, got 0"),
         (
             "--out /no/such/folder/w.safetensors",
             "cannot write /no/such/folder/w.safetensors: No such",

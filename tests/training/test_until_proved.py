@@ -65,7 +65,11 @@ def test_flags_of_until_proved(capsys: Capture) -> None:
     for flags, why in {
         ("--state-bits", "5"): "--state-bits goes with --until-proved",
         ("--max-iterations", "5"): "--max-iterations goes with --until-proved",
-        ("--until-proved", "--state-bits", "17"): "--state-bits must be 1 to 16, got 17",
+        (
+            "--until-proved",
+            "--state-bits",
+            "17",
+        ): "--state-bits must be an integer from 1 to 16, got 17",
         ("--until-proved", "--max-iterations", "9"): "--max-iterations must be at least the",
     }.items():
         assert why in bad(numpy_train.main, list(flags), capsys)

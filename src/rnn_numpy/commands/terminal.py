@@ -20,6 +20,14 @@ from rnn_numpy.training.processes import leads
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser; what a type of ours says of a flag follows its name, as a sentence."""
+        try:
+            return super().parse_args(args, namespace)
+        except argparse.ArgumentError as error:
+            ours = isinstance(error.__context__, argparse.ArgumentTypeError)
+            self.error(f"{error.argument_name} {error.message}" if ours else str(error))
+
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
 
@@ -35,6 +43,7 @@ def parser(program: str, description: str, exit_codes: str) -> argparse.Argument
         description=description,
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,  # but by `parse_args`
     )
 
 

@@ -20,6 +20,15 @@ from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 
 Dtype = Literal["float32", "float64"]
 
+#: The least and the most that a recipe's integers may be; None for no end.
+RANGES: dict[str, tuple[int, int | None]] = {
+    "seed": (0, 2**32 - 1),
+    "bits": (1, 64),
+    "hidden": (1, 1 << 14),
+    "iterations": (0, None),
+    "batch_size": (1, 1 << 20),
+}
+
 #: A gradient has vanished if it changes no weight in so many steps.
 STEPS_WITHOUT_CHANGE = 1000
 
@@ -43,11 +52,8 @@ class Recipe:
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        check_integer("seed", self.seed, 0, 2**32 - 1)
-        check_integer("bits", self.bits, 1, 64)
-        check_integer("hidden", self.hidden, 1, 1 << 14)
-        check_integer("iterations", self.iterations, 0, None)
-        check_integer("batch_size", self.batch_size, 1, 1 << 20)
+        for name, (least, most) in RANGES.items():
+            check_integer(name, getattr(self, name), least, most)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
         if self.dtype not in ("float32", "float64"):
