@@ -14,7 +14,7 @@ _CHUNK = 1 << 12  # states expanded together, which bounds the memory for interm
 
 
 class _GaveUp(Exception):
-    """The search cannot go on; the message says why."""
+    """The search cannot go on; says why."""
 
 
 class Search:
@@ -52,7 +52,7 @@ class Search:
         self.doubt = ""
 
     def run(self) -> Verdict:
-        """Search to the end, to a wrong output, or to what makes it give up."""
+        """Search until no state is new, one is wrong, or there is a reason to give up."""
         reason = ""
         if not self.network.state_error < self.network.unit / 2:  # NaN too
             reason = "rounding errors are larger than the steps of the state: fewer state bits?"
@@ -61,9 +61,9 @@ class Search:
             try:
                 chunks = range(0, len(frontier), _CHUNK)
                 found = [self._expand(frontier[start : start + _CHUNK]) for start in chunks]
-            except _GaveUp as error:
+            except _GaveUp as why:
                 right = f"all inputs of {depth} steps are right"
-                reason = f"{error}; {self.doubt or right}"
+                reason = f"{why}; {self.doubt or right}"
                 break
             depth += 1
             frontier = np.unique(np.concatenate(found))
@@ -119,7 +119,8 @@ class Search:
             others, from_row = levels[tied], row[tied]
             others[:, unit] = nearest[from_row, unit] + direction[from_row, unit]
             levels, row = np.concatenate([levels, others]), np.concatenate([row, from_row])
-            self._check_limit(len(levels) - len(nearest))
+            if len(levels) > self.limit + len(nearest):
+                raise _GaveUp(f"more than {self.limit} states")
         return levels, row
 
     def _reach(
@@ -136,8 +137,8 @@ class Search:
         reached[~there] = len(known) + which
         self._add(levels[first], task[first], source[first], number[first], certain[first])
         same = (known["levels"][reached] == levels).all(axis=1) & (known["task"][reached] == task)
-        if not same.all():  # one in 2^58 pairs of states
-            raise _GaveUp("two different states have the same key")
+        if not same.all():
+            raise _GaveUp("two states have the same key")  # one in 2^58 pairs of states
         new = np.arange(len(known) - len(first), len(known))
         keys = np.concatenate([self.keys, new_keys])
         order = np.argsort(keys, kind="stable")
@@ -152,7 +153,8 @@ class Search:
 
     def _add(self, levels: Any, task: Any, source: Any, number: Any, certain: Any) -> None:
         count = len(levels)
-        self._check_limit(len(self.known) + count)
+        if len(self.known) + count > self.limit:
+            raise _GaveUp(f"more than {self.limit} states")
         outputs = self.network.outputs(levels * self.network.unit)
         distance = np.abs(outputs - 0.5)
         self.margin = min(self.margin, float(distance.min(initial=0.5)))
@@ -167,10 +169,6 @@ class Search:
             via=number,
         )
         self.on_progress(count)
-
-    def _check_limit(self, states: int) -> None:
-        if states > self.limit:
-            raise _GaveUp(f"more than {self.limit} states")
 
     def _keys(self, levels: Any, task: Any) -> Any:
         """A number for each state, in all likelihood different ones for different states."""

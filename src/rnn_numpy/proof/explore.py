@@ -51,4 +51,5 @@ def explore(
             f"{target.name} needs {wanted[0]} inputs and 1 output, "
             f"these weights have {got[0]} and {got[1]}"
         )
-    return Search(RoundedNetwork(params, state_bits), target, limit, on_progress).run()
+    network = RoundedNetwork(params, state_bits)
+    return Search(network, target, limit, on_progress).run()

@@ -1,15 +1,9 @@
 """A group of cooperating processes; `Alone` is a group of one."""
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-
-
-def leads() -> bool:
-    """Whether this process prints and writes for all: alone, or the first that torchrun started."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
 
 class Alone:
