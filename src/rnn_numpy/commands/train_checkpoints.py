@@ -85,7 +85,4 @@ def checkpoint_every(flags: argparse.Namespace) -> int | None:
         if flags.checkpoint_every is not None:
             raise ValueError("--checkpoint-every goes with --checkpoint DIR")
         return None
-    every = 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
-    if every < 1:
-        raise ValueError(f"--checkpoint-every must be at least 1, got {every}")
-    return every
+    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
