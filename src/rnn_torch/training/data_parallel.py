@@ -62,13 +62,8 @@ class DataParallelLearner(AutogradLearner):
         distributed.all_reduce(whole)
         return whole
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        whole = (torch.as_tensor(array, device=self._device) for array in (x, y))
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        whole = (torch.as_tensor(array, device=self._device) for array in self._encoded(pairs))
         return Params(*(g.numpy(force=True) for g in self._differentiate(*whole)[1]))
 
 

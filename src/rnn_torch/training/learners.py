@@ -77,18 +77,18 @@ class AutogradLearner:
 
     def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
         """How far the hand-written gradient of this batch is from autograd's."""
-        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
-        x, y = (array.transpose(1, 0, 2) for array in encoded)
-        return gradient_parity(self.model, x, y, self._hand_written(pairs, x, y))
+        return gradient_parity(self.model, *self._encoded(pairs), self._hand_written(pairs))
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params | None:
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params | None:
         """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
         return None
+
+    def _encoded(
+        self, pairs: Int64[np.ndarray, "batch 2"]
+    ) -> tuple[Float[np.ndarray, "bits batch 2"], Float[np.ndarray, "bits batch 1"]]:
+        """Inputs and targets of one batch."""
+        x, y = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
+        return x.transpose(1, 0, 2), y.transpose(1, 0, 2)
 
 
 class FusedLearner(AutogradLearner):
@@ -96,13 +96,8 @@ class FusedLearner(AutogradLearner):
 
     model_class = FusedElmanRNN
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        return autograd_gradient(self.model, x, y)
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        return autograd_gradient(self.model, *self._encoded(pairs))
 
 
 class CompiledLearner(AutogradLearner):
@@ -119,10 +114,5 @@ class CompiledLearner(AutogradLearner):
         """As `AutogradLearner.descend`."""
         return self._sgd.descend(pairs)
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         return self._sgd.gradient(pairs)
