@@ -36,7 +36,7 @@ def train(
         ranks: the processes that train together.
     """
     try:
-        with bad_input(parser):
+        with bad_input(parser, "not enough memory for a network of this size"):
             ranks.from_leader(lambda: check_outputs(flags, "out"))
             params, rng = start(recipe)
             learner = engine.learner(params, recipe)
