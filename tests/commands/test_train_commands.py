@@ -11,7 +11,7 @@ import pytest
 
 import rnn_torch.checker.parity
 import rnn_torch.train
-from rnn_numpy.commands import train_log
+from rnn_numpy.commands import flag_types, train_log
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import Recipe
@@ -144,6 +144,15 @@ def test_bad_flags(
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    assert [flag_types.BITS(end) for end in ("1", "64")] == [1, 64]
+    assert [flag_types.NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
+    last = 2**32 - 1
+    assert flag_types.seeds(str(last)) == range(last, last + 1)
+    assert flag_types.seeds(f"5:{last + 1}") == range(5, last + 1)
+    assert flag_types.seeds(":3") == range(3)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "no-such-device", "meta"])
