@@ -11,7 +11,7 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.many_networks import train
-from rnn_numpy.training.recipe import Recipe, run, start, vanished
+from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
@@ -53,7 +53,7 @@ def test_every_engine_tells(make: Make, rate: float, batch: int) -> None:
     recipe = Recipe(3, 4, 5, 20, rate, batch_size=batch)
     params, rng = start(recipe)
     learner = make(params, recipe)
-    run(recipe, learner, rng)
+    assert list(run(Run(recipe), learner, rng))
     assert vanished(recipe, learner) == (rate > 1)
 
 
@@ -92,8 +92,8 @@ def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
     recipe = Recipe(learning_rate=1e300)
     params, rng = start(recipe)
     learner = NumPyLearner(params, recipe)
-    run(recipe, learner, rng)
-    outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
+    assert list(run(Run(recipe), learner, rng))
+    *_, outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
     assert outcome.steps == 1000
     assert outcome.verdict.status != "proved"
 

@@ -161,18 +161,22 @@ def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     assert len({result.recipe.seed for result in there}) == len(there)
 
 
+SEEDS = "--seeds must be a seed from 0 to 4294967295, or a range of them such as 0:1000, got "
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--seeds", "5:5"], "argument --seeds: invalid seeds value: '5:5'"),
-        (["--seeds", "x"], "argument --seeds: invalid seeds value: 'x'"),
-        (["--seeds=-1"], "seed must be 0 to 4294967295, got -1"),
-        (["--hidden", "0"], "hidden must be 1 to 16384, got 0"),
-        (["--count-every", "0"], "--count-every must be at least 1, got 0"),
-        (["--at-once", "0"], "--at-once must be at least 1, got 0"),
+        (["--seeds", "5:5"], SEEDS + "5:5"),
+        (["--seeds", "x"], SEEDS + "x"),
+        (["--seeds=-1"], SEEDS + "-1"),
+        (["--seeds", "7:4294967297"], SEEDS + "7:4294967297"),
+        (["--hidden", "0"], "--hidden must be an integer from 1 to 16384, got 0"),
+        (["--count-every", "0"], "--count-every must be an integer of at least 1, got 0"),
+        (["--at-once", "0"], "--at-once must be an integer of at least 1, got 0"),
         (["--checkpoint", "here"], "--checkpoint DIR goes with --out FILE"),
         (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint DIR"),
-        (["--batch-size", "0"], "batch_size must be 1 to 1048576, got 0"),
+        (["--batch-size", "0"], "--batch-size must be an integer from 1 to 1048576, got 0"),
         (["--out", "results.txt"], "must end in one of .jsonl, .csv, .parquet"),
         (["--out", "nowhere/results.csv"], "nowhere"),
         (["--plot", "nowhere/plot.png"], "nowhere"),

@@ -24,6 +24,14 @@ def speaks() -> bool:
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser; what a type of ours says of a flag follows its name, as a sentence."""
+        try:
+            return super().parse_args(args, namespace)
+        except argparse.ArgumentError as error:
+            ours = isinstance(error.__context__, argparse.ArgumentTypeError)
+            self.error(f"{error.argument_name} {error.message}" if ours else str(error))
+
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
 
@@ -39,6 +47,7 @@ def parser(program: str, description: str, exit_codes: str) -> argparse.Argument
         description=description,
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,  # but by `parse_args`
     )
 
 
@@ -148,6 +157,17 @@ def complain(line: str) -> None:
     """Print a line on standard error, as `shown`, above the progress bar if there is one."""
     if speaks():
         tqdm.write(shown(line), file=sys.stderr)
+
+
+@contextmanager
+def bad_input(
+    parser: argparse.ArgumentParser, no_memory: str = "not enough memory"
+) -> Iterator[None]:
+    """Inside, a ValueError or MemoryError ends the command: its message, exit code 2."""
+    try:
+        yield
+    except (ValueError, MemoryError) as error:
+        parser.error(str(error) or no_memory)
 
 
 def check_outputs(flags: argparse.Namespace, *names: str) -> None:

@@ -30,6 +30,7 @@ class Keeper:
         self.failure = ""
         self._kept = -1  # the step of the last one
         self._folder: Folder | None = None
+        self._engine = engine
         if flags.checkpoint is None and flags.resume:
             raise ValueError("--resume goes with --checkpoint DIR")
         self.every = checkpoint_every(flags)
@@ -65,7 +66,7 @@ class Keeper:
             return
         generator = rng.get_state(legacy=False)
         try:
-            checkpoint = Checkpoint(learner.params(), generator, run, learner.engine)
+            checkpoint = Checkpoint(learner.params(), generator, run, self._engine)
             write_checkpoint(self._folder, checkpoint)
             self.failure, self._kept = "", run.steps
         except WeightsError as error:
@@ -84,7 +85,4 @@ def checkpoint_every(flags: argparse.Namespace) -> int | None:
         if flags.checkpoint_every is not None:
             raise ValueError("--checkpoint-every goes with --checkpoint DIR")
         return None
-    every = 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
-    if every < 1:
-        raise ValueError(f"--checkpoint-every must be at least 1, got {every}")
-    return every
+    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
