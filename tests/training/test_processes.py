@@ -138,7 +138,7 @@ def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture)
     flags = ["--iterations", "50", "--hidden", "3", "--bits", "3", "--out"]
     assert sweep.main(["--seeds", "0:3", *flags, str(tmp_path / "some.jsonl")]) == 0
     kept = (tmp_path / "some.jsonl").read_bytes()
-    part.write_bytes(kept + b'{"half of a li')
+    part.write_bytes(kept + b'{"recipe": {"seed": 4, "bi')
     with pytest.raises(SystemExit):
         sweep.main(["--seeds", "0:5", *flags, str(out)])
     assert "rank-3.jsonl is there already: --resume goes on with it" in capsys.readouterr().err

@@ -3,8 +3,8 @@
 import argparse
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 
 import numpy as np
@@ -20,7 +20,7 @@ from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
 
@@ -33,7 +33,7 @@ def main(
     arguments: argparse.ArgumentParser,
     make_learner: MakeLearner,
     argv: Sequence[str] | None,
-    join: Callable[[], Alone] = Alone,
+    join: Callable[[], Processes] = Processes,
 ) -> int:
     """Run a `train` command: parse, train, save, try every sum, print. Returns the exit code.
 
@@ -43,20 +43,11 @@ def main(
     try:
         flags = arguments.parse_args(argv)
         recipe = recipe_of(arguments, flags)
-        with _joined(join) as ranks:
+        with closing(join()) as ranks:
             return _main(arguments, make_learner, flags, recipe, ranks)
     except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
-
-
-@contextmanager
-def _joined(join: Callable[[], Alone]) -> Iterator[Alone]:
-    ranks = join()
-    try:
-        yield ranks
-    finally:
-        ranks.leave()
 
 
 def _main(
@@ -64,10 +55,12 @@ def _main(
     make_learner: MakeLearner,
     flags: argparse.Namespace,
     recipe: Recipe,
-    ranks: Alone,
+    ranks: Processes,
 ) -> int:
     try:
-        ranks.from_leader(lambda: check_outputs(flags, "out"))
+        with ranks.failing_together():
+            if ranks.leads():
+                check_outputs(flags, "out")
         params, rng = start(recipe)
         learner = make_learner(params, recipe, flags)
         keeper = Keeper(flags, recipe, learner.engine, ranks)
@@ -91,7 +84,7 @@ def _run(
     rng: np.random.RandomState,
     keeper: Keeper,
     make: Callable[[Params, Recipe], Learner],
-    ranks: Alone,
+    ranks: Processes,
 ) -> int:
     """Train, save, try every sum and print; returns the exit code."""
     log = Log(recipe, quiet=flags.json)
@@ -129,10 +122,10 @@ def _run(
                 result.status = "interrupted"
         # Before the sums are tried, so that nothing learned waits for it.
         failure, count = "", None
-        if ranks.leads:
+        if ranks.leads():
             failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
     try:
-        if ranks.leads:
+        if ranks.leads():
             count = _count(recipe, learner)
             log.say(f"{verdict(count, recipe.bits)}; engine: {_engine(learner, flags)}")
     except KeyboardInterrupt:
