@@ -22,7 +22,8 @@ class Collection:
     """The results of all processes. Each method but `add` is called by all of them together.
 
     Args:
-        out, resume: the file, in a format that its ending names; None keeps the results in memory.
+        out: the file, in a format that its ending names; None keeps the results in memory.
+        resume: go on with the files that are there, instead of refusing to touch them.
 
     Raises:
         ResultsError, WeightsError: as for `journal_of` and `Journal`, in every process.
@@ -30,11 +31,10 @@ class Collection:
 
     def __init__(self, out: str | None, resume: bool, processes: Processes) -> None:
         self._out, self._processes = None if out is None else Path(out), processes
-        with processes.failing_together():  # the first one's lock keeps other sweeps away
-            if processes.leads():
-                self._journal = Journal(self._out and journal_of(self._out, resume), resume=resume)
         left: list[Trained] = []
         with processes.failing_together():
+            if processes.leads():  # its lock keeps other sweeps away
+                self._journal = Journal(self._out and journal_of(self._out, resume), resume=resume)
             for part in self._parts():
                 refuse_existing(part, resume)
                 left += read_journal(part)[0].values()

@@ -59,23 +59,17 @@ class Journal:
         """
         new = {each.recipe: each for each in results if each.recipe not in self.results}
         if self.path is not None and new:
+            lines = b"".join(as_line(asdict(each)) for each in new.values())
+            before = os.fstat(self._file).st_size
             try:
-                self._append(b"".join(as_line(asdict(each)) for each in new.values()))
+                os.stat(self.path)  # or what is written is lost with its name
+                if os.write(self._file, lines) < len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._file)
             except OSError as error:
+                os.truncate(self._file, before)
                 raise ResultsError(f"cannot write {self.path}: {error.strerror}") from error
         self.results |= new
-
-    def _append(self, lines: bytes) -> None:
-        if self.path is not None and not self.path.exists():
-            raise FileNotFoundError(errno.ENOENT, "it has been removed")
-        before = os.fstat(self._file).st_size
-        try:
-            if os.write(self._file, lines) < len(lines):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file)
-        except OSError:
-            os.truncate(self._file, before)
-            raise
 
     def sort(self, recipes: Grid) -> None:
         """Put the results of these recipes first, in their order.

@@ -44,35 +44,23 @@ def write_table(out: Path, results: Iterable[Trained]) -> None:
     Raises:
         WeightsError: it cannot be written.
     """
-    rows = list(_rows(results))
-    write_bytes(out, _as_csv(rows) if out.suffix == ".csv" else _as_parquet(rows))
-
-
-def _rows(results: Iterable[Trained]) -> Iterator[dict[str, Any]]:
-    for result in results:
-        for step, exact in zip(result.steps, result.exact, strict=True):
-            yield {
-                **asdict(result.recipe),
-                "status": result.status,
-                "step": step,
-                "exact": exact,
-                "tried": result.tried,
-            }
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0].keys() if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _as_parquet(rows: list[dict[str, Any]]) -> bytes:
-    arrow, parquet = _parquet()
-    buffer = io.BytesIO()
-    parquet.write_table(arrow.Table.from_pylist(rows), buffer)
-    return buffer.getvalue()
+    rows: list[dict[str, Any]] = [
+        {**asdict(result.recipe), "status": result.status, "step": step, "exact": exact,
+         "tried": result.tried}
+        for result in results
+        for step, exact in zip(result.steps, result.exact, strict=True)
+    ]  # fmt: skip
+    if out.suffix == ".csv":
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, rows[0] if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(out, text.getvalue().encode())
+    else:
+        arrow, parquet = _parquet()
+        octets = io.BytesIO()
+        parquet.write_table(arrow.Table.from_pylist(rows), octets)
+        write_bytes(out, octets.getvalue())
 
 
 def _parquet() -> tuple[Any, Any]:
