@@ -27,29 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = sweep_flags.parser()
     flags = parser.parse_args(argv)
-    try:
-        recipes = sweep_flags.recipes_of(flags)
-        engine = sweep_flags.engine_of(flags)
-        keep = sweep_flags.keep_of(flags)
-        check_outputs(flags, "out", "plot")
-    except ValueError as error:
-        parser.error(str(error))
     with closing(join()) as processes:
-        return _sweep(parser, flags, recipes, engine, keep, processes)
+        return _sweep(parser, flags, processes)
 
 
-def _sweep(
-    parser: argparse.ArgumentParser,
-    flags: argparse.Namespace,
-    recipes: Grid,
-    engine: str,
-    keep: Keep | None,
-    processes: Processes,
-) -> int:
+def _sweep(parser: argparse.ArgumentParser, flags: argparse.Namespace, processes: Processes) -> int:
     """Train, collect and print; returns the exit code."""
     resume = flags.resume or processes.restarted
     try:
-        collection = Collection(flags.out, resume, processes)
+        with processes.failing_together():
+            recipes = sweep_flags.recipes_of(flags)
+            engine = sweep_flags.engine_of(flags)
+            keep = sweep_flags.keep_of(flags)
+            check_outputs(flags, "out", "plot")
+        collection = Collection(flags.out, resume, recipes, processes)
         with processes.failing_together():
             for begun in keep.path.glob("*/step-*") if keep and not resume else ():
                 refuse_existing(begun.parent, resume)
@@ -64,14 +55,14 @@ def _sweep(
         except (ValueError, OSError) as error:
             failures.append(str(error))
         try:
-            missing = collection.collect(recipes)
+            missing = collection.collect()
         except (ValueError, OSError) as error:
             failures.append(str(error))
     if failures:
         complain(f"error: {failures[0]}")
         return 2
     if processes.leads():
-        results = collection.chosen(recipes)
+        results = collection.results
         if flags.json:
             print_json(results, len(recipes), engine, flags.out)
         else:
@@ -102,7 +93,7 @@ def _train(
         ResultsError: a result could not be written.
         CheckpointError, WeightsError: a checkpoint could not be used or written.
     """
-    finished = collection.finished(recipes)
+    finished = collection.finished
     # The first process speaks of its own share.
     done = len(finished) // processes.world
     left = len(range(processes.rank, len(recipes) - len(finished), processes.world))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from rnn_numpy.training.many_networks import Trained
 from rnn_numpy.training.processes import Processes
-from rnn_numpy.training.recipe import Recipe
 from rnn_torch.many_networks.grid import Grid
 from rnn_torch.many_networks.journal import Journal, read_journal, refuse_existing
 from rnn_torch.many_networks.tables import journal_of, write_table
@@ -24,13 +23,15 @@ class Collection:
     Args:
         out: the file, in a format that its ending names; None keeps the results in memory.
         resume: go on with the files that are there, instead of refusing to touch them.
+        recipes: the networks of this sweep.
 
     Raises:
         ResultsError, WeightsError: as for `journal_of` and `Journal`, in every process.
     """
 
-    def __init__(self, out: str | None, resume: bool, processes: Processes) -> None:
-        self._out, self._processes = None if out is None else Path(out), processes
+    def __init__(self, out: str | None, resume: bool, recipes: Grid, processes: Processes) -> None:
+        self._out = None if out is None else Path(out)
+        self._recipes, self._processes = recipes, processes
         left: list[Trained] = []
         with processes.failing_together():
             if processes.leads():  # its lock keeps other sweeps away
@@ -42,22 +43,20 @@ class Collection:
         with processes.failing_together():
             if not processes.leads():
                 self._journal = Journal(self._out and _part(self._out, str(processes.rank)))
+        #: Those with a result when the sweep begins.
+        self.finished = processes.gather({result.recipe for result in self.results})[0]
 
-    def finished(self, recipes: Grid) -> set[Recipe]:
-        """Those with a result, at the beginning and after `collect`."""
-        finished = {recipe for recipe in self._journal.results if recipe in recipes}
-        return self._processes.gather(finished)[0]
-
-    def chosen(self, recipes: Grid) -> list[Trained]:
-        """In the first process, after `collect`: the results of these recipes, in their order."""
+    @property
+    def results(self) -> list[Trained]:
+        """In the first process, at the beginning and after `collect`: all, in order."""
         results = self._journal.results
-        return [results[recipe] for recipe in recipes.in_order(results)]
+        return [results[recipe] for recipe in self._recipes.in_order(results)]
 
     def add(self, result: Trained) -> None:
         """Keep a result of this process; ResultsError if it could not be written."""
         self._journal.add([result])
 
-    def collect(self, recipes: Grid) -> int:
+    def collect(self) -> int:
         """Bring all results to the first process; returns how many are missing.
 
         If none is, its file is finished: the journal sorted, or its table written.
@@ -67,18 +66,15 @@ class Collection:
                 they were.
         """
         self._bring([] if self._processes.leads() else self._journal.results.values())
-        missing = len(recipes) - len(self.finished(recipes))
+        missing = len(self._recipes) - self._processes.gather(len(self.results))[0]
         with self._processes.failing_together():
-            if self._processes.leads() and not missing:
-                self._finish(recipes)
+            if self._processes.leads() and self._out is not None and not missing:
+                if self._journal.path == self._out:
+                    self._journal.sort(result.recipe for result in self.results)
+                else:
+                    write_table(self._out, self.results)
+                    self._journal.remove()
         return missing
-
-    def _finish(self, recipes: Grid) -> None:
-        if self._journal.path == self._out:
-            self._journal.sort(recipes)
-        elif self._out is not None and self._journal.path is not None:
-            write_table(self._out, self.chosen(recipes))
-            self._journal.path.unlink(missing_ok=True)
 
     def _bring(self, mine: Iterable[Trained]) -> None:
         everyone = self._processes.gather(list(mine))

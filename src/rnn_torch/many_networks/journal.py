@@ -12,7 +12,6 @@ from typing import Any
 from rnn_numpy.storage.atomic_files import check_writable, locked, write_bytes
 from rnn_numpy.training.many_networks import Trained
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.many_networks.grid import Grid
 
 #: A line takes less than a kilobyte for each thousand counted steps.
 MOST_BYTES = 1 << 31
@@ -71,16 +70,21 @@ class Journal:
                 raise ResultsError(f"cannot write {self.path}: {error.strerror}") from error
         self.results |= new
 
-    def sort(self, recipes: Grid) -> None:
+    def sort(self, first: Iterable[Recipe]) -> None:
         """Put the results of these recipes first, in their order.
 
         Raises:
             WeightsError: the file could not be written; it is as it was.
         """
-        ordered = dict.fromkeys([*recipes.in_order(self.results), *self.results])
+        ordered = dict.fromkeys([*first, *self.results])
         lines = (as_line(asdict(self.results[recipe])) for recipe in ordered)
         if self.path is not None:
             write_bytes(self.path, b"".join(lines))
+
+    def remove(self) -> None:
+        """Remove the file."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 def refuse_existing(path: Path, resume: bool) -> None:
