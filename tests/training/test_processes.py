@@ -16,6 +16,7 @@ import data_parallel_gradients
 import forked_ranks
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training.processes import Processes
 from rnn_torch import sweep, train
 
 pytestmark = pytest.mark.unannotated
@@ -123,6 +124,17 @@ def test_a_sweep_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys:
     # Those that were finished are the first ones that the new processes found.
     assert {line for line in before if line.endswith("\n")} <= set(lines)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
+
+
+def test_an_error_of_one_process_is_raised_in_every_one() -> None:
+    class Second(Processes):
+        def gather(self, mine: Any) -> list[Any]:
+            return [OSError("of the first"), mine]
+
+    with pytest.raises(OSError, match="of the first"), Second().failing_together():
+        pass
+    with pytest.raises(OSError, match="of the first"), Second().failing_together():
+        raise ValueError("of the second")
 
 
 def test_bad_input_is_said_once(tmp_path: Path) -> None:
