@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rnn_numpy.commands import terminal, train_command, train_flags
 from rnn_numpy.training.learner import choose
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 
 DESCRIPTION = (
     "Train an Elman RNN to add binary numbers, with the hand-written backward pass in NumPy."
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = train_flags.recipe_of(parser, flags)
     with terminal.bad_input(parser):
         engine = choose(flags.engine, recipe.hidden)
-    return train_command.train(parser, flags, recipe, engine, Alone())
+    return train_command.train(parser, flags, recipe, engine, Processes())
 
 
 if __name__ == "__main__":

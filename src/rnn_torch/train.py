@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 from rnn_numpy.commands import terminal, train_command, train_flags
 from rnn_torch.training.engines import choose
@@ -28,13 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="torch device to train on (%(default)s)")
     flags = parser.parse_args(argv)
     recipe = train_flags.recipe_of(parser, flags)
-    ranks = join()
-    try:
+    with closing(join()) as ranks:
         with terminal.bad_input(parser):
             engine = choose(flags.engine, flags.device, recipe.hidden)
         return train_command.train(parser, flags, recipe, engine, ranks)
-    finally:
-        ranks.leave()
 
 
 if __name__ == "__main__":

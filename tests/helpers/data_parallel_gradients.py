@@ -49,8 +49,8 @@ def main(_: list[str]) -> int:
         blind += used is None
         worst = max(worst, used or 0.0)
         seen += planted is not None and planted > 1
-    everywhere = ranks.together(lambda: worst)
-    if ranks.leads:
+    everywhere = ranks.gather(worst)
+    if ranks.leads():
         print(json.dumps({"worst": max(everywhere), "seen": seen, "blind": blind}))
-    ranks.leave()
+    ranks.close()
     return 0

@@ -16,11 +16,7 @@ from tqdm import tqdm
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
-
-
-def speaks() -> bool:
-    """Whether this process may print: alone, or the first of those that torchrun started."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+from rnn_numpy.training.processes import Processes
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(shown(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if speaks():
+        if Processes.leads():
             super()._print_message(message, file)
 
 
@@ -148,14 +144,14 @@ class _Unfailing:
 
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one."""
-    if speaks():
+    if Processes.leads():
         tqdm.write(line)
         sys.stdout.flush()
 
 
 def complain(line: str) -> None:
     """Print a line on standard error, as `shown`, above the progress bar if there is one."""
-    if speaks():
+    if Processes.leads():
         tqdm.write(shown(line), file=sys.stderr)
 
 
@@ -191,7 +187,7 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
 
 def progress(total: int | None, unit: str, done: int = 0) -> Any:
     """A progress bar on standard error with the time left, if that is a terminal."""
-    quiet = None if speaks() else True
+    quiet = None if Processes.leads() else True
     return tqdm(
         total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
     )

@@ -8,7 +8,7 @@ from rnn_numpy.commands.terminal import complain
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Learner, Recipe, Run
 
 
@@ -20,7 +20,7 @@ class Keeper:
     """
 
     def __init__(
-        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Alone
+        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Processes
     ) -> None:
         #: Every how many steps; None without a folder.
         self.every: int | None = None
@@ -37,7 +37,10 @@ class Keeper:
         if self.every is None:
             return
         resume = flags.resume or ranks.restarted
-        self.found = ranks.from_leader(lambda: self._open(flags.checkpoint, resume, recipe, engine))
+        with ranks.failing_together():
+            if ranks.leads():
+                self.found = self._open(flags.checkpoint, resume, recipe, engine)
+        self.found = ranks.gather(self.found)[0]
 
     def _open(self, path: str, resume: bool, recipe: Recipe, engine: str) -> Checkpoint | None:
         """Where to go on from, if that is asked for."""

@@ -17,7 +17,7 @@ from rnn_numpy.proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Engine, Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
 
@@ -27,7 +27,7 @@ def train(
     flags: argparse.Namespace,
     recipe: Recipe,
     engine: Engine,
-    ranks: Alone,
+    ranks: Processes,
 ) -> int:
     """Train, save, try every sum, print; returns the exit code.
 
@@ -37,7 +37,9 @@ def train(
     """
     try:
         with bad_input(parser, "not enough memory for a network of this size"):
-            ranks.from_leader(lambda: check_outputs(flags, "out"))
+            with ranks.failing_together():
+                if ranks.leads():
+                    check_outputs(flags, "out")
             params, rng = start(recipe)
             learner = engine.learner(params, recipe)
             keeper = Keeper(flags, recipe, engine.name, ranks)
@@ -56,7 +58,7 @@ def train(
 def _run(
     flags: argparse.Namespace,
     engine: Engine,
-    ranks: Alone,
+    ranks: Processes,
     keeper: Keeper,
     result: Run,
     learner: Learner,
@@ -101,10 +103,10 @@ def _run(
             learner = engine.learner(outcome.params, recipe)
         # Before the sums are tried, so that nothing learned waits for it.
         failure, count = "", None
-        if ranks.leads:
+        if ranks.leads():
             failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
     try:
-        if ranks.leads:
+        if ranks.leads():
             total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
             sizes = recipe.hidden, recipe.bits, recipe.dtype
             with progress(total, "sum") as bar:

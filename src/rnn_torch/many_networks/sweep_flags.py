@@ -4,6 +4,8 @@ import argparse
 from itertools import product
 from pathlib import Path
 
+import torch
+
 from rnn_numpy.commands import flag_types, terminal
 from rnn_numpy.commands.train_checkpoints import checkpoint_every
 from rnn_numpy.compiled import native
@@ -116,8 +118,6 @@ def engine_of(flags: argparse.Namespace) -> str:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
