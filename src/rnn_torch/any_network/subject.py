@@ -1,7 +1,7 @@
 """Any network as a `rnn_torch.checker.subject.Subject`: what the judge asks, derived by machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,10 @@ class AnyNetwork:
             timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
             gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
         self.form = Form(inputs, gradients, (), rate)
+        # Asked for one backward pass after another, it poses the same problems.
+        self.problems = cache(self._problems)
+        self._in_turn = cache(lambda dtype: list(in_turn(network, dtype, self.fixed)))
+        self._references: dict[int, tuple[Problem, Reference]] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -71,7 +75,7 @@ class AnyNetwork:
         """
         return Catalogue(self.network, self.fixed)
 
-    def problems(self, dtype: str, seed: int) -> list[Problem]:
+    def _problems(self, dtype: str, seed: int) -> list[Problem]:
         """The designed ones and twelve random ones; longer ones than the window.
 
         Raises:
@@ -97,7 +101,7 @@ class AnyNetwork:
 
     def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
         """As `Subject`."""
-        return in_turn(self.network, dtype, self.fixed)
+        return iter(self._in_turn(dtype))
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """As `Subject`."""
@@ -119,6 +123,11 @@ class AnyNetwork:
 
         From an update, rounding of the weights it is subtracted from comes in, too.
         """
+        if id(problem) not in self._references:
+            self._references[id(problem)] = problem, self._reference(problem)
+        return self._references[id(problem)][1]
+
+    def _reference(self, problem: Problem) -> Reference:
         right = reference(self.network, problem, measure=True)
         unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:
@@ -167,7 +176,7 @@ class AnyNetwork:
     def locate(self, ask: Ask, dtype: str) -> Where:
         """Loss step by state step, gate by gate."""
         try:
-            found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self.reference)
+            found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self._reference)
         except NotImplementedError as error:
             raise CannotCheck(str(error)) from None
         return Where(found.cells, found.zero, found.sums, found.words())

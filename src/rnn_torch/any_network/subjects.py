@@ -8,6 +8,7 @@ import importlib.util
 import math
 import sys
 import traceback
+from functools import lru_cache
 from pathlib import Path
 
 from rnn_torch.any_network.subject import AnyNetwork
@@ -41,6 +42,17 @@ def subject_for(
     Raises:
         ValueError: one of them is wrong; the message begins with its name.
     """
+    ours = network is None or (isinstance(network, str) and ":" not in network)
+    return (_kept if ours else _made)(network, shapes, window, loss, rate)
+
+
+def _made(
+    network: str | Network | None,
+    shapes: str,
+    window: int | None,
+    loss: str | None,
+    rate: float | None,
+) -> Subject:
     if window is not None and not 0 <= window <= 512:
         raise ValueError(f"window must be from 0 to 512, got {window}")
     if network is None:
@@ -61,6 +73,10 @@ def subject_for(
         return AnyNetwork(network, sizes, window, rate)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"network: {error}") from None
+
+
+#: With its problems and references, for the next backward pass; a user's network may change.
+_kept = lru_cache(maxsize=8)(_made)
 
 
 def sizes_named(text: str) -> dict[str, int]:
