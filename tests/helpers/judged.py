@@ -23,7 +23,5 @@ def examine(
     return judge.examine(ask, elman_by_hand(shapes, window), dtype=dtype, seed=seed)
 
 
-def kept_between_calls(
-    ask: Ask, shapes: Shapes, dtype: str, window: int | None
-) -> tuple[str, ...]:
+def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:
     return purity.kept_between_calls(ask, elman_by_hand(shapes, window), dtype)
