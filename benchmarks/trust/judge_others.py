@@ -8,14 +8,15 @@ float64 (ours chooses its own problems):
   difference with eps 1e-4, rtol and atol 1e-5, JAX's default in float64;
 - the same with rtol 1e-2 and atol 1e-4, as in many hand-written tests.
 
-A mistake is located if what the tool blames first is where the mistake lies: gradcheck blames one
-argument. It is named if the tool says which mistake it is: neither of them tries.
+A mistake is located if what the tool blames is where the mistake lies: gradcheck blames one
+argument; ours a gate or an argument, or, for what lies in no single one of them (a path through a
+state, the loss, the forward pass), the first loss and state step. It is named if the tool says
+which mistake it is, which the other tools do not try; ours also by "approximate" and "not pure".
 
     python -m benchmarks.trust.judge_others [--ours]
 """
 
 import argparse
-import importlib
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,9 @@ import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from benchmarks.harness import keep
+from rnn_torch.any_network.subject import AnyNetwork
+from rnn_torch.checker.candidate import in_this_process
+from rnn_torch.checker.examine import examine
 from rnn_torch.networks import designed, stock
 from tests.judge.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
 from tests.judge.right_passes import RIGHT
@@ -33,6 +37,8 @@ from tests.judge.stock_problems import answer
 
 SIZES = {"time": 4, "batch": 2, "n_in": 3, "hidden": 5, "n_out": 4}
 EPS = 1e-4
+#: Where a mistake lies that is in no single gate or argument: the step is what can be said.
+STEPS = ("h", "c", "gates", "loss", "time", "forward", "all")
 Arrays = dict[str, np.ndarray]
 Backward = Callable[..., Mapping[str, Any]]
 
@@ -53,6 +59,7 @@ class Forward:
         self.problem = designed(self.network, fixed=SIZES)[0]
         self.point = {n: self.problem.values[n] for n in self.network.differentiated}
         self.known: dict[bytes, float] = {}
+        self.subject = AnyNetwork(self.network)
 
     def loss(self, point: Arrays) -> float:
         """The sum of the losses of all steps, where the float arguments are these."""
@@ -182,9 +189,16 @@ def numerical_vjp(rtol: float, atol: float) -> Ask:
 
 def ours(backward: Backward, forward: Forward) -> Verdict:
     """What `rnn_torch.check` says; it poses its own problems."""
-    judge: Any = importlib.import_module("rnn_torch").check
-    report = judge(backward, network=forward.network)
-    return Verdict(not report.right, str(report.where or ""), tuple(map(str, report.mistakes)))
+    with np.errstate(all="ignore"):
+        ask = in_this_process(backward, forward.subject)
+        report = examine(ask, forward.subject)
+    blamed = ""
+    if report.where is not None and report.where.wrong:
+        blamed = f"{report.where.words} {report.where.wrong} {' '.join(STEPS)}"
+    names = [*report.impure, *(mistake.name for mistake in report.mistakes or ())]
+    if report.verdict == "approximate":
+        names.append("only approximate")
+    return Verdict(not report.right, blamed, tuple(names))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The judge, asked about the network of docs/bptt.md; its references are made once for all tests."""
+"""The judge, asked about the network of docs/bptt.md; references are made once for all tests."""
 
 from functools import cache
 

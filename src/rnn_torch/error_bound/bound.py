@@ -116,10 +116,10 @@ class _Shadow(TorchDispatchMode):
             if found is None and x.is_floating_point():
                 found = self.put(x, self.rules.exact(x.detach()))
             return x if found is None else found
-        return [self.of(one) for one in x] if isinstance(x, list | tuple) else x
+        return [self.of(one) for one in x] if type(x) in (list, tuple) else x
 
     def _key(self, x: Tensor) -> Any:
-        return x.untyped_storage()._cdata, x.storage_offset(), x.shape, x.stride()
+        return x.data_ptr(), x.shape, x.stride()
 
     def put(self, out: Any, shadow: Any) -> Any:
         if isinstance(shadow, Sum):
