@@ -74,6 +74,13 @@ def _edits(step: Step) -> Iterator[tuple[str, int, int, Edit]]:
             yield inside, user, 4, _wrapped("plus one inside")
             for other in {"sigmoid", "tanh", "relu"} - {node.op}:
                 yield f"{other} stands for {node.op} in {label}", user, 4, _as(other)
+        if node.op in ("mm", "mul", "tanh", "sigmoid"):
+            yield f"{label} has the wrong sign", user, 4, _wrapped("minus")
+        if node.op == "mm":
+            for j, a in enumerate(inputs):
+                if len(set(np.shape(values[a]))) == 1 and a in step.leaf:
+                    turned = f"{step.name(a)} is transposed in {label}"
+                    yield turned, user, 4, _wrapped(f"transposed {j}")
         if node.op == "sigmoid":
             yield f"1 - {label} stands for {label}", user, 4, _wrapped("one minus")
         if node.op in ("_log_softmax", "_softmax"):

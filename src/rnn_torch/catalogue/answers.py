@@ -18,6 +18,7 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     weights = _weights(tape)
     if weights != names:
         yield from _each("every weight's gradient", weights, 1, sizes)
+        yield _final("every weight's gradient starts from 1", 2, _all(weights, lambda g, _: g + 1))
         for size in (1, 5, 10):
             clip = _all(weights, lambda g, _, s=size: g.clip(-s, s))
             yield _final(f"every weight's gradient is clipped to [-{size}, {size}]", 2, clip)
@@ -35,6 +36,11 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
         if axis is not None:
             later = _all([name], lambda g, _, a=axis: np.flip(np.flip(g, a).cumsum(a), a))
             yield _final(f"d{name} at a step contains the later steps', added up", 2, later)
+            for by, text in ((1, "before"), (-1, "after")):
+                moved = _all([name], lambda g, _, a=axis, by=by: np.roll(g, by, a))
+                yield _final(f"d{name} at a step is that of the step {text}, wrapping", 2, moved)
+        yield _final(f"d{name} is {name} itself", 3, _returned(name))
+        yield _final(f"d{name} starts from 1, not 0", 3, _all([name], lambda g, _: g + 1))
         shape = shapes[name]
         if len(shape) > 1 and shape[-1] == shape[-2]:
             yield _final(f"d{name} is transposed", 1, _all([name], lambda g, _: g.swapaxes(-1, -2)))
@@ -113,6 +119,10 @@ def _norm_clip(size: int | float) -> Callable[[Tape, Gradients], Gradients]:
         return {n: v * min(1.0, size / norm) if norm > 0 else v for n, v in g.items()}
 
     return clipped
+
+
+def _returned(name: str) -> Callable[[Tape, Gradients], Gradients]:
+    return lambda tape, g: {**g, name: np.asarray(tape.problem.values[name], g[name].dtype)}
 
 
 def _copied(name: str, other: str) -> Callable[[Tape, Gradients], Gradients]:

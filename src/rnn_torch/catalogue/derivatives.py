@@ -14,6 +14,9 @@ FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "v (1 - v)": lambda g, v: g * v * (1 - v),
     "1 - v^2": lambda g, v: g * (1 - v * v),
     "1 - v": lambda g, v: g * (1 - v),
+    "1 - 2 v": lambda g, v: g * (1 - 2 * v),
+    "-v^2": lambda g, v: -g * v * v,
+    "2 - v^2": lambda g, v: g * (2 - v * v),
     "(1 - v)^2": lambda g, v: g * (1 - v) ** 2,
     "v (1 + v)": lambda g, v: g * v * (1 + v),
     "v": lambda g, v: g * v,
@@ -29,6 +32,8 @@ FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "(v (1 - v))^2": lambda g, v: g * (v * (1 - v)) ** 2,
     "1 - v^2 without its brackets": lambda g, v: g * 1 - v * v,
     "v - v^2 without its brackets": lambda g, v: g * v - v * v,
+    "1 - v^2, added and not multiplied": lambda g, v: g + 1 - v * v,
+    "v (1 - v), added and not multiplied": lambda g, v: g + v * (1 - v),
     "1 where v > 0": lambda g, v: g * (v > 0),
     "1 where v >= 0": lambda g, v: g * (v >= 0),
 }
@@ -72,6 +77,9 @@ def _mixed(v: Callable[[At], Any], w: Callable[[At], Any]) -> Alteration:
 def softmax_errors(axes: int, axis: int) -> Iterator[tuple[str, int, Alteration]]:
     """What stands for p - 1 at the target; at.g is -1 there."""
     yield "1 is added at the softmax's target, not subtracted", 2, lambda at: at.base() - 2 * at.g
+    yield "2 is subtracted at the softmax's target", 3, lambda at: at.base() + at.g
+    assigned = "1 is assigned, not subtracted, at the softmax's target"
+    yield assigned, 3, lambda at: np.where(at.g != 0, -at.g, at.base())
     every = "1 is subtracted from every entry of the softmax, not at the target alone"
     yield every, 2, lambda at: at.base() - at.g + at.g.sum(axis, keepdims=True)
     slope = "the softmax's error is multiplied by p (1 - p)"

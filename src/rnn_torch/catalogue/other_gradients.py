@@ -37,6 +37,11 @@ def other_gradients(
         for axis in [i for i, size in enumerate(shape) if size == batch]:
             single = f"d{into} has the first example only"
             yield single, 2, _first_example(axis)
+            if np.ndim(values[ref]) < len(shape):
+                largest = f"d{into} is the maximum over the batch, not the sum"
+                yield largest, 3, _largest_over(axis)
+        for label, get in step.alike(shape, user):
+            yield f"d{into} takes {label} for the gradient of {its}", 5, _value_for_gradient(get)
         early = f"{path} takes the gradient of {its} of the step before"
         yield early, 4, _gradient_of(lambda graph, t: own(graph, t - 1))
         if "batch" in step.tape.problem.sizes:
@@ -104,6 +109,14 @@ def _summed_up(step: Step, user: int) -> int:
             break
         user, users = after, step.graph.users[after]
     return user
+
+
+def _largest_over(axis: int) -> Alteration:
+    return lambda at: at.g.max(axis).reshape(np.shape(at.base()))
+
+
+def _value_for_gradient(get: Getter) -> Alteration:
+    return lambda at: at.base(at.value(get(at.reverse.graph, at.step)))
 
 
 def _first_example(axis: int) -> Alteration:

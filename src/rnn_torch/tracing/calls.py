@@ -22,6 +22,9 @@ VALUES: dict[str, Callable[..., Any]] = {
 }
 
 
+_TRANSPOSED = {"transposed 0": 0, "transposed 1": 1}
+
+
 def call(node: Node, args: list[Any]) -> Array:
     """The value of a node for these values of its arguments."""
     op = node.op
@@ -29,6 +32,10 @@ def call(node: Node, args: list[Any]) -> Array:
         return np.broadcast_to(args[node.kwargs["of"]], np.broadcast_shapes(*map(np.shape, args)))
     if op == "one minus":
         return 1 - call(node.func, args)
+    if op == "minus":
+        return -call(node.func, args)
+    if op in _TRANSPOSED:
+        return call(node.func, _with_transposed(args, _TRANSPOSED[op]))
     if op == "plus one inside":
         return call(node.func, [args[0] + 1, *args[1:]])
     if op == "add" and len(args) == 2 and not node.kwargs:
@@ -55,6 +62,12 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
         return unbroadcast(g, np.shape(args[j])) if its else np.zeros(np.shape(args[j]))
     if op == "one minus":
         return -passed_back(node.func, j, args, 1 - out, g)
+    if op == "minus":
+        return -passed_back(node.func, j, args, -out, g)
+    if op in _TRANSPOSED:
+        its = _TRANSPOSED[op]
+        back = passed_back(node.func, j, _with_transposed(args, its), out, g)
+        return back.T if j == its else back
     if op == "plus one inside":
         return passed_back(node.func, j, [args[0] + 1, *args[1:]], out, g)
     if op in _DERIVATIVES and j == 0:
@@ -78,6 +91,10 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
         start = sum(a.shape[axis] for a in args[0][: j[1]])
         return np.take(g, range(start, start + args[0][j[1]].shape[axis]), axis)
     return _by_autograd(node, j, args, g)
+
+
+def _with_transposed(args: list[Any], its: int) -> list[Any]:
+    return [a.T if i == its else a for i, a in enumerate(args)]
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
