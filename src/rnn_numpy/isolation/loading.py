@@ -12,34 +12,46 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rnn_numpy.isolation.calling import Method, Refused
+from rnn_numpy.isolation.calling import Passes
+from rnn_numpy.isolation.returned import Refused
 
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
-def load_function(file: str, name: str, definitions_only: bool = False) -> Callable[..., Any]:
-    """Run the file and take the function out of it: `name`, or `Class.method`.
+def load_function(
+    file: str, name: str, definitions_only: bool = False
+) -> Callable[..., Any] | Passes:
+    """Run the file and take the function out of it.
 
     Args:
-        definitions_only: run its imports, functions, classes and plain constants alone.
+        name: `function`, `Class.method`, or `forward,backward`: two of them, one after the other.
+        definitions_only: run its imports, functions, classes and plain constants alone; those that
+            fail, as an import of what is not installed, are left out.
 
     Raises:
         Refused: no such function.
         Exception: whatever the file raises.
     """
-    module = _run(file, definitions_only)
-    function: Any = module
-    owner: Any = None
-    for part in name.split("."):
-        owner, function = function, getattr(function, part, None)
-    if not callable(function):
-        raise Refused(f"{file} has no function {name!r}; it has {_functions(module)}")
-    if isinstance(owner, type) and not isinstance(
-        vars(owner).get(name.rpartition(".")[2]), staticmethod | classmethod
-    ):
-        return Method(owner, name.rpartition(".")[2])
-    made: Callable[..., Any] = function
-    return made
+    module, left_out = _run(file, definitions_only)
+    found: list[tuple[Any, Any]] = []
+    for each in name.split(","):
+        owner: Any = None
+        function: Any = module
+        for part in each.split("."):
+            owner, function = function, getattr(function, part, None)
+        if not callable(function):
+            but = f"; left out, since they fail: {'; '.join(left_out)}" if left_out else ""
+            raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
+        plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
+        found.append((None if plain or not isinstance(owner, type) else owner, function))
+    classes = {of for of, _ in found}
+    if len(classes) > 1:
+        raise Refused(f"{name} must be functions, or methods of one class")
+    of = classes.pop()
+    if of is None and len(found) == 1:
+        only: Callable[..., Any] = found[0][1]
+        return only
+    return Passes([function for _, function in found], of)
 
 
 def _functions(module: ModuleType) -> str:
@@ -50,14 +62,14 @@ def _functions(module: ModuleType) -> str:
     return ", ".join(known) or "none at all: put the backward pass into a function"
 
 
-def _run(file: str, definitions_only: bool) -> ModuleType:
+def _run(file: str, definitions_only: bool) -> tuple[ModuleType, list[str]]:
+    """The module, and what was left out of it because it fails."""
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
     text = _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
-    tree = ast.parse(text, file)
-    if definitions_only:
-        tree.body = [node for node in tree.body if _defines(node)]
+    left_out: list[str] = []
+    tree = _parsed_in_part(text, file, left_out) if definitions_only else ast.parse(text, file)
     # As if the file were run by itself: what lies beside it can be imported.
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
@@ -70,19 +82,48 @@ def _run(file: str, definitions_only: bool) -> ModuleType:
     name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
     module.__file__, module.__package__ = file, package
+    vars(module)["xrange"] = range  # as Python 2 calls it
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    exec(compile(tree, file, "exec"), vars(module))
-    return module
+    if not definitions_only:
+        exec(compile(tree, file, "exec"), vars(module))
+        return module, []
+    for node in filter(_defines, tree.body):
+        try:
+            exec(compile(ast.Module([node], []), file, "exec"), vars(module))
+        except Exception as error:
+            left_out.append(f"line {node.lineno} ({type(error).__name__}: {error})")
+    return module, left_out
+
+
+def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
+    """The statements that can be read, each at its line: those of Python 2 often cannot."""
+    lines = text.splitlines()
+    while True:
+        try:
+            return ast.parse("\n".join(lines), file)
+        except SyntaxError as error:
+            start = end = min(error.lineno or 1, len(lines)) - 1
+            while start > 0 and lines[start][:1] in (" ", "\t", ""):
+                start -= 1
+            while end + 1 < len(lines) and lines[end + 1][:1] in (" ", "\t", ""):
+                end += 1
+            if not any(lines[start : end + 1]):
+                raise
+            left_out.append(f"line {error.lineno} ({type(error).__name__}: {error.msg})")
+            lines[start : end + 1] = [""] * (end + 1 - start)
 
 
 def _defines(node: ast.stmt) -> bool:
     """Whether a statement of a module only defines: a constant is one that can be read off."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(each, ast.Subscript) for each in targets):
+            return False
         try:
             ast.literal_eval(node.value or ast.Constant(None))
-        except ValueError:
-            return isinstance(node.value, ast.Lambda)
+        except ValueError:  # a function may be given another name, or to a class
+            return isinstance(node.value, ast.Lambda | ast.Name | ast.Attribute)
         return True
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
     return isinstance(node, kinds)
