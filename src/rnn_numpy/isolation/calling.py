@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_numpy.isolation.returned import Refused, by_name, named
+from rnn_numpy.isolation.returned import Refused, by_name, named, updated
 
-__all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
+__all__ = ["LEFT_OUT", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
 _RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
+#: A global of a file of which something was left out; says what.
+LEFT_OUT = "__left_out__"
 
 
 class Form(NamedTuple):
@@ -145,16 +147,24 @@ def _invoke(
         lost = [n for n in given if n not in used]
         if not in_order and (lost or any(p.name not in passed for p in its if _must(p))):
             raise Refused(_other_arguments(its, form, passes.of is not None, lost))
-        returned = each(*first, *given.values()) if in_order else each(*first, **passed)
+        try:
+            returned = each(*first, *given.values()) if in_order else each(*first, **passed)
+        except NameError as error:
+            if space.get(LEFT_OUT):
+                error.args = (
+                    f"{error}; of the file was left out, since it fails: {space[LEFT_OUT]}",
+                )
+            raise
         values = {**by_name(returned, each), **values}
     if form.rate is None:
         attributes = {n: v for n, v in owner.items() if n not in given}
         return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
     after = {**together, **{n: space[n] for n in placed}, **owner}
-    found = {n: (b - after[n]) / form.rate for n, b in before.items() if np.any(b != after[n])}
-    if not found:
+    found = {n: (b - after[n]) / form.rate for n, b in before.items()}
+    if not any(np.any(difference) for difference in found.values()):
         raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
-    return found, None
+    known = updated(_functions(space))  # its gradient may be 0
+    return {n: d for n, d in found.items() if n in known or np.any(d)}, None
 
 
 def _instance(of: type, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
@@ -177,18 +187,18 @@ def _instance(of: type, values: Mapping[str, Any], attributes: Mapping[str, Any]
 def _globals(function: Any) -> tuple[set[str], dict[str, Any]]:
     """The names that may be set among the globals of a function's file; those globals."""
     values = getattr(inspect.unwrap(function), "__globals__", {})
-    looked_up = {name for code in _codes(values) for name in _looked_up(code)}
+    looked_up = {name for each in _functions(values) for name in _looked_up(each.__code__)}
     taken = {n for n, v in values.items() if isinstance(v, ModuleType) or callable(v)}
     return (set(values) | looked_up) - taken - set(dir(builtins)), values
 
 
-def _codes(values: dict[str, Any]) -> Iterator[CodeType]:
-    """The code of a file's functions and methods."""
+def _functions(values: dict[str, Any]) -> Iterator[FunctionType]:
+    """A file's functions and methods."""
     for each in list(values.values()):
         members = vars(each).values() if isinstance(each, type) else [each]
         for member in map(inspect.unwrap, members):
             if isinstance(member, FunctionType) and member.__globals__ is values:
-                yield member.__code__
+                yield member
 
 
 @cache

@@ -9,10 +9,10 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
-from rnn_numpy.isolation.calling import Passes
+from rnn_numpy.isolation.calling import LEFT_OUT, Passes
 from rnn_numpy.isolation.returned import Refused
 
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -40,7 +40,7 @@ def load_function(
         for part in each.split("."):
             owner, function = function, getattr(function, part, None)
         if not callable(function):
-            but = f"; left out, since they fail: {'; '.join(left_out)}" if left_out else ""
+            but = f"; left out, since they fail: {left_out}" if left_out else ""
             raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
@@ -62,23 +62,24 @@ def _functions(module: ModuleType) -> str:
     return ", ".join(known) or "none at all: put the backward pass into a function"
 
 
-def _run(file: str, definitions_only: bool) -> tuple[ModuleType, list[str]]:
+def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     """The module, and what was left out of it because it fails."""
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
     text = _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
-    left_out: list[str] = []
-    tree = _parsed_in_part(text, file, left_out) if definitions_only else ast.parse(text, file)
+    unread: list[str] = []
+    tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
     # As if the file were run by itself: what lies beside it can be imported.
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
-    package = ""
+    folders: list[Path] = []
     while (folder / "__init__.py").exists():  # a file of a package, which may import relatively
-        package, folder = f"{folder.name}.{package}".rstrip("."), folder.parent
+        folders, folder = [folder, *folders], folder.parent
+    package = ".".join(each.name for each in folders)
     if package:
         sys.path.insert(0, str(folder))
-        importlib.import_module(package)
+        _import_package(folders, definitions_only)
     name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
     module.__file__, module.__package__ = file, package
@@ -87,13 +88,45 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, list[str]]:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     if not definitions_only:
         exec(compile(tree, file, "exec"), vars(module))
-        return module, []
+        return module, ""
+    failed: list[str] = []
     for node in filter(_defines, tree.body):
         try:
-            exec(compile(ast.Module([node], []), file, "exec"), vars(module))
+            _define(compile(ast.Module([node], []), file, "exec"), vars(module))
         except Exception as error:
-            left_out.append(f"line {node.lineno} ({type(error).__name__}: {error})")
+            if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+                failed.append(f"line {node.lineno} ({type(error).__name__}: {error})")
+    every = [*failed, *unread]
+    more = f" and {len(every) - 4} more" if len(every) > 4 else ""
+    left_out = "; ".join(every[:4]) + more
+    vars(module)[LEFT_OUT] = left_out
     return module, left_out
+
+
+def _define(code: CodeType, values: dict[str, Any]) -> None:
+    """Run a definition; a default value that only the rest of the file sets is None."""
+    try:
+        exec(code, values)
+    except NameError as error:
+        missing = str(error.name)
+        values[missing] = None
+        try:
+            exec(code, values)
+        finally:
+            del values[missing]
+
+
+def _import_package(folders: list[Path], definitions_only: bool) -> None:
+    """Import it; of one that fails only the folders, so that the files in them can be imported."""
+    names = [".".join(f.name for f in folders[: i + 1]) for i in range(len(folders))]
+    try:
+        importlib.import_module(names[-1])
+    except Exception:
+        if not definitions_only:
+            raise
+        for name, folder in zip(names, folders, strict=True):
+            sys.modules[name] = bare = ModuleType(name)
+            bare.__path__ = [str(folder)]
 
 
 def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
@@ -110,21 +143,17 @@ def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
                 end += 1
             if not any(lines[start : end + 1]):
                 raise
-            left_out.append(f"line {error.lineno} ({type(error).__name__}: {error.msg})")
+            left_out.append(f"line {error.lineno} ({type(error).__name__})")
             lines[start : end + 1] = [""] * (end + 1 - start)
 
 
 def _defines(node: ast.stmt) -> bool:
-    """Whether a statement of a module only defines: a constant is one that can be read off."""
-    if isinstance(node, ast.Assign | ast.AnnAssign):
+    """Whether a statement of a module only defines: a constant is computed without a call."""
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if any(isinstance(each, ast.Subscript) for each in targets):
-            return False
-        try:
-            ast.literal_eval(node.value or ast.Constant(None))
-        except ValueError:  # a function may be given another name, or to a class
-            return isinstance(node.value, ast.Lambda | ast.Name | ast.Attribute)
-        return True
+        calls = any(isinstance(each, ast.Call) for each in ast.walk(node))
+        changes = any(isinstance(each, ast.Subscript) for each in targets)
+        return isinstance(getattr(node, "value", None), ast.Lambda) or not (calls or changes)
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
     return isinstance(node, kinds)
 

@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -77,7 +77,23 @@ def by_name(returned: Any, function: Any) -> dict[str, Any]:
     for name, value in list(found.items()):
         parts = tuples.get(name, [])
         if isinstance(value, tuple | list) and len(parts) == len(value):
-            found |= dict(zip(parts, value, strict=True))
+            found = {**dict(zip(parts, value, strict=True)), **found}
+    return found
+
+
+def updated(functions: Iterable[Any]) -> set[str]:
+    """What these functions update: `W -= ..`, `self.W = self.W - ..`, `p["W"] += ..`, in a loop."""
+    found: set[str] = set()
+    for node in (node for each in functions for node in ast.walk(_source(each))):
+        if isinstance(node, ast.AugAssign):
+            found.add(_last_name(node.target))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+            its = {_last_name(n) for n in ast.walk(node.value) if isinstance(n, ast.expr)}
+            found |= its & set(map(_last_name, node.targets))
+        elif isinstance(node, ast.For):  # for weight, gradient in zip([W, b], [dW, db])
+            loop = {_last_name(n) for n in ast.walk(node.target) if isinstance(n, ast.expr)}
+            if loop & {_last_name(n.target) for n in node.body if isinstance(n, ast.AugAssign)}:
+                found |= {_last_name(n) for n in ast.walk(node.iter) if isinstance(n, ast.expr)}
     return found
 
 
@@ -120,19 +136,29 @@ def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     """The variables of every `return`, and those in a tuple that a variable is set to."""
     returns: list[list[str]] = []
     tuples: dict[str, list[str]] = {}
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
-    except (OSError, TypeError, SyntaxError):
-        return returns, tuples
-    for node in ast.walk(tree):
+    for node in ast.walk(_source(function)):
         if isinstance(node, ast.Return | ast.Assign) and node.value is not None:
             several = isinstance(node.value, ast.Tuple | ast.List)
             parts = (
                 node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
             )
-            names = [ast.unparse(part).rpartition(".")[2] for part in parts]
+            names = [_last_name(part) for part in parts]
             if isinstance(node, ast.Return):
                 returns.append(names)
             elif several and isinstance(node.targets[0], ast.Name):
                 tuples[node.targets[0].id] = names
     return returns, tuples
+
+
+def _source(function: Any) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
+
+
+def _last_name(node: ast.expr) -> str:
+    """`W` of W, self.W and p["W"]; the text of anything else."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value)
+    return ast.unparse(node).rpartition(".")[2]
