@@ -5,25 +5,20 @@ object, or to a global of its file; by position if it names its parameters other
 sizes of the axes, the rate of an update, and `parameters` or `params`, a mapping of all inputs.
 """
 
-import builtins
-import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
-from types import CodeType, FunctionType, ModuleType
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_numpy.isolation.placing import LEFT_OUT, functions_of, globals_of, made
 from rnn_numpy.isolation.returned import Refused, by_name, named, updated
 
-__all__ = ["LEFT_OUT", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
+__all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
 _RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
-#: A global of a file of which something was left out; says what.
-LEFT_OUT = "__left_out__"
 
 
 class Form(NamedTuple):
@@ -135,27 +130,23 @@ def _invoke(
     parameters = [_parameters(each, passes.of) for each in passes.functions]
     in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
     wanted = {p.name for each in parameters for p in each}
-    names, space = _globals(passes.functions[-1])
-    placed = {n for n in values if n in names - wanted and not (in_order and n in given)}
+    names, space = globals_of(passes.functions[-1])
+    placed = {n for n in values if n in names - wanted - {*_TOGETHER, *(given if in_order else ())}}
     space.update({name: values[name] for name in placed})
-    instance = None if passes.of is None else _instance(passes.of, values, {**sizes, **given})
+    instance = None if passes.of is None else made(passes.of, values, {**sizes, **given})
     owner, first = ({}, []) if instance is None else (vars(instance), [instance])
     used = set(given) if owner or in_order or wanted & set(_TOGETHER) else placed | wanted
     returned: Any = None
     for each, its in zip(passes.functions, parameters, strict=True):
         passed = {p.name: values[p.name] for p in its if p.name in values}
-        lost = [n for n in given if n not in used]
-        if not in_order and (lost or any(p.name not in passed for p in its if _must(p))):
-            raise Refused(_other_arguments(its, form, passes.of is not None, lost))
-        try:
+        unknown = [p.name for p in its if _must(p) and p.name not in passed]
+        lost = [name for name in given if name not in used]
+        if not in_order and (unknown or lost):
+            raise Refused(_other_arguments(its, form, passes.of, unknown, lost))
+        with _said_what_was_left_out(space):
             returned = each(*first, *given.values()) if in_order else each(*first, **passed)
-        except NameError as error:
-            if space.get(LEFT_OUT):
-                error.args = (
-                    f"{error}; of the file was left out, since it fails: {space[LEFT_OUT]}",
-                )
-            raise
-        values = {**by_name(returned, each), **values}
+        if each is not passes.functions[-1]:
+            values = {**by_name(returned, each), **values}
     if form.rate is None:
         attributes = {n: v for n, v in owner.items() if n not in given}
         return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
@@ -163,50 +154,8 @@ def _invoke(
     found = {n: (b - after[n]) / form.rate for n, b in before.items()}
     if not any(np.any(difference) for difference in found.values()):
         raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
-    known = updated(_functions(space))  # its gradient may be 0
+    known = updated(functions_of(space))  # its gradient may be 0
     return {n: d for n, d in found.items() if n in known or np.any(d)}, None
-
-
-def _instance(of: type, values: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
-    """An object of the class: by `__init__` where its parameters are known by name, else without.
-
-    Without it, the parameters that have a default are attributes. The inputs are in any case.
-    """
-    parameters = list(inspect.signature(of.__init__).parameters.values())[1:]  # type: ignore[misc]
-    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    made: Any = object.__new__(of)
-    vars(made).update({p.name: p.default for p in named if p.default is not p.empty})
-    if all(p.name in values or p.default is not p.empty for p in named):
-        with suppress(Exception):  # it may want a file, or sizes that are not the network's
-            made = of(**{p.name: values[p.name] for p in named if p.name in values})
-    usable = {n: v for n, v in attributes.items() if not callable(getattr(of, n, None))}
-    vars(made).update(usable)
-    return made
-
-
-def _globals(function: Any) -> tuple[set[str], dict[str, Any]]:
-    """The names that may be set among the globals of a function's file; those globals."""
-    values = getattr(inspect.unwrap(function), "__globals__", {})
-    looked_up = {name for each in _functions(values) for name in _looked_up(each.__code__)}
-    taken = {n for n, v in values.items() if isinstance(v, ModuleType) or callable(v)}
-    return (set(values) | looked_up) - taken - set(dir(builtins)), values
-
-
-def _functions(values: dict[str, Any]) -> Iterator[FunctionType]:
-    """A file's functions and methods."""
-    for each in list(values.values()):
-        members = vars(each).values() if isinstance(each, type) else [each]
-        for member in map(inspect.unwrap, members):
-            if isinstance(member, FunctionType) and member.__globals__ is values:
-                yield member
-
-
-@cache
-def _looked_up(code: CodeType) -> frozenset[str]:
-    """The globals that it reads or sets, those of its inner functions too."""
-    its = {i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL")}
-    inner = [_looked_up(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return frozenset(its.union(*inner))
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
@@ -231,12 +180,28 @@ def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], co
 
 
 def _other_arguments(
-    parameters: list[inspect.Parameter], form: Form, method: bool, lost: Sequence[str]
+    parameters: list[inspect.Parameter],
+    form: Form,
+    of: type | None,
+    unknown: list[str],
+    lost: list[str],
 ) -> str:
     takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
-    where = "attributes of its object or globals" if method else "globals"
-    missing = f", and has no use for {', '.join(lost)}" if lost else ""
+    but = f", and nothing is called {', '.join(unknown)}" if unknown else ""
+    if lost:
+        but = f", and has no use for {', '.join(lost)}"
+    where = "globals" if of is None else "attributes of its object or globals"
     return (
-        f"it takes ({takes}){missing}; the network has {', '.join(form.inputs)}: give its "
+        f"it takes ({takes}){but}; the network has {', '.join(form.inputs)}: give its "
         f"parameters or {where} these names, or write a function around it that does"
     )
+
+
+@contextmanager
+def _said_what_was_left_out(values: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except NameError as error:
+        if what := values.get(LEFT_OUT):
+            error.args = (f"{error}; of the file was left out, since it fails: {what}",)
+        raise

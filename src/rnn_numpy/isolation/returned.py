@@ -2,9 +2,9 @@
 
 import ast
 import inspect
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def named(
     Raises:
         Refused: gradients are missing, or are no arrays of floating-point numbers.
     """
-    found, loss = _split(returned, gradients, required or gradients, function)
+    found, loss = _split(returned, gradients, required, function)
     for name in gradients:
         if name not in found and (key := _key(name, attributes)) is not None:
             found[name] = attributes[key]
@@ -84,7 +84,7 @@ def by_name(returned: Any, function: Any) -> dict[str, Any]:
 def updated(functions: Iterable[Any]) -> set[str]:
     """What these functions update: `W -= ..`, `self.W = self.W - ..`, `p["W"] += ..`, in a loop."""
     found: set[str] = set()
-    for node in (node for each in functions for node in ast.walk(_source(each))):
+    for node in (node for each in functions for node in ast.walk(source(each))):
         if isinstance(node, ast.AugAssign):
             found.add(_last_name(node.target))
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
@@ -98,7 +98,7 @@ def updated(functions: Iterable[Any]) -> set[str]:
 
 
 def _split(
-    returned: Any, gradients: Sequence[str], in_order: Sequence[str], function: Any
+    returned: Any, gradients: Sequence[str], required: Sequence[str], function: Any
 ) -> tuple[dict[str, Any], Any]:
     """Gradients and loss, as far as the names tell them; else by their number."""
     names = by_name(returned, function)
@@ -108,15 +108,16 @@ def _split(
         returned, Mapping
     ):  # a key may be the input's own name; a variable is no gradient
         return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
-    if found:
+    if found and set(required) <= set(found):
         return found, loss
     if not isinstance(returned, tuple | list):
         return ({gradients[0]: returned} if len(gradients) == 1 else {}), loss
+    in_order = required or gradients
     if len(returned) == len(in_order):
         return dict(zip(in_order, returned, strict=True)), loss
     inner = [one for one in returned if isinstance(one, Mapping | tuple | list)]
     if len(inner) == 1:  # a loss, and the gradients together
-        found, its = _split(inner[0], gradients, in_order, None)
+        found, its = _split(inner[0], gradients, required, None)
         numbers = [one for one in returned if np.isscalar(one) or isinstance(one, np.ndarray)]
         only = numbers[0] if len(numbers) == 1 and np.size(numbers[0]) == 1 else None
         return found, next((one for one in (its, loss, only) if one is not None), None)
@@ -136,7 +137,7 @@ def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     """The variables of every `return`, and those in a tuple that a variable is set to."""
     returns: list[list[str]] = []
     tuples: dict[str, list[str]] = {}
-    for node in ast.walk(_source(function)):
+    for node in ast.walk(source(function)):
         if isinstance(node, ast.Return | ast.Assign) and node.value is not None:
             several = isinstance(node.value, ast.Tuple | ast.List)
             parts = (
@@ -150,9 +151,12 @@ def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     return returns, tuples
 
 
-def _source(function: Any) -> ast.AST:
+@cache
+def source(function: Any) -> ast.AST:
+    """The tree of a function's source; an empty one, if there is none."""
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+        text = inspect.getsource(inspect.unwrap(function))
+        return ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented
     except (OSError, TypeError, SyntaxError):
         return ast.Module([], [])
 
