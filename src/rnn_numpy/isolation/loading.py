@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from rnn_numpy.isolation.calling import Passes
@@ -94,7 +94,7 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     failed: list[str] = []
     for node in filter(_defines, tree.body):
         try:
-            _define(compile(ast.Module([node], []), file, "exec"), vars(module))
+            _define(node, file, vars(module))
         except Exception as error:
             if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
                 failed.append(f"line {node.lineno} ({type(error).__name__}: {error})")
@@ -105,11 +105,14 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     return module, left_out
 
 
-def _define(code: CodeType, values: dict[str, Any]) -> None:
+def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
     """Run a definition; a default value that only the rest of the file sets is None."""
+    code = compile(ast.Module([node], []), file, "exec")
     try:
         exec(code, values)
     except NameError as error:
+        if not isinstance(node, ast.FunctionDef):
+            raise
         missing = str(error.name)
         values[missing] = None
         try:
@@ -168,8 +171,8 @@ def _cells(file: str) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(f"{file} is no notebook that can be read ({error})") from None
     lines: list[str] = []
-    for source in sources:
-        its = source.splitlines()
+    for cell in sources:
+        its = cell.splitlines()
         magic = its[0].split()[0] if its and its[0].startswith("%%") else ""
         if magic and magic not in _CELL_MAGIC_OF_PYTHON:
             its = [""] * len(its)

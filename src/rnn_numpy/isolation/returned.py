@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_LOSS = {"j", "e", "l"}  # and whatever ends in loss or cost
+_LOSS = {"J", "E", "L"}  # and whatever ends in loss or cost
 _GRADIENT = (
     "d{}", "dLd{}", "dL_d{}", "d_{}", "D_{}", "grad_{}", "grad{}", "{}_grad", "{}_d", "{}_diff",
     "delta_{}", "g{}",
@@ -92,8 +92,10 @@ def updated(functions: Iterable[Any]) -> set[str]:
             found |= its & set(map(_last_name, node.targets))
         elif isinstance(node, ast.For):  # for weight, gradient in zip([W, b], [dW, db])
             loop = {_last_name(n) for n in ast.walk(node.target) if isinstance(n, ast.expr)}
-            if loop & {_last_name(n.target) for n in node.body if isinstance(n, ast.AugAssign)}:
-                found |= {_last_name(n) for n in ast.walk(node.iter) if isinstance(n, ast.expr)}
+            inner = [n for line in node.body for n in ast.walk(line)]
+            if loop & {_last_name(n.target) for n in inner if isinstance(n, ast.AugAssign)}:
+                lists = [n for n in ast.walk(node.iter) if isinstance(n, ast.List | ast.Tuple)]
+                found |= {_last_name(each) for several in lists for each in several.elts}
     return found
 
 
@@ -130,15 +132,16 @@ def _key(name: str, keys: Any) -> str | None:
 
 
 def _is_loss(name: str) -> bool:
-    return name.lower().endswith(("loss", "cost")) or name.lower() in _LOSS
+    return name.lower().endswith(("loss", "cost")) or name in _LOSS
 
 
 def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
-    """The variables of every `return`, and those in a tuple that a variable is set to."""
+    """The variables of every `return`, in order; those in a tuple that a variable is set to."""
     returns: list[list[str]] = []
     tuples: dict[str, list[str]] = {}
-    for node in ast.walk(source(function)):
-        if isinstance(node, ast.Return | ast.Assign) and node.value is not None:
+    nodes = [n for n in ast.walk(source(function)) if isinstance(n, ast.Return | ast.Assign)]
+    for node in sorted(nodes, key=lambda n: n.lineno):
+        if node.value is not None:
             several = isinstance(node.value, ast.Tuple | ast.List)
             parts = (
                 node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
