@@ -184,8 +184,13 @@ def test_an_update_with_a_rate(tmp_path: Path, way: str) -> None:
     assert called.impure == []
     # A gradient of 0 changes nothing, and is a gradient all the same.
     asked = Question({**asked.inputs, "x": 0 * asked.inputs["x"]}, asked.sizes)
+    assert not call(function, FORM._replace(rate=0.5), asked).arrays["first.W"].any()
+
+
+def test_no_update_with_a_rate(tmp_path: Path) -> None:
+    function = load(tmp_path, f"{DEF}    dW = x.T @ e\n    return e, dW\n")
     with pytest.raises(Refused, match="it changes none of its inputs x, W, b"):
-        call(function, FORM._replace(rate=0.5), asked)
+        call(function, FORM._replace(rate=0.5), question())
 
 
 def test_an_update_of_one_weight_with_gradient_0(tmp_path: Path) -> None:

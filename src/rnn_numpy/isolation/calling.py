@@ -152,10 +152,11 @@ def _invoke(
         return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
     after = {**together, **{n: space[n] for n in placed}, **owner}
     found = {n: (b - after[n]) / form.rate for n, b in before.items()}
-    if not any(np.any(difference) for difference in found.values()):
-        raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
     known = updated(functions_of(space))  # its gradient may be 0
-    return {n: d for n, d in found.items() if n in known or np.any(d)}, None
+    found = {n: d for n, d in found.items() if n in known or np.any(d)}
+    if not found:
+        raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
+    return found, None
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
