@@ -1,18 +1,23 @@
 """Every picture of docs/ but those of speed: where in time, learned, proved: `make figures`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int64
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
-from rnn_numpy.commands.plots import carry_plot, learning_plot, length_plot, machine_plot
 from rnn_numpy.elman_network.model import absolute_error, forward
+from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
+from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
+from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
-from rnn_numpy.training.many_networks import count
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import sgd
 from rnn_torch.checker.candidate import Candidate
@@ -62,7 +67,8 @@ def carry() -> None:
 def machine() -> None:
     """What the explored machine minimises to."""
     verdict = explore(trained(Recipe(PROVED))[0], STATE_BITS)
-    machine_plot(minimise(verdict.machine), addition, file("machine"))
+    figure = machine_figure(minimise(verdict.machine), addition)
+    save(figure, file("machine"), bbox_inches="tight")
 
 
 def lengths() -> None:
@@ -117,6 +123,70 @@ def learning(every: int = 250) -> None:
         if step < recipe.iterations:
             network.descend(draw_pairs(rng, recipe.bits, every))
     learning_plot(steps, losses, exact, file("learning"))
+
+
+def carry_plot(
+    states: Float[np.ndarray, "steps hidden"],
+    carries: Int64[np.ndarray, " steps"],
+    file: str | Path,
+) -> None:
+    """Draw hidden states by their first two principal components, coloured by the carry."""
+    centred = states - states.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    share = singular**2 / np.square(singular).sum()
+    places = centred @ directions[:2].T
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for carry, colour in enumerate(COLOURS):
+        chosen = places[carries == carry]
+        axes.scatter(
+            chosen[:, 0], chosen[:, 1], s=9, alpha=0.5, color=colour, lw=0, label=f"carry {carry}"
+        )
+    axes.set(
+        xlabel=f"first principal component ({share[0]:.0%} of the variance)",
+        ylabel=f"second ({share[1]:.0%})",
+        title=f"the {states.shape[1]} hidden units after each of {len(states):,} steps of one sum",
+    )
+    axes.legend(markerscale=2)
+    save(figure, file)
+
+
+def length_plot(
+    lengths: Sequence[int], shares: Mapping[str, Sequence[float]], file: str | Path
+) -> None:
+    """Draw which share of some sums is right, against the operands' length."""
+    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    styles = [(COLOURS[0], "o-", 2.4), *[(c, ".-", 1.3) for c in ("#d9541e", "#e08a1e", "#9a3324")]]
+    for (name, share), (colour, style, width) in zip(shares.items(), styles, strict=False):
+        percent = [100 * one for one in share]
+        axes.plot(lengths, percent, style, color=colour, lw=width, label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
+    axes.yaxis.set_major_formatter(PercentFormatter())
+    axes.set(xlabel="bits of an operand", ylabel="sums with every bit right")
+    axes.set_ylim(-2, 103)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, file)
+
+
+def learning_plot(
+    steps: Sequence[int], losses: Sequence[float], exact: Sequence[float], file: str | Path
+) -> None:
+    """Draw loss (5), on average over some steps, and the share of exact sums over training."""
+    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    (loss,) = axes.plot(steps, losses, color=COLOURS[1], label="mean loss of an example (5)")
+    axes.set(xlabel="SGD steps", ylabel="mean loss of an example (5)", xlim=(0, steps[-1]))
+    axes.set_ylim(bottom=0)
+    beside = axes.twinx()
+    (right,) = beside.plot(steps, [100 * e for e in exact], color=COLOURS[0], label="exact sums")
+    beside.set(ylabel="exact sums of all 16,384", ylim=(-2, 103))
+    beside.yaxis.set_major_formatter(PercentFormatter())
+    axes.grid(alpha=0.3)
+    axes.legend(handles=[loss, right], loc="center right")
+    save(figure, file)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.recipe import Learner, Recipe, run, start
+from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
@@ -87,7 +87,8 @@ def by(recipe: Recipe, make: Callable[[Params, Recipe], Learner]) -> Train:
     def train() -> Params:
         params, rng = start(recipe)
         learner = make(params, recipe)
-        run(recipe, learner, rng, log_every=recipe.iterations + 1)
+        for _ in run(Run(recipe), learner, rng):
+            pass
         return learner.params()
 
     return train

@@ -33,7 +33,7 @@ from rnn_numpy.train import main as train
 from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_numpy.training.many_networks import Keep
 from rnn_numpy.training.recipe import Recipe
-from rnn_torch.many_networks.results import Journal, ResultsError
+from rnn_torch.many_networks.journal import ResultsError, read_journal
 from rnn_torch.many_networks.stack import results, train_batch
 from rnn_torch.many_networks.stack_schedule import load_batch, train_batches
 from rnn_torch.sweep import main as sweep
@@ -168,15 +168,15 @@ def originals(folder: Path) -> dict[str, Kind]:
 
     def as_results(file: Path) -> Any:
         try:
-            results = Journal(str(file), resume=True).results
+            results, _ = read_journal(file)
         except ResultsError:
             return None
         # A line that is missing at the end is a network that is trained again.
-        known = {(r.recipe.seed, tuple(r.exact)) for r in results}
+        known = {(r.recipe.seed, tuple(r.exact)) for r in results.values()}
         return every if known <= every else known
 
     every = {(r.recipe.seed, tuple(r.exact))
-             for r in Journal(str(folder / "r.jsonl"), resume=True).results}  # fmt: skip
+             for r in read_journal(folder / "r.jsonl")[0].values()}  # fmt: skip
     assert {seed for seed, _ in every} == {0, 1, 2}
     kinds: dict[str, tuple[Path, Loader, Mend | None]] = {
         "weights.safetensors": (weights, as_weights, mended_safetensors),

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from rnn_numpy.storage.tensors import as_safetensors
-from rnn_torch.many_networks.results import as_line
+from rnn_torch.many_networks.journal import as_line
 
 
 def mutated(rng: random.Random, octets: bytes) -> bytes:

@@ -19,9 +19,10 @@ from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
+from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.many_networks import cores, count
-from rnn_numpy.training.recipe import Dtype, Recipe, run, start
+from rnn_numpy.training.many_networks import cores
+from rnn_numpy.training.recipe import Dtype, Recipe, Run, run, start
 from rnn_numpy.training.sgd import sgd
 from rnn_numpy.training.until_proved import until_proved
 
@@ -62,7 +63,8 @@ def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     """The recipe's last weights, and its generator."""
     params, rng = start(recipe)
     learner = NumPyLearner(params, recipe)
-    run(recipe, learner, rng)
+    for _ in run(Run(recipe), learner, rng):
+        pass
     return learner.params(), rng
 
 
@@ -166,7 +168,7 @@ def _until(job: tuple[Recipe, int]) -> tuple[str, int, int]:
     recipe, bits = job
     params, rng = trained(recipe)
     most = MOST_STEPS - recipe.iterations
-    outcome = until_proved(recipe, params, rng, bits, NumPyLearner, most_steps=most)
+    *_, outcome = until_proved(recipe, params, rng, bits, NumPyLearner, most_steps=most)
     return outcome.verdict.status, outcome.steps, outcome.verdict.states
 
 

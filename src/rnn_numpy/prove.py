@@ -6,14 +6,16 @@ import sys
 from collections.abc import Sequence
 
 from rnn_numpy.commands import terminal
+from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
 from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
-from rnn_numpy.proof.drawing import dot
+from rnn_numpy.proof.drawing import dot, machine_figure
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Minimal, Verdict, minimise
 from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
+from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
 
@@ -34,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
-    add("--state-bits", type=int, default=5, metavar="B",
+    add("--state-bits", type=STATE_BITS, default=5, metavar="B",
         help="round the state to multiples of 2^-B, B from 1 to 16 (%(default)s)")  # fmt: skip
     add("--target", default="addition",
         help="what the network must compute: addition, subtraction, comparison, or "
         "multiplication:FACTOR (%(default)s)")  # fmt: skip
-    add("--limit", type=int, default=LIMIT, metavar="STATES",
+    add("--limit", type=POSITIVE, default=LIMIT, metavar="STATES",
         help="give up beyond this number of states (%(default)s)")  # fmt: skip
     add("--certificate", metavar="FILE",
         help="write the proof to this file, for python -m rnn_numpy.verify")  # fmt: skip
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="write the minimised machine to this file, as a Graphviz graph")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
-    try:
+    with terminal.bad_input(parser, "not enough memory: a lower --limit?"):
         check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
         target = targets.by_name(flags.target)
@@ -57,8 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 params, flags.state_bits, target, limit=flags.limit, on_progress=bar.update
             )
         minimal = minimise(verdict.machine) if verdict.status == "proved" else None
-    except (TypeError, ValueError, MemoryError) as error:
-        parser.error(str(error) or "not enough memory: a lower --limit?")
     failure, written = "", []
     try:
         written = _write(flags, params, verdict, minimal)
@@ -86,9 +86,7 @@ def _write(
     if flags.dot is not None:
         write_text(flags.dot, dot(minimal, verdict.target))
     if flags.plot is not None:
-        from rnn_numpy.commands.plots import machine_plot
-
-        machine_plot(minimal, verdict.target, flags.plot)
+        save(machine_figure(minimal, verdict.target), flags.plot, bbox_inches="tight")
     return [f"written to {file}" for file in wanted]
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from rnn_numpy.commands import terminal
+from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
 from rnn_numpy.commands.terminal import progress, say
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.report import as_json, headline
-from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
 from rnn_torch.elman_network.model import ElmanRNN
@@ -117,16 +117,18 @@ def operand(text: str) -> int:
         elif text.startswith("@"):
             text = Path(text[1:]).read_text("ascii")
     except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error}") from error
+        raise argparse.ArgumentTypeError(f"cannot be read from {text}: {error}") from error
     digits = text.strip().lower()
     base = {"0x": 16, "0b": 2}.get(digits[:2], 10)
     shown = digits if len(digits) <= 40 else f"{digits[:40]}..."
     try:
         value = int(digits, base)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"operands must be integers, got {shown!r}") from None
+        value = -1
     if value < 0:
-        raise argparse.ArgumentTypeError(f"operands must be at least 0, got {shown}")
+        raise argparse.ArgumentTypeError(
+            f"must be an integer of at least 0, got {shown or 'nothing'}"
+        )
     return Operand(value, {16: "#x", 2: "#b"}.get(base, "d"))
 
 
@@ -151,14 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     flag("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
     flag("a", metavar="A", type=operand, help="integer >= 0: 123, 0x7b, 0b1111011, @FILE or -")
     flag("b", metavar="B", type=operand, help="integer >= 0, in the same forms")
-    flag("--state-bits", type=int, metavar="B",
+    flag("--state-bits", type=STATE_BITS, metavar="B",
          help="round the state to multiples of 2^-B, B from 1 to 16, and try to prove all sums"
          )  # fmt: skip
-    flag("--limit", type=int, default=LIMIT, metavar="STATES",
+    flag("--limit", type=POSITIVE, default=LIMIT, metavar="STATES",
          help="give the proof up beyond this number of states (%(default)s)")  # fmt: skip
     flag("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
-    try:
+    with terminal.bad_input(parser):
         params, _ = load_params(flags.weights)
         width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
         with progress(width, "bit") as bar:
@@ -166,8 +168,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = None
         if flags.state_bits is not None:
             verdict = explore(params, flags.state_bits, limit=flags.limit)
-    except (WeightsError, TypeError, ValueError, MemoryError) as error:
-        parser.error(str(error) or "not enough memory")
     right = flags.a + flags.b
     if flags.json:
         proof = verdict and as_json(params, verdict, None)

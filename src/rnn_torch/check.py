@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from rnn_numpy.commands import terminal
+from rnn_numpy.commands.flag_types import NOT_NEGATIVE, Integer, positive
 from rnn_numpy.commands.terminal import check_outputs, complain, say
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.model import bptt, forward
@@ -67,19 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="loss of a stock network (default: its own)")  # fmt: skip
     add("--definitions-only", action="store_true",
         help="run only the imports, functions, classes and constants of the file")  # fmt: skip
-    add("--from-update", type=float, metavar="RATE",
+    add("--from-update", type=positive, metavar="RATE",
         help="the function returns no gradients: it subtracts RATE times each from its weights; "
         "RATE is a power of two")  # fmt: skip
     add("--dtype", choices=["float32", "float64"], default="float64",
         help="floating-point type of the problems (%(default)s)")  # fmt: skip
-    add("--window", type=int, metavar="K",
+    add("--window", type=Integer(0, 512), metavar="K",
         help="check BPTT truncated to K steps back from each loss")  # fmt: skip
     add("--shapes", default="any",
         help="sizes of the problems. any: many sizes; hidden=16,batch=1: these axes fixed; without "
         "--network also recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden units; or five "
         "numbers time,batch,n_in,hidden,n_out (%(default)s)")  # fmt: skip
-    add("--seed", type=int, default=0, help="seed of the random problems (%(default)s)")
-    add("--timeout", type=float, default=10.0, metavar="SECONDS",
+    add("--seed", type=NOT_NEGATIVE, default=0, help="seed of the random problems (%(default)s)")
+    add("--timeout", type=positive, default=10.0, metavar="SECONDS",
         help="time limit for one answer (%(default)g)")  # fmt: skip
     add(
         "--env", action="append", default=[], metavar="NAME",
@@ -102,10 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         if flags.network is not None and flags.candidate is None:
             raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
-        if not 0 < flags.timeout < 1e6:
-            raise ValueError(f"timeout must be above 0 seconds, got {flags.timeout:g}")
-        if flags.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {flags.seed}")
+        if flags.timeout >= 1e6:
+            raise ValueError(f"timeout must be below 1e6 seconds, got {flags.timeout:g}")
         for name in flags.env:
             if "=" in name:  # and show no value: it may be a secret
                 raise ValueError("env takes a name alone; its value is the one that is set")

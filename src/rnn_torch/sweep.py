@@ -1,21 +1,25 @@
 """python -m rnn_torch.sweep: train many networks and tell how many learn to add, and when."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import islice
 
 from rnn_numpy.commands.terminal import check_outputs, command, complain, interruptible, progress
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.training.many_networks import Keep, cores, train_many
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_torch.many_networks import sweep_flags
 from rnn_torch.many_networks.gather import Collection
 from rnn_torch.many_networks.grid import Grid
-from rnn_torch.many_networks.results import ResultsError, chosen, summary
+from rnn_torch.many_networks.journal import refuse_existing
+from rnn_torch.many_networks.stack_schedule import shared_out, train_batches
+from rnn_torch.many_networks.sweep_plot import sweep_plot
 from rnn_torch.many_networks.sweep_report import Pace, print_json, print_tables
+from rnn_torch.many_networks.tables import summary
+from rnn_torch.training.torchrun import join
 
 
 @command
@@ -23,67 +27,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = sweep_flags.parser()
     flags = parser.parse_args(argv)
-    try:
-        recipes = sweep_flags.recipes_of(flags)
-        engine = sweep_flags.engine_of(flags)
-        keep = sweep_flags.keep_of(flags)
-        check_outputs(flags, "out", "plot")
-    except (ValueError, WeightsError) as error:
-        parser.error(str(error))
-    ranks = _join()
-    try:
-        return _sweep(parser, flags, recipes, engine, keep, ranks)
-    finally:
-        ranks.leave()
+    with closing(join()) as processes:
+        return _sweep(parser, flags, processes)
 
 
-def _sweep(
-    parser: argparse.ArgumentParser,
-    flags: argparse.Namespace,
-    recipes: Grid,
-    engine: str,
-    keep: Keep | None,
-    ranks: Alone,
-) -> int:
+def _sweep(parser: argparse.ArgumentParser, flags: argparse.Namespace, processes: Processes) -> int:
     """Train, collect and print; returns the exit code."""
-    resume = flags.resume or ranks.restarted
+    resume = flags.resume or processes.restarted
     try:
-        collection = Collection(flags.out, resume, ranks)
-        if keep is not None and not resume and (there := next(keep.path.glob("*/step-*"), None)):
-            raise ResultsError(f"{there.parent} is there already: --resume goes on with it")
-    except ResultsError as error:
+        with processes.failing_together():
+            recipes = sweep_flags.recipes_of(flags)
+            engine = sweep_flags.engine_of(flags)
+            keep = sweep_flags.keep_of(flags)
+            check_outputs(flags, "out", "plot")
+        collection = Collection(flags.out, resume, recipes, processes)
+        with processes.failing_together():
+            for begun in keep.path.glob("*/step-*") if keep and not resume else ():
+                refuse_existing(begun.parent, resume)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
 
-    failure = ""
+    failures = []
     with interruptible() as interrupted:
         try:
-            _train(recipes, engine, flags, collection, keep, ranks, interrupted)
-        except OSError as error:
-            failure = f"cannot write {flags.out}: {error.strerror}"
-        except ValueError as error:  # of checkpoints
-            failure = str(error)
-        failures = [reason for reason in ranks.together(lambda: failure) if reason]
+            with processes.failing_together():
+                _train(recipes, engine, flags, collection, keep, processes, interrupted)
+        except (ValueError, OSError) as error:
+            failures.append(str(error))
         try:
-            collection.collect()
-            missing = len(recipes) - len(collection.finished(recipes))
-            if not missing:
-                collection.complete(recipes)
-        except OSError as error:
-            failures.append(f"cannot write {flags.out}: {error.strerror}")
-        except WeightsError as error:
+            missing = collection.collect()
+        except (ValueError, OSError) as error:
             failures.append(str(error))
     if failures:
         complain(f"error: {failures[0]}")
         return 2
-    if ranks.leads:
-        results = chosen(collection.results, recipes)
+    if processes.leads():
+        results = collection.results
         if flags.json:
             print_json(results, len(recipes), engine, flags.out)
         else:
             print_tables(results, len(recipes), engine)
         if flags.plot is not None and results:
-            from rnn_torch.many_networks.sweep_plot import sweep_plot
-
             try:
                 sweep_plot(summary(results), flags.plot)
             except WeightsError as error:  # since it was asked
@@ -94,35 +78,26 @@ def _sweep(
     return 0
 
 
-def _join() -> Alone:
-    """The processes that torchrun started, or this one alone."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return Alone()
-    from rnn_torch.training.torchrun import Torchrun
-
-    return Torchrun()
-
-
 def _train(
     recipes: Grid,
     engine: str,
     flags: argparse.Namespace,
     collection: Collection,
     keep: Keep | None,
-    ranks: Alone,
+    processes: Processes,
     stop: Callable[[], bool],
 ) -> None:
     """Train this process's share of the networks that have no result yet.
 
     Raises:
-        OSError: a result could not be written.
+        ResultsError: a result could not be written.
         CheckpointError, WeightsError: a checkpoint could not be used or written.
     """
-    finished = collection.finished(recipes)
+    finished = collection.finished
     # The first process speaks of its own share.
-    done = len(finished) // ranks.world
-    left = len(range(ranks.rank, len(recipes) - len(finished), ranks.world))
-    threads = max(1, cores() // ranks.local_world)
+    done = len(finished) // processes.world
+    left = len(range(processes.rank, len(recipes) - len(finished), processes.world))
+    threads = max(1, cores() // processes.local_world)
     pace = Pace(left, complain, at_once=0 if engine == "batched" else threads)
     with progress(done + left, "network", done=done) as bar:
 
@@ -131,9 +106,7 @@ def _train(
             pace.update(networks)
 
         if engine == "batched":
-            from rnn_torch.many_networks.stack_schedule import shared_out, train_batches
-
-            batches = shared_out(recipes, finished, flags.at_once, keep, ranks)
+            batches = shared_out(recipes, finished, flags.at_once, keep, processes)
             trained = train_batches(
                 batches, flags.count_every, flags.device, keep=keep, stop=stop, say=complain,
                 on_progress=advance, on_resumed=bar.update,
@@ -144,7 +117,7 @@ def _train(
                     keep.forget(recipe)
             missing = (recipe for recipe in recipes if recipe not in finished)
             trained = train_many(
-                islice(missing, ranks.rank, None, ranks.world), flags.count_every, engine,
+                islice(missing, processes.rank, None, processes.world), flags.count_every, engine,
                 threads=threads, keep=keep, stop=stop, say=complain,
             )  # fmt: skip
         for result in trained:

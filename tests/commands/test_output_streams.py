@@ -193,7 +193,7 @@ def test_standard_input_that_is_closed(
     with pytest.raises(SystemExit) as ended:
         add.main([ADDER, "2", "-"])
     assert ended.value.code == 2
-    assert "cannot read -" in capsys.readouterr().err
+    assert "B cannot be read from -" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_torch import check, sweep
 from rnn_torch import train as torch_train
-from rnn_torch.many_networks.results import Journal, ResultsError
+from rnn_torch.many_networks.journal import Journal
 
 pytestmark = pytest.mark.unannotated
 ADDER = str(Path(__file__).parents[2] / "examples" / "smallest-adder.safetensors")
@@ -100,8 +100,8 @@ def test_every_flag_refuses_before_the_work(
 def test_a_journal_is_a_file(name: str) -> None:
     needs_root(name)
     os.symlink(name, "table.csv.jsonl")
-    with pytest.raises(ResultsError, match=f"cannot write table.csv.jsonl: {KINDS[name]}"):
-        Journal("table.csv", resume=True)
+    with pytest.raises(WeightsError, match=f"cannot write table.csv.jsonl: {KINDS[name]}"):
+        Journal(Path("table.csv.jsonl"), resume=True)
 
 
 @pytest.mark.parametrize("name", ["fifo", "device", "dangling"])

@@ -11,7 +11,7 @@ import pytest
 
 import rnn_torch.elman_network.parity
 import rnn_torch.train
-from rnn_numpy.commands import train_log
+from rnn_numpy.commands import flag_types, train_log
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import Recipe
@@ -107,17 +107,26 @@ def test_divergence(package: str, capsys: pytest.CaptureFixture[str], tmp_path: 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--bits 0", "--bits must be 1 to 64, got 0"),
-        ("--bits 65", "--bits must be 1 to 64, got 65"),
-        ("--bits eight", "argument --bits: invalid int value: 'eight'"),
-        ("--hidden 0", "--hidden must be 1 to 16384, got 0"),
-        ("--seed -1", "--seed must be 0 to 4294967295, got -1"),
-        ("--iterations -1", "--iterations must be at least 0, got -1"),
-        ("--learning-rate nan", "--learning-rate must be finite and > 0, got nan"),
-        ("--learning-rate inf", "--learning-rate must be finite and > 0, got inf"),
-        ("--learning-rate -0.1", "--learning-rate must be finite and > 0, got -0.1"),
+        ("--bits 0", "error: --bits must be an integer from 1 to 64, got 0"),
+        ("--bits 65", "--bits must be an integer from 1 to 64, got 65"),
+        ("--bits eight", "--bits must be an integer from 1 to 64, got eight"),
+        ("--hidden 0", "--hidden must be an integer from 1 to 16384, got 0"),
+        ("--seed -1", "--seed must be an integer from 0 to 4294967295, got -1"),
+        ("--iterations -1", "--iterations must be an integer of at least 0, got -1"),
+        (
+            "--learning-rate nan",
+            "--learning-rate must be a number above 0 and below infinity, got nan",
+        ),
+        (
+            "--learning-rate inf",
+            "--learning-rate must be a number above 0 and below infinity, got inf",
+        ),
+        (
+            "--learning-rate -0.1",
+            "--learning-rate must be a number above 0 and below infinity, got -0.1",
+        ),
         ("--dtype float16", "argument --dtype: invalid choice: 'float16'"),
-        ("--log-every 0", "--log-every must be at least 1, got 0"),
+        ("--log-every 0", "--log-every must be an integer of at least 1, got 0"),
         (
             "--out /no/such/folder/w.safetensors",
             "cannot write /no/such/folder/w.safetensors: No such",
@@ -135,6 +144,15 @@ def test_bad_flags(
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    assert [flag_types.BITS(end) for end in ("1", "64")] == [1, 64]
+    assert [flag_types.NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
+    last = 2**32 - 1
+    assert flag_types.seeds(str(last)) == range(last, last + 1)
+    assert flag_types.seeds(f"5:{last + 1}") == range(5, last + 1)
+    assert flag_types.seeds(":3") == range(3)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "no-such-device", "meta"])

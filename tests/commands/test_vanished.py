@@ -11,11 +11,11 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.many_networks import train
-from rnn_numpy.training.recipe import Recipe, run, start, vanished
+from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
-from rnn_torch.many_networks.results import Journal
+from rnn_torch.many_networks.journal import read_journal
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated
@@ -53,7 +53,7 @@ def test_every_engine_tells(make: Make, rate: float, batch: int) -> None:
     recipe = Recipe(3, 4, 5, 20, rate, batch_size=batch)
     params, rng = start(recipe)
     learner = make(params, recipe)
-    run(recipe, learner, rng)
+    assert list(run(Run(recipe), learner, rng))
     assert vanished(recipe, learner) == (rate > 1)
 
 
@@ -92,8 +92,8 @@ def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
     recipe = Recipe(learning_rate=1e300)
     params, rng = start(recipe)
     learner = NumPyLearner(params, recipe)
-    run(recipe, learner, rng)
-    outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
+    assert list(run(Run(recipe), learner, rng))
+    *_, outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
     assert outcome.steps == 1000
     assert outcome.verdict.status != "proved"
 
@@ -106,7 +106,7 @@ def test_a_sweep_counts_them(engine: str, tmp_path: Path, capsys: Capture) -> No
     assert sweep.main(argv) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"6 networks, 3 whose gradient vanished; engine: {engine}"
-    found = Journal(str(out), resume=True).results
+    found = list(read_journal(out)[0].values())
     assert [each.status for each in found] == ["vanished"] * 3 + ["finished"] * 3
     assert found == [train(each.recipe, 1000, "numpy") for each in found]
     assert sweep.main([*argv, "--resume", "--json"]) == 0
@@ -119,6 +119,6 @@ def test_a_network_that_adds_has_learned(engine: str, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     argv = ["--seeds", "0:8", "--bits", "1", "--iterations", "3", "--learning-rate", "1e300"]
     assert sweep.main([*argv, "--engine", engine, "--out", str(out)]) == 0
-    found = Journal(str(out), resume=True).results
+    found = list(read_journal(out)[0].values())
     assert {(each.exact[-1], each.status) for each in found} <= {(1, "finished"), (0, "vanished")}
     assert any(each.status == "finished" for each in found)

@@ -42,15 +42,15 @@ def main(_: list[str]) -> int:
         params = Params(*(np.asarray(scale * array, dtype) for array in params))
         engine = (AutogradLearner, FusedLearner)[problem % 4 // 2]
         pairs = draw_pairs(draws, bits, batch)
-        used = DataParallelLearner(params, recipe, "cpu", engine).parity(pairs)
+        used = DataParallelLearner(params, recipe, "cpu", engine).audit(pairs)
         right, data_parallel._added_up = data_parallel._added_up, mean
-        planted = DataParallelLearner(params, recipe, "cpu", engine).parity(pairs)
+        planted = DataParallelLearner(params, recipe, "cpu", engine).audit(pairs)
         data_parallel._added_up = right
         blind += used is None
         worst = max(worst, used or 0.0)
         seen += planted is not None and planted > 1
-    everywhere = ranks.together(lambda: worst)
-    if ranks.leads:
+    everywhere = ranks.gather(worst)
+    if ranks.leads():
         print(json.dumps({"worst": max(everywhere), "seen": seen, "blind": blind}))
-    ranks.leave()
+    ranks.close()
     return 0

@@ -1,4 +1,6 @@
-"""The judge, asked about the network of docs/bptt.md."""
+"""The judge, asked about the network of docs/bptt.md; its references are made once for all tests."""
+
+from functools import cache
 
 from rnn_torch.checker import examine as judge
 from rnn_torch.checker import purity
@@ -6,6 +8,8 @@ from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Ask
 from rnn_torch.elman_by_hand.problems import Shapes
 from rnn_torch.elman_by_hand.subject import ElmanByHand
+
+elman_by_hand = cache(ElmanByHand)
 
 
 def examine(
@@ -16,8 +20,8 @@ def examine(
     shapes: Shapes | None = None,
     seed: int = 0,
 ) -> Report:
-    return judge.examine(ask, ElmanByHand(shapes, window), dtype=dtype, seed=seed)
+    return judge.examine(ask, elman_by_hand(shapes, window), dtype=dtype, seed=seed)
 
 
 def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:
-    return purity.kept_between_calls(ask, ElmanByHand(shapes, window), dtype)
+    return purity.kept_between_calls(ask, elman_by_hand(shapes, window), dtype)

@@ -41,8 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_torch.networks": set(),
     "rnn_torch.error_bound": {"rnn_torch.networks"},
     "rnn_torch.tracing": {"rnn_torch.error_bound", "rnn_torch.networks"},
+    "rnn_torch.catalogue": {"rnn_torch.error_bound", "rnn_torch.networks", "rnn_torch.tracing"},
     "rnn_torch.any_network": {
         "rnn_numpy.isolation",
+        "rnn_torch.catalogue",
         "rnn_torch.checker",
         "rnn_torch.elman_by_hand",
         "rnn_torch.error_bound",

@@ -10,12 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_numpy.training.many_networks import Trained, train
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch import sweep
-from rnn_torch.many_networks import stack_schedule
 from rnn_torch.many_networks.grid import Grid
-from rnn_torch.many_networks.results import chosen
 from rnn_torch.many_networks.stack_schedule import formed, shared_out
 from rnn_torch.many_networks.sweep_report import Pace
 
@@ -48,9 +46,8 @@ def test_more_networks_than_memory_holds() -> None:
     assert len(HUGE) == 4 * 10**9
     assert SETTINGS[3] in HUGE
     assert Recipe(10**9) not in HUGE
-    some = [Trained(recipe, "finished", [1], [1], 1) for recipe in (SETTINGS[2], SETTINGS[0])]
-    assert [result.recipe for result in chosen(some, HUGE)] == [SETTINGS[0], SETTINGS[2]]
-    first, second = islice(shared_out(HUGE, {SETTINGS[0]}, 3, None, Alone()), 2)
+    assert HUGE.in_order([SETTINGS[2], SETTINGS[0]]) == [SETTINGS[0], SETTINGS[2]]
+    first, second = islice(shared_out(HUGE, {SETTINGS[0]}, 3, None, Processes()), 2)
     assert [recipe.seed for recipe in first + second] == [1, 2, 3, 4, 5, 6]
 
 
@@ -78,7 +75,7 @@ def test_a_sweep_without_end_is_walked(
             yield train(recipe, 5, "numpy")
 
     monkeypatch.setattr(sweep, "train_many", three)
-    monkeypatch.setattr(stack_schedule, "train_batches", three)
+    monkeypatch.setattr(sweep, "train_batches", three)
     flags = ["--seeds", "5", "0:999999999", "--iterations", "5", "--bits", "3", "--at-once", "1"]
     flags += ["--engine", engine, "--out", "results.jsonl"]
     assert sweep.main(flags) == 130

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +17,8 @@ import pytest
 from rnn_numpy.training.many_networks import Trained, train
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch import sweep
-from rnn_torch.many_networks import results
-from rnn_torch.many_networks.results import Journal, ResultsError, summary
+from rnn_torch.many_networks.journal import Journal, ResultsError, read_journal
+from rnn_torch.many_networks.tables import Row, journal_of, summary
 
 pytestmark = pytest.mark.unannotated
 SMALL = ["--bits", "4", "--hidden", "6", "--iterations", "600", "--count-every", "200"]
@@ -79,8 +81,8 @@ def test_resuming_trains_only_what_is_missing(
     monkeypatch.setattr(sweep, "train_many", counting)
     assert sweep.main([*FOUR, "--out", str(out), "--resume"]) == 0
     assert trained == [2, 7]
-    there = Journal(str(out), resume=True).results
-    assert sorted(there, key=lambda trained: trained.recipe.seed) == expected()
+    there, _ = read_journal(out)
+    assert sorted(there.values(), key=lambda trained: trained.recipe.seed) == expected()
     capsys.readouterr()
     trained.clear()
     assert sweep.main([*FOUR, "--out", str(out), "--resume"]) == 0
@@ -103,19 +105,37 @@ def test_a_complete_table_is_not_resumed(tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     out.write_text("a table")
     with pytest.raises(ResultsError, match="is complete: choose another file"):
-        Journal(str(out), resume=True)
+        journal_of(out, resume=True)
 
 
 def test_a_journal_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(self: Journal, result: Trained) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Journal, "add", full)
+    monkeypatch.setattr(os, "fsync", full)
     out = tmp_path / "results.jsonl"
     assert sweep.main([*FOUR, "--out", str(out)]) == 2
     assert f"error: cannot write {out}: No space left on device" in capsys.readouterr().err
+    assert out.read_bytes() == b""
+
+
+def test_a_disk_that_fills_up_within_a_line(tmp_path: Path) -> None:
+    """What did not fit is cut off: whoever has room again goes on after whole lines."""
+    out = tmp_path / "results.jsonl"
+    journal, (first, *others) = Journal(out), expected()
+    journal.add([first])
+    whole, limits = out.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 9, limits[1]))
+    try:
+        with pytest.raises(ResultsError, match=f"cannot write {out}: No space left on device"):
+            journal.add(others)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert out.read_bytes() == whole
+    journal.add(others)
+    assert list(read_journal(out)[0].values()) == expected()
 
 
 def test_a_file_that_is_there_is_not_touched(
@@ -135,8 +155,16 @@ def test_a_foreign_file_is_not_resumed(line: str, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     out.write_text(line + "\n")
     with pytest.raises(ResultsError, match=r"results.jsonl, line 1: not a result"):
-        Journal(str(out), resume=True)
+        Journal(out, resume=True)
     assert out.read_text() == line + "\n"
+
+
+def test_a_foreign_file_without_a_line_end_is_not_emptied(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    out.write_text("mine")
+    with pytest.raises(ResultsError, match=r"results.jsonl, line 1: not a result"):
+        Journal(out, resume=True)
+    assert out.read_text() == "mine"
 
 
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
@@ -156,23 +184,27 @@ def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     # Where it took ten seconds to come so far, also how long it would go on.
     assert re.fullmatch(r"([\d,]+ networks are left: .*\n)?", errors)
     assert "of 3000; --resume goes on" in printed
-    there = Journal(str(out), resume=True).results
-    assert 8 <= len(there) < 3000
-    assert len({result.recipe.seed for result in there}) == len(there)
+    assert 8 <= len(read_journal(out)[0]) < 3000
+    seeds = [json.loads(line)["recipe"]["seed"] for line in out.read_text().splitlines()]
+    assert len(set(seeds)) == len(seeds)
+
+
+SEEDS = "--seeds must be a seed from 0 to 4294967295, or a range of them such as 0:1000, got "
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--seeds", "5:5"], "argument --seeds: invalid seeds value: '5:5'"),
-        (["--seeds", "x"], "argument --seeds: invalid seeds value: 'x'"),
-        (["--seeds=-1"], "seed must be 0 to 4294967295, got -1"),
-        (["--hidden", "0"], "hidden must be 1 to 16384, got 0"),
-        (["--count-every", "0"], "--count-every must be at least 1, got 0"),
-        (["--at-once", "0"], "--at-once must be at least 1, got 0"),
+        (["--seeds", "5:5"], SEEDS + "5:5"),
+        (["--seeds", "x"], SEEDS + "x"),
+        (["--seeds=-1"], SEEDS + "-1"),
+        (["--seeds", "7:4294967297"], SEEDS + "7:4294967297"),
+        (["--hidden", "0"], "--hidden must be an integer from 1 to 16384, got 0"),
+        (["--count-every", "0"], "--count-every must be an integer of at least 1, got 0"),
+        (["--at-once", "0"], "--at-once must be an integer of at least 1, got 0"),
         (["--checkpoint", "here"], "--checkpoint DIR goes with --out FILE"),
         (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint DIR"),
-        (["--batch-size", "0"], "batch_size must be 1 to 1048576, got 0"),
+        (["--batch-size", "0"], "--batch-size must be an integer from 1 to 1048576, got 0"),
         (["--out", "results.txt"], "must end in one of .jsonl, .csv, .parquet"),
         (["--out", "nowhere/results.csv"], "nowhere"),
         (["--plot", "nowhere/plot.png"], "nowhere"),
@@ -205,7 +237,7 @@ def test_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ResultsError, match=r"need pyarrow: pip install '.*\[parquet\]'"):
-        Journal(str(tmp_path / "results.parquet"))
+        journal_of(tmp_path / "results.parquet", resume=False)
 
 
 def test_the_summary() -> None:
@@ -216,8 +248,8 @@ def test_the_summary() -> None:
     some = [network(0, [1, 9]), network(1, [9, 9]), network(2, [4], "diverged")]
     tables = summary([*some, network(0, [2, 2], hidden=3)])
     of_16, of_3 = tables.values()
-    assert of_16 == [results.Row(10, 3, 1, 4, 1, 9), results.Row(20, 3, 2, 9, 0, 9)]
-    assert of_3 == [results.Row(10, 1, 0, 2, 2, 9), results.Row(20, 1, 0, 2, 2, 9)]
+    assert of_16 == [Row(10, 3, 1, 4, 1, 9), Row(20, 3, 2, 9, 0, 9)]
+    assert of_3 == [Row(10, 1, 0, 2, 2, 9), Row(20, 1, 0, 2, 2, 9)]
 
 
 def test_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

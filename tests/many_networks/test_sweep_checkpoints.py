@@ -15,12 +15,12 @@ from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
 from rnn_numpy.tasks import addition
 from rnn_numpy.training import recipe as recipes
 from rnn_numpy.training.many_networks import Keep, Stopped, train
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch import sweep
 from rnn_torch.many_networks import stack_schedule
 from rnn_torch.many_networks.grid import Grid
-from rnn_torch.many_networks.results import Journal
+from rnn_torch.many_networks.journal import read_journal
 from rnn_torch.many_networks.stack import begin, train_batch
 from rnn_torch.many_networks.stack import results as results_of
 from rnn_torch.many_networks.stack_schedule import folder_of, load_batch, shared_out, train_batches
@@ -81,13 +81,13 @@ def test_the_checkpoints_of_a_batch_are_used_or_refused(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-class Ranks(Alone):
+class Ranks(Processes):
     """The first of two processes, which sees what the other does, too."""
 
     world = 2
 
-    def together(self, make: Any) -> list[Any]:
-        return [make(), make()]
+    def gather(self, mine: Any) -> list[Any]:
+        return [mine, mine]
 
 
 def test_what_has_begun_stays_together(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_sweep_killed_while_a_batch_was_written(tmp_path: Path) -> None:
     stopped_in_a_batch(keep)
     more = ["--checkpoint", str(keep.path), "--checkpoint-every", "280", "--resume"]
     assert sweep.main(["--seeds", "0:3", *flags, *more]) == 0
-    assert Journal(str(out), resume=True).results == list(train_batches([BATCH], 300, "cpu"))
+    assert list(read_journal(out)[0].values()) == list(train_batches([BATCH], 300, "cpu"))
     assert not any(keep.path.iterdir())
 
 

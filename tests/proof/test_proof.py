@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from adders import TARGETS, random_params, trained
 from rnn_numpy import Params, forward
+from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise, replay
 from rnn_numpy.tasks.addition import encode, from_bits
@@ -177,6 +178,18 @@ def test_a_refutation_is_the_shortest(refuted: Params) -> None:
     np.testing.assert_array_equal(outputs[..., 0] > 0.5, right_bits(addition, x))
 
 
+def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Search._keys
+
+    def colliding(self: Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
+        return keys(self, levels, task) & np.uint64(7)
+
+    monkeypatch.setattr(Search, "_keys", colliding)
+    verdict = explore(proved, 5)
+    assert verdict.status == "gave up"
+    assert verdict.reason.startswith("two states have the same key; all inputs of ")
+
+
 def test_limit(proved: Params) -> None:
     assert explore(proved, 5, limit=4020).status == "proved"
     verdict = explore(proved, 5, limit=4019)
@@ -188,21 +201,6 @@ def test_limit(proved: Params) -> None:
         minimise(verdict.machine)
     with pytest.raises(ValueError, match="must be refuted for a counterexample, it is: gave up"):
         replay(proved, verdict)
-
-
-def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rnn_numpy.proof.breadth_first as module
-
-    keys, calls = module.Search._keys, []
-
-    def colliding(self: module.Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
-        calls.append(len(levels))
-        mask = 7 if len(calls) < 20 else -1
-        return keys(self, levels, task) & np.uint64(mask % 2**64)
-
-    monkeypatch.setattr(module.Search, "_keys", colliding)
-    verdict = explore(proved, 5)
-    assert (verdict.status, verdict.states) == ("proved", 4020)
 
 
 def test_weights_too_large_to_tell() -> None:

@@ -130,7 +130,12 @@ def test_flags(tmp_path: Path, capsys: Capture) -> None:
     for flags, why in {
         ("--resume",): "--resume goes with --checkpoint DIR",
         ("--checkpoint-every", "5"): "--checkpoint-every goes with --checkpoint DIR",
-        ("--checkpoint", str(tmp_path), "--checkpoint-every", "0"): "must be at least 1, got 0",
+        (
+            "--checkpoint",
+            str(tmp_path),
+            "--checkpoint-every",
+            "0",
+        ): "must be an integer of at least 1, got 0",
     }.items():
         with pytest.raises(SystemExit) as ended:
             numpy_train.main(list(flags))

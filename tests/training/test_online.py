@@ -9,9 +9,9 @@ from agreement import assert_gradients
 from problems import Array
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
-from rnn_numpy.tasks.exact_sums import Count, count_exact, count_exact_compiled
+from rnn_numpy.tasks.exact_sums import Count, count, count_exact, count_exact_compiled
 from rnn_numpy.training import many_networks, recipe
-from rnn_numpy.training.many_networks import Trained, count, counted_steps, train, train_many
+from rnn_numpy.training.many_networks import Trained, counted_steps, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, sgd
 from rnn_torch.many_networks import stack

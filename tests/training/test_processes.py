@@ -16,6 +16,7 @@ import data_parallel_gradients
 import forked_ranks
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training.processes import Processes
 from rnn_torch import sweep, train
 
 pytestmark = pytest.mark.unannotated
@@ -125,6 +126,17 @@ def test_a_sweep_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
 
 
+def test_an_error_of_one_process_is_raised_in_every_one() -> None:
+    class Second(Processes):
+        def gather(self, mine: Any) -> list[Any]:
+            return [OSError("of the first"), mine]
+
+    with pytest.raises(OSError, match="of the first"), Second().failing_together():
+        pass
+    with pytest.raises(OSError, match="of the first"), Second().failing_together():
+        raise ValueError("of the second")
+
+
 def test_bad_input_is_said_once(tmp_path: Path) -> None:
     there = tmp_path / "there.jsonl"
     there.write_text("")
@@ -138,7 +150,7 @@ def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture)
     flags = ["--iterations", "50", "--hidden", "3", "--bits", "3", "--out"]
     assert sweep.main(["--seeds", "0:3", *flags, str(tmp_path / "some.jsonl")]) == 0
     kept = (tmp_path / "some.jsonl").read_bytes()
-    part.write_bytes(kept + b'{"half of a li')
+    part.write_bytes(kept + b'{"recipe": {"seed": 4, "bi')
     with pytest.raises(SystemExit):
         sweep.main(["--seeds", "0:5", *flags, str(out)])
     assert "rank-3.jsonl is there already: --resume goes on with it" in capsys.readouterr().err

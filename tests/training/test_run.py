@@ -1,30 +1,40 @@
-"""The recipe's loop: what it logs, how it is stopped, settings that it refuses."""
+"""The recipe's loop: its stretches, what it logs, where it pauses, settings that it refuses."""
 
 import pytest
 
 from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.recipe import Recipe, Record, run, start
+from rnn_numpy.training.recipe import Recipe, Run, Stretch, run, start
 
 
-def test_log_and_stop() -> None:
+def test_stretches() -> None:
+    """A logged step is one of its own; the run is as far as the stretches that were taken."""
     recipe = Recipe(iterations=100)
     params, rng = start(recipe)
-    steps: list[int] = []
-    records: list[Record] = []
-    result = run(
-        recipe,
-        NumPyLearner(params, recipe, "numpy"),
-        rng,
-        log_every=30,
-        on_record=records.append,
-        on_steps=steps.append,
-        stop=lambda: sum(steps) == 60,
-    )
-    assert (result.status, result.steps) == ("interrupted", 60)
-    assert steps == [29, 1, 29, 1]
-    assert [r.step for r in result.log] == [30, 60]
-    assert result.log == records
-    assert all(r.parity is None for r in result.log)
+    result = Run(recipe)
+    taken: list[Stretch] = []
+    for stretch in run(result, NumPyLearner(params, recipe, "numpy"), rng, log_every=30):
+        taken.append(stretch)
+        assert result.steps == sum(stretch.steps for stretch in taken)
+        if result.steps == 60:
+            break
+    assert (result.status, result.steps) == ("finished", 60)
+    assert [stretch.steps for stretch in taken] == [29, 1, 29, 1]
+    assert [stretch.record for stretch in taken if stretch.steps > 1] == [None, None]
+    assert [stretch.record for stretch in taken if stretch.steps == 1] == result.log
+    assert [record.step for record in result.log] == [30, 60]
+    assert all(record.parity is None for record in result.log)
+
+
+def test_pauses_and_a_last_step() -> None:
+    recipe = Recipe(iterations=100)
+    params, rng = start(recipe)
+    result, learner = Run(recipe), NumPyLearner(params, recipe, "numpy")
+    ends = [result.steps for _ in run(result, learner, rng, until=50, pause_every=20)]
+    assert ends == [20, 40, 50]
+    ends = [result.steps for _ in run(result, learner, rng, log_every=60, pause_every=20)]
+    assert ends == [59, 60, 80, 100]
+    assert [record.step for record in result.log] == [60]
+    assert not list(run(result, learner, rng))
 
 
 @pytest.mark.unannotated

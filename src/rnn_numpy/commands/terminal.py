@@ -16,19 +16,23 @@ from tqdm import tqdm
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
-
-
-def speaks() -> bool:
-    """Whether this process may print: alone, or the first of those that torchrun started."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+from rnn_numpy.training.processes import Processes
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser; what a type of ours says of a flag follows its name, as a sentence."""
+        try:
+            return super().parse_args(args, namespace)
+        except argparse.ArgumentError as error:
+            ours = isinstance(error.__context__, argparse.ArgumentTypeError)
+            self.error(f"{error.argument_name} {error.message}" if ours else str(error))
+
     def error(self, message: str) -> NoReturn:
         super().error(shown(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if speaks():
+        if Processes.leads():
             super()._print_message(message, file)
 
 
@@ -39,6 +43,7 @@ def parser(program: str, description: str, exit_codes: str) -> argparse.Argument
         description=description,
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,  # but by `parse_args`
     )
 
 
@@ -139,15 +144,26 @@ class _Unfailing:
 
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one."""
-    if speaks():
+    if Processes.leads():
         tqdm.write(line)
         sys.stdout.flush()
 
 
 def complain(line: str) -> None:
     """Print a line on standard error, as `shown`, above the progress bar if there is one."""
-    if speaks():
+    if Processes.leads():
         tqdm.write(shown(line), file=sys.stderr)
+
+
+@contextmanager
+def bad_input(
+    parser: argparse.ArgumentParser, no_memory: str = "not enough memory"
+) -> Iterator[None]:
+    """Inside, a ValueError or MemoryError ends the command: its message, exit code 2."""
+    try:
+        yield
+    except (ValueError, MemoryError) as error:
+        parser.error(str(error) or no_memory)
 
 
 def check_outputs(flags: argparse.Namespace, *names: str) -> None:
@@ -171,7 +187,7 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
 
 def progress(total: int | None, unit: str, done: int = 0) -> Any:
     """A progress bar on standard error with the time left, if that is a terminal."""
-    quiet = None if speaks() else True
+    quiet = None if Processes.leads() else True
     return tqdm(
         total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
     )

@@ -8,7 +8,7 @@ from rnn_numpy.commands.terminal import complain
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Learner, Recipe, Run
 
 
@@ -20,7 +20,7 @@ class Keeper:
     """
 
     def __init__(
-        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Alone
+        self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Processes
     ) -> None:
         #: Every how many steps; None without a folder.
         self.every: int | None = None
@@ -30,13 +30,17 @@ class Keeper:
         self.failure = ""
         self._kept = -1  # the step of the last one
         self._folder: Folder | None = None
+        self._engine = engine
         if flags.checkpoint is None and flags.resume:
             raise ValueError("--resume goes with --checkpoint DIR")
         self.every = checkpoint_every(flags)
         if self.every is None:
             return
         resume = flags.resume or ranks.restarted
-        self.found = ranks.from_leader(lambda: self._open(flags.checkpoint, resume, recipe, engine))
+        with ranks.failing_together():
+            if ranks.leads():
+                self.found = self._open(flags.checkpoint, resume, recipe, engine)
+        self.found = ranks.gather(self.found)[0]
 
     def _open(self, path: str, resume: bool, recipe: Recipe, engine: str) -> Checkpoint | None:
         """Where to go on from, if that is asked for."""
@@ -65,7 +69,7 @@ class Keeper:
             return
         generator = rng.get_state(legacy=False)
         try:
-            checkpoint = Checkpoint(learner.params(), generator, run, learner.engine)
+            checkpoint = Checkpoint(learner.params(), generator, run, self._engine)
             write_checkpoint(self._folder, checkpoint)
             self.failure, self._kept = "", run.steps
         except WeightsError as error:
@@ -84,7 +88,4 @@ def checkpoint_every(flags: argparse.Namespace) -> int | None:
         if flags.checkpoint_every is not None:
             raise ValueError("--checkpoint-every goes with --checkpoint DIR")
         return None
-    every = 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
-    if every < 1:
-        raise ValueError(f"--checkpoint-every must be at least 1, got {every}")
-    return every
+    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)

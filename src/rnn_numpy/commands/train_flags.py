@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import fields
 
-from rnn_numpy.commands import terminal
-from rnn_numpy.elman_network.checks import check_state_bits
+from rnn_numpy.commands import flag_types, terminal
 from rnn_numpy.training.recipe import Recipe
 
 EXIT_CODES = """\
@@ -15,89 +14,73 @@ proved; 2 bad input, or an output could not be written; 130 stopped by Ctrl-C (-
 weights learned until then)."""
 
 
-def parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The flags of both `train` commands; the defaults are the recipe."""
+def parser(program: str, description: str, engines: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The flags of both `train` commands; the defaults are the recipe.
+
+    Args:
+        engines: what each engine is, by its name for --engine.
+    """
     default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES)
     add = result.add_argument
-    add("--seed", type=int, default=default.seed, help="seed of weights and examples (%(default)s)")
-    add("--bits", type=int, default=default.bits, help="bits in a sum, 1 to 64 (%(default)s)")
-    add("--hidden", type=int, default=default.hidden, help="number of hidden units (%(default)s)")
-    add("--iterations", type=int, default=default.iterations, metavar="N",
+    add("--seed", type=flag_types.SEED, default=default.seed,
+        help="seed of weights and examples (%(default)s)")  # fmt: skip
+    add("--bits", type=flag_types.BITS, default=default.bits,
+        help="bits in a sum, 1 to 64 (%(default)s)")  # fmt: skip
+    add("--hidden", type=flag_types.HIDDEN, default=default.hidden,
+        help="number of hidden units (%(default)s)")  # fmt: skip
+    add("--iterations", type=flag_types.ITERATIONS, default=default.iterations, metavar="N",
         help="number of SGD steps (%(default)s)")  # fmt: skip
-    add("--batch-size", type=int, default=default.batch_size, metavar="N",
+    add("--batch-size", type=flag_types.BATCH_SIZE, default=default.batch_size, metavar="N",
         help="examples in each SGD step; their gradients are summed (%(default)s)")  # fmt: skip
-    add("--learning-rate", type=float, default=default.learning_rate, metavar="RATE",
+    add("--learning-rate", type=flag_types.positive, default=default.learning_rate, metavar="RATE",
         help="step size of SGD (%(default)s)")  # fmt: skip
     add("--dtype", choices=["float32", "float64"], default=default.dtype,
         help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
-    add("--log-every", type=int, default=1000, metavar="STEPS",
+    add("--log-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
         help="after the iterations, train on sums that the network gets wrong until it is proved "
         "to add operands of every length")  # fmt: skip
-    add("--state-bits", type=int, metavar="B",
+    add("--state-bits", type=flag_types.STATE_BITS, metavar="B",
         help="with --until-proved: round the state to multiples of 2^-B in the proof, B from 1 to "
         "16 (5)")  # fmt: skip
-    add("--max-iterations", type=int, metavar="N",
+    add("--max-iterations", type=flag_types.NOT_NEGATIVE, metavar="N",
         help="with --until-proved: give up after N SGD steps, those of --iterations included "
         "(200000, or --iterations if that is larger)")  # fmt: skip
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe to this file")
     add("--checkpoint", metavar="DIR",
         help="write checkpoints for --resume to this folder, during the training and when it is "
         "stopped")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS",
+    add("--checkpoint-every", type=flag_types.POSITIVE, metavar="STEPS",
         help="steps between two checkpoints (1000)")  # fmt: skip
     add("--resume", action="store_true",
         help="continue, bit for bit, from the newest undamaged checkpoint in --checkpoint DIR; "
         "start from the beginning if there is none")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end, instead of the log")
-    return result
-
-
-def add_engines(arguments: argparse.ArgumentParser, engines: Mapping[str, str]) -> None:
-    """Add the flag --engine; `engines` describes each engine by its name."""
     listed = "; ".join(f"{name}: {what}" for name, what in engines.items())
-    arguments.add_argument(
-        "--engine",
-        choices=list(engines),
+    add("--engine", choices=list(engines),
         help=f"what computes the gradients; all engines learn the same weights. {listed}. "
-        "Default: the first of these that is installed and suits the network's size",
-    )
+        "Default: the first of these that is installed and suits the network's size")  # fmt: skip
+    return result
 
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
     """The recipe that the flags ask for; ends the command where they are wrong together."""
-    try:
-        recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
-    except ValueError as error:
-        name, rest = str(error).split(" ", 1)
-        arguments.error(f"--{name.replace('_', '-')} {rest}")
-    if flags.log_every < 1:
-        arguments.error(f"--log-every must be at least 1, got {flags.log_every}")
-    _check_proof(arguments, flags, recipe)
-    return recipe
-
-
-def _check_proof(
-    arguments: argparse.ArgumentParser, flags: argparse.Namespace, recipe: Recipe
-) -> None:
-    """The flags that go with --until-proved: refuse them without it, fill them in with it."""
+    recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
+    # What goes with --until-proved is refused without it, and filled in with it.
     if not flags.until_proved:
-        for name in ("state_bits", "max_iterations"):
-            if getattr(flags, name) is not None:
-                arguments.error(f"--{name.replace('_', '-')} goes with --until-proved")
-        return
+        given = {"--state-bits": flags.state_bits, "--max-iterations": flags.max_iterations}
+        for flag, value in given.items():
+            if value is not None:
+                arguments.error(f"{flag} goes with --until-proved")
     if flags.state_bits is None:
         flags.state_bits = 5
     if flags.max_iterations is None:
         flags.max_iterations = max(200_000, recipe.iterations)
-    try:
-        check_state_bits(flags.state_bits)
-    except ValueError as error:
-        arguments.error(f"--{str(error).replace('_', '-', 1)}")
     if flags.max_iterations < recipe.iterations:
         arguments.error(
             f"--max-iterations must be at least the iterations, {recipe.iterations}, "
             f"got {flags.max_iterations}"
         )
+    return recipe

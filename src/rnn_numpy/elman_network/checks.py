@@ -80,5 +80,5 @@ def check_integer(name: str, value: object, least: int, most: int | None) -> Non
 
 
 def finite(value: Any) -> Any:
-    """JSON has no infinity: the largest number stands for it."""
+    """JSON has no infinity: the largest number stands for it, since null says "cannot be told"."""
     return min(value, sys.float_info.max) if isinstance(value, float) else value

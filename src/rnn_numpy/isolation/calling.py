@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_numpy.isolation.placing import LEFT_OUT, functions_of, globals_of, made
-from rnn_numpy.isolation.returned import Refused, by_name, named, updated
+from rnn_numpy.isolation.placing import LEFT_OUT, globals_of, made
+from rnn_numpy.isolation.returned import Refused, by_name, named
 
 __all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
@@ -129,7 +129,8 @@ def _invoke(
     values |= dict.fromkeys(_RATES if form.rate else (), form.rate)
     parameters = [_parameters(each, passes.of) for each in passes.functions]
     in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
-    wanted = {p.name for each in parameters for p in each}
+    rest = any(p.kind == p.VAR_KEYWORD for each in parameters for p in each)
+    wanted = {p.name for each in parameters for p in each} | set(given if rest else ())
     names, space = globals_of(passes.functions[-1])
     placed = {n for n in values if n in names - wanted - {*_TOGETHER, *(given if in_order else ())}}
     space.update({name: values[name] for name in placed})
@@ -139,6 +140,7 @@ def _invoke(
     returned: Any = None
     for each, its in zip(passes.functions, parameters, strict=True):
         passed = {p.name: values[p.name] for p in its if p.name in values}
+        passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
         unknown = [p.name for p in its if _must(p) and p.name not in passed]
         lost = [name for name in given if name not in used]
         if not in_order and (unknown or lost):
@@ -151,25 +153,20 @@ def _invoke(
         attributes = {n: v for n, v in owner.items() if n not in given}
         return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
     after = {**together, **{n: space[n] for n in placed}, **owner}
-    found = {n: (b - after[n]) / form.rate for n, b in before.items()}
-    known = updated(functions_of(space))  # its gradient may be 0
-    found = {n: d for n, d in found.items() if n in known or np.any(d)}
-    if not found:
-        raise Refused(f"it changes none of its inputs {', '.join(form.gradients)}")
-    return found, None
+    return {n: (b - after[n]) / form.rate for n, b in before.items()}, None
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
-    """Its parameters, without `self` and `**rest`; `*rest` alone if it does not say."""
+    """Its parameters, without `self`; `*rest` alone if it does not say."""
     try:
         found = list(inspect.signature(inspect.unwrap(function)).parameters.values())
     except (TypeError, ValueError):
         return [inspect.Parameter("rest", inspect.Parameter.VAR_POSITIONAL)]
-    return [p for p in found[of is not None :] if p.kind != p.VAR_KEYWORD]
+    return found[of is not None :]
 
 
 def _must(p: inspect.Parameter) -> bool:
-    return p.default is p.empty and p.kind != p.VAR_POSITIONAL
+    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
 
 
 def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], count: int) -> bool:

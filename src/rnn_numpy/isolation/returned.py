@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -78,24 +78,6 @@ def by_name(returned: Any, function: Any) -> dict[str, Any]:
         parts = tuples.get(name, [])
         if isinstance(value, tuple | list) and len(parts) == len(value):
             found = {**dict(zip(parts, value, strict=True)), **found}
-    return found
-
-
-def updated(functions: Iterable[Any]) -> set[str]:
-    """What these functions update: `W -= ..`, `self.W = self.W - ..`, `p["W"] += ..`, in a loop."""
-    found: set[str] = set()
-    for node in (node for each in functions for node in ast.walk(source(each))):
-        if isinstance(node, ast.AugAssign):
-            found.add(_last_name(node.target))
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
-            its = {_last_name(n) for n in ast.walk(node.value) if isinstance(n, ast.expr)}
-            found |= its & set(map(_last_name, node.targets))
-        elif isinstance(node, ast.For):  # for weight, gradient in zip([W, b], [dW, db])
-            loop = {_last_name(n) for n in ast.walk(node.target) if isinstance(n, ast.expr)}
-            inner = [n for line in node.body for n in ast.walk(line)]
-            if loop & {_last_name(n.target) for n in inner if isinstance(n, ast.AugAssign)}:
-                lists = [n for n in ast.walk(node.iter) if isinstance(n, ast.List | ast.Tuple)]
-                found |= {_last_name(each) for several in lists for each in several.elts}
     return found
 
 

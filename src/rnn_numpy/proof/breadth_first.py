@@ -13,12 +13,8 @@ from rnn_numpy.tasks.targets import Target
 _CHUNK = 1 << 12  # states expanded together, which bounds the memory for intermediate results
 
 
-class Collision(Exception):
-    """Two different states have the same key."""
-
-
-class _TooMany(Exception):
-    """The limit is reached."""
+class _GaveUp(Exception):
+    """The search cannot go on; says why."""
 
 
 class Search:
@@ -30,13 +26,12 @@ class Search:
         target: Target,
         limit: int,
         on_progress: Callable[[int], object],
-        attempt: int,
     ) -> None:
         self.network, self.target = network, target
         self.limit, self.on_progress = limit, on_progress
         count = 2**target.operands
         self.inputs = target.bits(np.arange(count)).astype(np.float64)
-        odd = np.random.default_rng(attempt).integers(1 << 62, size=network.hidden + 1) * 2 + 1
+        odd = np.random.default_rng(0).integers(1 << 62, size=network.hidden + 1) * 2 + 1
         self.multipliers = odd.astype(np.uint64)
         self.known = _Table(
             levels=np.zeros((1, network.hidden), network.dtype),
@@ -57,7 +52,7 @@ class Search:
         self.doubt = ""
 
     def run(self) -> Verdict:
-        """Search; raises Collision."""
+        """Search until no state is new, one is wrong, or there is a reason to give up."""
         reason = ""
         if not self.network.state_error < self.network.unit / 2:  # NaN too
             reason = "rounding errors are larger than the steps of the state: fewer state bits?"
@@ -66,9 +61,9 @@ class Search:
             try:
                 chunks = range(0, len(frontier), _CHUNK)
                 found = [self._expand(frontier[start : start + _CHUNK]) for start in chunks]
-            except _TooMany:
+            except _GaveUp as why:
                 right = f"all inputs of {depth} steps are right"
-                reason = f"more than {self.limit} states; {self.doubt or right}"
+                reason = f"{why}; {self.doubt or right}"
                 break
             depth += 1
             frontier = np.unique(np.concatenate(found))
@@ -125,7 +120,7 @@ class Search:
             others[:, unit] = nearest[from_row, unit] + direction[from_row, unit]
             levels, row = np.concatenate([levels, others]), np.concatenate([row, from_row])
             if len(levels) > self.limit + len(nearest):
-                raise _TooMany
+                raise _GaveUp(f"more than {self.limit} states")
         return levels, row
 
     def _reach(
@@ -143,7 +138,7 @@ class Search:
         self._add(levels[first], task[first], source[first], number[first], certain[first])
         same = (known["levels"][reached] == levels).all(axis=1) & (known["task"][reached] == task)
         if not same.all():
-            raise Collision
+            raise _GaveUp("two states have the same key")  # one in 2^58 pairs of states
         new = np.arange(len(known) - len(first), len(known))
         keys = np.concatenate([self.keys, new_keys])
         order = np.argsort(keys, kind="stable")
@@ -159,7 +154,7 @@ class Search:
     def _add(self, levels: Any, task: Any, source: Any, number: Any, certain: Any) -> None:
         count = len(levels)
         if len(self.known) + count > self.limit:
-            raise _TooMany
+            raise _GaveUp(f"more than {self.limit} states")
         outputs = self.network.outputs(levels * self.network.unit)
         distance = np.abs(outputs - 0.5)
         self.margin = min(self.margin, float(distance.min(initial=0.5)))

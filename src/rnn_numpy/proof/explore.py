@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.proof.breadth_first import Collision, Search
+from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.proof.rounded_network import RoundedNetwork
 from rnn_numpy.tasks.targets import Target, addition
@@ -52,9 +52,4 @@ def explore(
             f"these weights have {got[0]} and {got[1]}"
         )
     network = RoundedNetwork(params, state_bits)
-    for attempt in range(100):
-        try:
-            return Search(network, target, limit, on_progress, attempt).run()
-        except Collision:  # one in 2^58 pairs of states: other keys
-            continue
-    raise AssertionError("the keys of different states kept colliding")
+    return Search(network, target, limit, on_progress).run()

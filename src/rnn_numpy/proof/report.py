@@ -1,9 +1,9 @@
 """The verdict of a proof, as text and as JSON."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
+from rnn_numpy.elman_network.checks import finite
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.drawing import input_names
 from rnn_numpy.proof.machine import Minimal, Verdict, replay
@@ -59,9 +59,7 @@ def as_json(params: Params, verdict: Verdict, minimal: Minimal | None) -> dict[s
     """The verdict for a program."""
     names = ("status", "reason", "state_bits", "states", "depth", "margin", "margin_error",
              "tie_distance", "tie_error")  # fmt: skip
-    result = {name: getattr(verdict, name) for name in names}
-    # JSON has no infinity, which is how far rounding can move the results of absurd weights.
-    result = {k: None if v == math.inf else v for k, v in result.items()}
+    result = {name: finite(getattr(verdict, name)) for name in names}
     result["target"] = verdict.target.name
     result["ties"] = len(verdict.machine.branches)
     result["counterexample"] = result["minimal"] = None

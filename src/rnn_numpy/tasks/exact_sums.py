@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from rnn_numpy.compiled import native
+from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import to_bits
 
@@ -27,6 +29,21 @@ class Count(NamedTuple):
     exact: int
     tried: int
     exhaustive: bool
+
+
+def count(params: Params, bits: int) -> Count:
+    """How many sums the network with these weights gets right, by the fastest way there is."""
+    if bits <= MOST_BITS_EXHAUSTIVE and native.available():
+        return count_exact_compiled(params, bits)
+    return count_exact(partial(advance, params), len(params.W), bits, params.W.dtype)
+
+
+def advance(
+    params: Params, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+    """One time step of the network with these weights: its outputs, and the states that follow."""
+    outputs, trace = forward(params, x, h)
+    return outputs, trace.states[1]
 
 
 def count_exact(

@@ -7,27 +7,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from rnn_numpy.compiled import native
-from rnn_numpy.elman_network.model import forward
-from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
-from rnn_numpy.tasks.exact_sums import (
-    MOST_BITS_EXHAUSTIVE,
-    Count,
-    count_exact,
-    count_exact_compiled,
-)
+from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from rnn_numpy.training.learner import NumPyLearner
+from rnn_numpy.training.learner import choose
 from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 
 
@@ -68,20 +57,6 @@ def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
     return steps // count_every + (steps == last and (last == 0 or last % count_every > 0))
 
 
-def count(params: Params, bits: int) -> Count:
-    """How many sums a network with these weights gets right, by the fastest way there is."""
-    if bits <= MOST_BITS_EXHAUSTIVE and native.available():
-        return count_exact_compiled(params, bits)
-
-    def advance(
-        h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        outputs, trace = forward(params, x, h)
-        return outputs, trace.states[1]
-
-    return count_exact(advance, len(params.W), bits, params.W.dtype)
-
-
 class Stopped(Exception):
     """A training ended before its last step, because that was asked for; it is kept."""
 
@@ -115,7 +90,7 @@ def train(
 
     Args:
         count_every: every how many steps the sums are counted; they are after the last, too.
-        engine: as in `online.sgd`.
+        engine: as for `rnn_numpy.training.learner.choose`.
         keep: go on from the checkpoint that is there, and write new ones.
         stop: with `keep`, asked now and then; True ends the training, which is kept.
         say: told of checkpoints that cannot be used.
@@ -127,36 +102,28 @@ def train(
     params, rng = start(recipe)
     taken = Run(recipe)
     counts: list[tuple[int, int, int]] = []
-    learner = NumPyLearner(params, recipe, engine)
+    chosen = choose(engine, recipe.hidden)
+    learner = chosen.learner(params, recipe)
     folder = keep and Folder(keep.folder(recipe))
     steps = counted_steps(recipe, count_every)
-    if folder and (found := newest_checkpoint(folder, recipe, learner.engine, say)):
+    if folder and (found := newest_checkpoint(folder, recipe, chosen.name, say)):
         taken, counts = found.run, found.counts
         if [step for step, _, _ in counts] != list(islice(steps, len(counts))):
             raise CheckpointError(f"{folder.path} holds a run counted after other steps")
         rng.set_state(found.generator)
-        learner = NumPyLearner(found.params, recipe, engine)
-
-    def save(taken: Run) -> None:
-        if folder:
-            state = rng.get_state(legacy=False)
-            checkpoint = Checkpoint(learner.params(), state, taken, learner.engine, counts)
-            write_checkpoint(folder, checkpoint)
+        learner = chosen.learner(found.params, recipe)
 
     for step in steps:  # those that are left
-        run(
-            replace(recipe, iterations=step),
-            learner,
-            rng,
-            log_every=step + 1,  # never
-            stop=stop if folder else lambda: False,
-            begun=taken,
-            save_every=keep and keep.every,
-            on_save=save,
-        )
-        if taken.status == "interrupted":
-            save(taken)
-            raise Stopped
+        for _ in run(taken, learner, rng, until=step, pause_every=keep and keep.every):
+            if not (keep and folder):
+                continue
+            stopped = taken.steps < recipe.iterations and stop()
+            if stopped or taken.steps % keep.every == 0:
+                generator = rng.get_state(legacy=False)
+                checkpoint = Checkpoint(learner.params(), generator, taken, chosen.name, counts)
+                write_checkpoint(folder, checkpoint)
+            if stopped:
+                raise Stopped
         if taken.status == "diverged":
             break
         exact, tried, _ = count(learner.params(), recipe.bits)

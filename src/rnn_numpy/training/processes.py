@@ -1,18 +1,20 @@
-"""A group of cooperating processes; `Alone` is a group of one."""
+"""The processes that work together: those that torchrun started, or this one alone."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class Alone:
+class Processes:
     """A group of one process; `rnn_torch.training.torchrun.Torchrun` is one of several.
 
-    Each method is called by all processes of a group, in the same order.
+    All processes of a group call each of the methods that say so, in the same order.
     """
 
-    #: This process's number, 0 to world - 1. Process 0 leads: it prints and writes for all.
+    #: This process's number, 0 to world - 1.
     rank = 0
     world = 1
     #: Number of the group's processes on this machine.
@@ -20,26 +22,32 @@ class Alone:
     #: Whether this group replaces one that lost a process.
     restarted = False
 
-    @property
-    def leads(self) -> bool:
-        """Whether this is the first process."""
-        return self.rank == 0
+    @staticmethod
+    def leads() -> bool:
+        """Whether this process prints and writes for all: it is alone, or torchrun's first."""
+        return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
-    def together(self, make: Callable[[], T]) -> list[T]:
-        """Call `make` in each process; returns all their results, in the order of `rank`.
-
-        Raises:
-            ValueError, OSError: in every process, if it was raised in one of them.
-        """
-        return [make()]
-
-    def from_leader(self, make: Callable[[], T]) -> T | None:
-        """Call `make` in the leader only; returns its result, or raises its error, everywhere."""
-        return self.together(lambda: make() if self.leads else None)[0]
+    def gather(self, mine: T) -> list[T]:
+        """The values of all processes, in the order of `rank`. All call it."""
+        return [mine]
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in at least one process."""
+        """Whether the flag is set in at least one process. All call it."""
         return flag
 
-    def leave(self) -> None:
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Inside, a ValueError or OSError of one process is raised in every one. All enter it.
+
+        What is inside calls `gather` only where no process can have failed before.
+        """
+        failure: ValueError | OSError | None = None
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            failure = error
+        for first in filter(None, self.gather(failure)):
+            raise first
+
+    def close(self) -> None:
         """Leave the group."""

@@ -6,7 +6,7 @@ learner computes the gradients and updates the weights; each package has its own
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -19,6 +19,15 @@ from rnn_numpy.elman_network.params import Params, initial_params
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 
 Dtype = Literal["float32", "float64"]
+
+#: The least and the most that a recipe's integers may be; None for no end.
+RANGES: dict[str, tuple[int, int | None]] = {
+    "seed": (0, 2**32 - 1),
+    "bits": (1, 64),
+    "hidden": (1, 1 << 14),
+    "iterations": (0, None),
+    "batch_size": (1, 1 << 20),
+}
 
 #: A gradient has vanished if it changes no weight in so many steps.
 STEPS_WITHOUT_CHANGE = 1000
@@ -43,11 +52,8 @@ class Recipe:
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        check_integer("seed", self.seed, 0, 2**32 - 1)
-        check_integer("bits", self.bits, 1, 64)
-        check_integer("hidden", self.hidden, 1, 1 << 14)
-        check_integer("iterations", self.iterations, 0, None)
-        check_integer("batch_size", self.batch_size, 1, 1 << 20)
+        for name, (least, most) in RANGES.items():
+            check_integer(name, getattr(self, name), least, most)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be finite and > 0, got {self.learning_rate}")
         if self.dtype not in ("float32", "float64"):
@@ -59,16 +65,8 @@ class Learner(Protocol):
     """A network in training: whatever turns examples into new weights."""
 
     @property
-    def engine(self) -> str:
-        """What computes the gradients: its name for the flag --engine."""
-
-    @property
     def stride(self) -> int:
         """How many steps `descend` should be asked for at once: a few hundredths of a second."""
-
-    @property
-    def audited(self) -> bool:
-        """Whether there is a second gradient to compare with: `parity`."""
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """Descend (4), a step for each batch; return the outputs for the last, before its step.
@@ -88,10 +86,28 @@ class Learner(Protocol):
     def params(self) -> Params:
         """The weights as they are now."""
 
-    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
-        """How far two gradients of this batch differ, as a fraction of what rounding allows.
+    @property
+    def audit(self) -> Callable[[Int64[np.ndarray, "batch 2"]], float | None] | None:
+        """Compares two gradients of a batch; None where there is only one.
 
-        None where the whole gradient is smaller than its rounding errors, so that none can tell.
+        It returns how far they differ, as a fraction of what rounding allows; None where the whole
+        gradient is smaller than its rounding errors, so that none can tell.
+        """
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What computes the gradients. All engines end at the same weights, but for rounding."""
+
+    @property
+    def name(self) -> str:
+        """As the flag --engine has it; of several processes, with their number."""
+
+    def learner(self, params: Params, recipe: Recipe) -> Learner:
+        """A network in training that begins with a copy of these weights.
+
+        Raises:
+            ValueError: the engine cannot run here.
         """
 
 
@@ -106,8 +122,8 @@ class Diverged(ArithmeticError):
 class Record(NamedTuple):
     """One log line: the first example of this step, as the network saw it before learning from it.
 
-    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is the
-    learner's.
+    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is
+    that of `Learner.audit`.
     """
 
     step: int
@@ -118,13 +134,20 @@ class Record(NamedTuple):
     parity: float | None
 
 
+class Stretch(NamedTuple):
+    """Steps that were taken at once; the last of them has a log line, or none of them."""
+
+    steps: int
+    record: Record | None
+
+
 @dataclass
 class Run:
     """A training run: how far it came, and why it ended."""
 
     recipe: Recipe
     steps: int = 0
-    #: `vanished` is for who asks `vanished()`; `run` does not.
+    #: `run` says `diverged`; who goes no further, or asks `vanished()`, says so here.
     status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
     log: list[Record] = field(default_factory=list)
 
@@ -136,47 +159,46 @@ def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
 
 
 def run(
-    recipe: Recipe,
+    result: Run,
     learner: Learner,
     rng: np.random.RandomState,
     *,
-    log_every: int = 1000,
-    on_record: Callable[[Record], object] = lambda record: None,
-    on_steps: Callable[[int], object] = lambda steps: None,
-    stop: Callable[[], bool] = lambda: False,
-    begun: Run | None = None,
-    save_every: int | None = None,
-    on_save: Callable[[Run], object] = lambda run: None,
-) -> Run:
-    """Train `learner` by the recipe, on the examples drawn from `rng`.
+    until: int | None = None,
+    log_every: int | None = None,
+    pause_every: int | None = None,
+) -> Iterator[Stretch]:
+    """Train `learner` by a recipe, on the examples drawn from `rng`, some steps at a time.
+
+    Whoever is given a stretch may look at all three between two steps, save them, or go no further.
 
     Args:
-        log_every: every how many steps `on_record` is called with a log line.
-        on_steps: called with the number of steps taken since the last call.
-        stop: asked before every `learner.stride` steps; True ends the run as interrupted.
-        begun: a run to go on with; `learner` and `rng` are as they were then.
-        save_every: after every how many steps `on_save` is called with the run so far.
+        result: the run, from its beginning or as far as it came; kept up to date.
+        learner, rng: as they are after the steps of `result`.
+        until: the last step; None for the recipe's.
+        log_every: every how many steps there is a log line; None for never.
+        pause_every: a stretch ends at each multiple of this, too.
     """
-    result = begun or Run(recipe)
-    while result.steps < recipe.iterations:
-        if stop():
-            result.status = "interrupted"
-            break
-        until_logged = log_every - result.steps % log_every
-        logged = until_logged == 1  # a step that is logged is taken alone
-        left = recipe.iterations - result.steps
-        steps = 1 if logged else min(until_logged - 1, learner.stride, left)
-        if save_every is not None:
-            steps = min(steps, save_every - result.steps % save_every)
+    recipe = result.recipe
+    last = recipe.iterations if until is None else until
+    while result.steps < last:
+        steps = min(learner.stride, last - result.steps)
+        if pause_every is not None:
+            steps = min(steps, pause_every - result.steps % pause_every)
+        logged = log_every is not None and (result.steps + 1) % log_every == 0
+        if logged:
+            steps = 1  # a step that is logged is taken alone
+        elif log_every is not None:
+            steps = min(steps, log_every - 1 - result.steps % log_every)
         pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
-        parity = learner.parity(pairs) if logged and learner.audited else None
+        parity = learner.audit(pairs) if logged and learner.audit is not None else None
         try:
             outputs = learner.descend(pairs)
         except Diverged as diverged:
             result.steps += diverged.steps
             result.status = "diverged"
-            break
+            return
         result.steps += steps
+        record = None
         if logged:
             a, b = (int(operand) for operand in pairs[0])
             said = decode(outputs)[0]
@@ -184,11 +206,7 @@ def run(
             loss = absolute_error(outputs, y) / recipe.batch_size  # (5)
             record = Record(result.steps, loss, a, b, said, parity)
             result.log.append(record)
-            on_record(record)
-        on_steps(steps)
-        if save_every is not None and result.steps % save_every == 0:
-            on_save(result)
-    return result
+        yield Stretch(steps, record)
 
 
 def vanished(recipe: Recipe, learner: Learner) -> bool:

@@ -222,18 +222,24 @@ def sgd(
     engine: str | None = None,
     batch_size: int = 1,
 ) -> OnlineSGD:
+    """The loop of the engine that `engine_for` chooses; it raises what that does."""
+    classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
+    chosen = classes[engine_for(len(params.W), engine)]
+    return chosen(params, bits, learning_rate, batch_size)
+
+
+def engine_for(hidden: int, engine: str | None = None) -> str:
     """The engine asked for, or the faster one: compiled, if it is installed and suits the size.
 
     Raises:
         ValueError: the compiled engine was asked for and the extra `fast` is not installed.
     """
     if engine is None:
-        fits = native.available() and len(params.W) <= MOST_HIDDEN_COMPILED
+        fits = native.available() and hidden <= MOST_HIDDEN_COMPILED
         engine = "compiled" if fits else "numpy"
     if engine == "compiled" and not native.available():
         raise ValueError(f"the compiled engine needs numba: {native.INSTALL}")
-    classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
-    return classes[engine](params, bits, learning_rate, batch_size)
+    return engine
 
 
 def _sigmoid(z: Float[np.ndarray, "..."]) -> None:

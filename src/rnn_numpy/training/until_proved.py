@@ -7,7 +7,7 @@ recipe's weights, at three times the learning rate. docs/proof.md has how many s
 what else was tried.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ RATES = (1, 3)
 
 
 class Outcome(NamedTuple):
-    """The last network and what is proved about it; `steps` were taken past the recipe."""
+    """A network and what is proved about it; `steps` were taken past the recipe."""
 
     params: Params
     verdict: Verdict
@@ -48,33 +48,30 @@ def until_proved(
     *,
     most_steps: int,
     limit: int = LIMIT,
-    on_verdict: Callable[[int, Verdict, Params], object] = lambda steps, verdict, params: None,
-    on_steps: Callable[[int], object] = lambda steps: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> Iterator[Outcome]:
     """Go on from the recipe's weights until they are proved to add with a b-bit state.
+
+    Yields what is proved: of the recipe's weights, and of the weights after each round of steps.
+    The last is the result; whoever is given one may go no further.
 
     Args:
         recipe, params, rng: a finished run of the recipe, and its generator.
         state_bits, limit: as for `explore`.
-        make_learner: makes a network in training from a copy of weights.
+        make_learner: makes a network in training from a copy of weights: `Engine.learner`.
         most_steps: give up after this many.
-        on_verdict: called with the steps taken before each verdict, it, and the weights.
-        on_steps: called with the number of steps taken since the last call.
-        stop: asked before each round; True ends it.
     """
     found: list[tuple[int, int, int]] = []
-    steps = 0
-    now, verdict = params, explore(params, state_bits, limit=limit)
-    on_verdict(steps, verdict, now)
-    while verdict.status != "proved" and steps < most_steps and not stop():
-        taken = min(ROUND, most_steps - steps)
-        if steps % ATTEMPT == 0:
+    outcome = Outcome(params, explore(params, state_bits, limit=limit), 0)
+    yield outcome
+    while outcome.verdict.status != "proved" and outcome.steps < most_steps:
+        taken = min(ROUND, most_steps - outcome.steps)
+        if outcome.steps % ATTEMPT == 0:
             bits = max(BITS, recipe.bits)
-            rate = recipe.learning_rate * RATES[steps // ATTEMPT % len(RATES)]
+            rate = recipe.learning_rate * RATES[outcome.steps // ATTEMPT % len(RATES)]
             learner = make_learner(params, replace(recipe, bits=bits, learning_rate=rate))
-        if verdict.counterexample is not None and len(verdict.counterexample) < bits:
-            found.append(_operands(verdict.counterexample))
+        inputs = outcome.verdict.counterexample
+        if inputs is not None and len(inputs) < bits:
+            found.append(_operands(inputs))
         pairs = _examples(rng, bits, taken * recipe.batch_size, found)
         stride = learner.stride * recipe.batch_size
         before, gave_way = learner.params(), False
@@ -83,14 +80,12 @@ def until_proved(
                 learner.descend(pairs[first : first + stride])
         except Diverged:
             gave_way = True  # what it had is proved or refuted all the same, and then tried again
-        steps += taken
-        on_steps(taken)
-        now = learner.params()
-        verdict = explore(now, state_bits, limit=limit)
-        on_verdict(steps, verdict, now)
-        if not gave_way and same(before, now):
-            break  # the gradient has vanished: no example brings it back
-    return Outcome(now, verdict, steps)
+        after = learner.params()
+        verdict = explore(after, state_bits, limit=limit)
+        outcome = Outcome(after, verdict, outcome.steps + taken)
+        yield outcome
+        if not gave_way and same(before, after):
+            return  # the gradient has vanished: no example brings it back
 
 
 def _operands(inputs: Int64[np.ndarray, " steps"]) -> tuple[int, int, int]:

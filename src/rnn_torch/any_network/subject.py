@@ -1,7 +1,7 @@
 """Any network as a `rnn_torch.checker.subject.Subject`: what the judge asks, derived by machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +9,14 @@ import numpy as np
 from rnn_numpy.isolation.calling import Form
 from rnn_torch.any_network.forward_passes import about_losses
 from rnn_torch.any_network.votes import votes
+from rnn_torch.catalogue import Asked as Seen
+from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
 from rnn_torch.checker.comparison import agrees, furthest
 from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_turn, random
-from rnn_torch.tracing import Asked as Seen
-from rnn_torch.tracing import Catalogue, Mistake, locate, name_mistakes, noise_floor
+from rnn_torch.tracing import Mistake, locate
 
 _RANDOM_PROBLEMS = 12
 _WINDOWS = 30  # that are tried where another was meant
@@ -40,6 +41,7 @@ class AnyNetwork:
 
     Raises:
         ValueError: a size of no axis, or below 1.
+        NotImplementedError: with a rate, of a network that does what cannot be followed.
     """
 
     equations = False
@@ -52,9 +54,17 @@ class AnyNetwork:
         rate: float | None = None,
     ) -> None:
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
-        inputs = [name for name in network.arguments if name not in network.zeros]
-        self.form = Form(inputs, network.differentiated, (), rate)
         designed(network, fixed=self.fixed)  # raises early
+        inputs = [name for name in network.arguments if name not in network.zeros]
+        gradients = network.differentiated
+        if rate is not None:  # inputs and first states are not updated
+            timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+            gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
+        self.form = Form(inputs, gradients, (), rate)
+        # Asked for one backward pass after another, it poses the same problems.
+        self.problems = cache(self._problems)
+        self._in_turn = cache(lambda dtype: list(in_turn(network, dtype, self.fixed)))
+        self._references: dict[int, tuple[Problem, Reference]] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -65,7 +75,7 @@ class AnyNetwork:
         """
         return Catalogue(self.network, self.fixed)
 
-    def problems(self, dtype: str, seed: int) -> list[Problem]:
+    def _problems(self, dtype: str, seed: int) -> list[Problem]:
         """The designed ones and twelve random ones; longer ones than the window.
 
         Raises:
@@ -91,7 +101,7 @@ class AnyNetwork:
 
     def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
         """As `Subject`."""
-        return in_turn(self.network, dtype, self.fixed)
+        return iter(self._in_turn(dtype))
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """As `Subject`."""
@@ -113,6 +123,11 @@ class AnyNetwork:
 
         From an update, rounding of the weights it is subtracted from comes in, too.
         """
+        if id(problem) not in self._references:
+            self._references[id(problem)] = problem, self._reference(problem)
+        return self._references[id(problem)][1]
+
+    def _reference(self, problem: Problem) -> Reference:
         right = reference(self.network, problem, measure=True)
         unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:
@@ -161,7 +176,7 @@ class AnyNetwork:
     def locate(self, ask: Ask, dtype: str) -> Where:
         """Loss step by state step, gate by gate."""
         try:
-            found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self.reference)
+            found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self._reference)
         except NotImplementedError as error:
             raise CannotCheck(str(error)) from None
         return Where(found.cells, found.zero, found.sums, found.words())
@@ -180,6 +195,8 @@ class AnyNetwork:
         except NotImplementedError:
             return []
         blind = []
+        if self.fixed.get("time") == 1:
+            blind.append("the error is not passed back to the step before: there is none")
         missing = [f"d{n} " for n in self.form.gradients if n not in asked[0].answer.gradients]
         for mistake in catalogue.mistakes:
             if mistake.edges or mistake.forward or mistake.sentence.startswith(tuple(missing)):

@@ -8,6 +8,7 @@ import importlib.util
 import math
 import sys
 import traceback
+from functools import lru_cache
 from pathlib import Path
 
 from rnn_torch.any_network.subject import AnyNetwork
@@ -41,6 +42,17 @@ def subject_for(
     Raises:
         ValueError: one of them is wrong; the message begins with its name.
     """
+    ours = network is None or (isinstance(network, str) and ":" not in network)
+    return (_kept if ours else _made)(network, shapes, window, loss, rate)
+
+
+def _made(
+    network: str | Network | None,
+    shapes: str,
+    window: int | None,
+    loss: str | None,
+    rate: float | None,
+) -> Subject:
     if window is not None and not 0 <= window <= 512:
         raise ValueError(f"window must be from 0 to 512, got {window}")
     if network is None:
@@ -53,11 +65,18 @@ def subject_for(
             f"from-update must be a power of two, which rounds nothing, such as 1 or 0.125; "
             f"got {rate:g}"
         )
-    if isinstance(network, Network):
+    sizes = sizes_named(shapes)
+    try:
+        if isinstance(network, str):
+            network = network_named(network, loss)
         check_network(network)
-    else:
-        network = network_named(network, loss)
-    return AnyNetwork(network, sizes_named(shapes), window, rate)
+        return AnyNetwork(network, sizes, window, rate)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"network: {error}") from None
+
+
+#: With its problems and references, for the next backward pass; a user's network may change.
+_kept = lru_cache(maxsize=8)(_made)
 
 
 def sizes_named(text: str) -> dict[str, int]:
@@ -82,23 +101,21 @@ def sizes_named(text: str) -> dict[str, int]:
 
 
 def network_named(text: str, loss: str | None = None) -> Network:
-    """A stock network with its options, or the one of this name in a file; it has been tried.
+    """A stock network with its options, or the one of this name in a file..
 
     Args:
         text: `NAME`, `NAME,OPTION,OPTION=VALUE`, or `FILE.py:NETWORK`.
         loss: `squared`, `softmax` or `upstream`, of a stock network.
 
     Raises:
-        ValueError: no such network or option, or the file or the network fails; in a paragraph.
+        ValueError: no such network or option, or the file fails; in a paragraph.
     """
     file, _, name = text.rpartition(":")
     if not file:
         return _stock(text, loss)
     if loss is not None:
-        raise ValueError("loss is for stock networks: yours yields its own")
-    network = _of_file(file, name)
-    check_network(network)
-    return network
+        raise ValueError("yours yields its own loss: leave --loss out")
+    return _of_file(file, name)
 
 
 def _stock(text: str, loss: str | None) -> Network:
@@ -113,27 +130,28 @@ def _stock(text: str, loss: str | None) -> Network:
             options[key] = switch
         else:
             raise ValueError(
-                f"network has no option {option!r}: it may have loss=, order= or reset=, and "
+                f"{name} has no option {option!r}: it may have loss=, order= or reset=, and "
                 f"{', '.join(_SWITCHES)}"
             )
     if name not in STOCK:
-        raise ValueError(f"network must be {', '.join(STOCK)}, or FILE.py:NETWORK, got {name!r}")
+        raise ValueError(f"it must be {', '.join(STOCK)}, or FILE.py:NETWORK, got {name!r}")
     return stock(name, **options)  # type: ignore[arg-type]
 
 
 def _of_file(file: str, name: str) -> Network:
     if not Path(file).is_file():
-        raise ValueError(f"network must be in a file that is there, got {file}")
+        raise ValueError(f"it must be in a file that is there, got {file}")
     sys.path.insert(0, str(Path(file).resolve().parent))
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     if spec is None or spec.loader is None:
-        raise ValueError(f"network must be in a Python file, got {file}: its name must end in .py")
+        raise ValueError(f"it must be in a Python file, got {file}: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f for f in frames if Path(f.filename).resolve() == Path(file).resolve()]
         where = f" (line {lines[-1].lineno})" if lines else ""
         raise ValueError(f"running {file} raises {type(error).__name__}: {error}{where}") from error
     found = getattr(module, name, None)

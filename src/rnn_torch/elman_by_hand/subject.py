@@ -1,6 +1,7 @@
 """The network of docs/bptt.md as a `rnn_torch.checker.subject.Subject`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -27,8 +28,12 @@ class ElmanByHand:
 
     def __init__(self, shapes: Shapes | None = None, window: int | None = None) -> None:
         self.shapes, self.window = shapes or Shapes(), window
+        # Asked for one backward pass after another, it poses the same problems.
+        self.problems = cache(self._problems)
+        self._in_turn = cache(lambda dtype: list(in_turn(self.shapes, dtype)))
+        self._references: dict[int, tuple[Problem, Reference]] = {}
 
-    def problems(self, dtype: str, seed: int) -> list[Problem]:
+    def _problems(self, dtype: str, seed: int) -> list[Problem]:
         """The designed ones and twelve random ones.
 
         Raises:
@@ -46,7 +51,7 @@ class ElmanByHand:
 
     def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
         """As `Subject`."""
-        return in_turn(self.shapes, dtype)
+        return iter(self._in_turn(dtype))
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """The five arrays a candidate is called with, in order."""
@@ -70,7 +75,9 @@ class ElmanByHand:
 
     def reference(self, problem: Problem) -> Reference:
         """Autograd's gradient and the bound derived by hand."""
-        return reference(problem, self.window)
+        if id(problem) not in self._references:
+            self._references[id(problem)] = problem, reference(problem, self.window)
+        return self._references[id(problem)][1]
 
     def losses(self, asked: Sequence[Asked]) -> str:
         """Nothing: it returns no loss."""

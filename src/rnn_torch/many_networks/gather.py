@@ -6,100 +6,90 @@ all these files are read, so that no finished network is trained again.
 """
 
 import glob
-from collections.abc import Callable
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 from rnn_numpy.training.many_networks import Trained
-from rnn_numpy.training.processes import Alone
-from rnn_numpy.training.recipe import Recipe
+from rnn_numpy.training.processes import Processes
 from rnn_torch.many_networks.grid import Grid
-from rnn_torch.many_networks.results import Journal, ResultsError, read_results
+from rnn_torch.many_networks.journal import Journal, read_journal, refuse_existing
+from rnn_torch.many_networks.tables import journal_of, write_table
 
 
 class Collection:
     """The results of all processes. Each method but `add` is called by all of them together.
 
     Args:
-        out, resume: as for `Journal`.
-        ranks: the processes.
+        out: the file, in a format that its ending names; None keeps the results in memory.
+        resume: go on with the files that are there, instead of refusing to touch them.
+        recipes: the networks of this sweep.
 
     Raises:
-        ResultsError: as for `Journal`, in every process.
+        ResultsError, WeightsError: as for `journal_of` and `Journal`, in every process.
     """
 
-    def __init__(self, out: str | None, resume: bool, ranks: Alone) -> None:
-        self._out, self._ranks = out, ranks
-
-        def open_the_first() -> None:  # whose lock keeps other sweeps away
-            if ranks.leads:
-                self._journal = Journal(out, resume=resume)
-
-        def open_the_others() -> None:
-            if not ranks.leads:
-                self._journal = Journal(out and f"{out}.rank-{ranks.rank}.jsonl")
-
-        ranks.together(open_the_first)
-        self._bring(lambda: self._left(resume))
-        ranks.together(open_the_others)
+    def __init__(self, out: str | None, resume: bool, recipes: Grid, processes: Processes) -> None:
+        self._out = None if out is None else Path(out)
+        self._recipes, self._processes = recipes, processes
+        left: list[Trained] = []
+        with processes.failing_together():
+            if processes.leads():  # its lock keeps other sweeps away
+                self._journal = Journal(self._out and journal_of(self._out, resume), resume=resume)
+            for part in self._parts():
+                refuse_existing(part, resume)
+                left += read_journal(part)[0].values()
+        self._bring(left)
+        with processes.failing_together():
+            if not processes.leads():
+                self._journal = Journal(self._out and _part(self._out, str(processes.rank)))
+        #: Those with a result when the sweep begins.
+        self.finished = processes.gather({result.recipe for result in self.results})[0]
 
     @property
     def results(self) -> list[Trained]:
-        """In the first process, at the beginning and after `collect`: the results of all."""
-        return self._journal.results
-
-    def finished(self, recipes: Grid) -> set[Recipe]:
-        """Those with a result, at the beginning and after `collect`."""
-
-        def find() -> set[Recipe]:
-            return {result.recipe for result in self.results if result.recipe in recipes}
-
-        return self._ranks.from_leader(find) or set()
+        """In the first process, at the beginning and after `collect`: all, in order."""
+        results = self._journal.results
+        return [results[recipe] for recipe in self._recipes.in_order(results)]
 
     def add(self, result: Trained) -> None:
-        """Keep a result of this process.
+        """Keep a result of this process; ResultsError if it could not be written."""
+        self._journal.add([result])
+
+    def collect(self) -> int:
+        """Bring all results to the first process; returns how many are missing.
+
+        If none is, its file is finished: the journal sorted, or its table written.
 
         Raises:
-            OSError: it could not be written.
+            ResultsError, WeightsError: the file could not be written; all results are kept where
+                they were.
         """
-        self._journal.add(result)
+        self._bring([] if self._processes.leads() else self._journal.results.values())
+        missing = len(self._recipes) - self._processes.gather(len(self.results))[0]
+        with self._processes.failing_together():
+            if self._processes.leads() and self._out is not None and not missing:
+                if self._journal.path == self._out:
+                    self._journal.sort(result.recipe for result in self.results)
+                else:
+                    write_table(self._out, self.results)
+                    self._journal.remove()
+        return missing
 
-    def collect(self) -> None:
-        """Bring all results to the first process, and its file.
-
-        Raises:
-            OSError: they could not be written; those of the others are still where they were.
-        """
-        self._bring(lambda: [] if self._ranks.leads else self._journal.results)
-
-    def complete(self, recipes: Grid) -> None:
-        """As `Journal.complete`."""
-        self._ranks.from_leader(lambda: self._journal.complete(recipes))
-
-    def _bring(self, find: Callable[[], list[Trained]]) -> None:
-        brought = self._ranks.together(find)
-
-        def add() -> None:
-            there = {result.recipe for result in self._journal.results}
-            for result in chain.from_iterable(brought):
-                if result.recipe not in there:
-                    self._journal.add(result)
-                    there.add(result.recipe)
-
-        def remove() -> None:
+    def _bring(self, mine: Iterable[Trained]) -> None:
+        everyone = self._processes.gather(list(mine))
+        with self._processes.failing_together():
+            if self._processes.leads():
+                self._journal.add(chain.from_iterable(everyone))
+        with self._processes.failing_together():
             for part in self._parts():
                 part.unlink(missing_ok=True)
-
-        self._ranks.from_leader(add)
-        self._ranks.together(remove)
 
     def _parts(self) -> list[Path]:
         if self._out is None:
             return []
-        return [Path(name) for name in sorted(glob.glob(f"{glob.escape(self._out)}.rank-*.jsonl"))]
+        return sorted(self._out.parent.glob(_part(Path(glob.escape(self._out.name)), "*").name))
 
-    def _left(self, resume: bool) -> list[Trained]:
-        parts = self._parts()
-        if parts and not resume:
-            raise ResultsError(f"{parts[0]} is there already: --resume goes on with it")
-        return [result for part in parts for result in read_results(part)]
+
+def _part(out: Path, rank: str) -> Path:
+    return out.with_name(f"{out.name}.rank-{rank}.jsonl")

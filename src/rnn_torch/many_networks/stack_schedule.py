@@ -22,7 +22,7 @@ from rnn_numpy.storage.checkpoint_folder import (
     unpack,
 )
 from rnn_numpy.training.many_networks import Keep, Stopped, Trained, counts_until
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch.many_networks.grid import Grid, size
 from rnn_torch.many_networks.stack import Batch, begin, check_alike, results, train_batch
@@ -43,19 +43,21 @@ def shared_out(
     finished: set[Recipe],
     at_once: int,
     keep: Keep | None,
-    ranks: Alone,
+    processes: Processes,
 ) -> Iterator[Recipes]:
     """The batches of this process: its share of those that have begun, then of all others.
 
     A batch that has begun stays together, whatever of it is finished; it goes to a process that
     can see its checkpoints. Those of which everything is are removed.
     """
-    seen = ranks.together(lambda: _begun(keep.path) if keep else [])
+    with processes.failing_together():
+        begun = _begun(keep.path) if keep else []
+    seen = processes.gather(begun)
     mine: list[Recipes] = []
     taken: set[Recipe] = set()
     for number, batch in enumerate(dict.fromkeys(chain.from_iterable(seen))):
         holders = [rank for rank, some in enumerate(seen) if batch in some]
-        is_mine = holders[number % len(holders)] == ranks.rank
+        is_mine = holders[number % len(holders)] == processes.rank
         if any(recipe in recipes for recipe in set(batch) - finished - taken):
             taken.update(batch)
             if is_mine:
@@ -64,7 +66,7 @@ def shared_out(
             Folder(folder_of(keep.path, batch)).remove()
     there = finished | taken
     rest = (recipe for recipe in recipes.by_size() if recipe not in there)
-    return chain(mine, formed(islice(rest, ranks.rank, None, ranks.world), at_once))
+    return chain(mine, formed(islice(rest, processes.rank, None, processes.world), at_once))
 
 
 def train_batches(

@@ -4,7 +4,9 @@ import argparse
 from itertools import product
 from pathlib import Path
 
-from rnn_numpy.commands import terminal
+import torch
+
+from rnn_numpy.commands import flag_types, terminal
 from rnn_numpy.commands.train_checkpoints import checkpoint_every
 from rnn_numpy.compiled import native
 from rnn_numpy.storage.atomic_files import check_writable
@@ -26,46 +28,34 @@ exit codes: 0 all networks are trained; 2 bad input, or an output could not be w
 by Ctrl-C (--resume continues)."""
 
 
-def seeds(text: str) -> range:
-    """A seed, or a range of them as Python slices have it: 0:1000 is 0 to 999.
-
-    Raises:
-        ValueError: anything else, or an empty range.
-    """
-    first, colon, end = text.partition(":")
-    result = range(int(first or 0), int(end)) if colon else range(int(first), int(first) + 1)
-    if not result:
-        raise ValueError(text)
-    return result
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags; the defaults are the recipe, for a hundred seeds."""
     default = Recipe()
     result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES)
     add = result.add_argument
-    add("--seeds", type=seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
+    add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
-    add("--hidden", type=int, nargs="+", default=[default.hidden], metavar="N",
+    add("--hidden", type=flag_types.HIDDEN, nargs="+", default=[default.hidden], metavar="N",
         help="numbers of hidden units (16)")  # fmt: skip
-    add("--bits", type=int, nargs="+", default=[default.bits], metavar="N",
+    add("--bits", type=flag_types.BITS, nargs="+", default=[default.bits], metavar="N",
         help="bits in a sum (8)")  # fmt: skip
-    add("--learning-rate", type=float, nargs="+", default=[default.learning_rate], metavar="RATE",
-        help="step sizes of SGD (0.1)")  # fmt: skip
-    add("--batch-size", type=int, nargs="+", default=[default.batch_size], metavar="N",
+    add("--learning-rate", type=flag_types.positive, nargs="+", metavar="RATE",
+        default=[default.learning_rate], help="step sizes of SGD (0.1)")  # fmt: skip
+    add("--batch-size", type=flag_types.BATCH_SIZE, nargs="+", metavar="N",
+        default=[default.batch_size],
         help="examples in each SGD step; their gradients are summed (1)")  # fmt: skip
-    add("--iterations", type=int, default=default.iterations, metavar="N",
+    add("--iterations", type=flag_types.ITERATIONS, default=default.iterations, metavar="N",
         help="number of SGD steps (%(default)s)")  # fmt: skip
     add("--dtype", choices=["float32", "float64"], default=default.dtype,
         help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
-    add("--count-every", type=int, default=1000, metavar="STEPS",
+    add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy", "batched"],
         help="compiled: one network on each core, in a compiled kernel (needs numba, the extra "
         "`fast`); numpy: the same loop in NumPy; batched: all networks of one size together, in "
         "torch. Default: on a CPU compiled, or numpy without numba; elsewhere batched")  # fmt: skip
     add("--device", default="cpu", help="torch device of the batched engine (%(default)s)")
-    add("--at-once", type=int, default=4096, metavar="N",
+    add("--at-once", type=flag_types.POSITIVE, default=4096, metavar="N",
         help="most networks that the batched engine trains together; without --checkpoint they are "
         "lost when it is stopped (%(default)s)")  # fmt: skip
     add("--out", metavar="FILE",
@@ -73,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", metavar="DIR",
         help="with --out: write checkpoints of unfinished networks to this folder; worth it where "
         "one network takes minutes")  # fmt: skip
-    add("--checkpoint-every", type=int, metavar="STEPS",
+    add("--checkpoint-every", type=flag_types.POSITIVE, metavar="STEPS",
         help="steps between two checkpoints (1000)")  # fmt: skip
     add("--resume", action="store_true",
         help="continue a stopped sweep: train only what is missing in --out FILE")  # fmt: skip
@@ -84,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def keep_of(flags: argparse.Namespace) -> Keep | None:
-    """Where networks in training are kept, if that was asked for; ValueError as `recipes_of`."""
+    """Where networks in training are kept, if that was asked for; ValueError for bad flags."""
     every = checkpoint_every(flags)
     if flags.out is None and (flags.resume or every is not None):
         given = "--resume" if flags.resume else "--checkpoint DIR"
@@ -98,13 +88,7 @@ def keep_of(flags: argparse.Namespace) -> Keep | None:
 
 
 def recipes_of(flags: argparse.Namespace) -> Grid:
-    """Every combination of the seeds and settings; ValueError for flags that are wrong."""
-    if flags.count_every < 1:
-        raise ValueError(f"--count-every must be at least 1, got {flags.count_every}")
-    if flags.at_once < 1:
-        raise ValueError(f"--at-once must be at least 1, got {flags.at_once}")
-    for some in flags.seeds:
-        Recipe(seed=some[0]), Recipe(seed=some[-1])
+    """Every combination of the seeds and settings."""
     combined = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
     settings = [
         Recipe(0, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
@@ -114,7 +98,7 @@ def recipes_of(flags: argparse.Namespace) -> Grid:
 
 
 def engine_of(flags: argparse.Namespace) -> str:
-    """The engine asked for, or the one that fits the device; ValueError as `recipes_of`."""
+    """The engine asked for, or the one that fits the device; ValueError for bad flags."""
     on_cpu = flags.device.split(":")[0] == "cpu"
     engine = str(flags.engine)
     if flags.engine is None:
@@ -134,8 +118,6 @@ def engine_of(flags: argparse.Namespace) -> str:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnn_numpy.storage.pictures import save
-from rnn_torch.many_networks.results import Row, Setting
+from rnn_torch.many_networks.tables import Row, Setting
 
 
 def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> None:

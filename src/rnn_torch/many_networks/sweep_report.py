@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from rnn_numpy.commands.terminal import say
 from rnn_numpy.training.many_networks import Trained
-from rnn_torch.many_networks.results import Row, Setting, summary
+from rnn_torch.many_networks.tables import Row, Setting, summary
 
 
 class Pace:

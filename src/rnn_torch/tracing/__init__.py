@@ -1,28 +1,15 @@
-"""Any torch network, followed operation by operation: what may be wrong in its reverse pass.
+"""Any torch network, followed operation by operation; and where in time a pass by it goes wrong.
 
-    where = locate(network, ask)                       loss step x state step, gate by gate
-    names = name_mistakes(asked, Catalogue(network))   which mistake, the line of the network
+    where = locate(network, ask)    loss step x state step, gate by gate
 
 `network` is a `rnn_torch.networks.network.Network`, `ask` a candidate: a problem to its gradients.
 
-    tape, calls, reverse                       a recorded call, and its reverse pass
-    step, mistakes, paths, whole,
-    altered_forward                            the catalogue: what may be wrong in it
-    naming, locate                             the candidate's answers, explained
+    tape, calls, reverse    a recorded call, and its reverse pass, whose parts can be altered
+    step                    one step of it, with a name for everything
+    locate                  read off a candidate's answers
 """
 
 from rnn_torch.tracing.locate import Where, error_arguments, locate
-from rnn_torch.tracing.naming import Asked, Catalogue, Explanation, name_mistakes, noise_floor
 from rnn_torch.tracing.reverse import Mistake
 
-__all__ = [
-    "Asked",
-    "Catalogue",
-    "Explanation",
-    "Mistake",
-    "Where",
-    "error_arguments",
-    "locate",
-    "name_mistakes",
-    "noise_floor",
-]
+__all__ = ["Mistake", "Where", "error_arguments", "locate"]

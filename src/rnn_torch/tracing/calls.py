@@ -139,7 +139,9 @@ def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
         out = out if node.which is None else out[node.which]
         if not out.requires_grad:
             return np.zeros(np.shape(where[at].detach()))
-        gradient = torch.autograd.grad(out, where[at], torch.as_tensor(g), materialize_grads=True)
+        gradient = torch.autograd.grad(
+            out, where[at], torch.from_numpy(np.array(g)), materialize_grads=True
+        )
     return np.asarray(gradient[0].numpy())
 
 

@@ -69,7 +69,7 @@ class Where:
         t, s = next((t, s) for t, s in cells[first[0]] if t - s == lag)
         gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in first))
         every = {n.partition(", ")[2] or n for n in self.cells}
-        what = "everything" if len(gates) == len(every) > 1 else " and ".join(gates)
+        what = "everything" if len(gates) == len(every) > 1 else _listed(gates)
         if lag == 0:
             return (
                 f"{what}: wrong already at its own step, first at loss t={t + 1}, state t={s + 1}"
@@ -83,6 +83,14 @@ class Where:
     def _of(self, name: str) -> list[tuple[str, Array]]:
         parts = {**self.cells, **self.sums}
         return [(n, used) for n, used in parts.items() if n.partition(",")[0] == name]
+
+
+def _listed(labels: list[str]) -> str:
+    """`gates i, f and g`."""
+    if len(labels) < 2 or not all(label.startswith("gate ") for label in labels):
+        return " and ".join(labels)
+    *first, last = (label.removeprefix("gate ") for label in labels)
+    return f"gates {', '.join(first)} and {last}"
 
 
 def _losses(used: Array) -> Array:

@@ -85,6 +85,8 @@ class Graph:
                     self.users[r].append((index, j))
         #: (site, argument) -> the site of the state whose last value it takes.
         self.crossing: dict[Edge, int] = {}
+        if len(tape.losses) == 1 and tape.like:  # a single step does not show its own
+            self.crossing = Graph(tape.like).crossing
         for user, j, into in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
             if -1 < self.nodes[into].step < self.nodes[user].step:
                 self.crossing[self.nodes[user].site, j] = self.nodes[into].site

@@ -70,6 +70,7 @@ class Tape:
     arguments: dict[str, int] = field(default_factory=dict)
     sites: list[Site] = field(default_factory=list)
     at: dict[tuple[int, int], int] = field(default_factory=dict)  # (site, step) -> node
+    like: "Tape | None" = None
 
     def arg_values(self, node: Node, values: list[Array] | None = None) -> list[Any]:
         """The values of a node's arguments."""
@@ -89,7 +90,7 @@ def record(network: Network, problem: Problem, like: Tape | None = None) -> Tape
         NotImplementedError: it writes in place into a part of a tensor.
     """
     given = network.tensors(problem.values, "float64")
-    tape = Tape(network, problem, sites=like.sites if like else [])
+    tape = Tape(network, problem, sites=like.sites if like else [], like=like)
     recorder = _Recorder(tape)
     for name, tensor in given.items():
         tape.arguments[name] = recorder.add(tensor, ("argument", name), "argument", None, [], {})

@@ -19,6 +19,9 @@ class DataParallelLearner(AutogradLearner):
     """Plain SGD on every batch by the processes of the default group, started by torchrun.
 
     What is audited is their sum, against autograd's gradient of the whole batch in one process.
+
+    Args:
+        alone: the learner in one process, whose model this takes.
     """
 
     def __init__(
@@ -26,14 +29,11 @@ class DataParallelLearner(AutogradLearner):
         params: Params,
         recipe: Recipe,
         device: torch.device | str,
-        engine: type[AutogradLearner],
+        alone: type[AutogradLearner],
     ) -> None:
-        self.model_class = engine.model_class
+        self.model_class = alone.model_class
         super().__init__(params, recipe, device)
         self._rank, self._world = distributed.get_rank(), distributed.get_world_size()
-        # Another number of processes adds in another order: it is another engine.
-        processes = f", {self._world} processes" if self._world > 1 else ""
-        self.engine = engine.engine + processes
         self._parallel = DistributedDataParallel(self.model)
         self._parallel.register_comm_hook(None, _added_up)
 
@@ -62,13 +62,8 @@ class DataParallelLearner(AutogradLearner):
         distributed.all_reduce(whole)
         return whole
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        whole = (torch.as_tensor(array, device=self._device) for array in (x, y))
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        whole = (torch.as_tensor(array, device=self._device) for array in self._encoded(pairs))
         return Params(*(g.numpy(force=True) for g in self._differentiate(*whole)[1]))
 
 

@@ -20,8 +20,6 @@ from rnn_torch.fused.layer import FusedElmanRNN
 class AutogradLearner:
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
-    engine = "autograd"
-    audited = True
     model_class: type[ElmanRNN] = ElmanRNN
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
@@ -77,44 +75,36 @@ class AutogradLearner:
         """A copy of the weights as they are now."""
         return self.model.to_params()
 
-    def parity(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+    def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
         """How far the hand-written gradient of this batch is from autograd's."""
-        encoded = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
-        x, y = (array.transpose(1, 0, 2) for array in encoded)
-        return gradient_parity(self.model, x, y, self._hand_written(pairs, x, y))
+        return gradient_parity(self.model, *self._encoded(pairs), self._hand_written(pairs))
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params | None:
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params | None:
         """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
         return None
+
+    def _encoded(
+        self, pairs: Int64[np.ndarray, "batch 2"]
+    ) -> tuple[Float[np.ndarray, "bits batch 2"], Float[np.ndarray, "bits batch 1"]]:
+        """Inputs and targets of one batch."""
+        x, y = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
+        return x.transpose(1, 0, 2), y.transpose(1, 0, 2)
 
 
 class FusedLearner(AutogradLearner):
     """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits that."""
 
-    engine = "fused"
     model_class = FusedElmanRNN
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
-        return autograd_gradient(self.model, x, y)
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        return autograd_gradient(self.model, *self._encoded(pairs))
 
 
 class CompiledLearner(AutogradLearner):
     """Plain SGD by the compiled kernel, on the parameters' own memory; audits that."""
 
-    engine = "compiled"
-
-    def __init__(self, params: Params, recipe: Recipe) -> None:
-        super().__init__(params, recipe)
+    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        super().__init__(params, recipe, device)
         shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
         sizes = (recipe.bits, recipe.learning_rate, recipe.batch_size)
         self._sgd = CompiledSGD(Params(*shared), *sizes)
@@ -124,10 +114,5 @@ class CompiledLearner(AutogradLearner):
         """As `AutogradLearner.descend`."""
         return self._sgd.descend(pairs)
 
-    def _hand_written(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        x: Float[np.ndarray, "bits batch 2"],
-        y: Float[np.ndarray, "bits batch 1"],
-    ) -> Params:
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         return self._sgd.gradient(pairs)

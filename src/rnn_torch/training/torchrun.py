@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ import torch
 from torch import distributed
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from rnn_numpy.training.processes import Alone
+from rnn_numpy.training.processes import Processes
 
 T = TypeVar("T")
 
@@ -18,8 +17,8 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=365)
 
 
-class Torchrun(Alone):
-    """One of several processes; see `Alone`."""
+class Torchrun(Processes):
+    """One of several processes; see `Processes`."""
 
     def __init__(self) -> None:
         local_rank = int(os.environ["LOCAL_RANK"])
@@ -44,34 +43,26 @@ class Torchrun(Alone):
             store=store, rank=self.rank, world_size=self.world, timeout=PATIENCE
         )
 
-    def together(self, make: Callable[[], T]) -> list[T]:
-        """As `Alone.together`; results travel as pickles, between these processes only."""
-        mine: T | Exception
-        try:
-            mine = make()
-        except (ValueError, OSError) as error:
-            mine = error
-        every: list[Any] = [None] * self.world
-        distributed.all_gather_object(every, mine)
-        for result in every:
-            if isinstance(result, Exception):
-                raise result
-        return every
+    def gather(self, mine: T) -> list[T]:
+        """As `Processes.gather`; values travel as pickles, between these processes only."""
+        everyone: list[Any] = [None] * self.world
+        distributed.all_gather_object(everyone, mine)
+        return everyone
 
     def any(self, flag: bool) -> bool:
-        """As `Alone.any`."""
+        """As `Processes.any`."""
         flags = torch.tensor(int(flag))
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags)
 
-    def leave(self) -> None:
-        """As `Alone.leave`."""
+    def close(self) -> None:
+        """As `Processes.close`."""
         # DistributedDataParallel keeps the group's threads alive: collect it before the
         # interpreter ends.
         gc.collect()
         distributed.destroy_process_group()
 
 
-def join() -> Alone:
+def join() -> Processes:
     """The group that torchrun started this process in, or this process alone."""
-    return Torchrun() if distributed.is_torchelastic_launched() else Alone()
+    return Torchrun() if distributed.is_torchelastic_launched() else Processes()

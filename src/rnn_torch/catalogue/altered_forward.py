@@ -129,7 +129,7 @@ def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Arr
                 yield says, 4, _changed(name, partial(np.roll, shift=by, axis=axis))
             reverse = partial(np.flip, axis=axis)
             yield f"{name} is reversed in time", 3, _changed(name, reverse)
-        elif step.tape.arguments[name] in _initial(step):
+        elif step.tape.arguments[name] in initial_nodes(step):
             yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
 
 
@@ -141,17 +141,26 @@ def _orders(step: Step) -> Iterator[Mistake]:
     if len(counts) != 1 or max(counts) > _MOST_GATES:
         return
     gates = step.gates(max(counts))
-    for order in permutations(range(len(gates))):
-        if list(order) != sorted(order):
-            theirs = ", ".join(gates[k] for k in order)
-            text = f"the gates stand in the order {theirs}, not {', '.join(gates)}"
-            back = tuple(int(k) for k in np.argsort(order))
-            yield Mistake(
-                text,
-                rank=1,
-                forward=_other_data(partial(_reordered, gated, back)),
-                final=partial(_put_back, gated, order),
-            )
+    for names in ([*gated], *([name] for name in gated if len(gated) > 1)):
+        its, where = {n: gated[n] for n in names}, f" in {names[0]}" if len(names) == 1 else ""
+        for order in permutations(range(len(gates))):
+            if list(order) != sorted(order):
+                theirs = ", ".join(gates[k] for k in order)
+                text = f"the gates stand in the order {theirs}{where}, not {', '.join(gates)}"
+                back = tuple(int(k) for k in np.argsort(order))
+                yield Mistake(
+                    text,
+                    rank=1,
+                    forward=_other_data(partial(_changed_parts, its, partial(_blocks, order=back))),
+                    final=partial(_put_back, its, partial(_blocks, order=order)),
+                )
+    count = len(gates)
+    yield Mistake(
+        "the gates lie interleaved, unit by unit, not side by side",
+        rank=1,
+        forward=_other_data(partial(_changed_parts, gated, partial(_transposed, rows=count))),
+        final=partial(_put_back, gated, partial(_transposed, rows=-count)),
+    )
 
 
 def _blocks(value: Array, axis: int, order: tuple[int, ...]) -> Array:
@@ -159,21 +168,27 @@ def _blocks(value: Array, axis: int, order: tuple[int, ...]) -> Array:
     return np.concatenate([parts[k] for k in order], axis)
 
 
-def _reordered(gated: dict[str, int], order: tuple[int, ...], tape: Tape) -> dict[str, Array]:
-    return {n: _blocks(tape.problem.values[n], axis, order) for n, axis in gated.items()}
+def _transposed(value: Array, axis: int, rows: int) -> Array:
+    """An axis of rows x n as n x rows; a negative number of rows is the way back."""
+    moved = np.moveaxis(value, axis, -1)
+    shape = (-1, rows) if rows > 0 else (-rows, -1)
+    turned = moved.reshape(*moved.shape[:-1], *shape).swapaxes(-1, -2).reshape(moved.shape)
+    return np.moveaxis(turned, -1, axis)
 
 
-def _put_back(
-    gated: dict[str, int], order: tuple[int, ...], _: Tape, found: Gradients
-) -> Gradients:
-    return {n: _blocks(g, gated[n], order) if n in gated else g for n, g in found.items()}
+def _changed_parts(gated: dict[str, int], change: Any, tape: Tape) -> dict[str, Array]:
+    return {n: change(tape.problem.values[n], axis) for n, axis in gated.items()}
+
+
+def _put_back(gated: dict[str, int], change: Any, _: Tape, found: Gradients) -> Gradients:
+    return {n: change(g, gated[n]) if n in gated else g for n, g in found.items()}
 
 
 def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], dict[str, Array]]:
     return lambda tape: {name: change(tape.problem.values[name])}
 
 
-def _initial(step: Step) -> set[int]:
+def initial_nodes(step: Step) -> set[int]:
     """The nodes that a state starts from."""
     at, nodes = step.tape.at, step.tape.nodes
     first = {(site, j): at.get((site, 0)) for site, j in step.graph.crossing}

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from rnn_torch.catalogue.altered_forward import forward_mistakes, initial_nodes
+from rnn_torch.catalogue.answers import answer_mistakes
+from rnn_torch.catalogue.contributions import edge_mistakes
+from rnn_torch.catalogue.paths import path_mistakes
+from rnn_torch.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, designed
-from rnn_torch.tracing.altered_forward import forward_mistakes
-from rnn_torch.tracing.mistakes import edge_mistakes
-from rnn_torch.tracing.paths import path_mistakes
 from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record
-from rnn_torch.tracing.whole import answer_mistakes, sum_mistakes, time_mistakes
 
 
 @dataclass
@@ -56,8 +57,11 @@ class Catalogue:
 
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
         self.network = network
-        self.like = record(network, designed(network, fixed=fixed)[0])
+        any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
+        self.like = record(network, designed(network, fixed=any_time)[0])
         step = Step(self.like)
+        initial = initial_nodes(step)
+        self.initial_states = {n for n, i in self.like.arguments.items() if i in initial}
         self.mistakes = [
             *answer_mistakes(self.like),
             *sum_mistakes(step),

@@ -1,0 +1,209 @@
+"""Every one-token change of a hand-written backward pass that makes it wrong, in a fixed order.
+
+    for mutant in one_token("lstm"):   # description, line, function
+
+The passes are those of tests/judge/textbook.py. A change is kept if the pass still runs on every
+designed problem and its gradient is off by more than rounding allows on one of them.
+"""
+
+import ast
+import inspect
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.judge import textbook
+from tests.judge.stock_problems import answer, posed, used
+
+Backward = Callable[..., dict[str, Any]]
+Change = tuple[str, ast.AST]
+#: The names that may stand for each other at a line: those of the same shape that are bound there.
+Scope = Callable[[str, int], list[str]]
+
+_OPERATORS: dict[type[ast.operator], list[type[ast.operator]]] = {
+    ast.Add: [ast.Sub],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Add, ast.Div],
+    ast.Div: [ast.Mult],
+    ast.Pow: [ast.Mult],
+}
+_CALLS = {
+    "np.tanh": ["sigmoid", "np.sin", ""],
+    "sigmoid": ["np.tanh", ""],
+    "np.zeros_like": ["np.ones_like"],
+    "reversed": [""],
+}
+_METHODS = {"sum": ["mean", "max"], "max": ["min", "sum"], "copy": [""]}
+
+
+class OneToken(NamedTuple):
+    """A wrong pass: what was changed, in which line of textbook.py, and the pass."""
+
+    description: str
+    line: int
+    function: Backward
+
+
+def one_token(name: str) -> Iterator[OneToken]:
+    """The wrong passes of one stock network: tanh, gru or lstm."""
+    for mutant in every_change(name):
+        if _runs_and_is_wrong(name, mutant.function):
+            yield mutant
+
+
+def every_change(name: str) -> Iterator[OneToken]:
+    """The same before it is known whether they run, and whether anything changes."""
+    right: Backward = getattr(textbook, name)
+    lines, first = inspect.getsourcelines(right)
+    tree = ast.increment_lineno(ast.parse("".join(lines)), first - 1)
+    scope, seen = _scope(right, name), {ast.unparse(tree)}
+    slices = {ast.unparse(n): n for n in ast.walk(tree) if isinstance(n, ast.Slice)}
+    function: Any = tree.body[0]
+    for node, put in [*_places(function)]:
+        for description, other in _changes(node, scope, slices):
+            put(other)
+            text = ast.unparse(tree)
+            put(node)
+            if text not in seen:
+                seen.add(text)
+                yield OneToken(description, node.lineno, _compiled(text, name))
+
+
+def _changes(node: Any, scope: Scope, slices: dict[str, ast.Slice]) -> Iterator[Change]:
+    """What may stand in the place of a node: a description, and the node."""
+    if not hasattr(node, "lineno"):
+        return
+    text = ast.unparse(node)
+    for other in _others(node, scope, slices):
+        ast.fix_missing_locations(ast.copy_location(other, node))
+        yield f"{text} -> {ast.unparse(other)}", other
+
+
+def _others(node: Any, scope: Scope, slices: dict[str, ast.Slice]) -> Iterator[ast.AST]:
+    match node:
+        case ast.BinOp(left, op, right):
+            for kind in _OPERATORS.get(type(op), []):
+                yield ast.BinOp(left, kind(), right)
+            if isinstance(op, ast.MatMult):
+                yield from (ast.BinOp(k, op, right) for k in _transposed(left))
+                yield from (ast.BinOp(left, op, k) for k in _transposed(right))
+            if isinstance(op, ast.Mult | ast.MatMult) and not isinstance(left, ast.Constant):
+                yield ast.BinOp(ast.UnaryOp(ast.USub(), left), op, right)
+        case ast.AugAssign(target, op, value):
+            for kind in _OPERATORS.get(type(op), []):
+                yield ast.AugAssign(target, kind(), value)
+            yield ast.Assign([target], value)
+        case ast.Assign(targets, ast.Call() as value):
+            yield ast.Assign(targets, ast.UnaryOp(ast.USub(), value))
+        case ast.Constant(bool(value)):
+            yield ast.Constant(not value)
+        case ast.Constant(int(value)):
+            yield from (ast.Constant(k) for k in (0, 1, 2) if k != value)
+        case ast.Name(name, context):
+            yield from (ast.Name(k, context) for k in scope(name, node.lineno))
+        case ast.Attribute(value, "T"):
+            yield value
+        case ast.UnaryOp(ast.USub(), operand):
+            yield operand
+        case ast.Subscript(value, ast.Name() as index, context):
+            for kind in (ast.Sub, ast.Add):
+                yield ast.Subscript(value, ast.BinOp(index, kind(), ast.Constant(1)), context)
+        case ast.Slice():
+            others = [k for text, k in slices.items() if text != ast.unparse(node)]
+            yield from (ast.Slice(k.lower, k.upper) for k in others)
+        case ast.Call(ast.Attribute(value, method), arguments, keywords) if method in _METHODS:
+            for k in _METHODS[method]:
+                yield ast.Call(ast.Attribute(value, k), arguments, keywords) if k else value
+        case ast.Call(function, arguments, keywords):
+            for k in _CALLS.get(ast.unparse(function), []):
+                called = ast.parse(k, mode="eval").body if k else None
+                yield ast.Call(called, arguments, keywords) if called else arguments[0]
+
+
+def _transposed(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Name | ast.Subscript):
+        yield ast.Attribute(node, "T", ast.Load())
+
+
+def _places(parent: ast.AST) -> Iterator[tuple[Any, Callable[[ast.AST], None]]]:
+    """Every node below, in the order of the text, with what puts another one in its place."""
+    for field, value in ast.iter_fields(parent):
+        if isinstance(value, ast.AST):
+            yield value, partial(setattr, parent, field)
+            yield from _places(value)
+        elif isinstance(value, list):
+            for index, one in enumerate(value):
+                if isinstance(one, ast.AST):
+                    yield one, partial(value.__setitem__, index)
+                    yield from _places(one)
+
+
+def _compiled(text: str, name: str) -> Backward:
+    space: dict[str, Any] = dict(vars(textbook))
+    exec(text, space)
+    function: Backward = space[name]
+    return function
+
+
+def _scope(right: Backward, name: str) -> Scope:
+    """Run it on the general problem, where no two axes have the same size, and watch its names."""
+    bound: dict[int, set[str]] = {}
+    shapes: dict[str, Any] = {}
+
+    def watch(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code is not right.__code__:
+            return None
+        bound.setdefault(frame.f_lineno, set()).update(frame.f_locals)
+        shapes.update({k: _shape(v) for k, v in frame.f_locals.items()})
+        return watch
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        answer(right, posed(name)[0][0])
+    finally:
+        sys.settrace(before)
+
+    def alike(one: str, line: int) -> list[str]:
+        here = bound[max(k for k in bound if k <= line)] if line >= min(bound) else set()
+        same = [k for k in shapes if k in here and shapes[k] == shapes.get(one) and k != one]
+        return sorted(same)
+
+    return alike
+
+
+def _shape(value: Any) -> Any:
+    """What must be the same for a name to stand for another one: a number, or a shape."""
+    if isinstance(value, dict) or np.asarray(value).dtype.hasobject:
+        return "one for each step", np.shape(value[0]) if len(value) else ()
+    return type(value).__name__, np.shape(value)
+
+
+def _runs_and_is_wrong(name: str, backward: Backward) -> bool:
+    wrong = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for problem, right in posed(name):
+            try:
+                wrong |= used(answer(backward, problem), right) > 1
+            except Exception:  # whatever a pass may raise that is not one any more
+                return False
+    return wrong
+
+
+def main() -> None:
+    """How many there are, and in how many lines."""
+    for name in ("tanh", "gru", "lstm"):
+        tried, kept = sum(1 for _ in every_change(name)), [*one_token(name)]
+        lines = Counter(mutant.line for mutant in kept)
+        print(f"{name}: {len(kept)} of {tried} changes run and are wrong, in {len(lines)} lines")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no cell."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from rnn_torch.networks.network import Array
+from rnn_torch.tracing.reverse import Gradients, Mistake
+from rnn_torch.tracing.tape import Tape, refs
+
+
+def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
+    """Of the finished gradients: signatures that need no cell."""
+    names, sizes = tape.network.differentiated, tape.problem.sizes
+    shapes = {n: tape.problem.values[n].shape for n in names}
+    yield from _each("every gradient", names, 0, sizes)
+    weights = _weights(tape)
+    if weights != names:
+        yield from _each("every weight's gradient", weights, 1, sizes)
+        for size in (1, 5, 10):
+            clip = _all(weights, lambda g, _, s=size: g.clip(-s, s))
+            yield _final(f"every weight's gradient is clipped to [-{size}, {size}]", 2, clip)
+    yield _final("every gradient is rounded through float32", 0, _all(names, _narrowed))
+    for size in (1, 5, 10):
+        clip = _all(names, lambda g, _, s=size: g.clip(-s, s))
+        yield _final(f"every gradient is clipped to [-{size}, {size}]", 1, clip)
+        yield _final(f"every gradient is clipped to norm {size}", 1, _norm_clip(size))
+    for name in names:
+        yield from _each(f"d{name}", [name], 1, sizes)
+        for size in (1, 5, 10):
+            clip = _all([name], lambda g, _, s=size: g.clip(-s, s))
+            yield _final(f"d{name} is clipped to [-{size}, {size}]", 3, clip)
+        axis = tape.network.arguments[name].time_axis
+        if axis is not None:
+            later = _all([name], lambda g, _, a=axis: np.flip(np.flip(g, a).cumsum(a), a))
+            yield _final(f"d{name} at a step contains the later steps', added up", 2, later)
+        shape = shapes[name]
+        if len(shape) > 1 and shape[-1] == shape[-2]:
+            yield _final(f"d{name} is transposed", 1, _all([name], lambda g, _: g.swapaxes(-1, -2)))
+        if len(shape) > 1:
+            turned = _all([name], lambda g, _: g.swapaxes(-1, -2).reshape(g.shape))
+            yield _final(f"d{name} is transposed and reshaped", 3, turned)
+        if shape:
+            yield _final(f"d{name} with its rows reversed", 3, _all([name], lambda g, _: g[::-1]))
+        for other in names:
+            if other != name and shapes[other] == shape:
+                yield _final(f"d{name} is d{other}", 2, _copied(name, other))
+                if name < other:
+                    yield _final(f"d{name} and d{other} are swapped", 1, _swapped(name, other))
+
+
+def _weights(tape: Tape) -> list[str]:
+    """The arguments that are neither inputs nor first states: used by every step."""
+    network, losses = tape.network, len(tape.losses)
+    steps: dict[int, set[int]] = {}
+    for node in tape.nodes:
+        for _, ref in refs(node):
+            steps.setdefault(ref, set()).add(node.step)
+    found = []
+    for name in network.differentiated:
+        once = steps.get(tape.arguments[name], set()) == {0} and losses > 1
+        if network.arguments[name].time_axis is None and not once:
+            found.append(name)
+    return found
+
+
+def _each(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Iterator[Mistake]:
+    def scaled(factor: Callable[[Tape], float]) -> Callable[[Tape, Gradients], Gradients]:
+        return _all(names, lambda g, tape: g * factor(tape))
+
+    yield _final(f"{label} is zero", rank, scaled(lambda _: 0.0))
+    yield _final(f"{label} has the wrong sign", rank, scaled(lambda _: -1.0))
+    yield _final(f"{label} is doubled", rank, scaled(lambda _: 2.0))
+    yield _final(f"{label} is halved", rank, scaled(lambda _: 0.5))
+    for size in sizes:
+        what = {"time": "the number of steps T", "batch": "the batch size B"}.get(size, size)
+        divided = scaled(_one_over(size))
+        yield _final(f"{label} is divided by {what}", rank + 1 if size == what else rank, divided)
+    if {"time", "batch"} <= sizes.keys():
+        both = scaled(lambda t: 1 / t.problem.sizes["time"] / t.problem.sizes["batch"])
+        yield _final(f"{label} is divided by T and by B", rank, both)
+    means = scaled(lambda tape: 2 / max(1, _targets_size(tape)))
+    yield _final(f"{label} is that of a mean squared error (2 / N)", rank + 1, means)
+
+
+def _one_over(size: str) -> Callable[[Tape], float]:
+    return lambda tape: 1 / tape.problem.sizes[size]
+
+
+def _targets_size(tape: Tape) -> int:
+    roles = tape.network.arguments
+    sizes = [v.size for n, v in tape.problem.values.items() if roles[n].role == "targets"]
+    return max(sizes, default=1)
+
+
+def _final(sentence: str, rank: int, change: Callable[[Tape, Gradients], Gradients]) -> Mistake:
+    return Mistake(sentence, rank=rank, final=change)
+
+
+def _all(names: list[str], change: Any) -> Callable[[Tape, Gradients], Gradients]:
+    chosen = set(names)
+    return lambda tape, g: {n: change(v, tape) if n in chosen else v for n, v in g.items()}
+
+
+def _narrowed(g: Array, _: Tape) -> Array:
+    return g.astype(np.float32).astype(np.float64)
+
+
+def _norm_clip(size: int | float) -> Callable[[Tape, Gradients], Gradients]:
+    def clipped(_: Tape, g: Gradients) -> Gradients:
+        norm = np.sqrt(sum(float((v * v).sum()) for v in g.values()))
+        return {n: v * min(1.0, size / norm) if norm > 0 else v for n, v in g.items()}
+
+    return clipped
+
+
+def _copied(name: str, other: str) -> Callable[[Tape, Gradients], Gradients]:
+    return lambda _, g: {**g, name: g[other]}
+
+
+def _swapped(name: str, other: str) -> Callable[[Tape, Gradients], Gradients]:
+    return lambda _, g: {**g, name: g[other], other: g[name]}

@@ -1,0 +1,107 @@
+"""Tables of a sweep: CSV and Parquet, a row for each network and counted step; and the summary."""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rnn_numpy.storage.atomic_files import check_writable, write_bytes
+from rnn_numpy.training.many_networks import Trained
+from rnn_torch.many_networks.journal import ResultsError, refuse_existing
+
+FORMATS = (".jsonl", ".csv", ".parquet")
+Setting = tuple[tuple[str, Any], ...]
+
+
+def journal_of(out: Path, resume: bool) -> Path:
+    """The journal of a sweep: `out` itself, or FILE.csv.jsonl until the table is written.
+
+    Raises:
+        ResultsError: an unknown ending, one whose library is not installed, or a table that is
+            there already.
+        WeightsError: a table that cannot be written.
+    """
+    if out.suffix not in FORMATS:
+        raise ResultsError(f"{out} must end in one of {', '.join(FORMATS)}")
+    if out.suffix == ".jsonl":
+        return out
+    if out.suffix == ".parquet":
+        _parquet()
+    journal = out.with_name(f"{out.name}.jsonl")
+    check_writable(out)
+    refuse_existing(out, resume)
+    if out.exists() and not journal.exists():
+        raise ResultsError(f"{out} is complete: choose another file for another sweep")
+    return journal
+
+
+def write_table(out: Path, results: Iterable[Trained]) -> None:
+    """Write a table, in the format that its ending names.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    rows: list[dict[str, Any]] = [
+        {**asdict(result.recipe), "status": result.status, "step": step, "exact": exact,
+         "tried": result.tried}
+        for result in results
+        for step, exact in zip(result.steps, result.exact, strict=True)
+    ]  # fmt: skip
+    if out.suffix == ".csv":
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, rows[0] if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(out, text.getvalue().encode())
+    else:
+        arrow, parquet = _parquet()
+        octets = io.BytesIO()
+        parquet.write_table(arrow.Table.from_pylist(rows), octets)
+        write_bytes(out, octets.getvalue())
+
+
+def _parquet() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise ResultsError(
+            "Parquet files need pyarrow: pip install 'rnn-bptt-reference[parquet]'"
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+@dataclass(frozen=True)
+class Row:
+    """The networks of one setting after one step; the numbers of sums are of `tried`."""
+
+    step: int
+    networks: int
+    exact: int
+    median: float
+    worst: int
+    tried: int
+
+
+def summary(results: Iterable[Trained]) -> dict[Setting, list[Row]]:
+    """For each setting, whatever the seed: how many networks are exact after each counted step.
+
+    A network that diverged has no sum right from then on.
+    """
+    by_setting: dict[Setting, list[Trained]] = {}
+    for result in results:
+        fields = asdict(result.recipe)
+        del fields["seed"]
+        by_setting.setdefault(tuple(fields.items()), []).append(result)
+    return {setting: list(_summary(some)) for setting, some in by_setting.items()}
+
+
+def _summary(results: list[Trained]) -> Iterator[Row]:
+    tried = max(result.tried for result in results)
+    for step in sorted({step for result in results for step in result.steps}):
+        exact = [dict(zip(r.steps, r.exact, strict=True)).get(step, 0) for r in results]
+        right = sum(count == tried for count in exact)
+        yield Row(step, len(results), right, statistics.median(exact), min(exact), tried)
