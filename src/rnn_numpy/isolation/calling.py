@@ -1,25 +1,24 @@
 """Call a backward pass twice with copies of the same inputs, and note what it does beside that.
 
 Each input goes where the pass expects it: to its parameter of that name, to an attribute of its
-object, or to a global of its file; by position if it names its parameters otherwise.
+object, or to a global of its file; by position if it names its parameters otherwise. So do the
+sizes of the axes, the rate of an update, and `parameters` or `params`, a mapping of all inputs.
 """
 
-import ast
-import builtins
 import inspect
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from types import FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_LOSS = {"loss", "cost", "J", "E", "L", "total_loss"}
+from rnn_numpy.isolation.placing import LEFT_OUT, globals_of, made
+from rnn_numpy.isolation.returned import Refused, by_name, named
 
+__all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
-class Refused(Exception):
-    """The candidate cannot be asked; the message is for its author."""
+_RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
+_TOGETHER = ("parameters", "params")
 
 
 class Form(NamedTuple):
@@ -64,7 +63,7 @@ def laid_out(array: Any, strides: Sequence[int]) -> Any:
     return apart
 
 
-def call(function: Callable[..., Any], form: Form, question: Question, *before: Question) -> Called:
+def call(function: Any, form: Form, question: Question, *before: Question) -> Called:
     """Call the function twice with copies of the same inputs, laid out as they are in memory.
 
     Args:
@@ -109,154 +108,98 @@ def _copies(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: laid_out(array, array.strides) for name, array in inputs.items()}
 
 
+class Passes(NamedTuple):
+    """What is called: functions one after the other, what one returns is there for the next.
+
+    `of`: the class that they are methods of, if they are.
+    """
+
+    functions: Sequence[Callable[..., Any]]
+    of: type | None = None
+
+
 def _invoke(
-    function: Callable[..., Any], form: Form, given: dict[str, Any], sizes: Mapping[str, int]
+    function: Any, form: Form, given: dict[str, Any], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Any], float | None]:
     """The gradients by the names of their inputs, and the loss if it is returned."""
+    passes = function if isinstance(function, Passes) else Passes([function])
     before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
-    instance: Any = None
-    owner: dict[str, Any] = {}
-    method = isinstance(function, Method)
-    if isinstance(function, Method):
-        instance = object.__new__(function.of)
-        owner = instance.__dict__
-        owner.update({**sizes, **given})
-    values = {**sizes, **given}
-    by_name, wanted = _parameters(function)
-    if wanted is None or not set(wanted) <= set(values):
-        if wanted is not None and len(wanted) != len(given):
-            raise Refused(_other_arguments(wanted, form, method))
-        returned = function(*([instance] if method else []), *given.values())
-    else:
-        passed = {name: values[name] for name in by_name if name in values}
-        passed |= given if "**" in by_name else {}
-        space = _globals(function)
-        for name, value in values.items():
-            if name not in passed and name in space.names:
-                space.values[name] = owner[name] = value
-        lost = [n for n in given if n not in passed and n not in space.names and not method]
-        if lost:
-            raise Refused(_other_arguments(wanted, form, method, lost))
-        returned = function(*([instance] if method else []), **passed)
+    together = dict(given)
+    values = {**dict.fromkeys(_TOGETHER, together), **sizes, **given}
+    values |= dict.fromkeys(_RATES if form.rate else (), form.rate)
+    parameters = [_parameters(each, passes.of) for each in passes.functions]
+    in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
+    rest = any(p.kind == p.VAR_KEYWORD for each in parameters for p in each)
+    wanted = {p.name for each in parameters for p in each} | set(given if rest else ())
+    names, space = globals_of(passes.functions[-1])
+    placed = {n for n in values if n in names - wanted - {*_TOGETHER, *(given if in_order else ())}}
+    space.update({name: values[name] for name in placed})
+    instance = None if passes.of is None else made(passes.of, values, {**sizes, **given})
+    owner, first = ({}, []) if instance is None else (vars(instance), [instance])
+    used = set(given) if owner or in_order or wanted & set(_TOGETHER) else placed | wanted
+    returned: Any = None
+    for each, its in zip(passes.functions, parameters, strict=True):
+        passed = {p.name: values[p.name] for p in its if p.name in values}
+        passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
+        unknown = [p.name for p in its if _must(p) and p.name not in passed]
+        lost = [name for name in given if name not in used]
+        if not in_order and (unknown or lost):
+            raise Refused(_other_arguments(its, form, passes.of, unknown, lost))
+        with _said_what_was_left_out(space):
+            returned = each(*first, *given.values()) if in_order else each(*first, **passed)
+        if each is not passes.functions[-1]:
+            values = {**by_name(returned, each), **values}
     if form.rate is None:
-        return _named(returned, form, function)
-    space = _globals(function)
-    after = {n: owner.get(n, space.values.get(n, given[n])) for n in before}
-    return {n: (before[n] - after[n]) / form.rate for n in before}, None
+        attributes = {n: v for n, v in owner.items() if n not in given}
+        return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
+    after = {**together, **{n: space[n] for n in placed}, **owner}
+    return {n: (b - after[n]) / form.rate for n, b in before.items()}, None
 
 
-class Method:
-    """A method of a class, whose objects are made without `__init__`: the inputs are attributes."""
-
-    def __init__(self, of: type, name: str) -> None:
-        self.of, self.function = of, getattr(of, name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it on an object."""
-        return self.function(*args, **kwargs)
-
-
-class _Space(NamedTuple):
-    names: set[str]
-    values: dict[str, Any]
-
-
-def _plain(function: Any) -> Any:
-    return inspect.unwrap(function.function if isinstance(function, Method) else function)
-
-
-def _globals(function: Any) -> _Space:
-    """The globals of a function's file, and the names that the file's functions look up there."""
-    values = getattr(_plain(function), "__globals__", {})
-    names = set(values)
-    for each in list(values.values()):
-        if isinstance(each, FunctionType) and each.__globals__ is values:
-            names |= set(each.__code__.co_names)
-    taken = {n for n, v in values.items() if isinstance(v, ModuleType) or callable(v)}
-    return _Space(names - taken - set(dir(builtins)), values)
-
-
-def _parameters(function: Any) -> tuple[list[str], list[str] | None]:
-    """The names of its parameters, and of those without a default; None: it does not say."""
+def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
+    """Its parameters, without `self`; `*rest` alone if it does not say."""
     try:
-        parameters = list(inspect.signature(_plain(function)).parameters.values())
+        found = list(inspect.signature(inspect.unwrap(function)).parameters.values())
     except (TypeError, ValueError):
-        return [], None
-    parameters = parameters[isinstance(function, Method) :]
+        return [inspect.Parameter("rest", inspect.Parameter.VAR_POSITIONAL)]
+    return found[of is not None :]
+
+
+def _must(p: inspect.Parameter) -> bool:
+    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+
+
+def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], count: int) -> bool:
+    """Whether it must be called by position: it has other names, for as many inputs."""
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
-        return [], None
-    plain = [p for p in parameters if p.kind != p.VAR_KEYWORD]
-    names = [p.name for p in plain] + ["**"] * (len(parameters) - len(plain))
-    return names, [p.name for p in plain if p.default is p.empty]
+        return True
+    must = [p.name for p in parameters if _must(p)]
+    return not set(must) <= set(values) and len(must) == count
 
 
 def _other_arguments(
-    wanted: Sequence[str], form: Form, method: bool, lost: Sequence[str] = ()
+    parameters: list[inspect.Parameter],
+    form: Form,
+    of: type | None,
+    unknown: list[str],
+    lost: list[str],
 ) -> str:
-    takes = ", ".join(wanted) or "nothing"
-    where = "attributes of its object or globals" if method else "globals"
-    missing = f", and has no use for {', '.join(lost)}" if lost else ""
+    takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
+    but = f", and nothing is called {', '.join(unknown)}" if unknown else ""
+    if lost:
+        but = f", and has no use for {', '.join(lost)}"
+    where = "globals" if of is None else "attributes of its object or globals"
     return (
-        f"it takes ({takes}){missing}; the network has {', '.join(form.inputs)}: give its "
+        f"it takes ({takes}){but}; the network has {', '.join(form.inputs)}: give its "
         f"parameters or {where} these names, or write a function around it that does"
     )
 
 
-def _named(returned: Any, form: Form, function: Any = None) -> tuple[dict[str, Any], float | None]:
-    """What was returned, by name: a mapping, a tuple in order or with names, a loss and either."""
-    loss, found = None, None
-    if isinstance(returned, Mapping):
-        found = {n: returned[k] for n in form.gradients if (k := _key(n, returned)) is not None}
-        loss = next((returned[k] for k in returned if k in _LOSS), None)
-        missing = [f"d{n}" for n in form.required if n not in found]
-        if missing or not found:
-            what = ", ".join(missing or [f"d{n}" for n in form.gradients])
-            raise Refused(f"it returned a mapping without {what}")
-    elif isinstance(returned, tuple | list):
-        names = _returned_names(function, len(returned))
-        named = {n: names.index(k) for n in form.gradients if (k := _key(n, names)) is not None}
-        mappings = [one for one in returned if isinstance(one, Mapping)]
-        if named and set(form.required) <= set(named):
-            found = {n: returned[i] for n, i in named.items()}
-            loss = next((returned[names.index(k)] for k in names if k in _LOSS), None)
-        elif len(mappings) == 1:
-            found, loss = _named(mappings[0], form)
-            numbers = [one for one in returned if np.ndim(one) == 0 and np.isscalar(one)]
-            loss = numbers[0] if loss is None and len(numbers) == 1 else loss
-        elif len(returned) == len(form.required or form.gradients):
-            found = dict(zip(form.required or form.gradients, returned, strict=True))
-    elif len(form.gradients) == 1:
-        found = {form.gradients[0]: returned}
-    if found is None:
-        got = type(returned).__name__
-        if isinstance(returned, tuple | list):
-            got += f" of {len(returned)}"
-        every = ", ".join(f"d{n}" for n in form.required or form.gradients)
-        raise Refused(f"it must return ({every}) or a mapping with these keys, got {got}")
-    for name, array in found.items():
-        if not isinstance(array, np.ndarray | np.floating) or array.dtype.kind != "f":
-            kind = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
-            raise Refused(f"d{name} must be a NumPy array of floating-point numbers, got {kind}")
-    with suppress(TypeError, ValueError):
-        loss = None if loss is None else float(np.sum(loss))
-    return {n: np.asarray(array) for n, array in found.items()}, loss
-
-
-def _key(name: str, keys: Any) -> Any:
-    """How a gradient is called among these: dW, dLdW, grad_W, W_grad, or W itself."""
-    usual = (f"d{name}", f"dLd{name}", f"d_{name}", f"grad_{name}", f"{name}_grad", f"g{name}")
-    return next((k for k in (*usual, name) if k in keys), None)
-
-
-def _returned_names(function: Any, count: int) -> list[str]:
-    """The variables in the function's last `return a, b, c`, if there are so many."""
+@contextmanager
+def _said_what_was_left_out(values: Mapping[str, Any]) -> Iterator[None]:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(_plain(function))))
-    except (OSError, TypeError, SyntaxError):
-        return []
-    found: list[str] = []
-    for node in ast.walk(tree.body[0]):
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple | ast.List):
-            names = [ast.unparse(e).rpartition(".")[2] for e in node.value.elts]
-            found = names if len(names) == count else found
-    return found
+        yield
+    except NameError as error:
+        if what := values.get(LEFT_OUT):
+            error.args = (f"{error}; of the file was left out, since it fails: {what}",)
+        raise

@@ -12,34 +12,48 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rnn_numpy.isolation.calling import Method, Refused
+from rnn_numpy.isolation.calling import Passes
+from rnn_numpy.isolation.placing import LEFT_OUT
+from rnn_numpy.isolation.returned import Refused, source
 
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
-def load_function(file: str, name: str, definitions_only: bool = False) -> Callable[..., Any]:
-    """Run the file and take the function out of it: `name`, or `Class.method`.
+def load_function(
+    file: str, name: str, definitions_only: bool = False
+) -> Callable[..., Any] | Passes:
+    """Run the file and take the function out of it.
 
     Args:
-        definitions_only: run its imports, functions, classes and plain constants alone.
+        name: `function`, `Class.method`, or `forward,backward`: two of them, one after the other.
+        definitions_only: run its imports, functions, classes and plain constants alone; those that
+            fail, as an import of what is not installed, are left out.
 
     Raises:
         Refused: no such function.
         Exception: whatever the file raises.
     """
-    module = _run(file, definitions_only)
-    function: Any = module
-    owner: Any = None
-    for part in name.split("."):
-        owner, function = function, getattr(function, part, None)
-    if not callable(function):
-        raise Refused(f"{file} has no function {name!r}; it has {_functions(module)}")
-    if isinstance(owner, type) and not isinstance(
-        vars(owner).get(name.rpartition(".")[2]), staticmethod | classmethod
-    ):
-        return Method(owner, name.rpartition(".")[2])
-    made: Callable[..., Any] = function
-    return made
+    module, left_out = _run(file, definitions_only)
+    found: list[tuple[Any, Any]] = []
+    for each in name.split(","):
+        owner: Any = None
+        function: Any = module
+        for part in each.split("."):
+            owner, function = function, getattr(function, part, None)
+        if not callable(function):
+            but = f"; left out, since they fail: {left_out}" if left_out else ""
+            raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
+        plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
+        found.append((None if plain or not isinstance(owner, type) else owner, function))
+        source(function)  # read once: the questions are answered in forks
+    classes = {of for of, _ in found}
+    if len(classes) > 1:
+        raise Refused(f"{name} must be functions, or methods of one class")
+    of = classes.pop()
+    if of is None and len(found) == 1:
+        only: Callable[..., Any] = found[0][1]
+        return only
+    return Passes([function for _, function in found], of)
 
 
 def _functions(module: ModuleType) -> str:
@@ -50,40 +64,101 @@ def _functions(module: ModuleType) -> str:
     return ", ".join(known) or "none at all: put the backward pass into a function"
 
 
-def _run(file: str, definitions_only: bool) -> ModuleType:
+def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
+    """The module, and what was left out of it because it fails."""
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
     text = _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
-    tree = ast.parse(text, file)
-    if definitions_only:
-        tree.body = [node for node in tree.body if _defines(node)]
+    unread: list[str] = []
+    tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
     # As if the file were run by itself: what lies beside it can be imported.
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
-    package = ""
+    folders: list[Path] = []
     while (folder / "__init__.py").exists():  # a file of a package, which may import relatively
-        package, folder = f"{folder.name}.{package}".rstrip("."), folder.parent
+        folders, folder = [folder, *folders], folder.parent
+    package = ".".join(each.name for each in folders)
     if package:
         sys.path.insert(0, str(folder))
-        importlib.import_module(package)
+        _import_package(folders, definitions_only)
     name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
     module.__file__, module.__package__ = file, package
+    vars(module)["xrange"] = range  # as Python 2 calls it
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    exec(compile(tree, file, "exec"), vars(module))
-    return module
+    if not definitions_only:
+        exec(compile(tree, file, "exec"), vars(module))
+        return module, ""
+    failed: list[str] = []
+    for node in filter(_defines, tree.body):
+        try:
+            _define(node, file, vars(module))
+        except Exception as error:
+            if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+                failed.append(f"line {node.lineno} ({type(error).__name__}: {error})")
+    every = [*failed, *unread]
+    more = f" and {len(every) - 4} more" if len(every) > 4 else ""
+    left_out = "; ".join(every[:4]) + more
+    vars(module)[LEFT_OUT] = left_out
+    return module, left_out
+
+
+def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
+    """Run a definition; a default value that only the rest of the file sets is None."""
+    code = compile(ast.Module([node], []), file, "exec")
+    try:
+        exec(code, values)
+    except NameError as error:
+        if not isinstance(node, ast.FunctionDef):
+            raise
+        missing = str(error.name)
+        values[missing] = None
+        try:
+            exec(code, values)
+        finally:
+            del values[missing]
+
+
+def _import_package(folders: list[Path], definitions_only: bool) -> None:
+    """Import it; of one that fails only the folders, so that the files in them can be imported."""
+    names = [".".join(f.name for f in folders[: i + 1]) for i in range(len(folders))]
+    try:
+        importlib.import_module(names[-1])
+    except Exception:
+        if not definitions_only:
+            raise
+        for name, folder in zip(names, folders, strict=True):
+            sys.modules[name] = bare = ModuleType(name)
+            bare.__path__ = [str(folder)]
+
+
+def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
+    """The statements that can be read, each at its line: those of Python 2 often cannot."""
+    lines = text.splitlines()
+    while True:
+        try:
+            return ast.parse("\n".join(lines), file)
+        except SyntaxError as error:
+            start = end = min(error.lineno or 1, len(lines)) - 1
+            while start > 0 and lines[start][:1] in (" ", "\t", ""):
+                start -= 1
+            while end + 1 < len(lines) and lines[end + 1][:1] in (" ", "\t", ""):
+                end += 1
+            if not any(lines[start : end + 1]):
+                raise
+            left_out.append(f"line {error.lineno} ({type(error).__name__})")
+            lines[start : end + 1] = [""] * (end + 1 - start)
 
 
 def _defines(node: ast.stmt) -> bool:
-    """Whether a statement of a module only defines: a constant is one that can be read off."""
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        try:
-            ast.literal_eval(node.value or ast.Constant(None))
-        except ValueError:
-            return isinstance(node.value, ast.Lambda)
-        return True
+    """Whether a statement of a module only defines: a constant is computed without a call."""
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        calls = any(isinstance(each, ast.Call) for each in ast.walk(node))
+        changes = any(isinstance(each, ast.Subscript) for each in targets)
+        return isinstance(getattr(node, "value", None), ast.Lambda) or not (calls or changes)
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
     return isinstance(node, kinds)
 
@@ -96,8 +171,8 @@ def _cells(file: str) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(f"{file} is no notebook that can be read ({error})") from None
     lines: list[str] = []
-    for source in sources:
-        its = source.splitlines()
+    for cell in sources:
+        its = cell.splitlines()
         magic = its[0].split()[0] if its and its[0].startswith("%%") else ""
         if magic and magic not in _CELL_MAGIC_OF_PYTHON:
             its = [""] * len(its)

@@ -1,0 +1,153 @@
+"""What a backward pass returned, by the name of the input that each gradient is of."""
+
+import ast
+import inspect
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+_LOSS = {"J", "E", "L"}  # and whatever ends in loss or cost
+_GRADIENT = (
+    "d{}", "dLd{}", "dL_d{}", "d_{}", "D_{}", "grad_{}", "grad{}", "{}_grad", "{}_d", "{}_diff",
+    "delta_{}", "g{}",
+)  # fmt: skip
+
+
+class Refused(Exception):
+    """The candidate cannot be asked; the message is for its author."""
+
+
+def named(
+    returned: Any,
+    gradients: Sequence[str],
+    required: Sequence[str],
+    function: Any,
+    attributes: Mapping[str, Any],
+) -> tuple[dict[str, Any], float | None]:
+    """The gradients by the names of their inputs, and the loss if it is returned.
+
+    Args:
+        returned: a mapping; arrays in order, or as the `return` statement names them; a loss and
+            either; nothing, if the gradients are attributes.
+        gradients: the inputs that it may return a gradient of, in order.
+        required: those that it must; all others may be missing.
+        function: whose `return` statement it is.
+        attributes: those of the pass's object, such as dW.
+
+    Raises:
+        Refused: gradients are missing, or are no arrays of floating-point numbers.
+    """
+    found, loss = _split(returned, gradients, required, function)
+    for name in gradients:
+        if name not in found and (key := _key(name, attributes)) is not None:
+            found[name] = attributes[key]
+    if not found or not set(required) <= set(found):
+        every = ", ".join(f"d{n}" for n in required or gradients)
+        if isinstance(returned, Mapping):
+            missing = ", ".join(f"d{n}" for n in required if n not in found) or every
+            raise Refused(f"it returned a mapping without {missing}")
+        got = type(returned).__name__
+        if isinstance(returned, tuple | list):
+            got += f" of {len(returned)}"
+        raise Refused(f"it must return ({every}) or a mapping with these keys, got {got}")
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray | np.floating) or array.dtype.kind != "f":
+            kind = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+            raise Refused(f"d{name} must be a NumPy array of floating-point numbers, got {kind}")
+    number = None
+    with suppress(TypeError, ValueError):
+        number = None if loss is None else float(np.sum(loss))
+    return {n: np.asarray(array) for n, array in found.items()}, number
+
+
+def by_name(returned: Any, function: Any) -> dict[str, Any]:
+    """What was returned, by the variables of the `return` statement; a mapping as it is."""
+    if isinstance(returned, Mapping):
+        return dict(returned)
+    returns, tuples = _statements(function)
+    found: dict[str, Any] = {}
+    for names in returns:
+        if len(names) == 1:
+            found = {names[0]: returned}
+        elif isinstance(returned, tuple | list) and len(names) == len(returned):
+            found = dict(zip(names, returned, strict=True))
+    for name, value in list(found.items()):
+        parts = tuples.get(name, [])
+        if isinstance(value, tuple | list) and len(parts) == len(value):
+            found = {**dict(zip(parts, value, strict=True)), **found}
+    return found
+
+
+def _split(
+    returned: Any, gradients: Sequence[str], required: Sequence[str], function: Any
+) -> tuple[dict[str, Any], Any]:
+    """Gradients and loss, as far as the names tell them; else by their number."""
+    names = by_name(returned, function)
+    loss = next((v for k, v in names.items() if _is_loss(k)), None)
+    found = {n: names[k] for n in gradients if (k := _key(n, names)) is not None}
+    if isinstance(
+        returned, Mapping
+    ):  # a key may be the input's own name; a variable is no gradient
+        return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
+    if found and set(required) <= set(found):
+        return found, loss
+    if not isinstance(returned, tuple | list):
+        return ({gradients[0]: returned} if len(gradients) == 1 else {}), loss
+    in_order = required or gradients
+    if len(returned) == len(in_order):
+        return dict(zip(in_order, returned, strict=True)), loss
+    inner = [one for one in returned if isinstance(one, Mapping | tuple | list)]
+    if len(inner) == 1:  # a loss, and the gradients together
+        found, its = _split(inner[0], gradients, required, None)
+        numbers = [one for one in returned if np.isscalar(one) or isinstance(one, np.ndarray)]
+        only = numbers[0] if len(numbers) == 1 and np.size(numbers[0]) == 1 else None
+        return found, next((one for one in (its, loss, only) if one is not None), None)
+    return {}, loss
+
+
+def _key(name: str, keys: Any) -> str | None:
+    """How the gradient of `name` is called among these: dW, dLdW, grad_W, W_grad."""
+    return next((k for form in _GRADIENT if (k := form.format(name)) in keys), None)
+
+
+def _is_loss(name: str) -> bool:
+    return name.lower().endswith(("loss", "cost")) or name in _LOSS
+
+
+def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
+    """The variables of every `return`, in order; those in a tuple that a variable is set to."""
+    returns: list[list[str]] = []
+    tuples: dict[str, list[str]] = {}
+    nodes = [n for n in ast.walk(source(function)) if isinstance(n, ast.Return | ast.Assign)]
+    for node in sorted(nodes, key=lambda n: n.lineno):
+        if node.value is not None:
+            several = isinstance(node.value, ast.Tuple | ast.List)
+            parts = (
+                node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
+            )
+            names = [_last_name(part) for part in parts]
+            if isinstance(node, ast.Return):
+                returns.append(names)
+            elif several and isinstance(node.targets[0], ast.Name):
+                tuples[node.targets[0].id] = names
+    return returns, tuples
+
+
+@cache
+def source(function: Any) -> ast.AST:
+    """The tree of a function's source; an empty one, if there is none."""
+    try:
+        text = inspect.getsource(inspect.unwrap(function))
+        return ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
+
+
+def _last_name(node: ast.expr) -> str:
+    """`W` of W, self.W and p["W"]; the text of anything else."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value)
+    return ast.unparse(node).rpartition(".")[2]
