@@ -94,7 +94,7 @@ def test_gates_in_another_order_are_said_to_be_that() -> None:
     with np.errstate(over="ignore"):
         report = check(lstm(), stock("lstm", order="ifog"), shapes="time=4,batch=2")
     assert report.mistakes
-    assert report.mistakes[0].name == "the gates stand in the order i, f, g, o, not i, f, o, g"
+    assert report.mistakes[0].name == "the gates are in the order i, f, g, o, not i, f, o, g"
 
 
 def test_a_network_of_ones_own() -> None:
