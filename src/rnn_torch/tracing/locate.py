@@ -16,7 +16,7 @@ import numpy as np
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.error_bound.bound import reference as derived
 from rnn_torch.networks.network import Array, Network
-from rnn_torch.networks.problems import Problem, designed, other, with_own_inputs
+from rnn_torch.networks.problems import Problem, changed_at, designed, with_own_inputs
 from rnn_torch.tracing.reverse import Graph, Mistake
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record
@@ -125,7 +125,7 @@ def error_arguments(network: Network) -> list[str]:
     for name, argument in network.arguments.items():
         if argument.time_axis is not None:
             extra = argument.shape(problem.sizes)[argument.time_axis] - len(right)
-            changed = other(network, problem, name, [1 + extra])
+            changed = changed_at(network, problem, name, [1 + extra])
             moved = network.evaluate(changed.values).losses != right
             if moved[1] and moved.sum() == 1:
                 found.append(name)
@@ -155,7 +155,7 @@ def _locate(
             changed = problem
             for name in names:
                 extra = problem.values[name].shape[network.arguments[name].time_axis or 0] - steps
-                changed = other(network, changed, name, [t + extra])
+                changed = changed_at(network, changed, name, [t + extra])
         else:
             changed = _first_steps(network, problem, t + 1)
         probe = (dict(ask(changed)), reference(changed))
