@@ -106,7 +106,7 @@ def _failure(
         entries = worst_entries(answer.gradients, right, one.name)
         says = table(entries)
         if all(entry.right for entry in entries):
-            seen = answer.impure or ("a second call gives another gradient",)
+            seen = answer.impure or ("a second call returns a different gradient",)
             says = f"Not a pure function: {', '.join(seen)}"
         return f"{says}\n\n{_screen(backward, one.dtype.name, subject)}".rstrip()
     return ""

@@ -94,7 +94,7 @@ def test_gates_in_another_order_are_said_to_be_that() -> None:
     with np.errstate(over="ignore"):
         report = check(lstm(), stock("lstm", order="ifog"), shapes="time=4,batch=2")
     assert report.mistakes
-    assert report.mistakes[0].name == "the gates stand in the order i, f, g, o, not i, f, o, g"
+    assert report.mistakes[0].name == "the gates are in the order i, f, g, o, not i, f, o, g"
 
 
 def test_a_network_of_ones_own() -> None:
@@ -245,9 +245,9 @@ BAD = {
     "bad.py:f": "running bad.py raises ZeroDivisionError: division by zero (line 1)",
     "plain.py:f": "f of plain.py is no network: declare it with @network(...)",
     "plain.py:g": "plain.py has no network 'g'; it has none",
-    "empty.py:f": "must yield one loss for each of the 6 steps, it yielded nothing",
+    "empty.py:f": "must yield one loss for each of the 6 steps, got none",
     "vector.py:f": "must yield one floating-point number a step",
-    "unlike.py:f": "do the axes fit?",
+    "unlike.py:f": "check its axes",
 }
 USER = "import torch\nfrom rnn_torch.networks import network\n@network(x='time n', w='n n')\n"
 

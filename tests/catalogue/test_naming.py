@@ -72,7 +72,7 @@ def test_a_planted_mistake_is_named_and_located(
 ) -> None:
     if "df = " in right:
         right, wrong = "ds * g, ds * s[t - 1], ds", "ds * g, ds * s[t], ds"
-        sentence, where = "multiplied by c_t, not c_(t-1)", "gate f: wrong already at its own step"
+        sentence, where = "multiplied by c_t, not c_(t-1)", "gate f: wrong at its own step"
     its, catalogue, problems = lstm()
     found = named(its, catalogue, problems, planted(right, wrong))
     said = locate(its, planted(right, wrong)).words()
@@ -134,7 +134,7 @@ def test_tokens_that_come_twice_in_a_step() -> None:
         return {"E": dE, "W": dW}
 
     (found,) = named(embedded, catalogue, problems, ask)
-    assert "of equal indices in one step only the last adds to dE" in found.sentence
+    assert "dE gets only the last of equal indices in a step" in found.sentence
 
 
 def test_our_own_catalogue_is_named_by_the_derived_one() -> None:

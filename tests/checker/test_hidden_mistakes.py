@@ -143,8 +143,8 @@ def test_what_a_sequence_of_calls_says() -> None:
     report = examine(remade(make))
     assert report.verdict == "impure"
     assert report.impure == (
-        "state is kept between calls: asked A, B in one process, the last answer is not the one "
-        "that it gives alone",
+        "state is kept between calls: asked A, B in one process, the last answer differs "
+        "from the answer to that problem alone",
     )
 
 

@@ -57,7 +57,7 @@ def reuses_buffers() -> Backward:
     return backward
 
 
-@impure("the second call with the same inputs gives another gradient, something is kept")
+@impure("a second call with the same inputs returns a different gradient, so it keeps state")
 def counts_its_calls() -> Backward:
     calls = [0]
 
@@ -68,7 +68,7 @@ def counts_its_calls() -> Backward:
     return backward
 
 
-@impure("the second call with the same inputs gives another gradient, twice the first")
+@impure("a second call with the same inputs returns a different gradient, twice the first")
 def never_resets() -> Backward:
     return planted(of_name("stale gradient buffers"))
 

@@ -115,7 +115,7 @@ def test_the_designed_problems_cover_what_they_say() -> None:
     fixed = designed(char_rnn, fixed={"hidden": 9, "vocab": 5})
     assert {p.sizes["hidden"] for p in fixed} == {9}
     assert len(fixed) < len(problems)
-    with pytest.raises(ValueError, match="of the axes hidden, vocab, time, got batch=2"):
+    with pytest.raises(ValueError, match="for axes among hidden, vocab, time, got batch=2"):
         designed(char_rnn, fixed={"batch": 2})
 
 
@@ -226,16 +226,16 @@ def infinite(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
     ("body", "message"),
     [
         (does_not_fit, r"fails in line \d+ of test_networks.py \(yield .*with x \(6, 4\), W"),
-        (nothing, "must yield one loss for each of the 6 steps, it yielded nothing"),
-        (vector, r"must yield one floating-point number a step.*got shape \(4,\)"),
-        (a_number, "must yield one floating-point number a step"),
-        (too_few, "one loss for each of the 6 steps, it yielded 5"),
-        (cut_off, "depends on no float argument"),
-        (noisy, "gives other losses when it is run again"),
-        (keeps, "gives other losses when it is run again"),
+        (nothing, "must yield one loss for each of the 6 steps, got none"),
+        (vector, r"must yield one floating-point number for each step.*got shape \(4,\)"),
+        (a_number, "must yield one floating-point number for each step"),
+        (too_few, "one loss for each of the 6 steps, got 5"),
+        (cut_off, "must depend on a float argument"),
+        (noisy, "must yield the same losses in every call"),
+        (keeps, "must yield the same losses in every call"),
         (in_place, r"changes its argument W: work on a copy \(W.clone\(\)\)"),
-        (looks_ahead, "at step 1 depends on x at a later step"),
-        (infinite, "that is not finite"),
+        (looks_ahead, "at step 1 must not depend on x at a later step"),
+        (infinite, "must have finite losses and gradients"),
     ],
 )
 def test_a_network_that_cannot_be_a_reference(body: Any, message: str) -> None:

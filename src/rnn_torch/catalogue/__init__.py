@@ -3,9 +3,9 @@
 names = name_mistakes(asked, Catalogue(network))   which mistake, and the line of the network
 
 contributions, derivatives, other_gradients    one contribution altered
-paths, sums_and_states                         several; sums over time, what a state gets
-answers, altered_forward                       finished gradients; another forward pass
-naming                                         the one that gives a candidate's answers
+paths, sums_and_states                         several; sums over time, the error of a state
+answers, altered_forward                       finished gradients; an altered forward pass
+naming                                         find the mistake that gives a candidate's answers
 """
 
 from rnn_torch.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes, noise_floor

@@ -1,7 +1,7 @@
-"""Mistakes in the forward pass: the network that is differentiated is another one.
+"""Mistakes in the forward pass: another network is differentiated.
 
-Each comes in three kinds: the backward pass fits the altered forward pass; or it is the right
-one's; or it is the right one's and sees right values at the altered operation.
+Each mistake has three kinds. The backward pass differentiates the altered forward pass; or it is
+the right network's; or it is the right network's and gets right values at the altered operation.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,19 +20,23 @@ from rnn_torch.tracing.tape import Node, Ref, Tape
 
 Edit = Callable[[Graph, Node], Node]
 _MOST_GATES = 4
-_KINDS = {"fits": "", "right": " (the backward pass does not know)", "hidden": ", but not backward"}
+_KINDS = {
+    "consistent": "",
+    "right backward": " (the backward pass is the right network's)",
+    "right values": ", but not in the backward pass",
+}
 
 
 def forward_mistakes(step: Step) -> Iterator[Mistake]:
-    """Every altered forward pass of the step."""
+    """The altered forward passes of a step."""
     for sentence, user, rank, edit in _edits(step):
         for extra, (kind, note) in enumerate(_KINDS.items()):
             site = step.tape.nodes[user].site
             graph = _altered(site, edit, kind)
             text = f"in the forward pass {sentence}{note}"
             yield Mistake(text, step.where(user), rank + extra, forward=graph)
-    for text, rank, given in _data(step):
-        yield Mistake(text, rank=rank, forward=_other_data(given))
+    for text, rank, changed_arguments in _data(step):
+        yield Mistake(text, rank=rank, forward=_other_data(changed_arguments))
     yield from _orders(step)
 
 
@@ -41,12 +45,14 @@ def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
         tape = right.tape
         nodes = [edit(right, n) if n.site == site else n for n in tape.nodes]
         values = right.rerun(nodes)
-        if kind == "fits":
+        if kind == "consistent":
             return Graph(tape, nodes, values)
-        if kind == "hidden":
-            at = [i for i, n in enumerate(tape.nodes) if n.site == site]
-            of = {i: call(tape.nodes[i], tape.arg_values(tape.nodes[i], values)) for i in at}
-            values = [of.get(i, v) for i, v in enumerate(values)]
+        if kind == "right values":
+            altered = [i for i, n in enumerate(tape.nodes) if n.site == site]
+            exact = {
+                i: call(tape.nodes[i], tape.arg_values(tape.nodes[i], values)) for i in altered
+            }
+            values = [exact.get(i, v) for i, v in enumerate(values)]
         return right.with_values(values)
 
     return forward
@@ -70,19 +76,19 @@ def _edits(step: Step) -> Iterator[tuple[str, int, int, Edit]]:
             yield minus, user, 4, _as("sub")
         if node.op in ("sigmoid", "tanh", "relu"):
             yield f"{node.op} is missing in {label}", user, 4, _as("copy of an argument", of=0)
-            inside = f"1 is added to the argument of {label} = {node.op}(...)"
-            yield inside, user, 4, _wrapped("plus one inside")
-            for other in {"sigmoid", "tanh", "relu"} - {node.op}:
-                yield f"{other} stands for {node.op} in {label}", user, 4, _as(other)
+            shifted = f"1 is added to the argument of {label} = {node.op}(...)"
+            yield shifted, user, 4, _wrapped("plus one inside")
+            for op in {"sigmoid", "tanh", "relu"} - {node.op}:
+                yield f"{op} replaces {node.op} in {label}", user, 4, _as(op)
         if node.op in ("mm", "mul", "tanh", "sigmoid"):
             yield f"{label} has the wrong sign", user, 4, _wrapped("minus")
         if node.op == "mm":
             for j, a in enumerate(inputs):
                 if len(set(np.shape(values[a]))) == 1 and a in step.leaf:
-                    turned = f"{step.name(a)} is transposed in {label}"
-                    yield turned, user, 4, _wrapped(f"transposed {j}")
+                    text = f"{step.name(a)} is transposed in {label}"
+                    yield text, user, 4, _wrapped(f"transposed {j}")
         if node.op == "sigmoid":
-            yield f"1 - {label} stands for {label}", user, 4, _wrapped("one minus")
+            yield f"1 - {label} replaces {label}", user, 4, _wrapped("one minus")
         if node.op in ("_log_softmax", "_softmax"):
             for axis in range(len(values[user].shape)):
                 if axis != node.args[1] % values[user].ndim:
@@ -100,7 +106,7 @@ def _swaps(step: Step, user: int) -> Iterator[tuple[str, int, int, Edit]]:
         for label, index, get in step.quantities:
             fits = np.shape(values[index]) == np.shape(values[a]) and index < user
             if index != a and fits and (index in step.leaf) == is_leaf and index not in node.args:
-                text = f"{label} stands for {step.name(a)} in {step.name(user)}"
+                text = f"{label} replaces {step.name(a)} in {step.name(user)}"
                 yield text, user, 5, _taking(j, get)
 
 
@@ -127,13 +133,13 @@ def _taking(j: int, get: Getter) -> Edit:
 
 
 def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Array]]]]:
-    """Arguments of another step, or zero."""
+    """Arguments taken from another step, or set to zero."""
     for name, argument in step.tape.network.arguments.items():
         axis = argument.time_axis
         if axis is not None:
-            for text, by in (("step before", 1), ("step after", -1)):
-                says = f"{name} of the {text}, wrapping round, is taken in the forward pass"
-                yield says, 4, _changed(name, partial(np.roll, shift=by, axis=axis))
+            for text, shift in (("previous step", 1), ("next step", -1)):
+                sentence = f"the forward pass takes {name} of the {text}, wrapping around"
+                yield sentence, 4, _changed(name, partial(np.roll, shift=shift, axis=axis))
             reverse = partial(np.flip, axis=axis)
             yield f"{name} is reversed in time", 3, _changed(name, reverse)
         elif step.tape.arguments[name] in initial_nodes(step):
@@ -141,7 +147,7 @@ def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Arr
 
 
 def _orders(step: Step) -> Iterator[Mistake]:
-    """The gates of arguments such as `4*hidden`, side by side in another order."""
+    """The gates of arguments such as `4*hidden`, concatenated in another order."""
     arguments = step.tape.network.arguments
     gated = {n: i for n, a in arguments.items() for i, x in enumerate(a.axes) if x.parts > 1}
     counts = {arguments[n].axes[i].parts for n, i in gated.items()}
@@ -149,24 +155,24 @@ def _orders(step: Step) -> Iterator[Mistake]:
         return
     gates = step.gates(max(counts))
     for names in ([*gated], *([name] for name in gated if len(gated) > 1)):
-        its, where = {n: gated[n] for n in names}, f" in {names[0]}" if len(names) == 1 else ""
+        axes, note = {n: gated[n] for n in names}, f" in {names[0]}" if len(names) == 1 else ""
         for order in permutations(range(len(gates))):
             if list(order) != sorted(order):
-                theirs = ", ".join(gates[k] for k in order)
-                text = f"the gates stand in the order {theirs}{where}, not {', '.join(gates)}"
-                back = tuple(int(k) for k in np.argsort(order))
+                wrong = ", ".join(gates[k] for k in order)
+                text = f"the gates are in the order {wrong}{note}, not {', '.join(gates)}"
+                inverse = partial(_blocks, order=tuple(int(k) for k in np.argsort(order)))
                 yield Mistake(
                     text,
                     rank=1,
-                    forward=_other_data(partial(_changed_parts, its, partial(_blocks, order=back))),
-                    final=partial(_put_back, its, partial(_blocks, order=order)),
+                    forward=_other_data(partial(_changed_parts, axes, inverse)),
+                    final=partial(_restored, axes, partial(_blocks, order=order)),
                 )
     count = len(gates)
     yield Mistake(
-        "the gates lie interleaved, unit by unit, not side by side",
+        "the gates are interleaved unit by unit, not concatenated",
         rank=1,
         forward=_other_data(partial(_changed_parts, gated, partial(_transposed, rows=count))),
-        final=partial(_put_back, gated, partial(_transposed, rows=-count)),
+        final=partial(_restored, gated, partial(_transposed, rows=-count)),
     )
 
 
@@ -176,18 +182,18 @@ def _blocks(value: Array, axis: int, order: tuple[int, ...]) -> Array:
 
 
 def _transposed(value: Array, axis: int, rows: int) -> Array:
-    """An axis of rows x n as n x rows; a negative number of rows is the way back."""
-    moved = np.moveaxis(value, axis, -1)
+    """An axis of rows x n rearranged as n x rows; a negative number of rows inverts that."""
+    last = np.moveaxis(value, axis, -1)
     shape = (-1, rows) if rows > 0 else (-rows, -1)
-    turned = moved.reshape(*moved.shape[:-1], *shape).swapaxes(-1, -2).reshape(moved.shape)
-    return np.moveaxis(turned, -1, axis)
+    transposed = last.reshape(*last.shape[:-1], *shape).swapaxes(-1, -2).reshape(last.shape)
+    return np.moveaxis(transposed, -1, axis)
 
 
 def _changed_parts(gated: dict[str, int], change: Any, tape: Tape) -> dict[str, Array]:
     return {n: change(tape.problem.values[n], axis) for n, axis in gated.items()}
 
 
-def _put_back(gated: dict[str, int], change: Any, _: Tape, found: Gradients) -> Gradients:
+def _restored(gated: dict[str, int], change: Any, _: Tape, found: Gradients) -> Gradients:
     return {n: change(g, gated[n]) if n in gated else g for n, g in found.items()}
 
 
@@ -196,15 +202,14 @@ def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], di
 
 
 def initial_nodes(step: Step) -> set[int]:
-    """The nodes that a state starts from."""
-    at, nodes = step.tape.at, step.tape.nodes
-    first = {(site, j): at.get((site, 0)) for site, j in step.graph.crossing}
-    return {nodes[i].args[j] for (_, j), i in first.items() if i is not None and isinstance(j, int)}
+    """The nodes that hold an initial state."""
+    node_at, nodes = step.tape.node_at, step.tape.nodes
+    uses = {(site, j): node_at.get((site, 0)) for site, j in step.graph.crossing}
+    return {nodes[i].args[j] for (_, j), i in uses.items() if i is not None and isinstance(j, int)}
 
 
-def _other_data(given: Callable[[Tape], dict[str, Array]]) -> Callable[[Graph], Graph]:
+def _other_data(changed_arguments: Callable[[Tape], dict[str, Array]]) -> Callable[[Graph], Graph]:
     def forward(right: Graph) -> Graph:
-        changed = given(right.tape)
-        return right.with_values(right.rerun(right.nodes, changed))
+        return right.with_values(right.rerun(right.nodes, changed_arguments(right.tape)))
 
     return forward

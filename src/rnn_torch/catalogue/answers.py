@@ -1,4 +1,4 @@
-"""Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no cell."""
+"""Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no step."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,13 +11,13 @@ from rnn_torch.tracing.tape import Tape, refs
 
 
 def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
-    """Of the finished gradients: signatures that need no cell."""
+    """The mistakes in the finished gradients of a tape."""
     names, sizes = tape.network.differentiated, tape.problem.sizes
     shapes = {n: tape.problem.values[n].shape for n in names}
-    yield from _each("every gradient", names, 0, sizes)
+    yield from _scalings("every gradient", names, 0, sizes)
     weights = _weights(tape)
     if weights != names:
-        yield from _each("every weight's gradient", weights, 1, sizes)
+        yield from _scalings("every weight's gradient", weights, 1, sizes)
         yield _final("every weight's gradient starts from 1", 2, _all(weights, lambda g, _: g + 1))
         for size in (1, 5, 10):
             clip = _all(weights, lambda g, _, s=size: g.clip(-s, s))
@@ -28,14 +28,14 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
         yield _final(f"every gradient is clipped to [-{size}, {size}]", 1, clip)
         yield _final(f"every gradient is clipped to norm {size}", 1, _norm_clip(size))
     for name in names:
-        yield from _each(f"d{name}", [name], 1, sizes)
+        yield from _scalings(f"d{name}", [name], 1, sizes)
         for size in (1, 5, 10):
             clip = _all([name], lambda g, _, s=size: g.clip(-s, s))
             yield _final(f"d{name} is clipped to [-{size}, {size}]", 3, clip)
         axis = tape.network.arguments[name].time_axis
         if axis is not None:
-            later = _all([name], lambda g, _, a=axis: np.flip(np.flip(g, a).cumsum(a), a))
-            yield _final(f"d{name} at a step contains the later steps', added up", 2, later)
+            summed = _all([name], lambda g, _, a=axis: np.flip(np.flip(g, a).cumsum(a), a))
+            yield _final(f"d{name} at a step is the sum over it and all later steps", 2, summed)
             for by, text in ((1, "before"), (-1, "after")):
                 moved = _all([name], lambda g, _, a=axis, by=by: np.roll(g, by, a))
                 yield _final(f"d{name} at a step is that of the step {text}, wrapping", 2, moved)
@@ -45,10 +45,10 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
         if len(shape) > 1 and shape[-1] == shape[-2]:
             yield _final(f"d{name} is transposed", 1, _all([name], lambda g, _: g.swapaxes(-1, -2)))
         if len(shape) > 1:
-            turned = _all([name], lambda g, _: g.swapaxes(-1, -2).reshape(g.shape))
-            yield _final(f"d{name} is transposed and reshaped", 3, turned)
+            reshaped = _all([name], lambda g, _: g.swapaxes(-1, -2).reshape(g.shape))
+            yield _final(f"d{name} is transposed and reshaped", 3, reshaped)
         if shape:
-            yield _final(f"d{name} with its rows reversed", 3, _all([name], lambda g, _: g[::-1]))
+            yield _final(f"d{name} has its rows reversed", 3, _all([name], lambda g, _: g[::-1]))
         for other in names:
             if other != name and shapes[other] == shape:
                 yield _final(f"d{name} is d{other}", 2, _copied(name, other))
@@ -57,7 +57,7 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
 
 
 def _weights(tape: Tape) -> list[str]:
-    """The arguments that are neither inputs nor first states: used by every step."""
+    """The arguments that are neither inputs nor initial states."""
     network, losses = tape.network, len(tape.losses)
     steps: dict[int, set[int]] = {}
     for node in tape.nodes:
@@ -65,13 +65,13 @@ def _weights(tape: Tape) -> list[str]:
             steps.setdefault(ref, set()).add(node.step)
     found = []
     for name in network.differentiated:
-        once = steps.get(tape.arguments[name], set()) == {0} and losses > 1
-        if network.arguments[name].time_axis is None and not once:
+        initial = steps.get(tape.arguments[name], set()) == {0} and losses > 1
+        if network.arguments[name].time_axis is None and not initial:
             found.append(name)
     return found
 
 
-def _each(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Iterator[Mistake]:
+def _scalings(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Iterator[Mistake]:
     def scaled(factor: Callable[[Tape], float]) -> Callable[[Tape, Gradients], Gradients]:
         return _all(names, lambda g, tape: g * factor(tape))
 
@@ -80,14 +80,14 @@ def _each(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Ite
     yield _final(f"{label} is doubled", rank, scaled(lambda _: 2.0))
     yield _final(f"{label} is halved", rank, scaled(lambda _: 0.5))
     for size in sizes:
-        what = {"time": "the number of steps T", "batch": "the batch size B"}.get(size, size)
+        words = {"time": "the number of steps T", "batch": "the batch size B"}.get(size, size)
         divided = scaled(_one_over(size))
-        yield _final(f"{label} is divided by {what}", rank + 1 if size == what else rank, divided)
+        yield _final(f"{label} is divided by {words}", rank + 1 if size == words else rank, divided)
     if {"time", "batch"} <= sizes.keys():
-        both = scaled(lambda t: 1 / t.problem.sizes["time"] / t.problem.sizes["batch"])
-        yield _final(f"{label} is divided by T and by B", rank, both)
+        t_and_b = scaled(lambda t: 1 / t.problem.sizes["time"] / t.problem.sizes["batch"])
+        yield _final(f"{label} is divided by T and by B", rank, t_and_b)
     means = scaled(lambda tape: 2 / max(1, _targets_size(tape)))
-    yield _final(f"{label} is that of a mean squared error (2 / N)", rank + 1, means)
+    yield _final(f"{label} is scaled as for a mean squared error (2 / N)", rank + 1, means)
 
 
 def _one_over(size: str) -> Callable[[Tape], float]:

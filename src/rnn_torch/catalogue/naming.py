@@ -1,6 +1,6 @@
-"""Which mistake a backward pass makes: the derived catalogue, run on the problems it was asked.
+"""Name the mistake of a backward pass: run the derived catalogue on the problems it answered.
 
-An explanation must give the candidate's answer on every problem, to within rounding: never a guess.
+An explanation must give the candidate's answer to every problem, to within rounding: no guesses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from rnn_torch.tracing.tape import record
 
 @dataclass
 class Asked:
-    """A problem, a candidate's answer to it (a subset of the gradients), and what is right."""
+    """A problem, a candidate's answer to it (some of the gradients), and the right gradients."""
 
     problem: Problem
     answer: Mapping[str, Array]
@@ -33,14 +33,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A mistake that explains every answer, and its line; `also`: the same, said otherwise."""
+    """A mistake that gives every answer, its source line, and equivalent mistakes (`also`)."""
 
     sentence: str
     where: str
     also: tuple[str, ...] = ()
 
 
-#: Not a mistake of the catalogue, and not a guess: what the numbers are.
+#: Describes the numbers; it is no mistake of the catalogue.
 _APPROXIMATE = Explanation(
     "every answer is right to within 1e-5 of its largest entry, but not to within rounding: "
     "a lower precision inside, or a finite difference",
@@ -48,22 +48,22 @@ _APPROXIMATE = Explanation(
 )
 
 
-#: So many pairs of two are tried at most.
+#: Pairs of mistakes tried at most.
 _MOST_PAIRS = 4000
 
 
 class Catalogue:
-    """Every mistake of a network, and what each does on a problem, kept for the next candidate."""
+    """The mistakes of a network; recorded tapes are kept for the next candidate."""
 
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
         self.network = network
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
-        self.like = record(network, designed(network, fixed=any_time)[0])
-        step = Step(self.like)
+        self.template = record(network, designed(network, fixed=any_time)[0])
+        step = Step(self.template)
         initial = initial_nodes(step)
-        self.initial_states = {n for n, i in self.like.arguments.items() if i in initial}
+        self.initial_states = {n for n, i in self.template.arguments.items() if i in initial}
         self.mistakes = [
-            *answer_mistakes(self.like),
+            *answer_mistakes(self.template),
             *sum_mistakes(step),
             *time_mistakes(step),
             *edge_mistakes(step),
@@ -75,17 +75,17 @@ class Catalogue:
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
         if id(problem) not in self.graphs:
-            self.graphs[id(problem)] = problem, Graph(record(self.network, problem, self.like))
+            self.graphs[id(problem)] = problem, Graph(record(self.network, problem, self.template))
         return self.graphs[id(problem)][1]
 
     def reach(self, mistake: Mistake) -> set[str]:
-        """The arguments whose gradients altered contributions can change."""
-        graph = self.graph(self.like.problem)
+        """The arguments whose gradients the mistake's altered contributions can change."""
+        graph = self.graph(self.template.problem)
         touched = graph.touched(frozenset(mistake.edges))
-        return {name for name, index in self.like.arguments.items() if index in touched}
+        return {name for name, index in self.template.arguments.items() if index in touched}
 
     def of(self, mistake: Mistake, problem: Problem) -> Gradients | None:
-        """What a pass with this mistake answers; None: the mistake cannot be made there."""
+        """The gradients with this mistake; None if the mistake cannot be made at the problem."""
         graph = self.graph(problem)
         try:
             with np.errstate(all="ignore"):
@@ -97,24 +97,25 @@ class Catalogue:
 def name_mistakes(
     asked: Sequence[Asked], catalogue: Catalogue, pairs: bool = True
 ) -> list[Explanation]:
-    """Every mistake, else every pair of two, that gives the candidate's answers on all problems.
+    """The mistakes, else the pairs of mistakes, that give the candidate's answers to all problems.
 
-    The likeliest first; explanations that no problem tells apart are folded into `also`. None
-    found: the empty list, no guess is made.
+    The likeliest comes first; the others, which no problem distinguishes from it, are its `also`.
+    The list is empty if no mistake and no pair fits.
     """
     wide = [a for a in asked if a.problem.dtype == "float64"] or list(asked)
-    wrong = [a for a in wide if not _same(a, a.right.gradients)]
+    wrong = [a for a in wide if not _equals(a, a.right.gradients)]
     if not wrong:
         return []
     found = _singles(wide, wrong, catalogue)
     if not found and pairs:
         found = _pairs(wide, wrong, catalogue)
     if not found:
-        return [_APPROXIMATE] if all(_close(a, a.right.gradients, 1e-5) for a in wide) else []
+        close = all(_close(a, a.right.gradients, 1e-5) for a in wide)
+        return [_APPROXIMATE] if close else []
     found.sort(key=lambda m: (m.rank, len(m.sentence)))
     first = found[0]
-    also = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
-    return [Explanation(first.sentence, first.where, tuple(also))]
+    alternatives = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
+    return [Explanation(first.sentence, first.where, tuple(alternatives))]
 
 
 def _cost(a: Asked) -> int:
@@ -124,114 +125,119 @@ def _cost(a: Asked) -> int:
 def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
     order = sorted(wrong, key=lambda a: (a.problem.sizes.get("time", 1) < 2, _cost(a)))
     order += [a for a in sorted(wide, key=_cost) if not any(a is b for b in wrong)]
-    touched = {n for a in wrong for n in a.answer if not _same_one(a, n, a.right.gradients)}
-    for of_the_forward_pass in (False, True):  # which costs more, and is said last
+    touched = {n for a in wrong for n in a.answer if not _equals_one(a, n, a.right.gradients)}
+    for of_the_forward_pass in (False, True):  # altered forward passes cost more: last
         found = [
             m
             for m in catalogue.mistakes
             if bool(m.forward) == of_the_forward_pass and touched <= _reach(m, catalogue)
         ]
         for number, a in enumerate(order):
-            near = np.inf if number else 1e-9
-            found = [m for m in found if _behaves_like(a, m, catalogue, near)]
+            tolerance = np.inf if number else 1e-9
+            found = [m for m in found if _behaves_like(a, m, catalogue, tolerance)]
         if found:
             return found
     return []
 
 
 def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:
-    """Which gradients a mistake can change at all."""
-    alone = not (mistake.final or mistake.forward or mistake.carry or mistake.weight)
-    if mistake.edges and alone:
+    """The gradients that a mistake can change."""
+    rest = mistake.final or mistake.forward or mistake.carry or mistake.weight
+    if mistake.edges and not rest:
         return catalogue.reach(mistake)
-    return set(catalogue.like.arguments)
+    return set(catalogue.template.arguments)
 
 
 def _behaves_like(
-    a: Asked, mistake: Mistake, catalogue: Catalogue, near: int | float = np.inf
+    a: Asked, mistake: Mistake, catalogue: Catalogue, tolerance: int | float = np.inf
 ) -> bool:
     """Whether this mistake gives this answer, to within rounding.
 
-    A mistake may amplify rounding (a division by 1 - h^2): then it has a noise floor of its own,
-    which is measured if the answer is as `near` as that share of the largest entry.
+    A mistake may amplify rounding (a division by 1 - h^2). Its own noise floor is therefore
+    measured if the answer is within the share `tolerance` of the largest entry.
     """
-    like = catalogue.of(mistake, a.problem)
-    if like is None or any(np.shape(like[n]) != np.shape(g) for n, g in a.answer.items()):
+    imitation = catalogue.of(mistake, a.problem)
+    if imitation is None or any(np.shape(imitation[n]) != np.shape(g) for n, g in a.answer.items()):
         return False
-    if _same(a, like):
+    if _equals(a, imitation):
         return True
-    if not _close(a, like, near):
+    if not _close(a, imitation, tolerance):
         return False
-    floor = noise_floor(catalogue.graph(a.problem), mistake, like)
+    floor = noise_floor(catalogue.graph(a.problem), mistake, imitation)
     with np.errstate(all="ignore"):
         return all(
-            bool(((abs(g - like[n]) <= floor[n]) | np.isinf(floor[n])).all())
+            bool(((abs(g - imitation[n]) <= floor[n]) | np.isinf(floor[n])).all())
             for n, g in a.answer.items()
         )
 
 
-def _same_one(a: Asked, name: str, like: Gradients, got: Mapping[str, Array] | None = None) -> bool:
-    """Whether one gradient is `like`'s, to within rounding; larger gradients round more."""
+def _equals_one(a: Asked, name: str, imitation: Gradients) -> bool:
+    """Whether one gradient equals the imitation's; the bound grows with the imitation's size."""
     right, bound = a.right.gradients[name], a.right.bounds[name]
     with np.errstate(all="ignore"):
-        scale = abs(like[name]).max(initial=0) / max(abs(right).max(initial=0), 1e-300)
+        scale = abs(imitation[name]).max(initial=0) / max(abs(right).max(initial=0), 1e-300)
         allowed = 2 * bound * max(1.0, scale)
-        return bool((abs(a.answer[name] - like[name]) <= allowed).all())
+        return bool((abs(a.answer[name] - imitation[name]) <= allowed).all())
 
 
-def _same(a: Asked, like: Gradients) -> bool:
-    return all(_same_one(a, name, like) for name in a.answer)
+def _equals(a: Asked, imitation: Gradients) -> bool:
+    return all(_equals_one(a, name, imitation) for name in a.answer)
 
 
-def _close(a: Asked, like: Gradients, share: int | float) -> bool:
+def _close(a: Asked, imitation: Gradients, share: int | float) -> bool:
     with np.errstate(all="ignore"):
-        far = [abs(g - like[n]) > share * abs(like[n]).max(initial=0) for n, g in a.answer.items()]
-    return not any(f.any() for f in far)
+        apart = [
+            abs(g - imitation[n]) > share * abs(imitation[n]).max(initial=0)
+            for n, g in a.answer.items()
+        ]
+    return not any(f.any() for f in apart)
 
 
 def noise_floor(
-    graph: Graph, mistake: Mistake, like: Gradients, unit: float = float(np.finfo(float).eps)
+    graph: Graph, mistake: Mistake, imitation: Gradients, unit: float = float(np.finfo(float).eps)
 ) -> Gradients:
-    """How far rounding may move an answer with this mistake; infinite: it decides the answer.
+    """How far rounding may move an answer with this mistake; infinite if it becomes NaN.
 
-    `unit`: of the dtype that the answer is computed in.
+    `unit`: unit roundoff of the dtype that the answer is computed in.
     """
-    size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in like.items()}
+    size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in imitation.items()}
     with np.errstate(all="ignore"):
         for seed in range(4):
             moved = graph.gradients(mistake, (np.random.default_rng(seed), size))
             for n in worst:
-                worst[n] = np.maximum(worst[n], abs(moved[n] - like[n]) / size)
+                worst[n] = np.maximum(worst[n], abs(moved[n] - imitation[n]) / size)
     floors = {
-        n: 64 * unit * np.maximum(np.maximum(w, w.mean()), abs(like[n])) for n, w in worst.items()
+        n: 64 * unit * np.maximum(np.maximum(w, w.mean()), abs(imitation[n]))
+        for n, w in worst.items()
     }
     return {n: np.where(np.isnan(f), np.inf, f) for n, f in floors.items()}
 
 
 def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
-    """Pairs, one of which explains a part of what is wrong on a small problem alone."""
+    """Pairs of mistakes one of which alone explains some wrong entries of a small problem."""
     by_cost = sorted(wrong, key=_cost)
     first = next((a for a in by_cost if a.problem.sizes.get("time", 1) > 1), by_cost[0])
     probes = [*[a for a in by_cost if a.problem.sizes.get("time", 1) == 1][:1], first]
     rest = sorted((a for a in wide if not any(a is p for p in probes)), key=_cost)
     outcomes = [(m, [_outcome(a, m, catalogue) for a in probes]) for m in catalogue.mistakes]
-    known = [(m, [o for o in each if o]) for m, each in outcomes]
-    known = [(m, its) for m, its in known if len(its) == len(probes)]
-    shares = np.array([max(map(_explained, probes, its)) for _, its in known])
-    left = np.array([_unlike(probes, [a.answer for a in probes], its) for _, its in known])
+    usable = [(m, [o for o in found if o]) for m, found in outcomes]
+    usable = [(m, found) for m, found in usable if len(found) == len(probes)]
+    shares = np.array([max(map(_explained, probes, found)) for _, found in usable])
+    left = np.array([_unequal(probes, [a.answer for a in probes], found) for _, found in usable])
     right = [a.right.gradients for a in probes]
-    touched = np.array([_unlike(probes, right, its) for _, its in known])
-    usable = np.array([m.forward is None for m, _ in known])
-    seen, tried = set(), 0
+    touched = np.array([_unequal(probes, right, found) for _, found in usable])
+    backward = np.array([m.forward is None for m, _ in usable])
+    keys, tried = set(), 0
     for i in np.argsort(-shares, kind="stable"):
-        if shares[i] < 0.02 or (key := left[i].tobytes() + touched[i].tobytes()) in seen:
+        if shares[i] < 0.02 or (key := left[i].tobytes() + touched[i].tobytes()) in keys:
             continue
-        seen.add(key)
-        # The other touches all that is still unexplained; if nothing is, it is not seen here.
-        fits = ~(left[i] & ~touched).any(1) if left[i].any() else ~touched.any(1)
+        keys.add(key)
+        # The second mistake must change all entries that the first leaves wrong, or, if it leaves
+        # none, no entry of the probes.
+        partners = ~(left[i] & ~touched).any(1) if left[i].any() else ~touched.any(1)
         found = []
-        for k in np.flatnonzero(fits & usable):
-            pair, tried = known[i][0] + known[k][0], tried + 1
+        for k in np.flatnonzero(partners & backward):
+            pair, tried = usable[i][0] + usable[k][0], tried + 1
             if pair and all(_behaves_like(a, pair, catalogue, 1e-9) for a in probes):
                 found += [pair] * all(_behaves_like(a, pair, catalogue) for a in rest)
         if found or tried > _MOST_PAIRS:
@@ -239,30 +245,30 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
     return []
 
 
-def _unlike(asked: list[Asked], ones: list[Any], others: list[Gradients]) -> Array:
-    """Which entries of the answers differ by more than rounding, side by side."""
+def _unequal(asked: list[Asked], left: list[Any], right: list[Gradients]) -> Array:
+    """For each entry of the answers, whether both sides differ by more than rounding."""
     with np.errstate(all="ignore"):
         parts = [
-            ~(abs(one[n] - other[n]) <= 2 * a.right.bounds[n]).ravel()
-            for a, one, other in zip(asked, ones, others, strict=True)
+            ~(abs(g[n] - h[n]) <= 2 * a.right.bounds[n]).ravel()
+            for a, g, h in zip(asked, left, right, strict=True)
             for n in a.answer
         ]
     return np.concatenate(parts)
 
 
 def _outcome(a: Asked, mistake: Mistake, catalogue: Catalogue) -> Gradients | None:
-    like = catalogue.of(mistake, a.problem)
-    fits = like and all(np.shape(like[n]) == np.shape(g) for n, g in a.answer.items())
-    return like if fits else None
+    imitation = catalogue.of(mistake, a.problem)
+    valid = imitation and all(np.shape(imitation[n]) == np.shape(g) for n, g in a.answer.items())
+    return imitation if valid else None
 
 
-def _explained(a: Asked, like: Gradients) -> float:
-    """How much of what is wrong is as in `like`: a share of entries."""
-    wrong = same = 0
+def _explained(a: Asked, imitation: Gradients) -> float:
+    """The share of the wrong entries that equal the imitation's."""
+    wrong = equal = 0
     with np.errstate(all="ignore"):
         for n, g in a.answer.items():
             bound = 2 * a.right.bounds[n]
             bad = ~(abs(g - a.right.gradients[n]) <= bound)
             wrong += int(bad.sum())
-            same += int((bad & (abs(g - like[n]) <= bound)).sum())
-    return same / max(1, wrong)
+            equal += int((bad & (abs(g - imitation[n]) <= bound)).sum())
+    return equal / max(1, wrong)

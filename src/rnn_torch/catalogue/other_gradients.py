@@ -1,4 +1,4 @@
-"""Which gradient goes into a contribution: another's, another step's, not all of it."""
+"""A contribution made from a wrong gradient: of another node, of another step, or incomplete."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,157 +6,151 @@ from typing import Any
 import numpy as np
 
 from rnn_torch.networks.network import Array
-from rnn_torch.tracing.reverse import At, Edge
+from rnn_torch.tracing.reverse import Contribution, Edge
 from rnn_torch.tracing.step import Alteration, Getter, Step, result_of
 
 
 def other_gradients(
-    step: Step, user: int, j: Any, ref: int, path: str, same: bool
+    step: Step, user: int, j: Any, ref: int, path: str, same_shape: bool
 ) -> Iterator[tuple[str, int, Alteration]]:
-    """Of the contribution of `user` to its argument j, `ref`."""
-    node, values, its = step.tape.nodes[user], step.tape.values, step.name(user)
+    """The mistakes of this kind in the contribution of `user` to its argument j, `ref`."""
+    node, values, name = step.tape.nodes[user], step.tape.values, step.name(user)
     shape = np.shape(values[user])
     if shape:
         for m in step.inner:
             if m != user and step.graph.users[m] and np.shape(values[m]) == shape:
-                text = f"{path} takes the gradient of {step.name(m)}, not of {its}"
+                text = f"{path} takes the gradient of {step.name(m)}, not of {name}"
                 yield text, 4, _gradient_of(result_of(step.tape.nodes[m].site))
         for state in step.states:
-            text = f"{path} takes only what comes back from the next step through"
-            name = step.tape.sites[state].name or step.tape.sites[state].text
-            if np.shape(values[step.tape.at[state, node.step]]) == shape and node.step >= 0:
-                yield f"{text} {name}", 4, _from_next(state)
-    own = result_of(node.site)
-    late = f"{path} takes the next step's gradient of {its}"
-    yield late, 2 if ref in step.leaf else 4, _gradient_of(lambda graph, t: own(graph, t + 1))
+            text = f"{path} takes only the gradient from the next step through"
+            label = step.tape.sites[state].name or step.tape.sites[state].text
+            if np.shape(values[step.tape.node_at[state, node.step]]) == shape and node.step >= 0:
+                yield f"{text} {label}", 4, _from_next(state)
+    result = result_of(node.site)
+    text = f"{path} takes the next step's gradient of {name}"
+    yield text, 2 if ref in step.leaf else 4, _gradient_of(lambda graph, t: result(graph, t + 1))
     if ref in step.leaf:
-        into, batch = step.name(ref), step.tape.problem.sizes.get("batch")
+        leaf, batch = step.name(ref), step.tape.problem.sizes.get("batch")
         if np.ndim(values[ref]) == 1:
-            spread = f"d{into} is summed over its own axis, too"
-            yield spread, 2, lambda at: np.broadcast_to(at.base().sum(), np.shape(at.base()))
+            text = f"d{leaf} is also summed over its own axis"
+            yield text, 2, lambda c: np.broadcast_to(c.base().sum(), np.shape(c.base()))
         for axis in [i for i, size in enumerate(shape) if size == batch]:
-            single = f"d{into} has the first example only"
-            yield single, 2, _first_example(axis)
+            yield f"d{leaf} has only the first example", 2, _first_example(axis)
             if np.ndim(values[ref]) < len(shape):
-                largest = f"d{into} is the maximum over the batch, not the sum"
-                yield largest, 3, _largest_over(axis)
+                text = f"d{leaf} is the maximum over the batch, not the sum"
+                yield text, 3, _largest_over(axis)
         for label, get in step.alike(shape, user):
-            yield f"d{into} takes {label} for the gradient of {its}", 5, _value_for_gradient(get)
-        early = f"{path} takes the gradient of {its} of the step before"
-        yield early, 4, _gradient_of(lambda graph, t: own(graph, t - 1))
+            yield f"d{leaf} takes {label} for the gradient of {name}", 5, _value_for_gradient(get)
+        text = f"{path} takes the previous step's gradient of {name}"
+        yield text, 4, _gradient_of(lambda graph, t: result(graph, t - 1))
         if "batch" in step.tape.problem.sizes:
-            mean = f"d{step.name(ref)} is the mean over the batch, not the sum"
-            yield mean, 1, lambda at: at.base() / at.reverse.graph.tape.problem.sizes["batch"]
-    through_sums = _summed_up(step, user)
-    own_site, its = step.tape.nodes[through_sums].site, step.name(through_sums)
-    sources = list(
-        dict.fromkeys((step.tape.nodes[u].site, k) for u, k in step.graph.users[through_sums])
-    )
+            text = f"d{leaf} is the mean over the batch, not the sum"
+            yield text, 1, lambda c: c.base() / c.reverse.graph.tape.problem.sizes["batch"]
+    yield from _incomplete(step, user, ref, path, same_shape)
+
+
+def _incomplete(
+    step: Step, user: int, ref: int, path: str, same_shape: bool
+) -> Iterator[tuple[str, int, Alteration]]:
+    """The gradient of `user`, or of the sum it is a term of, without some of its sources."""
+    node, total = step.tape.nodes[user], _sum_of(step, user)
+    site, name = step.tape.nodes[total].site, step.name(total)
+    sources = list(dict.fromkeys((step.tape.nodes[u].site, k) for u, k in step.graph.users[total]))
     if len(sources) < 2:
         return
-    for edge in sources:
-        through = step.tape.at.get((edge[0], node.step + (edge in step.graph.crossing)))
-        label = "from the next step" if edge in step.graph.crossing else "through"
-        label += f" {step.name(through)}" if through is not None and label == "through" else ""
-        if edge in step.graph.crossing and through is not None:
-            label += f" through {step.name(through)}"
-        reaches = f"what reaches {its} {label}"
-        yield f"{path} lacks {reaches}", 2, _without(own_site, edge)
-        if same and node.op != "add":
-            yield (
-                f"{reaches} goes on to {step.name(ref)} without the derivative",
-                2,
-                _bare(own_site, edge),
-            )
-        if len(sources) > 2:
-            yield f"{path} has only {reaches}", 3, _only(own_site, edge)
-    within = [e for e in sources if e not in step.graph.crossing]
-    if len(within) < len(sources):
-        text = f"{path} has what reaches {its} from the next step in place of its own step's"
-        yield text, 2, _replaced_by_next(own_site, within)
+    bare = f"reaches {step.name(ref)} without the derivative"
     crossing = [e for e in sources if e in step.graph.crossing]
+    for edge in sources:
+        source = step.tape.node_at.get((edge[0], node.step + (edge in crossing)))
+        label = " from the next step" if edge in crossing else ""
+        label += f" through {step.name(source)}" if source is not None else ""
+        part = f"the gradient of {name}{label}"
+        yield f"{path} lacks {part}", 2, _without(site, edge)
+        if same_shape and node.op != "add":
+            yield f"{part} {bare}", 2, _bare(site, edge)
+        if len(sources) > 2:
+            yield f"{path} has only {part}", 3, _only(site, edge)
+    part = f"the gradient of {name} from the next step"
+    if crossing:
+        text = f"{path} has {part} in place of that from its own step"
+        yield text, 2, _replaced_by_next(site, [e for e in sources if e not in crossing])
     if 1 < len(crossing) < len(sources):
-        yield (
-            f"{path} lacks what reaches {its} from the next step",
-            2,
-            _without(own_site, *crossing),
-        )
-        if same and node.op != "add":
-            text = f"what reaches {its} from the next step goes on to {step.name(ref)}"
-            yield f"{text} without the derivative", 2, _bare(own_site, *crossing)
+        yield f"{path} lacks {part}", 2, _without(site, *crossing)
+        if same_shape and node.op != "add":
+            yield f"{part} {bare}", 2, _bare(site, *crossing)
 
 
 def _gradient_of(get: Getter) -> Alteration:
-    def alteration(at: At) -> Array | None:
-        index = get(at.reverse.graph, at.step)
-        other = None if index is None else at.reverse.of(index)
-        return None if other is None else at.base(other)
+    def alteration(c: Contribution) -> Array | None:
+        index = get(c.reverse.graph, c.step)
+        g = None if index is None else c.reverse.of(index)
+        return None if g is None else c.base(g)
 
     return alteration
 
 
 def _from_next(state: int) -> Alteration:
-    return lambda at: at.base(at.reverse.crossing(state, at.step + 1) + 0 * at.g)
+    return lambda c: c.base(c.reverse.crossing(state, c.step + 1) + 0 * c.g)
 
 
-def _summed_up(step: Step, user: int) -> int:
-    """The sum that a node is only a term of, if it is: their gradients are the same."""
+def _sum_of(step: Step, user: int) -> int:
+    """The sum that a node is only used as a term of, if any: their gradients are equal."""
     users = step.graph.users[user]
     while len(users) == 1 and step.tape.nodes[users[0][0]].op == "add":
-        after = users[0][0]
-        same = np.shape(step.tape.values[after]) == np.shape(step.tape.values[user])
-        if step.tape.nodes[after].step != step.tape.nodes[user].step or not same:
+        total = users[0][0]
+        same_shape = np.shape(step.tape.values[total]) == np.shape(step.tape.values[user])
+        if step.tape.nodes[total].step != step.tape.nodes[user].step or not same_shape:
             break
-        user, users = after, step.graph.users[after]
+        user, users = total, step.graph.users[total]
     return user
 
 
 def _largest_over(axis: int) -> Alteration:
-    return lambda at: at.g.max(axis).reshape(np.shape(at.base()))
+    return lambda c: c.g.max(axis).reshape(np.shape(c.base()))
 
 
 def _value_for_gradient(get: Getter) -> Alteration:
-    return lambda at: at.base(at.value(get(at.reverse.graph, at.step)))
+    return lambda c: c.base(c.value(get(c.reverse.graph, c.step)))
 
 
 def _first_example(axis: int) -> Alteration:
-    def alteration(at: At) -> Array:
-        first = np.zeros_like(at.g)
-        its = (slice(None),) * axis + (slice(0, 1),)
-        first[its] = at.g[its]
-        return at.base(first)
+    def alteration(c: Contribution) -> Array:
+        g = np.zeros_like(c.g)
+        example = (slice(None),) * axis + (slice(0, 1),)
+        g[example] = c.g[example]
+        return c.base(g)
 
     return alteration
 
 
-def _of_sources(at: At, site: int, edges: tuple[Edge, ...]) -> Any:
-    graph, total = at.reverse.graph, 0 * at.g
-    for user, j in graph.users[graph.tape.at[site, at.step]]:
+def _of_sources(c: Contribution, site: int, edges: tuple[Edge, ...]) -> Any:
+    graph, total = c.reverse.graph, 0 * c.g
+    for user, j in graph.users[graph.tape.node_at[site, c.step]]:
         if (graph.nodes[user].site, j) in edges:
-            part = at.reverse.part(user, j)
+            part = c.reverse.part(user, j)
             total = total if part is None else total + part
     return total
 
 
 def _without(site: int, *edges: Edge) -> Alteration:
-    return lambda at: at.base(at.g - _of_sources(at, site, edges))
+    return lambda c: c.base(c.g - _of_sources(c, site, edges))
 
 
 def _only(site: int, *edges: Edge) -> Alteration:
-    return lambda at: at.base(_of_sources(at, site, edges))
+    return lambda c: c.base(_of_sources(c, site, edges))
 
 
-def _replaced_by_next(site: int, within: list[Edge]) -> Alteration:
-    def alteration(at: At) -> Array:
-        last = at.step == at.steps - 1
-        return at.base(at.g if last else at.g - _of_sources(at, site, tuple(within)))
+def _replaced_by_next(site: int, inner: list[Edge]) -> Alteration:
+    def alteration(c: Contribution) -> Array:
+        is_last = c.step == c.steps - 1
+        return c.base(c.g if is_last else c.g - _of_sources(c, site, tuple(inner)))
 
     return alteration
 
 
 def _bare(site: int, *edges: Edge) -> Alteration:
-    def alteration(at: At) -> Array:
-        part = _of_sources(at, site, edges)
-        return at.base(at.g - part) + part
+    def alteration(c: Contribution) -> Array:
+        part = _of_sources(c, site, edges)
+        return c.base(c.g - part) + part
 
     return alteration

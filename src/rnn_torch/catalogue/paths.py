@@ -8,56 +8,56 @@ import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call, passed_back
-from rnn_torch.tracing.reverse import At, Edge, Mistake
-from rnn_torch.tracing.step import VIEWS, Alteration, Step, argument_of, now, replaced
+from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
+from rnn_torch.tracing.step import VIEWS, Alteration, Step, argument_of, current, replaced
 from rnn_torch.tracing.tape import Ref
 
 
 def path_mistakes(step: Step) -> Iterator[Mistake]:
-    """Every one of them, of the step."""
-    into: dict[int, list[Edge]] = {}
+    """The mistakes of this kind in a step."""
+    paths: dict[int, list[Edge]] = {}
     nodes, values = step.tape.nodes, step.tape.values
     for user, j, ref in step.edges:
-        into.setdefault(ref, []).append((nodes[user].site, j))
-    for ref, edges in into.items():
+        paths.setdefault(ref, []).append((nodes[user].site, j))
+    for ref, edges in paths.items():
         if len(edges) > 2 and ref not in step.leaf:
-            for kept in edges:
-                user = step.tape.at[kept[0], nodes[step.inner[0]].step]
-                text = f"only the path {step.name(user)} -> {step.name(ref)} is left (= for +=)"
-                cut = {edge: (lambda at: None) for edge in edges if edge != kept}
+            for edge_kept in edges:
+                user = step.tape.node_at[edge_kept[0], nodes[step.inner[0]].step]
+                text = f"only the path {step.name(user)} -> {step.name(ref)} remains (= for +=)"
+                cut = {edge: (lambda c: None) for edge in edges if edge != edge_kept}
                 yield Mistake(text, step.where(user), 1, edges=cut)
     for user in step.inner:
-        its = nodes[user]
-        two = [a for a in its.args[:2] if isinstance(a, Ref)]
+        node = nodes[user]
+        factors = [a for a in node.args[:2] if isinstance(a, Ref)]
         if (
-            its.op == "mul"
-            and len(two) == 2
-            and np.shape(values[two[0]]) == np.shape(values[two[1]])
+            node.op == "mul"
+            and len(factors) == 2
+            and np.shape(values[factors[0]]) == np.shape(values[factors[1]])
         ):
             text = f"both paths of {step.name(user)} are multiplied by their own factor"
-            own = {(its.site, j): (lambda at: at.g * at.args[at.j]) for j in (0, 1)}
-            yield Mistake(f"{text}, not by the other", step.where(user), 2, edges=own)
+            swapped = {(node.site, j): (lambda c: c.g * c.args[c.j]) for j in (0, 1)}
+            yield Mistake(f"{text}, not by the other", step.where(user), 2, edges=swapped)
     yield from _weights_swapped(step)
     yield from _parts(step)
 
 
 def _weights_swapped(step: Step) -> Iterator[Mistake]:
     nodes, values = step.tape.nodes, step.tape.values
-    back = [(u, j) for u, j, ref in step.edges if nodes[u].op == "mm" and ref not in step.leaf]
-    for a, j in back:
-        for b, k in back:
+    products = [(u, j) for u, j, ref in step.edges if nodes[u].op == "mm" and ref not in step.leaf]
+    for a, j in products:
+        for b, k in products:
             w, v = (nodes[u].args[1 - i] for u, i in ((a, j), (b, k)))
             if a < b and j == k and w != v and np.shape(values[w]) == np.shape(values[v]):
-                text = f"{step.name(w)} and {step.name(v)} change places on the way back"
+                text = f"{step.name(w)} and {step.name(v)} are swapped in the backward pass"
                 swap = {
-                    (nodes[x].site, j): replaced(1 - j, now(argument_of(nodes[y].site, 1 - j)))
+                    (nodes[x].site, j): replaced(1 - j, current(argument_of(nodes[y].site, 1 - j)))
                     for x, y in ((a, b), (b, a))
                 }
                 yield Mistake(text, step.where(a), 2, edges=swap)
 
 
 def _parts(step: Step) -> Iterator[Mistake]:
-    """Gates side by side: put together in another order; one missing, swapped, not yet derived."""
+    """Concatenated gates: in another order; one missing, swapped, or without its derivative."""
     nodes, tape = step.tape.nodes, step.tape
     groups: dict[int, list[int]] = {}
     for i in step.inner:
@@ -70,19 +70,19 @@ def _parts(step: Step) -> Iterator[Mistake]:
         for order in permutations(range(len(parts))):
             if len(parts) <= 4 and order != tuple(range(len(parts))):
                 placed = {(sites[i], 0): _placed_at(sites[o]) for i, o in enumerate(order)}
-                put = [names[order.index(i)] for i in range(len(order))]
-                text = f"the gates are put together as {', '.join(put)}, not {', '.join(names)}"
+                wrong = [names[order.index(i)] for i in range(len(order))]
+                text = f"the gates are concatenated as {', '.join(wrong)}, not {', '.join(names)}"
                 yield Mistake(text, step.where(parts[0]), 2, edges=placed)
         for user, j, ref in step.edges:
             if user not in _summands(step, source):
                 continue
             edge, path = (nodes[user].site, j), f"the path {step.name(user)} -> {step.name(ref)}"
             for a, name in zip(sites, names, strict=True):
-                lacks = {edge: lambda at, a=a: at.base(at.g - _in_place(at, a, _taken(at, a)))}
+                lacks = {edge: lambda c, a=a: c.base(c.g - _in_place(c, a, _part_of(c, a)))}
                 yield Mistake(f"{path} lacks {name}'s part", step.where(user), 2, edges=lacks)
-                for b, other in zip(sites, names, strict=True):
+                for b, wrong_name in zip(sites, names, strict=True):
                     if a != b:
-                        text = f"{path} has {other}'s part in {name}'s place"
+                        text = f"{path} has {wrong_name}'s part in {name}'s place"
                         yield Mistake(text, step.where(user), 3, edges={edge: _doubled(a, b)})
             raw = {edge: _before_their_derivatives(sites)}
             text = f"{path} takes the gates' gradients before their derivatives"
@@ -90,52 +90,50 @@ def _parts(step: Step) -> Iterator[Mistake]:
 
 
 def _summands(step: Step, source: int) -> list[int]:
-    """The source, and what is added up to it, if that has its shape."""
+    """The source, and the terms of the sums that form it, if they have its shape."""
     found, shape = [source], np.shape(step.tape.values[source])
     for index in found:
         node = step.tape.nodes[index]
         if node.op == "add" and index in step.inner:
-            more = [a for a in node.args if isinstance(a, Ref) and a in step.inner]
-            found += [a for a in more if np.shape(step.tape.values[a]) == shape]
+            terms = [a for a in node.args if isinstance(a, Ref) and a in step.inner]
+            found += [a for a in terms if np.shape(step.tape.values[a]) == shape]
     return found
 
 
-def _member(at: At, site: int) -> Any:
-    return at.reverse.graph.tape.at[site, at.step]
+def _member(c: Contribution, site: int) -> Any:
+    return c.reverse.graph.tape.node_at[site, c.step]
 
 
-def _in_place(at: At, site: int, g: Array) -> Array:
-    """g where this part has its place in the whole, 0 elsewhere."""
-    graph, index = at.reverse.graph, _member(at, site)
+def _in_place(c: Contribution, site: int, g: Array) -> Array:
+    """g at the entries of this part of the array, 0 elsewhere."""
+    graph, index = c.reverse.graph, _member(c, site)
     node = graph.nodes[index]
     return passed_back(node, 0, graph.tape.arg_values(node, graph.values), graph.values[index], g)
 
 
-def _taken(at: At, site: int) -> Array:
-    graph = at.reverse.graph
-    node = graph.nodes[_member(at, site)]
-    return call(node, [at.g, *graph.tape.arg_values(node, graph.values)[1:]])
+def _part_of(c: Contribution, site: int) -> Array:
+    graph = c.reverse.graph
+    node = graph.nodes[_member(c, site)]
+    return call(node, [c.g, *graph.tape.arg_values(node, graph.values)[1:]])
 
 
 def _placed_at(site: int) -> Alteration:
-    return lambda at: _in_place(at, site, at.g)
+    return lambda c: _in_place(c, site, c.g)
 
 
 def _doubled(a: int, b: int) -> Alteration:
-    return lambda at: at.base(
-        at.g - _in_place(at, a, _taken(at, a)) + _in_place(at, a, _taken(at, b))
-    )
+    return lambda c: c.base(c.g - _in_place(c, a, _part_of(c, a)) + _in_place(c, a, _part_of(c, b)))
 
 
 def _before_their_derivatives(sites: list[int]) -> Alteration:
-    def alteration(at: At) -> Array | None:
-        total = 0 * at.g
+    def alteration(c: Contribution) -> Array | None:
+        total = 0 * c.g
         for site in sites:
-            users = at.reverse.graph.users[_member(at, site)]
-            g = at.reverse.of(users[0][0]) if len(users) == 1 else None
-            if g is None or np.shape(g) != np.shape(_taken(at, site)):
+            users = c.reverse.graph.users[_member(c, site)]
+            g = c.reverse.of(users[0][0]) if len(users) == 1 else None
+            if g is None or np.shape(g) != np.shape(_part_of(c, site)):
                 return None
-            total = total + _in_place(at, site, g)
-        return at.base(total)
+            total = total + _in_place(c, site, g)
+        return c.base(total)
 
     return alteration

@@ -1,1 +1,1 @@
-"""The judge: is a backward pass right; if not, where in time, which mistake; knows no network."""
+"""The judge: whether a backward pass is right, where in time it fails, which mistake it makes."""

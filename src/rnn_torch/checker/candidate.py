@@ -1,6 +1,6 @@
 """Call a contributor's backward pass in a separate process.
 
-A crash, an endless loop, a `sys.exit` or a changed global in that process harms nothing here.
+A crash, an endless loop, a `sys.exit` or a changed global in that process does no harm here.
 `rnn_numpy.isolation.child` is the other end of the pipe.
 """
 
@@ -27,13 +27,13 @@ from rnn_numpy.isolation.strangers import shown
 from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
 
 _LARGEST_FRAME = 1 << 28
-_UNREADABLE = "its process sent no answer that could be read"
+_UNREADABLE = "its process sent an answer that cannot be decoded"
 
-#: What a candidate's process inherits of the environment: where things are, the language, Python's
-#: settings, and those that choose how NumPy, torch and numba compute, so that it computes as this
-#: process does. Nothing else, so no secret of a CI job; `check --env NAME` adds one.
+#: The environment variables that a candidate's process inherits: paths, the language, Python's
+#: settings, and the numerical settings of NumPy, torch and numba, so that both processes compute
+#: alike. No others, so no secret of a CI job; `check --env NAME` adds one.
 _INHERITED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
-_INHERITED_BEGINNINGS = (
+_INHERITED_PREFIXES = (
     *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
     *("NPY_", "ATEN_", "NUMBA_"),
 )
@@ -45,12 +45,12 @@ class Candidate:
     Args:
         target: `FILE.py:FUNCTION`.
         subject: the network; says what the function is called with.
-        timeout: seconds that it may take for one answer.
-        env: names of environment variables that it gets beside the usual ones, if they are set.
-        definitions_only: run no more of the file than its imports and definitions.
+        timeout: time limit for one answer, in seconds.
+        env: names of further environment variables that it inherits, if they are set.
+        definitions_only: run only the imports and definitions of the file.
 
     Raises:
-        CannotCheck: it cannot be imported; also from calls, as in `Ask`.
+        CannotCheck: the file cannot be imported; calls raise it too, as in `Ask`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Candidate:
         self._timeout = timeout
         reply, worker_end = os.pipe()
         self._reply = reply
-        # One thread: the problems are small, and the worker forks. All it starts has the mark.
+        # One thread: the problems are small, and the worker forks. Its children inherit the mark.
         mark = ("RNN_BPTT_CANDIDATE", secrets.token_hex(16))
         self._mark = "=".join(mark)
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -99,11 +99,11 @@ class Candidate:
         self.close()
 
     def close(self) -> None:
-        """End the process and whatever it has started."""
+        """End the process and all processes that it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for _ in range(100):  # until none is left that started another one meanwhile
+        for _ in range(100):  # a process may start another one while it is being killed
             if not (marked := _processes(self._mark)):
                 break
             for pid in marked:
@@ -115,18 +115,18 @@ class Candidate:
                 self._process.stdin.close()
         os.close(self._reply)
 
-    def __call__(self, problem: Any, *before: Any) -> Answer:
-        """Ask it one problem; raises CannotCheck, as `Ask` says."""
-        inputs = [self._subject.inputs(one) for one in (*before, problem)]
+    def __call__(self, problem: Any, *earlier: Any) -> Answer:
+        """Ask one problem, after those in `earlier`; raises CannotCheck, as `Ask` does."""
+        inputs = [self._subject.inputs(p) for p in (*earlier, problem)]
         headers = [
             {
                 "strides": {name: array.strides for name, array in arrays.items()},
-                "sizes": dict(self._subject.sizes(one)),
+                "sizes": dict(self._subject.sizes(p)),
             }
-            for arrays, one in zip(inputs, (*before, problem), strict=True)
+            for arrays, p in zip(inputs, (*earlier, problem), strict=True)
         ]
         frames = [json.dumps(headers).encode()]
-        frames += [save({n: np.ascontiguousarray(a) for n, a in one.items()}) for one in inputs]
+        frames += [save({n: np.ascontiguousarray(a) for n, a in p.items()}) for p in inputs]
         assert self._process.stdin is not None
         try:
             for frame in frames:
@@ -174,17 +174,17 @@ class Candidate:
         return bytes(read)
 
 
-def inherited(also: Sequence[str] = ()) -> dict[str, str]:
-    """The part of this process's environment that a candidate's gets, with the names in `also`."""
+def inherited(extra: Sequence[str] = ()) -> dict[str, str]:
+    """The environment variables that a candidate inherits, and those named in `extra`."""
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _INHERITED or name.startswith(_INHERITED_BEGINNINGS) or name in also
+        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES) or name in extra
     }
 
 
 def _processes(mark: str) -> list[int]:
-    """The living processes with this in their environment, where the system tells (Linux)."""
+    """The running processes with this mark in their environment; none if not on Linux."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -194,19 +194,17 @@ def _processes(mark: str) -> list[int]:
 
 
 def in_this_process(backward: Callable[..., Any], subject: Subject) -> Ask:
-    """Ask a function directly: for code that is trusted, such as one's own in a test."""
+    """Call a function directly: for trusted code, such as your own in a test."""
     return remade(lambda: backward, subject)
 
 
 def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
-    """As `in_this_process`, with a function made anew for every problem: nothing is left behind."""
+    """Like `in_this_process`, with a new function for each problem, so that it keeps no state."""
 
-    def ask(problem: Any, *before: Any) -> Answer:
+    def ask(problem: Any, *earlier: Any) -> Answer:
         try:
-            asked = [
-                Question(subject.inputs(one), subject.sizes(one)) for one in (problem, *before)
-            ]
-            called = call(make(), subject.form, *asked)
+            questions = [Question(subject.inputs(p), subject.sizes(p)) for p in (problem, *earlier)]
+            called = call(make(), subject.form, *questions)
         except Refused as error:
             raise CannotCheck(str(error)) from None
         return judged(called, problem, subject)
@@ -215,20 +213,20 @@ def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
 
 
 def judged(called: Called, problem: Any, subject: Subject) -> Answer:
-    """An answer whose arrays have the right shapes and are finite.
+    """The answer of a call, once its arrays are known to be finite and of the right shape.
 
     Raises:
-        CannotCheck: they have not, or are not.
+        CannotCheck: an array has a wrong shape or an entry that is not finite.
     """
     inputs = subject.inputs(problem)
     names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
     if not names or not set(subject.form.required) <= set(names):
         raise CannotCheck(_UNREADABLE)
     calls = []
-    for which in ("first", "second"):
+    for label in ("first", "second"):
         found = {}
         for name in names:
-            array, shape = called.arrays.get(f"{which}.{name}"), inputs[name].shape
+            array, shape = called.arrays.get(f"{label}.{name}"), inputs[name].shape
             if not isinstance(array, np.ndarray) or array.dtype != np.float64:
                 raise CannotCheck(_UNREADABLE)
             if array.shape != shape:

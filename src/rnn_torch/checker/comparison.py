@@ -11,20 +11,20 @@ from rnn_torch.checker.subject import Array, Asked, Gradients, Right
 
 
 class Entry(NamedTuple):
-    """One entry of a hand-written gradient beside autograd's."""
+    """One entry of a hand-written gradient, compared with autograd's."""
 
     name: str  # dU, dW, dV
     at: tuple[int, ...]
     problem: str
     got: float
     expected: float
-    bound: float  # of one evaluation: two may differ by twice that
-    fraction: float  # of what rounding allows: above 1 it is wrong
+    bound: float  # of one evaluation; two may differ by twice as much
+    fraction: float  # error / what rounding allows; wrong above 1
     ulps: float  # units in the last place of the expected value, in the problem's dtype
 
     @property
     def right(self) -> bool:
-        """Whether it is within what rounding allows: then so is all of its gradient."""
+        """Whether the entry, the worst of its gradient, is within what rounding allows."""
         return self.fraction <= 1
 
     @property
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def fractions(got: Gradients, right: Right) -> dict[str, Array]:
-    """Each entry's distance from what is right, as a fraction of what rounding allows."""
+    """The error of each entry, as a fraction of what rounding allows."""
     return {n: fraction(g, right.gradients[n], right.bounds[n]) for n, g in got.items()}
 
 
@@ -49,12 +49,12 @@ def agrees(got: Gradients, right: Right) -> bool:
 
 
 def furthest(got: Gradients, right: Right) -> float:
-    """The largest of the fractions."""
+    """The largest error of an entry, as a fraction of what rounding allows."""
     return max(float(used.max(initial=0)) for used in fractions(got, right).values())
 
 
 def worst_entries(got: Gradients, right: Right, problem: str) -> list[Entry]:
-    """For each gradient the entry that is furthest off."""
+    """For each gradient, the entry with the largest error as a fraction of the bound."""
     return [
         worst_entry(f"d{name}", problem, array, right.gradients[name], right.bounds[name])
         for name, array in got.items()
@@ -68,12 +68,12 @@ def worst_entry(
     expected: Float[np.ndarray, "*axes"],
     bound: Float[np.ndarray, "*axes"],
 ) -> Entry:
-    """The entry of a gradient that is furthest off."""
+    """The entry of a gradient with the largest error as a fraction of the bound."""
     used = fraction(got, expected, bound)
-    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
-    one, other = float(got[at]), float(expected[at])
-    ulps = abs(one - other) / float(np.spacing(np.abs(expected[at])))
-    return Entry(name, at, problem, one, other, float(bound[at]), float(used[at]), ulps)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
+    value, target = float(got[index]), float(expected[index])
+    ulps = abs(value - target) / float(np.spacing(np.abs(expected[index])))
+    return Entry(name, index, problem, value, target, float(bound[index]), float(used[index]), ulps)
 
 
 def constant_factor(
@@ -81,7 +81,7 @@ def constant_factor(
     expected: Float[np.ndarray, "*axes"],
     bound: Float[np.ndarray, "*axes"],
 ) -> float | None:
-    """The one number that `got` is times `expected`, to within rounding, if there is one."""
+    """The factor c with `got` = c `expected` to within rounding; None if there is none."""
     square = float((expected * expected).sum())
     if square == 0:
         return None
@@ -95,27 +95,27 @@ def is_multiple(
     expected: Float[np.ndarray, "*axes"],
     bound: Float[np.ndarray, "*axes"],
 ) -> bool:
-    """Whether `got` is that many times `expected`, to within rounding."""
+    """Whether `got` is `factor` times `expected`, to within rounding."""
     distance = np.abs(got - factor * expected)
     return bool((distance <= 2 * bound * max(1.0, abs(factor))).all())
 
 
 def as_multiple(name: str, factor: float, found_in: Sequence[Sequence[np.ndarray]]) -> str:
-    """A sentence about a `constant_factor`, with as few digits as still hold.
+    """A sentence about a `constant_factor`, with as few digits as agree to within rounding.
 
     Args:
         found_in: got, expected and bound of each gradient.
     """
     texts = (f"{factor:.{digits}g}" for digits in range(1, 18))
-    held = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
-    return f"{name} is {next(held, repr(factor))} times the gradient, to within rounding"
+    valid = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
+    return f"{name} is {next(valid, repr(factor))} times the gradient, to within rounding"
 
 
 def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]]) -> list[str]:
-    """A sentence for each gradient that is the same multiple of the right one everywhere.
+    """A sentence for each gradient that is the same multiple of the right one at all problems.
 
     Args:
-        sizes: of the axes of each problem; the multiple may be 1 / time or 1 / batch.
+        sizes: the axis sizes of each problem; the multiple may be 1 / time or 1 / batch.
     """
     found = []
     for name in asked[0].answer.gradients:
@@ -129,14 +129,14 @@ def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]])
         constant = float(np.median(factors))
         if _are_multiples(triples, [constant] * len(triples)):
             found.append(as_multiple(f"d{name}", constant, triples))
-        for what in ("time", "batch"):
-            if what in sizes[0] and _are_multiples(triples, [1 / each[what] for each in sizes]):
-                found.append(f"d{name} is the gradient divided by {what}, to within rounding")
+        for axis in ("time", "batch"):
+            if axis in sizes[0] and _are_multiples(triples, [1 / s[axis] for s in sizes]):
+                found.append(f"d{name} is the gradient divided by {axis}, to within rounding")
     return found
 
 
 def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[float]) -> bool:
-    """Whether each gradient is that multiple of the expected one, to within rounding."""
+    """Whether each gradient is its factor times the expected one, to within rounding."""
     return all(
         is_multiple(got, factor, expected, bound)
         for (got, expected, bound), factor in zip(triples, factors, strict=True)
@@ -144,11 +144,11 @@ def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[fl
 
 
 def is_approximate(asked: Sequence[Asked]) -> bool:
-    """Whether the answers are close to right without being right: as a finite difference is.
+    """Whether the wrong answers are close to right, as those of a finite difference are.
 
-    Close is a relative error below the fourth root of the unit roundoff; the best one-sided
-    difference errs by its square root. A problem in four may be too hard for that: its loss is
-    large, or a step far too wide.
+    Close means a relative error below the fourth root of the unit roundoff; the best one-sided
+    difference errs by its square root. One problem in four may exceed that: finite differences
+    fail where the loss is large or the step is too wide.
     """
     wrong = [a for a in asked if not agrees(a.answer.gradients, a.right)]
     return 4 * sum(not _is_close(a) for a in wrong) <= len(wrong)

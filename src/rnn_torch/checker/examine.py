@@ -1,6 +1,6 @@
 """Examine a backward pass: verdict, worst entries, where in time, which mistake, votes.
 
-The only place that knows the order. What a network is, is the `Subject`'s to say.
+Only this module knows the order of these steps. The `Subject` describes the network.
 """
 
 from typing import Any
@@ -15,23 +15,23 @@ from rnn_torch.checker.purity import answered, impurities, kept_between_calls
 from rnn_torch.checker.report import Report, Verdict
 from rnn_torch.checker.subject import Ask, Asked, CannotCheck, NotFinite, Subject
 
-_FEW = 3  # problems: a mistake of one condition
+_FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 
 
 def examine(
     ask: Ask, subject: Subject, *, dtype: str = "float64", seed: int = 0, name: str = "backward"
 ) -> Report:
-    """Find out whether a backward pass is right; if not, where in time, and which mistake it makes.
+    """Decide whether a backward pass is right; if not, find the time step and name the mistake.
 
     Args:
         ask: the backward pass; `Candidate` or `in_this_process`.
-        subject: the network that it shall differentiate.
-        dtype: of the problems.
-        seed: of the random problems that come after the designed ones.
-        name: what the report calls it.
+        subject: the network that it must differentiate.
+        dtype: dtype of the problems.
+        seed: seed of the random problems, which follow the designed ones.
+        name: name of the backward pass in the report.
 
     Raises:
-        CannotCheck: it gave no answer that could be judged.
+        CannotCheck: the backward pass gives no answer that can be judged.
     """
     asked: list[Asked] = []
     not_finite = None
@@ -43,7 +43,7 @@ def examine(
         else:
             asked.append(Asked(question, answer, subject.reference(question)))
     wrong = [a for a in asked if not agrees(a.answer.gradients, a.right)]
-    if not_finite is not None and not wrong:  # a wrong pass may overflow, too, and is wrong
+    if not_finite is not None and not wrong:  # a pass that is wrong elsewhere may also overflow
         raise not_finite
     impure = impurities(asked)
     if not wrong and not impure:
@@ -75,7 +75,7 @@ def examine(
     if wrong:
         try:
             where = subject.locate(ask, dtype)
-        except CannotCheck as error:  # it is wrong all the same
+        except CannotCheck as error:  # the verdict stands; only the location is missing
             not_located = str(error)
     return Report(
         verdict,

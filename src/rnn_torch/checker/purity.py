@@ -1,4 +1,4 @@
-"""Whether a backward pass is a pure function: the same answer whatever it was asked before."""
+"""Whether a backward pass is a pure function: its answer does not depend on earlier calls."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,7 +11,7 @@ from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck, Gradients
 
 
 class Expected(NamedTuple):
-    """An answer that another must equal, to within rounding."""
+    """An answer that another answer must equal, to within rounding."""
 
     gradients: Gradients
     bounds: Gradients
@@ -21,23 +21,23 @@ def answered(ask: Ask, problem: object, subject: Subject) -> Answer:
     """The answer to a problem.
 
     Raises:
-        CannotCheck: as `Ask`; the message says which problem, and what may help.
+        CannotCheck: as `Ask`; the message names the problem and a remedy.
     """
     try:
         return ask(problem)
     except CannotCheck as error:
         sizes = ", ".join(f"{name}={size}" for name, size in subject.sizes(problem).items())
-        asked = f"asked the problem {getattr(problem, 'name', '')!r} ({sizes})"
-        raise type(error)(f"{error}; {asked}{subject.advice()}") from None
+        context = f"asked the problem {getattr(problem, 'name', '')!r} ({sizes})"
+        raise type(error)(f"{error}; {context}{subject.advice()}") from None
 
 
 def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:
-    """What was seen of the calls themselves, each once."""
-    parts: dict[str, dict[str, None]] = {}  # what was seen, and of which arrays in any problem
+    """The side effects observed in the calls, without repetitions."""
+    parts: dict[str, dict[str, None]] = {}  # side effect -> the arrays affected, at any problem
     for text in chain.from_iterable(a.answer.impure for a in asked):
-        what, _, arrays = text.partition(": ")
-        parts.setdefault(what, {}).update(dict.fromkeys(arrays.split(", ")))
-    found = [": ".join(filter(None, (what, ", ".join(names)))) for what, names in parts.items()]
+        effect, _, arrays = text.partition(": ")
+        parts.setdefault(effect, {}).update(dict.fromkeys(arrays.split(", ")))
+    found = [": ".join(filter(None, (effect, ", ".join(names)))) for effect, names in parts.items()]
     if all(_same(a.answer.gradients, a.answer.second) for a in asked):
         return tuple(found)
     doubled = all(
@@ -47,33 +47,33 @@ def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:
         )
         for a in asked
     )
-    why = "something is kept from call to call, or drawn at random"
+    cause = "so it keeps state between calls or draws random numbers"
     if doubled:
-        why = "twice the first: the gradients are added to those of the call before"
-    return (*found, f"the second call with the same inputs gives another gradient, {why}")
+        cause = "twice the first: gradients are accumulated from call to call"
+    return (*found, f"a second call with the same inputs returns a different gradient, {cause}")
 
 
 def kept_between_calls(ask: Ask, subject: Subject, dtype: str) -> tuple[str, ...]:
-    """A sentence if an answer depends on what the same process was asked before, else nothing.
+    """A sentence if an answer depends on earlier calls in the same process, else an empty tuple.
 
     Raises:
-        CannotCheck: it does not answer when it is asked alone.
+        CannotCheck: a problem asked alone gets no answer.
     """
-    for *before, problem in subject.in_turn(dtype):
-        alone = answered(ask, problem, subject)
-        expected = Expected(alone.gradients, subject.reference(problem).bounds)
+    for *earlier, problem in subject.in_turn(dtype):
+        separate = answered(ask, problem, subject)
+        expected = Expected(separate.gradients, subject.reference(problem).bounds)
         try:
-            after = ask(problem, *before)
+            answer = ask(problem, *earlier)
         except CannotCheck as error:
-            what = str(error)
+            outcome = str(error)
         else:
-            if agrees(after.gradients, expected) and agrees(after.second, expected):
+            if agrees(answer.gradients, expected) and agrees(answer.second, expected):
                 continue
-            what = "the last answer is not the one that it gives alone"
-        names = ", ".join(one.name for one in (*before, problem))
-        return (f"state is kept between calls: asked {names} in one process, {what}",)
+            outcome = "the last answer differs from the answer to that problem alone"
+        names = ", ".join(p.name for p in (*earlier, problem))
+        return (f"state is kept between calls: asked {names} in one process, {outcome}",)
     return ()
 
 
-def _same(one: Gradients, other: Gradients) -> bool:
-    return all(np.array_equal(array, other[name]) for name, array in one.items())
+def _same(first: Gradients, second: Gradients) -> bool:
+    return all(np.array_equal(array, second[name]) for name, array in first.items())

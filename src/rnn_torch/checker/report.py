@@ -1,4 +1,4 @@
-"""What was found out about a backward pass."""
+"""The result of examining a backward pass."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,34 +12,34 @@ Verdict = Literal["agrees", "disagrees", "approximate", "impure"]
 
 @dataclass(frozen=True)
 class Report:
-    """What was found out about a backward pass."""
+    """The result of examining a backward pass."""
 
     verdict: Verdict
     dtype: str
     window: int | None
     problems: int
-    used: float  # the worst entry of all, as a fraction of what rounding allows
+    used: float  # the largest error of an entry / what rounding allows
     name: str = "backward"
-    worst: tuple[Entry, ...] = ()  # one for each gradient that it returned
-    missing: tuple[str, ...] = ()  # the gradients that it did not return
-    loss: str = ""  # a sentence about its own loss, if it returned one
-    measured: str = ""  # why the bound is measured and not derived, if so
+    worst: tuple[Entry, ...] = ()  # one for each gradient returned
+    missing: tuple[str, ...] = ()  # the gradients not returned
+    loss: str = ""  # a sentence about the candidate's loss, if it returns one
+    measured: str = ""  # why the bound is measured instead of derived; empty if derived
     factors: tuple[str, ...] = ()
-    only_at: tuple[str, ...] = ()  # the problems at which it is wrong, if they are few
+    only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
     where: Where | None = None
-    mistakes: tuple[Explanation, ...] | None = ()  # None: the catalogue was not asked
+    mistakes: tuple[Explanation, ...] | None = ()  # None: there is no catalogue
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
-    not_located: str = ""  # why `where` is missing from a report of a wrong pass
-    blind: tuple[str, ...] = ()  # mistakes that could not show at the sizes that were given
+    not_located: str = ""  # why a wrong pass has no `where`
+    blind: tuple[str, ...] = ()  # mistakes that cannot be detected at the given sizes
 
     @property
     def right(self) -> bool:
-        """Whether it agrees with autograd, in every respect."""
+        """Whether the verdict is "agrees"."""
         return self.verdict == "agrees"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in it, as JSON can hold it."""
+        """All fields as JSON values; NaN and infinity as `finite` writes them."""
         return {
             "verdict": self.verdict,
             "dtype": self.dtype,
@@ -76,10 +76,10 @@ class Report:
             if self.mistakes is None
             else [
                 {
-                    "mistakes": [{"name": m.name, "place": m.place} for m in each.mistakes],
-                    "also": list(each.also),
+                    "mistakes": [{"name": m.name, "place": m.place} for m in explanation.mistakes],
+                    "also": list(explanation.also),
                 }
-                for each in self.mistakes
+                for explanation in self.mistakes
             ],
             "votes": [vote._asdict() for vote in self.votes],
             "impure": list(self.impure),

@@ -1,4 +1,4 @@
-"""What the judge is told of a network, and what passes between the two; the judge knows none."""
+"""The interface between the judge and a network: `Subject`, and the values they exchange."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,93 +10,94 @@ from rnn_numpy.isolation.calling import Form
 from rnn_numpy.isolation.strangers import shown
 
 Array = np.ndarray
-#: Arrays by the name of the argument that they are the gradient of.
+#: Gradients by the names of the arguments differentiated.
 Gradients = Mapping[str, Array]
 
 
 class CannotCheck(Exception):
-    """The candidate gave no answer that could be judged; the message says why, as `shown`."""
+    """The candidate gives no answer that can be judged; the message (escaped) says why."""
 
     def __init__(self, why: str) -> None:
         super().__init__(shown(why))
 
 
 class NotFinite(CannotCheck):
-    """It gave infinity or NaN where the gradient is finite."""
+    """A returned gradient has an infinity or NaN where the right one is finite."""
 
 
 class Answer(NamedTuple):
-    """What a candidate answered to one problem."""
+    """A candidate's answer to one problem."""
 
     gradients: Gradients
-    second: Gradients  # the same question again
+    second: Gradients  # of a second call with the same inputs
     impure: tuple[str, ...] = ()
-    narrow: bool = False  # answered in a narrower dtype than it was asked in
-    loss: float | None = None  # its own
+    narrow: bool = False  # whether a gradient's dtype is narrower than the inputs'
+    loss: float | None = None  # the loss that the candidate returns, if any
 
 
 @runtime_checkable
 class Right(Protocol):
-    """What is right: a gradient, and how far one correct evaluation of it may be off."""
+    """The right gradient, and a bound on the error of one correct evaluation of it."""
 
     @property
     def gradients(self) -> Gradients:
-        """By name."""
+        """The right gradients, by argument name."""
 
     @property
     def bounds(self) -> Gradients:
-        """For each entry; two correct evaluations differ by at most twice as much."""
+        """A bound for each entry; two correct evaluations differ by at most twice as much."""
 
 
 class Asked(NamedTuple):
-    """A problem, a candidate's answer to it, and what is right."""
+    """A problem, a candidate's answer to it, and the right gradient with its bound."""
 
     problem: Any
     answer: Answer
     right: Any  # a Right
 
 
-#: A backward pass that can be asked problems: `ask(problem, *before)`, those `before` first, if
-#: there are any, all in one process. Raises CannotCheck: no answer, or none that can be judged.
+#: A backward pass that answers problems: `ask(problem, *earlier)` answers `problem` after those in
+#: `earlier`, all in one process. Raises CannotCheck: there is no answer that can be judged.
 Ask = Callable[..., Answer]
 
 
 @runtime_checkable
 class Mistake(Protocol):
-    """A mistake with a name."""
+    """A mistake of the catalogue."""
 
     @property
     def name(self) -> str:
-        """In words."""
+        """The mistake in words."""
 
     @property
     def place(self) -> str:
-        """Where it is: an equation and the remedy, or a line of the network."""
+        """The equation and the remedy, or the network's source line."""
 
     @property
     def changes(self) -> Sequence[tuple[str, str]]:
-        """Pairs of a right line and the wrong one, if they are known."""
+        """Pairs of a right source line and the wrong one, if known."""
 
 
 class Explanation(NamedTuple):
-    """Mistakes that together give the candidate's answers; `also`: the same, said otherwise."""
+    """Mistakes that together give the candidate's answers; `also`: equivalent descriptions."""
 
     mistakes: tuple[Any, ...]  # of Mistake
     also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """All of them."""
+        """The names of all its mistakes."""
         return " + ".join(m.name for m in self.mistakes)
 
 
 @dataclass(frozen=True)
 class Where:
-    """How far off each part of a gradient is: a fraction of what rounding allows; above 1, wrong.
+    """The error of each part of a gradient / what rounding allows; a part above 1 is wrong.
 
-    `cells[label][t, s]`: what the loss at step t+1 adds at step s+1 to a gradient or a gate of it;
-    `zero[label]` says where the candidate has exactly zero. `sums[label][t]`: what that loss adds
-    to a gradient whose steps cannot be told apart. `words` says what the first wrong cell means.
+    `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
+    its gates; `zero[label]`: whether the candidate has exactly zero there. `sums[label][t]`: what
+    that loss contributes to a gradient whose steps cannot be separated. `words`: the meaning of
+    the first wrong cell.
     """
 
     cells: dict[str, Array]
@@ -106,17 +107,17 @@ class Where:
 
     @property
     def steps(self) -> int:
-        """How many steps it has."""
+        """The number of time steps."""
         return len(next(iter({**self.cells, **self.sums}.values())))
 
     @property
     def wrong(self) -> list[str]:
-        """The labels of what is wrong anywhere."""
+        """The labels with a wrong part."""
         return [n for n, used in {**self.cells, **self.sums}.items() if (used > 1).any()]
 
 
 class Vote(NamedTuple):
-    """What another method says of both gradients."""
+    """Another method's verdict on autograd's gradient and on yours."""
 
     method: str
     autograd_is_right: bool
@@ -125,49 +126,49 @@ class Vote(NamedTuple):
 
 @runtime_checkable
 class Subject(Protocol):
-    """A network as the judge asks of it: what to ask, what is right, what the mistake may be."""
+    """A network as the judge needs it: problems, right gradients and possible mistakes."""
 
     form: Form
-    window: int | None  # truncated BPTT is right, if given
-    equations: bool  # whether its mistakes are of docs/bptt.md
+    window: int | None  # if given, BPTT truncated to this many steps is right
+    equations: bool  # whether its mistakes cite equations of docs/bptt.md
 
     def problems(self, dtype: str, seed: int) -> Sequence[Any]:
-        """What a backward pass is asked, each with a `name`.
+        """The problems to ask, each with a `name`.
 
         Raises:
-            CannotCheck: none of them could tell right from wrong.
+            CannotCheck: no problem can tell right from wrong.
         """
 
     def in_turn(self, dtype: str) -> Iterator[tuple[Any, ...]]:
-        """Problems to ask one after the other in one process; the last of them is judged."""
+        """Sequences of problems to ask in one process; the last problem of each is judged."""
 
     def inputs(self, problem: Any) -> Mapping[str, Array]:
-        """The arrays that a backward pass is called with, by name, in order."""
+        """The input arrays of a backward pass, by name, in order."""
 
     def sizes(self, problem: Any) -> Mapping[str, int]:
-        """Of its axes."""
+        """The size of each axis, by name."""
 
     def advice(self) -> str:
-        """What to do about a pass that cannot take a problem's sizes, or nothing."""
+        """The remedy for a pass that cannot take a problem's sizes, or an empty text."""
 
     def reference(self, problem: Any) -> Right:
-        """What is right at a problem."""
+        """The right gradient at a problem, with its bound."""
 
     def losses(self, asked: Sequence[Asked]) -> str:
-        """A sentence about the candidate's own losses, if it returned any, or nothing."""
+        """A sentence about the losses that the candidate returns, or an empty text."""
 
     def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
-        """Every explanation of the answers; none: no guess is made. None: there is no catalogue."""
+        """All explanations of the answers; empty if none fits, None if there is no catalogue."""
 
     def locate(self, ask: Ask, dtype: str) -> Where:
-        """Where in time it goes wrong.
+        """Find the time steps at which the pass is wrong.
 
         Raises:
-            CannotCheck: it does not answer what must be asked for that.
+            CannotCheck: the pass does not answer the problems needed for that.
         """
 
     def votes(self, wrong: Sequence[Asked]) -> Sequence[Vote]:
-        """What other methods say at a problem where it is wrong; none: they cannot be asked."""
+        """Verdicts of other methods at a problem with a wrong answer; empty if none applies."""
 
     def blind(self, asked: Sequence[Asked]) -> Sequence[str]:
-        """Mistakes that none of these problems can tell from the truth."""
+        """The mistakes that none of these problems detects."""

@@ -1,4 +1,4 @@
-"""Recurrent networks as definitions: stock ones, and the decorator that declares one's own."""
+"""Definitions of recurrent networks: stock ones, and the decorator that declares your own."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ def stock(
 
     Args:
         name: elman, tanh, relu, gru or lstm.
-        biases: whether b, c (and the GRU's d) are arguments; else they are 0.
-        columns: examples are columns: every array but the time axis is transposed.
+        biases: whether b, c (and the GRU's d) are arguments; if not, they are 0.
+        columns: examples are columns: every array is transposed, except for its time axis.
         options: `loss` for all; `reset` and `order` for gru; `order` and `peepholes` for lstm.
 
     Raises:
@@ -40,10 +40,10 @@ def stock(
     """
     if name not in STOCK:
         raise ValueError(f"network must be one of {', '.join(STOCK)}, got {name!r}")
-    known = inspect.signature(STOCK[name]).parameters
+    parameters = inspect.signature(STOCK[name]).parameters
     for option in options:
-        if option not in known:
-            raise ValueError(f"{name} has the options {', '.join(known)}, got {option!r}")
+        if option not in parameters:
+            raise ValueError(f"{name} has the options {', '.join(parameters)}, got {option!r}")
     found = STOCK[name](**options)
     if not biases:
         found = found.without(*(n for n in "bcd" if n in found.arguments and n not in found.zeros))
@@ -53,12 +53,12 @@ def stock(
 def in_columns(rows: Network) -> Network:
     """The same network for examples in columns: `W h` for `h W`, every matrix transposed.
 
-    Vectors become columns, `hidden 1`; tokens stay as they are.
+    Vectors become columns, `hidden 1`; tokens are unchanged.
     """
 
-    def columns(**given: Tensor) -> Iterator[Tensor]:
-        turned = {n: t.mT if t.is_floating_point() else t for n, t in given.items()}
-        yield from rows.function(**turned)
+    def columns(**tensors: Tensor) -> Iterator[Tensor]:
+        transposed = {n: t.mT if t.is_floating_point() else t for n, t in tensors.items()}
+        yield from rows.function(**transposed)
 
     marks: dict[str, str | Argument] = {}
     for name, argument in rows.arguments.items():

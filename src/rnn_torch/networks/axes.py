@@ -1,4 +1,4 @@
-"""What an argument of a network is: its axes, by name, and what may be drawn for it."""
+"""The declaration of a network's argument: its named axes, and the values drawn for it."""
 
 import re
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ Role = Literal["float", "tokens", "targets", "upstream"]
 
 
 class Axis(NamedTuple):
-    """One axis: a sum of names and numbers, each perhaps with a factor: `4*hidden+1`."""
+    """One axis: a sum of names and numbers, optionally with factors, such as `4*hidden+1`."""
 
     text: str
     terms: tuple[tuple[int, str], ...]  # (4, "hidden"), (1, "")
 
     @classmethod
     def parse(cls, text: str) -> "Axis":
-        """From its text.
+        """Read an axis from its text.
 
         Raises:
-            ValueError: anything but names, positive integers, `*` and `+`.
+            ValueError: the text has other parts than names, positive integers, `*` and `+`.
         """
         terms = []
         for part in text.split("+"):
@@ -33,27 +33,27 @@ class Axis(NamedTuple):
         return cls(text, tuple(terms))
 
     def size(self, sizes: Mapping[str, int]) -> int:
-        """Its size, where the names have these."""
+        """The size of the axis, given the sizes of the names."""
         return sum(factor * (sizes[name] if name else 1) for factor, name in self.terms)
 
     @property
     def names(self) -> list[str]:
-        """The names in it."""
+        """The names that occur in the axis."""
         return [name for _, name in self.terms if name]
 
     @property
     def parts(self) -> int:
-        """How many equal blocks it holds: 4 of `4*hidden`; 1 where it is no plain multiple."""
+        """The number of equal blocks: 4 for `4*hidden`; 1 for a sum of several terms."""
         return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] else 1
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a network: axes, and what is drawn for it.
+    """An argument of a network: its axes, and the values drawn for it.
 
     `role`: "float" is differentiated; "tokens" are integers from 0 to `below` - 1; "targets" and
-    "upstream" are numbers that the loss is told, no gradient is asked of. `between`: lowest and
-    highest number; normally distributed if left out.
+    "upstream" are numbers that the loss uses, without a gradient. `between`: the lowest and the
+    highest number; if left out, numbers are normally distributed.
     """
 
     axes: tuple[Axis, ...]
@@ -62,19 +62,19 @@ class Argument:
     between: tuple[int | float, int | float] | None = None
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """Its shape, where the axes have these sizes."""
+        """The shape of the argument, given the sizes of the axis names."""
         return tuple(axis.size(sizes) for axis in self.axes)
 
     @property
     def time_axis(self) -> int | None:
-        """Which of its axes is the time, if one is."""
+        """The position of the time axis; None if there is none."""
         return next((i for i, axis in enumerate(self.axes) if "time" in axis.names), None)
 
     @property
     def names(self) -> list[str]:
-        """The axis names it needs, as often as they occur."""
-        every = [*self.axes, *([self.below] if self.below else [])]
-        return [name for axis in every for name in axis.names]
+        """The axis names that occur, with repetitions."""
+        axes = [*self.axes, *([self.below] if self.below else [])]
+        return [name for axis in axes for name in axis.names]
 
 
 def _axes(text: str) -> tuple[Axis, ...]:
@@ -82,20 +82,20 @@ def _axes(text: str) -> tuple[Axis, ...]:
 
 
 def floats(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
-    """Floating-point numbers that a gradient is asked of: the same as its axes alone."""
+    """Floating-point numbers to differentiate with respect to; without `between`, axes suffice."""
     return Argument(_axes(axes), between=between)
 
 
 def tokens(axes: str, below: str | int) -> Argument:
-    """Integers from 0 to `below` - 1: a size, or the name of an axis. Inputs or targets."""
+    """Integers from 0 to `below` - 1, as inputs or targets; `below` is a size or an axis name."""
     return Argument(_axes(axes), "tokens", Axis.parse(str(below)))
 
 
 def targets(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
-    """Numbers that the loss compares with: no gradient is asked of them."""
+    """Numbers that the loss compares outputs with; they are not differentiated."""
     return Argument(_axes(axes), "targets", between=between)
 
 
 def upstream(axes: str) -> Argument:
-    """Gradients that come from above: the loss is the sum of their products with what they meet."""
+    """Upstream gradients: the loss is the sum of their products with the outputs or states."""
     return Argument(_axes(axes), "upstream")

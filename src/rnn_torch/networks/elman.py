@@ -14,14 +14,14 @@ def elman(loss: str = "squared") -> Network:
     """Equations (1)-(4) of docs/bptt.md; with another loss than `squared`, o_t = h_t V."""
     if loss == "squared":
         return _with_sigmoid_outputs
-    its = loss_named(loss)
+    loss_function = loss_named(loss)
 
-    @network(x="time batch n_in", U="n_in hidden", W="hidden hidden", **its.axes)
+    @network(x="time batch n_in", U="n_in hidden", W="hidden hidden", **loss_function.axes)
     def elman(x: Tensor, U: Tensor, W: Tensor, y: Tensor, **output: Tensor) -> Iterator[Tensor]:
         h = x.new_zeros(x.shape[1], len(W))
         for x_t, y_t in steps(x, y):
             h = torch.sigmoid(x_t @ U + h @ W)
-            yield its.at_step(h, y_t, **output)
+            yield loss_function.at_step(h, y_t, **output)
 
     return elman.without("c")
 

@@ -14,8 +14,8 @@ from rnn_torch.networks.network import Network, network
 
 
 def gru(loss: str = "softmax", reset: str = "after", order: str = "rzn") -> Network:
-    """Gates in this order; with `reset="after"` the candidate's recurrent bias d is inside."""
-    its = loss_named(loss)
+    """The GRU, gates in this order; d, for `reset="after"`, is the candidate's recurrent bias."""
+    loss_function = loss_named(loss)
     if sorted(order) != sorted("rzn"):
         raise ValueError(f"order must have each of r, z, n once, such as rzn, got {order!r}")
     if reset not in ("after", "before"):
@@ -28,7 +28,7 @@ def gru(loss: str = "softmax", reset: str = "after", order: str = "rzn") -> Netw
         W="hidden 3*hidden",
         b="3*hidden",
         d="hidden",
-        **its.axes,
+        **loss_function.axes,
     )
     def gru(
         x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, b: Tensor, d: Tensor, **rest: Tensor
@@ -45,6 +45,6 @@ def gru(loss: str = "softmax", reset: str = "after", order: str = "rzn") -> Netw
             else:
                 n = torch.tanh(x_n + (r * h) @ W_n + d)
             h = (1 - z) * n + z * h
-            yield its.at_step(h, y_t, **rest)
+            yield loss_function.at_step(h, y_t, **rest)
 
     return gru if reset == "after" else gru.without("d")

@@ -1,4 +1,4 @@
-"""What a stock network's states are for: the loss of a step, as a function of h_t."""
+"""Loss functions of the stock networks: the loss of a step, as a function of h_t."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from rnn_torch.networks.axes import Argument, targets, tokens, upstream
 
 
 class Loss(NamedTuple):
-    """The arguments that the loss needs beside the state, and the loss of a step."""
+    """The further arguments of a loss, and the loss of a step as a function of h_t and these."""
 
     axes: dict[str, str | Argument]
     at_step: Callable[..., Tensor]
@@ -38,10 +38,10 @@ LOSSES = {
 
 
 def loss_named(name: str) -> Loss:
-    """`squared`, `softmax` (both of h_t V + c) or `upstream` (of h_t, which dE/dh_t is given for).
+    """The loss `squared`, `softmax` (both of h_t V + c) or `upstream` (given dE/dh_t).
 
     Raises:
-        ValueError: another name.
+        ValueError: there is no such loss.
     """
     if name not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {name!r}")
@@ -49,5 +49,5 @@ def loss_named(name: str) -> Loss:
 
 
 def steps(*arguments: Tensor) -> Any:
-    """The slices of these arguments at each step, together."""
+    """Iterate over the steps: a tuple of the arguments' slices for each."""
     return zip(*(torch.unbind(a) for a in arguments), strict=True)

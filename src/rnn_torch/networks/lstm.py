@@ -14,8 +14,8 @@ from rnn_torch.networks.network import Network, network
 
 
 def lstm(loss: str = "softmax", order: str = "ifgo", peepholes: bool = False) -> Network:
-    """Gates in this order, such as `ifgo` (torch) or `ifog` (CS231n); peepholes p_i, p_f, p_o."""
-    its = loss_named(loss)
+    """The LSTM, gates in the order `ifgo` (torch) or `ifog` (CS231n); peepholes p_i, p_f, p_o."""
+    loss_function = loss_named(loss)
     if sorted(order) != sorted("ifgo"):
         raise ValueError(f"order must have each of i, f, g, o once, such as ifgo, got {order!r}")
 
@@ -27,7 +27,7 @@ def lstm(loss: str = "softmax", order: str = "ifgo", peepholes: bool = False) ->
         W="hidden 4*hidden",
         b="4*hidden",
         **({f"p_{gate}": "hidden" for gate in "ifo"} if peepholes else {}),
-        **its.axes,
+        **loss_function.axes,
     )
     def lstm(
         x: Tensor, h_0: Tensor, c_0: Tensor, U: Tensor, W: Tensor, b: Tensor, **rest: Tensor
@@ -43,6 +43,6 @@ def lstm(loss: str = "softmax", order: str = "ifgo", peepholes: bool = False) ->
             c = f * c + i * g
             o = torch.sigmoid(z_o if p_o is None else z_o + p_o * c)
             h = o * torch.tanh(c)
-            yield its.at_step(h, y_t, **rest)
+            yield loss_function.at_step(h, y_t, **rest)
 
     return lstm

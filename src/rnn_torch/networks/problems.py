@@ -1,8 +1,8 @@
-"""Problems to differentiate, drawn from a network's axis names alone.
+"""Draw problems to differentiate from a network's axis names alone.
 
-A problem with one step never sees a dropped recurrent term, a symmetric matrix never a missing
-transpose, a batch of one never a mean. So in `CONDITIONS` each size is independent of the others,
-and each special case comes once.
+A problem with one step cannot detect a missing recurrent term, a symmetric matrix cannot detect a
+missing transpose, a batch of one cannot detect a mean. So each size in `CONDITIONS` is independent
+of the others, and each special case occurs once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from rnn_torch.networks.network import Array, Network
 
 
 class Problem(NamedTuple):
-    """Values for every argument of a network; `sizes` of its axes; `name` says what is special."""
+    """Values for every argument of a network, the `sizes` of its axes, its condition as `name`."""
 
     name: str
     sizes: dict[str, int]
@@ -24,10 +24,10 @@ class Problem(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What is special about a problem: sizes, and factors of the normally distributed numbers.
+    """The condition of a problem: sizes, and factors of the normally distributed numbers.
 
-    `width` is the size of the first axis that is neither time nor batch; the others differ from it.
-    `fill` is what weights or inputs are set to, or how all arrays lie in memory.
+    `width` is the size of the first axis that is neither time nor batch; other axes get other
+    sizes. `fill` names special values of weights or inputs, or a memory layout.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Condition(NamedTuple):
     fill: str = ""
 
 
-#: "one x" stands for as many problems as there are axes, each with another axis of size 1.
+#: "one x" is expanded to one problem for each axis, in which that axis has size 1.
 CONDITIONS = (
     Condition("general"),
     Condition("two steps", time=2, batch=2),
@@ -71,28 +71,28 @@ CONDITIONS = (
 def designed(
     network: Network, dtype: str = "float64", fixed: Mapping[str, int] | None = None
 ) -> list[Problem]:
-    """The designed problems; `fixed` are sizes that a backward pass insists on.
+    """The designed problems; `fixed` are axis sizes that a backward pass requires.
 
     Raises:
-        ValueError: a name in `fixed` is no axis of the network, or its size is not positive.
+        ValueError: a name in `fixed` is not an axis of the network, or its size is not positive.
     """
     fixed = dict(fixed or {})
     for name, size in fixed.items():
         if name not in network.axis_names or size < 1:
             names = ", ".join(network.axis_names)
-            raise ValueError(f"sizes must be 1 or more, of the axes {names}, got {name}={size}")
+            raise ValueError(f"sizes must be at least 1, for axes among {names}, got {name}={size}")
     found: list[Problem] = []
-    seen = set()
+    keys = set()
     for condition in CONDITIONS:
-        ones = network.axis_names if condition.name == "one x" else [""]
-        for one in ones:
-            name = f"one {one}" if one else condition.name
-            sizes = {**_sizes(network, condition, one), **fixed}
-            what = (*sizes.values(), *condition[5:])
-            if what not in seen:
-                drawn = _draw(network, sizes, condition, len(found), dtype)
-                found.append(Problem(name, sizes, drawn, dtype))
-            seen.add(what)
+        axes = network.axis_names if condition.name == "one x" else [""]
+        for axis in axes:
+            name = f"one {axis}" if axis else condition.name
+            sizes = {**_sizes(network, condition, axis), **fixed}
+            key = (*sizes.values(), *condition[5:])
+            if key not in keys:
+                values = _draw(network, sizes, condition, len(found), dtype)
+                found.append(Problem(name, sizes, values, dtype))
+            keys.add(key)
     return found
 
 
@@ -111,23 +111,23 @@ def random(
         sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99)))), **(fixed or {})}
         weights, inputs = 10 ** rng.uniform(-2, 0.5), 10 ** rng.uniform(-1, 1)
         condition = Condition("random", weights=weights, inputs=inputs)
-        drawn = _draw(network, sizes, condition, int(rng.integers(2**32)), dtype)
-        yield Problem(f"random {number + 1}", sizes, drawn, dtype)
+        values = _draw(network, sizes, condition, int(rng.integers(2**32)), dtype)
+        yield Problem(f"random {number + 1}", sizes, values, dtype)
 
 
 def in_turn(
     network: Network, dtype: str = "float64", fixed: Mapping[str, int] | None = None
 ) -> Iterator[tuple[Problem, ...]]:
-    """Problems to ask one after the other in one process; the last of them is what is judged.
+    """Sequences of problems to ask in one process; the last problem of each is judged.
 
-    A and B have the same sizes, and C others; so what is kept by shape shows, and what is kept
-    for the same weights or the same inputs.
+    A and B have the same sizes, C has others. They reveal state that is cached by shape, by
+    weights or by inputs.
     """
     sizes = {**_sizes(network, CONDITIONS[0], ""), **(fixed or {})}
     others = {**_sizes(network, Condition("C", time=5, batch=2, width=3), ""), **(fixed or {})}
     a, b, c = (
-        Problem(name, its, _draw(network, its, CONDITIONS[0], seed, dtype), dtype)
-        for seed, (name, its) in enumerate((("A", sizes), ("B", sizes), ("C", others)), 101)
+        Problem(name, size, _draw(network, size, CONDITIONS[0], seed, dtype), dtype)
+        for seed, (name, size) in enumerate((("A", sizes), ("B", sizes), ("C", others)), 101)
     )
     timed = {n for n, argument in network.arguments.items() if argument.time_axis is not None}
     mixed = {n: (b if n in timed else a).values[n] for n in a.values}
@@ -144,41 +144,42 @@ def with_own_inputs(
     condition = Condition("inputs of their own each", batch=2, fill="own inputs")
     sizes = {**_sizes(network, condition, ""), **(fixed or {})}
     for name in inputs:
-        argument, wanted = network.arguments[name], sizes["time"]
+        argument, count = network.arguments[name], sizes["time"]
         axes = [a for a in argument.axes if not {"time", "batch"} & set(a.names)]
         if argument.below:
-            axes, wanted = [argument.below], sizes["time"] * sizes.get("batch", 1)
+            axes, count = [argument.below], sizes["time"] * sizes.get("batch", 1)
         for axis in axes:
-            if axis.names and axis.size(sizes) < wanted and axis.names[0] not in (fixed or {}):
-                sizes[axis.names[0]] = wanted
+            if axis.names and axis.size(sizes) < count and axis.names[0] not in (fixed or {}):
+                sizes[axis.names[0]] = count
     return Problem(condition.name, sizes, _draw(network, sizes, condition, 0, "float64"))
 
 
-def other(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:
-    """The problem with argument `name` changed at these steps, everywhere."""
+def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:
+    """The problem with every entry of argument `name` changed at these steps."""
     argument, value = network.arguments[name], problem.values[name].copy()
-    at: list[Any] = [slice(None)] * value.ndim
-    at[argument.time_axis or 0] = list(steps)
-    rng, old = np.random.default_rng(len(at)), value[tuple(at)]
+    slices: list[Any] = [slice(None)] * value.ndim
+    slices[argument.time_axis or 0] = list(steps)
+    index = tuple(slices)
+    rng, old = np.random.default_rng(len(index)), value[index]
     if argument.role == "tokens":
-        below = argument.below.size(problem.sizes) if argument.below else 1
-        value[tuple(at)] = (old + 1) % below
+        count = argument.below.size(problem.sizes) if argument.below else 1
+        value[index] = (old + 1) % count
     elif argument.between:
-        value[tuple(at)] = (sum(argument.between) - old) * 0.75 + old * 0.25
+        value[index] = (sum(argument.between) - old) * 0.75 + old * 0.25
     else:
-        value[tuple(at)] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
+        value[index] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
     return problem._replace(values={**problem.values, name: value})
 
 
-def _sizes(network: Network, condition: Condition, one: str) -> dict[str, int]:
-    """All unequal, unless they are to be equal; `one` has size 1."""
+def _sizes(network: Network, condition: Condition, unit_axis: str) -> dict[str, int]:
+    """Unequal sizes, unless the condition wants equal ones; `unit_axis` has size 1."""
     sizes = {"time": condition.time, "batch": condition.batch}
     free = (n for n in range(condition.width, 999) if n not in sizes.values())
     for name in network.axis_names:
         if name not in sizes:
             sizes[name] = condition.width if condition.equal else next(free)
-    if one:
-        sizes[one] = 1
+    if unit_axis:
+        sizes[unit_axis] = 1
     return {name: sizes[name] for name in network.axis_names}
 
 
@@ -189,24 +190,24 @@ def _draw(
     for name, argument in network.arguments.items():
         shape = argument.shape(sizes)
         if argument.role == "tokens":
-            below = argument.below.size(sizes) if argument.below else 1
-            value = rng.integers(0, below, shape)
+            count = argument.below.size(sizes) if argument.below else 1
+            value = rng.integers(0, count, shape)
             if condition.fill == "same inputs" and value.size:
                 value[...] = value.flat[0]
             elif condition.fill == "own inputs":
-                value = (np.arange(value.size) % below).reshape(shape)
+                value = (np.arange(value.size) % count).reshape(shape)
         elif argument.between:
             value = rng.uniform(*argument.between, shape).astype(dtype)
         elif name in network.zeros:
             value = np.zeros(shape, dtype)
         else:
             value = _scaled(rng, argument, shape, condition).astype(dtype)
-        values[name] = _laid_out(value, condition.fill)
+        values[name] = _with_layout(value, condition.fill)
     return values
 
 
-def _laid_out(value: Array, fill: str) -> Array:
-    """The same array, in Fortran order or as every other entry of a larger one, if so wanted."""
+def _with_layout(value: Array, fill: str) -> Array:
+    """The same array in the layout that `fill` names: Fortran order, strided, or unchanged."""
     if fill == "Fortran order":
         return np.asfortranarray(value)
     if fill == "strided" and value.ndim:
@@ -220,23 +221,23 @@ def _laid_out(value: Array, fill: str) -> Array:
 def _scaled(
     rng: np.random.Generator, argument: Argument, shape: tuple[int, ...], condition: Condition
 ) -> Array:
-    drawn = np.asarray(rng.standard_normal(shape))
+    value = np.asarray(rng.standard_normal(shape))
     if condition.fill == "some zeros":
-        drawn *= rng.random(shape) > 0.4
+        value *= rng.random(shape) > 0.4
     if argument.role in ("targets", "upstream"):
-        return drawn * condition.losses
+        return value * condition.losses
     if argument.time_axis is not None:
         if condition.fill in ("own inputs", "same inputs"):
-            drawn = _one_hot(argument, shape, condition.fill == "own inputs")
-        return drawn * condition.inputs * (condition.fill != "inputs 0")
+            value = _one_hot(argument, shape, condition.fill == "own inputs")
+        return value * condition.inputs * (condition.fill != "inputs 0")
     if condition.fill == "identity" and len(shape) == 2 and shape[0] == shape[1]:
         return np.eye(shape[0])
-    wide = max(1.0, max(shape, default=1) / 8) ** 0.5  # a wide network is no more chaotic
-    return drawn * condition.weights / wide * (condition.fill != "weights 0")
+    scale = max(1.0, max(shape, default=1) / 8) ** 0.5  # keeps wide networks from chaos
+    return value * condition.weights / scale * (condition.fill != "weights 0")
 
 
-def _one_hot(argument: Argument, shape: tuple[int, ...], own: bool) -> Array:
-    """A unit vector for each step; another one each, as far as there are any, or always one."""
+def _one_hot(argument: Argument, shape: tuple[int, ...], distinct: bool) -> Array:
+    """A unit vector for each step: distinct ones, as far as the size allows, or the same one."""
     features = [i for i, a in enumerate(argument.axes) if not {"time", "batch"} & set(a.names)]
     if not features:
         return np.ones(shape)
@@ -244,4 +245,4 @@ def _one_hot(argument: Argument, shape: tuple[int, ...], own: bool) -> Array:
     time = argument.time_axis or 0
     step = np.arange(shape[time]).reshape([-1 if i == time else 1 for i in range(len(shape))])
     feature = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return np.broadcast_to(feature == step % shape[axis] * own, shape) * 1.0
+    return np.broadcast_to(feature == step % shape[axis] * distinct, shape) * 1.0

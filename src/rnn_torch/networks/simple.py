@@ -20,7 +20,7 @@ def relu(loss: str = "softmax") -> Network:
 
 
 def _simple(f: Callable[[Tensor], Tensor], name: str, loss: str) -> Network:
-    its = loss_named(loss)
+    loss_function = loss_named(loss)
 
     def simple(
         x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, b: Tensor, y: Tensor, **output: Tensor
@@ -28,7 +28,7 @@ def _simple(f: Callable[[Tensor], Tensor], name: str, loss: str) -> Network:
         h = h_0
         for x_t, y_t in steps(x, y):
             h = f(x_t @ U + h @ W + b)
-            yield its.at_step(h, y_t, **output)
+            yield loss_function.at_step(h, y_t, **output)
 
     simple.__name__ = name
     return network(
@@ -37,5 +37,5 @@ def _simple(f: Callable[[Tensor], Tensor], name: str, loss: str) -> Network:
         U="n_in hidden",
         W="hidden hidden",
         b="hidden",
-        **its.axes,
+        **loss_function.axes,
     )(simple)

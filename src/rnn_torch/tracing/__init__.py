@@ -1,12 +1,12 @@
-"""Any torch network, followed operation by operation; and where in time a pass by it goes wrong.
+"""Trace any torch network operation by operation; find the time step at which a pass is wrong.
 
     where = locate(network, ask)    loss step x state step, gate by gate
 
-`network` is a `rnn_torch.networks.network.Network`, `ask` a candidate: a problem to its gradients.
+`network` is a `rnn_torch.networks.network.Network`; `ask` maps a problem to the candidate's answer.
 
     tape, calls, reverse    a recorded call, and its reverse pass, whose parts can be altered
-    step                    one step of it, with a name for everything
-    locate                  read off a candidate's answers
+    step                    one recorded step, with a name for each quantity
+    locate                  the wrong loss steps, state steps and gates of a candidate
 """
 
 from rnn_torch.tracing.locate import Where, error_arguments, locate

@@ -1,4 +1,4 @@
-"""A single operation in NumPy: its value, and what it passes back to one of its arguments."""
+"""A single operation in NumPy: its value, and the gradient that it passes back to an argument."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +26,9 @@ _TRANSPOSED = {"transposed 0": 0, "transposed 1": 1}
 
 
 def call(node: Node, args: list[Any]) -> Array:
-    """The value of a node for these values of its arguments."""
+    """The value of a node, given the values of its arguments."""
     op = node.op
-    if op == "copy of an argument":  # of an altered forward pass; so are the next two
+    if op == "copy of an argument":  # this op and the next two: altered forward passes
         return np.broadcast_to(args[node.kwargs["of"]], np.broadcast_shapes(*map(np.shape, args)))
     if op == "one minus":
         return 1 - call(node.func, args)
@@ -48,7 +48,7 @@ def call(node: Node, args: list[Any]) -> Array:
 
 
 def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Array:
-    """What the gradient g of a node's value contributes to that of its argument j."""
+    """The contribution of g, the gradient of a node's value, to the gradient of its argument j."""
     op = node.op
     if op == "mm":
         return g @ args[1].T if j == 0 else args[0].T @ g
@@ -58,8 +58,8 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
         g = unbroadcast(g, np.shape(args[j]))
         return g if op == "add" or j == 0 else -g
     if op == "copy of an argument":
-        its = j == node.kwargs["of"]
-        return unbroadcast(g, np.shape(args[j])) if its else np.zeros(np.shape(args[j]))
+        zero = np.zeros(np.shape(args[j]))
+        return unbroadcast(g, np.shape(args[j])) if j == node.kwargs["of"] else zero
     if op == "one minus":
         return -passed_back(node.func, j, args, 1 - out, g)
     if op == "minus":
@@ -78,14 +78,14 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
         return full
     if op == "split" and isinstance(args[1], int):
         full = np.zeros(np.shape(args[0]))
-        at: list[Any] = [slice(None)] * full.ndim
-        at[args[2] if len(args) > 2 else 0] = slice(
+        index: list[Any] = [slice(None)] * full.ndim
+        index[args[2] if len(args) > 2 else 0] = slice(
             (node.which or 0) * args[1], ((node.which or 0) + 1) * args[1]
         )
-        full[tuple(at)] = g
+        full[tuple(index)] = g
         return full
     if op in ("split", "chunk", "split_with_sizes", "slice", "select", "unbind", "index"):
-        return _back_in_place(node, j, args, g)
+        return _scattered(node, j, args, g)
     if op == "cat":
         axis = args[1] if len(args) > 1 else 0
         start = sum(a.shape[axis] for a in args[0][: j[1]])
@@ -98,16 +98,16 @@ def _with_transposed(args: list[Any], its: int) -> list[Any]:
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """g, summed over the axes along which an argument of this shape was repeated."""
+    """g, summed over the axes along which an argument of this shape was broadcast."""
     if np.shape(g) == shape:
         return g
     g = np.asarray(g)
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    ones = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
-    return np.asarray(g.sum(axis=ones, keepdims=True)) if ones else np.asarray(g)
+    repeated = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return np.asarray(g.sum(axis=repeated, keepdims=True)) if repeated else np.asarray(g)
 
 
-def _turned(g: Array, order: list[int]) -> Array:
+def _permuted_back(g: Array, order: list[int]) -> Array:
     return g.transpose(np.argsort(order))
 
 
@@ -119,22 +119,22 @@ _DERIVATIVES: dict[str, Callable[..., Any]] = {
     "rsub": lambda g, *_: -g,
     "t": lambda g, *_: g.T,
     "transpose": lambda g, _, __, a, b: np.swapaxes(g, a, b),
-    "permute": lambda g, _, __, order: _turned(g, order),
+    "permute": lambda g, _, __, order: _permuted_back(g, order),
     "view": lambda g, _, a, *__: g.reshape(a.shape),
     "unsqueeze": lambda g, _, a, *__: g.reshape(a.shape),
     "squeeze": lambda g, _, a, *__: g.reshape(a.shape),
     "_log_softmax": lambda g, out, _, dim, *__: g - np.exp(out) * g.sum(axis=dim, keepdims=True),
     "pow": lambda g, _, a, power: g * power * a ** (power - 1),
-    "sum": lambda g, _, a, *dims: np.broadcast_to(_kept(g, a, *dims), a.shape),
+    "sum": lambda g, _, a, *dims: np.broadcast_to(_with_dims(g, a, *dims), a.shape),
 }
 
 
-def _kept(g: Array, a: Array, dims: Any = (), keepdim: bool = False, *_: Any) -> Array:
+def _with_dims(g: Array, a: Array, dims: Any = (), keepdim: bool = False, *_: Any) -> Array:
     return np.expand_dims(g, tuple(d % a.ndim for d in dims)) if dims and not keepdim else g
 
 
-def _back_in_place(node: Node, j: Any, args: list[Any], g: Array) -> Array:
-    """Of a part of an array: the rest is zero; what was taken twice is added up."""
+def _scattered(node: Node, j: Any, args: list[Any], g: Array) -> Array:
+    """The gradient of a part of an array: zero elsewhere; repeated entries are added."""
     full = np.zeros(np.shape(args[0]))
     if node.op == "index":
         place: Any = tuple(slice(None) if i is None else i for i in args[1])
@@ -147,17 +147,17 @@ def _back_in_place(node: Node, j: Any, args: list[Any], g: Array) -> Array:
 
 
 def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
-    """Any other operation: torch differentiates this one call."""
-    given = [_tensors(a) for a in args]
-    where, at = (given, j) if isinstance(j, int) else (given[j[0]], j[1])
-    where[at] = where[at].clone().requires_grad_()
+    """The contribution of any other operation: torch differentiates this one call."""
+    tensors = [_tensors(a) for a in args]
+    holder, index = (tensors, j) if isinstance(j, int) else (tensors[j[0]], j[1])
+    argument = holder[index] = holder[index].clone().requires_grad_()
     with torch.enable_grad():
-        out = node.func(*given, **node.kwargs)
+        out = node.func(*tensors, **node.kwargs)
         out = out if node.which is None else out[node.which]
         if not out.requires_grad:
-            return np.zeros(np.shape(where[at].detach()))
+            return np.zeros(np.shape(argument.detach()))
         gradient = torch.autograd.grad(
-            out, where[at], torch.from_numpy(np.array(g)), materialize_grads=True
+            out, argument, torch.from_numpy(np.array(g)), materialize_grads=True
         )
     return np.asarray(gradient[0].numpy())
 

@@ -1,4 +1,4 @@
-"""The reverse pass over a tape, every contribution explicit, so that any one can be altered."""
+"""The reverse pass over a tape; each contribution is explicit, so that it can be altered."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -11,23 +11,24 @@ from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call, passed_back
 from rnn_torch.tracing.tape import Node, Ref, Tape, refs
 
-Edge = tuple[int, Any]  # a site, and which of its arguments
+Edge = tuple[int, Any]  # a site, and the position of one of its arguments
 Gradients = dict[str, Array]
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is done otherwise than in the right backward pass, and the sentence that says so.
+    """A change of the right backward pass, and a sentence that describes it.
 
-    `edges`: what a site passes back to an argument; None: nothing. `carry`: what a state (its site)
-    is passed back from the next step. `weight`: of a step's loss. `final`: of the gradients.
-    `forward`: another graph. `window`: no error travels further back. A small `rank` is said first.
+    `edges`: the contribution of a site to an argument; None for zero. `carry`: the error passed
+    back to a state (its site) from the next step. `weight`: the factor of a step's loss. `final`:
+    changes the finished gradients. `forward`: returns an altered graph. `window`: the number of
+    steps that an error is passed back. Mistakes with a small `rank` are reported first.
     """
 
     sentence: str
     where: str = ""
     rank: int = 5
-    edges: Mapping[Edge, Callable[["At"], Array | None]] = field(default_factory=dict)
+    edges: Mapping[Edge, Callable[["Contribution"], Array | None]] = field(default_factory=dict)
     carry: Mapping[int, Callable[["Reverse", int, int], Array]] = field(default_factory=dict)
     weight: Callable[[int, int], float] | None = None
     final: Callable[[Tape, Gradients], Gradients] | None = None
@@ -35,11 +36,11 @@ class Mistake:
     window: int | None = None
 
     def __add__(self, other: "Mistake") -> "Mistake | None":
-        """Both at once, or None where they touch the same thing."""
+        """Both mistakes at once; None if they change the same contribution or field."""
         if self.edges.keys() & other.edges.keys() or self.carry.keys() & other.carry.keys():
             return None
-        alone = ("weight", "forward", "window")
-        if any(None not in (getattr(self, f), getattr(other, f)) for f in alone):
+        exclusive = ("weight", "forward", "window")
+        if any(None not in (getattr(self, f), getattr(other, f)) for f in exclusive):
             return None
         a, b = self.final, other.final
         return Mistake(
@@ -56,9 +57,9 @@ class Mistake:
 
 
 class Graph:
-    """A tape with what its reverse pass needs: who uses whom, and what crosses to another step.
+    """A tape with what its reverse pass needs: the users of each node, the edges between steps.
 
-    The nodes may be altered, and the values those of other nodes: an altered forward pass.
+    Nodes and values may be those of an altered forward pass.
     """
 
     def __init__(
@@ -78,18 +79,18 @@ class Graph:
                 name = tape.sites[node.site].name
                 carries.append(name in differentiated)
                 continue
-            its = [(j, r) for j, r in refs(node) if carries[r]]
-            carries.append(bool(its) and np.asarray(self.values[index]).dtype.kind == "f")
+            inputs = [(j, r) for j, r in refs(node) if carries[r]]
+            carries.append(bool(inputs) and np.asarray(self.values[index]).dtype.kind == "f")
             if carries[-1] and index in used:
-                for j, r in its:
+                for j, r in inputs:
                     self.users[r].append((index, j))
-        #: (site, argument) -> the site of the state whose last value it takes.
+        #: (site, argument) -> the site of the state that it takes from the previous step.
         self.crossing: dict[Edge, int] = {}
-        if len(tape.losses) == 1 and tape.like:  # a single step does not show its own
-            self.crossing = Graph(tape.like).crossing
-        for user, j, into in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
-            if -1 < self.nodes[into].step < self.nodes[user].step:
-                self.crossing[self.nodes[user].site, j] = self.nodes[into].site
+        if len(tape.losses) == 1 and tape.template:  # a single step has no edge between steps
+            self.crossing = Graph(tape.template).crossing
+        for user, j, ref in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
+            if -1 < self.nodes[ref].step < self.nodes[user].step:
+                self.crossing[self.nodes[user].site, j] = self.nodes[ref].site
 
     def _used(self) -> set[int]:
         """The nodes that a loss depends on."""
@@ -106,51 +107,51 @@ class Graph:
         return self.args[index]
 
     def with_values(self, values: list[Array]) -> "Graph":
-        """The same operations backward, at other values."""
-        other = copy(self)
-        other.values, other.args, other.right = values, [None] * len(values), None
-        return other
+        """The same reverse pass, at other values."""
+        graph = copy(self)
+        graph.values, graph.args, graph.right = values, [None] * len(values), None
+        return graph
 
     def right_pass(self) -> "Reverse":
-        """The pass without mistakes, made once."""
+        """The pass without mistakes, computed once."""
         if self.right is None:
             self.right = Reverse(self, Mistake(""), None, None)
             self.right.gradients()
         return self.right
 
     def touched(self, edges: frozenset[Edge]) -> set[int]:
-        """The nodes whose gradients these contributions are a part of, however indirectly."""
+        """The nodes whose gradients depend on these contributions."""
         if edges not in self.reached:
-            into = [
+            pending = [
                 r
                 for r, users in enumerate(self.users)
                 if any((self.nodes[u].site, j) in edges for u, j in users)
             ]
-            found = set(into)
-            while into:
-                for _, r in refs(self.nodes[into.pop()]):
+            found = set(pending)
+            while pending:
+                for _, r in refs(self.nodes[pending.pop()]):
                     if r not in found and self.users[r]:
                         found.add(r)
-                        into.append(r)
+                        pending.append(r)
             self.reached[edges] = found
         return self.reached[edges]
 
-    def rerun(self, nodes: list[Node], given: Mapping[str, Array] | None = None) -> list[Array]:
-        """The values of these nodes, or of other arguments."""
+    def rerun(self, nodes: list[Node], changed: Mapping[str, Array] | None = None) -> list[Array]:
+        """The values that these nodes compute, with some arguments replaced by `changed`."""
         values: list[Array] = []
         for node, old in zip(nodes, self.tape.values, strict=True):
             if node.op in ("argument", "constant"):
                 name = self.tape.sites[node.site].name
-                values.append((given or {}).get(name, old))
+                values.append((changed or {}).get(name, old))
             else:
                 values.append(call(node, self.tape.arg_values(node, values)))
         return values
 
     def gradients(self, mistake: Mistake | None = None, noise: Any = None) -> Gradients:
-        """The gradient of each differentiated argument, with a mistake or none."""
+        """The gradient of each differentiated argument, with or without a mistake."""
         mistake = mistake or Mistake("")
         graph = mistake.forward(self) if mistake.forward else self
-        if noise is not None:  # values are rounded, too
+        if noise is not None:  # noise in the values, too
             graph = graph.with_values([_moved(v, noise) for v in graph.values])
         plain = noise is None and mistake.window is None
         if plain and mistake.final and not (mistake.edges or mistake.carry or mistake.weight):
@@ -158,43 +159,43 @@ class Graph:
         elif mistake.window is None:
             found = Reverse(graph, mistake, None, noise).gradients()
         else:
-            each = [
+            parts = [
                 Reverse(graph, mistake, step, noise).gradients()
                 for step in range(len(self.tape.losses))
             ]
-            found = {name: np.sum([g[name] for g in each], axis=0) for name in each[0]}
+            found = {name: np.sum([g[name] for g in parts], axis=0) for name in parts[0]}
         return mistake.final(self.tape, found) if mistake.final else found
 
 
 class Reverse:
-    """A pass from the losses back, demand-driven: a gradient is made when it is first asked for."""
+    """A reverse pass from the losses, or one of them, that computes each gradient on demand."""
 
-    def __init__(self, graph: Graph, mistake: Mistake, only: int | None, noise: Any) -> None:
+    def __init__(self, graph: Graph, mistake: Mistake, loss_step: int | None, noise: Any) -> None:
         self.graph, self.mistake, self.noise = graph, mistake, noise
-        self.only = only
-        self.made: dict[int, Array | None] = {}
-        self.making: set[int] = set()
+        self.loss_step = loss_step
+        self.computed: dict[int, Array | None] = {}
+        self.in_progress: set[int] = set()
         self.losses: dict[int, float] = {}
         for step, index in enumerate(graph.tape.losses):
             weight = mistake.weight(step, len(graph.tape.losses)) if mistake.weight else 1.0
-            if weight and only in (None, step):
+            if weight and loss_step in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
         if (
             noise is None
             and mistake.edges
-            and not (mistake.carry or mistake.weight or only is not None)
+            and not (mistake.carry or mistake.weight or loss_step is not None)
         ):
-            self._take_over(mistake)
+            self._reuse(mistake)
 
-    def _take_over(self, mistake: Mistake) -> None:
-        """What altered contributions are no part of is as in the right pass: not made again."""
+    def _reuse(self, mistake: Mistake) -> None:
+        """Reuse the right pass's gradients that do not depend on altered contributions."""
         touched = self.graph.touched(frozenset(mistake.edges))
-        made = self.graph.right_pass().made
-        self.made = {i: g for i, g in made.items() if i not in touched}
+        right = self.graph.right_pass().computed
+        self.computed = {i: g for i, g in right.items() if i not in touched}
 
     def gradients(self) -> Gradients:
-        """Of each differentiated argument."""
+        """The gradient of each differentiated argument."""
         for index in range(len(self.graph.nodes) - 1, -1, -1):
             if self.graph.users[index] or index in self.losses:
                 self.of(index)
@@ -206,12 +207,12 @@ class Reverse:
         return found
 
     def of(self, index: int) -> Array | None:
-        """The gradient of a node's value; None: zero."""
-        if index in self.made:
-            return self.made[index]
-        if index in self.making:
+        """The gradient of a node's value; None for zero."""
+        if index in self.computed:
+            return self.computed[index]
+        if index in self.in_progress:
             raise ValueError("a gradient that depends on itself")
-        self.making.add(index)
+        self.in_progress.add(index)
         total: Any = None
         if index in self.losses:
             total = np.full(np.shape(self.graph.values[index]), self.losses[index])
@@ -229,43 +230,43 @@ class Reverse:
                 part = self.part(user, j)
             if part is not None:
                 total = part if total is None else total + part
-        self.making.discard(index)
-        self.made[index] = total
+        self.in_progress.discard(index)
+        self.computed[index] = total
         return total
 
     def part(self, user: int, j: Any) -> Array | None:
-        """What node `user` passes back to its argument j."""
+        """The contribution of node `user` to the gradient of its argument j."""
         node = self.graph.nodes[user]
-        if self.mistake.window is not None and self.only is not None:
+        if self.mistake.window is not None and self.loss_step is not None:
             crosses = (node.site, j) in self.graph.crossing
-            if crosses and node.step <= self.only - self.mistake.window:
+            if crosses and node.step <= self.loss_step - self.mistake.window:
                 return None
         g = self.of(user)
         if g is None:
             return None
-        how = self.mistake.edges.get((node.site, j))
-        if how is None:
+        alteration = self.mistake.edges.get((node.site, j))
+        if alteration is None:
             graph = self.graph
             part: Any = passed_back(node, j, graph.args_of(user), graph.values[user], g)
         else:
-            part = how(At(self, user, j, g))
+            part = alteration(Contribution(self, user, j, g))
         if self.noise is not None and part is not None:
             part = _moved(part, self.noise)
         return part
 
     def crossing(self, state: int, step: int) -> Array:
-        """What the state of this site is passed back from this step; 0 after the last."""
-        at = self.graph.tape.at
+        """The error passed back from this step to the state of this site; 0 after the last step."""
+        node_at = self.graph.tape.node_at
         total: Any = 0.0
-        for (site, j), its in self.graph.crossing.items():
-            if its == state and (site, step) in at:
-                part = self.part(at[site, step], j)
+        for (site, j), source in self.graph.crossing.items():
+            if source == state and (site, step) in node_at:
+                part = self.part(node_at[site, step], j)
                 total = total if part is None else total + part
         return total
 
 
 def _moved(a: Array, noise: Any) -> Array:
-    """Each number by a small share of itself, up or down."""
+    """Each number, moved up or down by a small share of itself."""
     if np.asarray(a).dtype.kind != "f":
         return a
     generator, size = noise
@@ -273,8 +274,8 @@ def _moved(a: Array, noise: Any) -> Array:
 
 
 @dataclass(slots=True)
-class At:
-    """A contribution in the making: from node `user`, whose gradient is g, to its argument j."""
+class Contribution:
+    """A contribution: from node `user`, whose gradient is g, to the gradient of its argument j."""
 
     reverse: Reverse
     user: int
@@ -288,33 +289,33 @@ class At:
 
     @property
     def step(self) -> int:
-        """The step it belongs to."""
+        """The time step of the operation."""
         return self.node.step
 
     @property
     def steps(self) -> int:
-        """How many there are."""
+        """The number of time steps."""
         return len(self.reverse.graph.tape.losses)
 
     @property
     def out(self) -> Array:
-        """Its value."""
+        """The value of the operation."""
         return self.reverse.graph.values[self.user]
 
     @property
     def args(self) -> list[Any]:
-        """The values of its arguments."""
+        """The values of the operation's arguments."""
         return self.reverse.graph.args_of(self.user)
 
     def base(self, g: Array | None = None, args: list[Any] | None = None) -> Array:
-        """What is right; or right for another g or other arguments."""
+        """The right contribution, for this or another g and these or other arguments."""
         values = self.args if args is None else args
         return passed_back(self.node, self.j, values, self.out, self.g if g is None else g)
 
-    def replaced(self, at: int, value: Array) -> Array:
-        """What is right, with another value for argument `at`."""
+    def replaced(self, position: int, value: Array) -> Array:
+        """The right contribution, with another value for the argument at this position."""
         args = list(self.args)
-        args[at] = value
+        args[position] = value
         return self.base(args=args)
 
     def value(self, index: int | None) -> Array:
@@ -322,4 +323,4 @@ class At:
         return self.reverse.graph.values[index] if index is not None else np.asarray(0.0)
 
 
-__all__ = ["At", "Edge", "Gradients", "Graph", "Mistake", "Ref", "Reverse"]
+__all__ = ["Contribution", "Edge", "Gradients", "Graph", "Mistake", "Ref", "Reverse"]

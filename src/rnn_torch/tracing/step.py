@@ -1,4 +1,4 @@
-"""A recorded step, with a name for everything in it: what mistakes are made of."""
+"""A recorded step with a name for each quantity; mistakes are built from these."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnn_torch.networks.network import Array
-from rnn_torch.tracing.reverse import At, Graph
+from rnn_torch.tracing.reverse import Contribution, Graph
 from rnn_torch.tracing.tape import Tape, refs
 
-Alteration = Callable[[At], Array | None]
+Alteration = Callable[[Contribution], Array | None]
 Getter = Callable[[Graph, int], int | None]  # the node of a quantity at a step
 
 VIEWS = {"t", "transpose", "permute", "view", "split", "chunk", "select", "unbind", "slice"}
@@ -18,15 +18,15 @@ VIEWS |= {"unsqueeze", "squeeze", "expand", "split_with_sizes"}
 
 
 class Step:
-    """What a tape's second step consists of, with a name for everything."""
+    """The second step of a tape (the first, if it is the only one), with a name for each node."""
 
     def __init__(self, tape: Tape) -> None:
         self.tape, self.graph = tape, Graph(tape)
         self.inner = [i for i, n in enumerate(tape.nodes) if n.step == min(1, len(tape.losses) - 1)]
-        every = set(self.inner)
+        inner = set(self.inner)
         self.states = dict.fromkeys(self.graph.crossing.values())
         self.edges = [
-            (u, j, r) for r, users in enumerate(self.graph.users) for u, j in users if u in every
+            (u, j, r) for r, users in enumerate(self.graph.users) for u, j in users if u in inner
         ]
         self.edges += [
             (u, j, r)
@@ -38,10 +38,10 @@ class Step:
         self.leaf = self._leaves()
         texts = Counter(tape.sites[tape.nodes[i].site].text for i in self.inner)
         self.ambiguous = {text for text, count in texts.items() if count > 1}
-        self.quantities = list(self._quantities(every))
+        self.quantities = list(self._quantities(inner))
 
     def _leaves(self) -> dict[int, str]:
-        """Which differentiated argument a node is a part or another view of."""
+        """The nodes that are views of a differentiated argument, with the argument's name."""
         found: dict[int, str] = {}
         for name in self.tape.network.differentiated:
             found[self.tape.arguments[name]] = name
@@ -50,26 +50,26 @@ class Step:
                 found[index] = found[node.args[0]]
         return found
 
-    def _quantities(self, every: set[int]) -> Iterator[tuple[str, int, Getter]]:
-        """(name, its node in this step, the node in any step) of everything that is a number."""
+    def _quantities(self, inner: set[int]) -> Iterator[tuple[str, int, Getter]]:
+        """(name, its node in this step, its node in any step) of every floating-point quantity."""
         seen = set()
         for index in self.inner:
             node = self.tape.nodes[index]
             for j, r in refs(node):
-                if r not in every and r not in seen and self.tape.values[r].dtype.kind == "f":
+                if r not in inner and r not in seen and self.tape.values[r].dtype.kind == "f":
                     seen.add(r)
                     yield self.name(r), r, argument_of(node.site, j)
             if self.tape.values[index].dtype.kind == "f" and index not in self.tape.losses:
                 yield self.name(index), index, result_of(node.site)
 
     def name(self, index: int) -> str:
-        """A variable, an expression, or what an operation computes."""
+        """The name of a node: a variable, an expression, or an operation."""
         node, site = self.tape.nodes[index], self.tape.sites[self.tape.nodes[index].site]
         if index in self.tape.losses:
             return "the loss"
         if node.site in self.states:
-            earlier = node.step < self.tape.nodes[self.inner[0]].step
-            return f"{site.name or site.text}_{'(t-1)' if earlier else 't'}"
+            is_earlier = node.step < self.tape.nodes[self.inner[0]].step
+            return f"{site.name or site.text}_{'(t-1)' if is_earlier else 't'}"
         if site.name:
             return site.name
         if node.op == "constant":
@@ -79,11 +79,11 @@ class Step:
         return site.text
 
     def where(self, index: int) -> str:
-        """The source line it is in."""
+        """The source line of a node."""
         return self.tape.sites[self.tape.nodes[index].site].where
 
     def gates(self, count: int) -> list[str]:
-        """What each of so many equal parts is called: its activation, or its number."""
+        """The names of the `count` gates: their activations, or their numbers."""
         nodes = self.tape.nodes
         for index in self.inner:
             parts = [i for i in self.inner if nodes[i].op in VIEWS and nodes[i].args[0] == index]
@@ -100,23 +100,23 @@ class Step:
             inner = users[0]
         return inner
 
-    def alike(self, shape: tuple[int, ...], *but: int) -> Iterator[tuple[str, Getter]]:
-        """Every quantity of this shape, but these."""
+    def alike(self, shape: tuple[int, ...], *excluded: int) -> Iterator[tuple[str, Getter]]:
+        """Every quantity of this shape except the excluded nodes."""
         for name, index, get in self.quantities:
-            if np.shape(self.tape.values[index]) == shape and index not in but:
+            if np.shape(self.tape.values[index]) == shape and index not in excluded:
                 yield name, get
 
 
 def result_of(site: int) -> Getter:
-    """What a site computes in a step."""
-    return lambda graph, step: graph.tape.at.get((site, step))
+    """The node that a site computes in a step."""
+    return lambda graph, step: graph.tape.node_at.get((site, step))
 
 
 def argument_of(site: int, j: Any) -> Getter:
-    """What a site is given in a step."""
+    """The node that is argument j of a site in a step."""
 
     def get(graph: Graph, step: int) -> int | None:
-        index = graph.tape.at.get((site, step))
+        index = graph.tape.node_at.get((site, step))
         if index is None:
             return None
         args = graph.nodes[index].args
@@ -125,44 +125,46 @@ def argument_of(site: int, j: Any) -> Getter:
     return get
 
 
-def shifts(at_step: Callable[[At, int], Any]) -> Iterator[tuple[str, Callable[[At], Any]]]:
-    """The same thing of another step: what `t - 1`, `t + 1`, `-1` do at the ends."""
-    yield "of the step before, wrapping round", lambda at: at_step(at, (at.step - 1) % at.steps)
-    yield "of the step before, kept at the first", lambda at: at_step(at, max(at.step - 1, 0))
+def shifts(
+    value_at: Callable[[Contribution, int], Any],
+) -> Iterator[tuple[str, Callable[[Contribution], Any]]]:
+    """The same quantity of another step: the effects of `t - 1`, `t + 1` and `-1` at the ends."""
+    yield "of the previous step, wrapping around", lambda c: value_at(c, (c.step - 1) % c.steps)
+    yield "of the previous step, repeated at the first", lambda c: value_at(c, max(c.step - 1, 0))
     yield (
-        "of the step before, zero at the first",
-        lambda at: at_step(at, max(at.step - 1, 0)) * (at.step > 0),
+        "of the previous step, zero at the first",
+        lambda c: value_at(c, max(c.step - 1, 0)) * (c.step > 0),
     )
     yield (
-        "of the step after, kept at the last",
-        lambda at: at_step(at, min(at.step + 1, at.steps - 1)),
+        "of the next step, repeated at the last",
+        lambda c: value_at(c, min(c.step + 1, c.steps - 1)),
     )
     yield (
-        "of the step after, zero at the last",
-        lambda at: at_step(at, min(at.step + 1, at.steps - 1)) * (at.step + 1 < at.steps),
+        "of the next step, zero at the last",
+        lambda c: value_at(c, min(c.step + 1, c.steps - 1)) * (c.step + 1 < c.steps),
     )
-    yield "of the step after, wrapping round", lambda at: at_step(at, (at.step + 1) % at.steps)
-    yield "reversed in time", lambda at: at_step(at, at.steps - 1 - at.step)
-    yield "of the first step, always", lambda at: at_step(at, 0)
-    yield "of the last step, always", lambda at: at_step(at, at.steps - 1)
-    yield "zero at the first step", lambda at: at_step(at, at.step) * (at.step > 0)
-    yield "zero at the last step", lambda at: at_step(at, at.step) * (at.step < at.steps - 1)
+    yield "of the next step, wrapping around", lambda c: value_at(c, (c.step + 1) % c.steps)
+    yield "reversed in time", lambda c: value_at(c, c.steps - 1 - c.step)
+    yield "of the first step at every step", lambda c: value_at(c, 0)
+    yield "of the last step at every step", lambda c: value_at(c, c.steps - 1)
+    yield "zero at the first step", lambda c: value_at(c, c.step) * (c.step > 0)
+    yield "zero at the last step", lambda c: value_at(c, c.step) * (c.step < c.steps - 1)
 
 
-def valued(get: Getter) -> Callable[[At, int], Any]:
+def valued(get: Getter) -> Callable[[Contribution, int], Any]:
     """The value of a quantity at a step."""
 
-    def value(at: At, step: int) -> Any:
-        return at.value(get(at.reverse.graph, step))
+    def value(c: Contribution, step: int) -> Any:
+        return c.value(get(c.reverse.graph, step))
 
     return value
 
 
-def now(get: Getter) -> Callable[[At], Any]:
-    """Its value at the contribution's own step."""
-    return lambda at: at.value(get(at.reverse.graph, at.step))
+def current(get: Getter) -> Callable[[Contribution], Any]:
+    """The value of a quantity at the contribution's step."""
+    return lambda c: c.value(get(c.reverse.graph, c.step))
 
 
-def replaced(at_argument: int, value: Callable[[At], Any]) -> Alteration:
-    """What is right, with another value for this argument of the operation."""
-    return lambda at: at.replaced(at_argument, value(at))
+def replaced(position: int, value: Callable[[Contribution], Any]) -> Alteration:
+    """The right contribution, with another value for the argument at this position."""
+    return lambda c: c.replaced(position, value(c))

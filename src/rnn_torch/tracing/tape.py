@@ -1,8 +1,8 @@
-"""Records one call of a network as a list of ATen calls, each with the source it came from.
+"""Record one call of a network as a list of ATen calls, each with its place in the source.
 
-The list is unrolled in time. Calls that come from the same place of the step are one *site*, so
-that what is said about a site holds at every step. What runs once, before the first step, has the
-step -1; so have the arguments.
+The list is unrolled in time. Calls from the same place of the step are one *site*, so that a
+statement about a site holds at every step. Arguments, and calls before the first step, have the
+step -1.
 """
 
 import linecache
@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rnn_torch.networks.network import Array, Network, default_dtype
 from rnn_torch.networks.problems import Problem
 
-#: Where no line of a user's stands; jaxtyping runs annotations, in tests.
+#: Folders without source lines of the user; jaxtyping runs annotations in tests.
 _NOT_THE_USERS = (
     *(str(Path(file).parent) for file in (torch.__file__, __file__, jaxtyping.__file__)),
     "<frozen",
@@ -31,12 +31,12 @@ Key = tuple[Any, ...]
 
 
 class Ref(int):
-    """The index of a node, where an argument of an operation is the result of another."""
+    """The index of a node whose result is an argument of another node."""
 
 
 @dataclass(slots=True)
 class Node:
-    """An ATen call: `which` of its results; `args` are `Ref`s, lists of them, or constants."""
+    """A result (`which` of several) of an ATen call; `args`: `Ref`s, lists of them, constants."""
 
     site: int
     step: int
@@ -49,7 +49,7 @@ class Node:
 
 @dataclass(slots=True)
 class Site:
-    """A place in the source: `text` is the expression, `name` the variable that holds its value."""
+    """A place in the source: `text` is its expression, `name` the variable assigned to."""
 
     key: Key
     op: str
@@ -60,7 +60,7 @@ class Site:
 
 @dataclass
 class Tape:
-    """A call of a network at a problem: its operations and their values."""
+    """A recorded call of a network at a problem: its operations and their values."""
 
     network: Network
     problem: Problem
@@ -69,8 +69,8 @@ class Tape:
     losses: list[int] = field(default_factory=list)
     arguments: dict[str, int] = field(default_factory=dict)
     sites: list[Site] = field(default_factory=list)
-    at: dict[tuple[int, int], int] = field(default_factory=dict)  # (site, step) -> node
-    like: "Tape | None" = None
+    node_at: dict[tuple[int, int], int] = field(default_factory=dict)  # (site, step) -> node
+    template: "Tape | None" = None
 
     def arg_values(self, node: Node, values: list[Array] | None = None) -> list[Any]:
         """The values of a node's arguments."""
@@ -78,33 +78,33 @@ class Tape:
         return [_filled(a, values) for a in node.args]
 
 
-def record(network: Network, problem: Problem, like: Tape | None = None) -> Tape:
-    """Follow a call of the network at a problem, in float64.
+def record(network: Network, problem: Problem, template: Tape | None = None) -> Tape:
+    """Record a call of the network at a problem, in float64.
 
     Args:
-        network, problem: what is called.
-        like: a tape with two steps or more, whose sites are used: so that a call with one step
-            knows what belongs to the step.
+        network, problem: the network to call, and its arguments.
+        template: a tape with two or more steps whose sites are reused; in a call with one step it
+            tells the step's operations from those before the first step.
 
     Raises:
-        NotImplementedError: it writes in place into a part of a tensor.
+        NotImplementedError: the network writes in place into a part of a tensor.
     """
-    given = network.tensors(problem.values, "float64")
-    tape = Tape(network, problem, sites=like.sites if like else [], like=like)
+    tensors = network.tensors(problem.values, "float64")
+    tape = Tape(network, problem, sites=template.sites if template else [], template=template)
     recorder = _Recorder(tape)
-    for name, tensor in given.items():
+    for name, tensor in tensors.items():
         tape.arguments[name] = recorder.add(tensor, ("argument", name), "argument", None, [], {})
         tape.sites[tape.nodes[-1].site].name = name
     with torch.no_grad(), default_dtype(torch.float64), recorder:
-        generator: Any = network.function(**given)
+        generator: Any = network.function(**tensors)
         for loss in generator:
             tape.losses.append(recorder.known[id(loss)])
             recorder.next_step(_locals(generator))
-    inside = {n.site for t in (like or tape,) for n in t.nodes if n.step > 0}
+    recurrent = {n.site for n in (template or tape).nodes if n.step > 0}
     for index, node in enumerate(tape.nodes):
-        if node.step == 0 and node.site not in inside:
+        if node.step == 0 and node.site not in recurrent:
             node.step = -1
-        tape.at[node.site, node.step] = index
+        tape.node_at[node.site, node.step] = index
     return tape
 
 
@@ -113,13 +113,13 @@ class _Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.tape, self.step = tape, 0
         self.known: dict[int, Ref] = {}
-        self.kept: list[Any] = []
+        self.tensors: list[Any] = []
         self.seen: dict[Key, int] = {}
         self.index = {site.key: i for i, site in enumerate(tape.sites)}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled: do not import the compiler for it
+        return False  # nothing is compiled here: do not import the compiler
 
     def next_step(self, variables: dict[str, Any]) -> None:
         for name, value in variables.items():
@@ -136,18 +136,16 @@ class _Recorder(TorchDispatchMode):
         tensors = [o for o in outs if isinstance(o, Tensor)]
         if op in ("detach", "alias", "lift_fresh", "_local_scalar_dense") or not tensors:
             for o in tensors:
-                self._known_as(o, self.ref(args[0]))
+                self._remember(o, self.ref(args[0]))
             return out
         if op.startswith("new_") or op.endswith("_like"):
-            return out  # a constant, when somebody uses it
-        if op.endswith("_") and not op.endswith(
-            "__"
-        ):  # the same operation, a new value from here on
+            return out  # recorded as a constant when it is used
+        if op.endswith("_") and not op.endswith("__"):  # in place: record it out of place
             if args[0]._is_view():
-                raise NotImplementedError("no names for writing in place into a part of a tensor")
+                raise NotImplementedError("writing in place into a part of a tensor is not traced")
             packet = getattr(torch.ops.aten, op[:-1])
             op, func = op[:-1], getattr(packet, func._overloadname, packet.default)
-        if op == "addmm" and not kwargs:  # as mm and add, which have rules of their own
+        if op == "addmm" and not kwargs:  # as mm and add, each with its own mistakes
             product = args[1] @ args[2]
             self._record(product, "mm", torch.ops.aten.mm.default, args[1:3], {}, None)
             op, func, args = "add", torch.ops.aten.add.Tensor, (product, args[0])
@@ -178,7 +176,7 @@ class _Recorder(TorchDispatchMode):
         kwargs: Any,
         which: int | None = None,
     ) -> int:
-        """A new node; its index."""
+        """Append a node; return its index."""
         if key not in self.index:
             self.index[key] = len(self.tape.sites)
             self.tape.sites.append(Site(key, op))
@@ -186,15 +184,15 @@ class _Recorder(TorchDispatchMode):
         self.tape.nodes.append(Node(self.index[key], step, op, func, args, kwargs, which))
         self.tape.values.append(out.detach().numpy().copy())
         index = len(self.tape.nodes) - 1
-        self._known_as(out, Ref(index))
+        self._remember(out, Ref(index))
         return index
 
-    def _known_as(self, tensor: Tensor, index: Ref) -> None:
+    def _remember(self, tensor: Tensor, index: Ref) -> None:
         self.known[id(tensor)] = index
-        self.kept.append(tensor)
+        self.tensors.append(tensor)
 
     def ref(self, a: Any) -> Any:
-        """An argument of an operation, as a node has it."""
+        """An argument of an operation, as a node stores it."""
         if isinstance(a, Tensor):
             if id(a) not in self.known:
                 self.add(a, ("constant", len(self.tape.nodes)), "constant", None, [], {})
@@ -213,7 +211,7 @@ def _filled(a: Any, values: list[Array]) -> Any:
 
 
 def refs(node: Node) -> Iterator[tuple[Any, Ref]]:
-    """(j, argument j) or ((j, i), item i of argument j), of those that are results of others."""
+    """(j, argument j) or ((j, i), item i of argument j), for arguments that are nodes' results."""
     for j, a in enumerate(node.args):
         if isinstance(a, Ref):
             yield j, a
@@ -222,7 +220,7 @@ def refs(node: Node) -> Iterator[tuple[Any, Ref]]:
 
 
 def _locals(generator: Any) -> dict[str, Any]:
-    """The variables of the network's own function, behind those that only pass its losses on."""
+    """The variables of the innermost generator, which yields the losses."""
     while getattr(generator, "gi_yieldfrom", None) is not None:
         generator = generator.gi_yieldfrom
     return dict(generator.gi_frame.f_locals)
@@ -234,15 +232,17 @@ def _positions(code: CodeType) -> list[Any]:
 
 
 def _place() -> tuple[Key, str, str]:
-    """The innermost line of the user's: a key, the expression, and `line 5 of file: its text`."""
+    """The user's innermost line: its key, the expression, and `line 5 of FILE: TEXT`."""
     frame: Any = sys._getframe(3)
     while frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame = frame.f_back
     file = frame.f_code.co_filename
-    first, last, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
-    line = linecache.getline(file, first or 0).rstrip("\n")
+    line_number, last_line, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
+    line = linecache.getline(file, line_number or 0).rstrip("\n")
     text = (
-        line.encode()[start:end].decode() if first == last and start is not None else line.strip()
+        line.encode()[start:end].decode()
+        if line_number == last_line and start is not None
+        else line.strip()
     )
-    where = f"line {first} of {Path(file).name}: {line.strip()}" if line else ""
-    return (file, first, last, start, end), text, where
+    where = f"line {line_number} of {Path(file).name}: {line.strip()}" if line else ""
+    return (file, line_number, last_line, start, end), text, where
