@@ -131,8 +131,8 @@ def test_a_window_is_right_with_itself_only() -> None:
     assert other.votes == ()
     full = check(scaled_backward, scaled, window=3)
     assert full.mistakes
-    assert full.mistakes[0].name == "not truncated: errors travel all the way back"
-    with pytest.raises(CannotCheck, match="no problem tells a window of 5 steps"):
+    assert full.mistakes[0].name == "not truncated: errors travel back to the first step"
+    with pytest.raises(CannotCheck, match="no problem distinguishes a window of 5 steps"):
         check(truncated, scaled, window=5, shapes="time=4")
 
 
@@ -182,7 +182,7 @@ def test_sizes_that_hide_mistakes_are_named() -> None:
     assert report.right
     assert report.blind[0].startswith("the error is not passed back")
     assert "dw is zero" not in report.blind
-    assert "At these sizes it could not be seen if" in as_text(report, "f")
+    assert "Mistakes that these sizes cannot detect" in as_text(report, "f")
 
 
 def test_an_operation_without_a_rule_is_measured_and_said() -> None:
@@ -237,16 +237,16 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
 
 
 BAD = {
-    "cell": "--network: it must be elman, tanh, relu, gru, lstm, or FILE.py:NETWORK, got 'cell'",
+    "cell": "--network: it must be elman, tanh, relu, gru, lstm or FILE.py:NETWORK, got 'cell'",
     "lstm,order=ifg": "order must have each of i, f, g, o once",
     "lstm,reset=before": "lstm has the options",
     "lstm,fast": "lstm has no option 'fast'",
-    "nowhere.py:f": "it must be in a file that is there, got nowhere.py",
+    "nowhere.py:f": "there is no file nowhere.py",
     "bad.py:f": "running bad.py raises ZeroDivisionError: division by zero (line 1)",
-    "plain.py:f": "f of plain.py is no network: declare it with @network(...)",
+    "plain.py:f": "f of plain.py is not a network: declare it with @rnn_torch",
     "plain.py:g": "plain.py has no network 'g'; it has none",
     "empty.py:f": "must yield one loss for each of the 6 steps, got none",
-    "vector.py:f": "must yield one floating-point number a step",
+    "vector.py:f": "must yield one floating-point number for each step",
     "unlike.py:f": "check its axes",
 }
 USER = "import torch\nfrom rnn_torch.networks import network\n@network(x='time n', w='n n')\n"
@@ -281,13 +281,13 @@ def test_a_bad_network_is_one_paragraph(
         ({"network": "lstm", "shapes": "hidden=0"}, "shapes must be any, or sizes of axes"),
         (
             {"network": "lstm", "shapes": "depth=3"},
-            "of the axes time, batch, n_in, hidden, n_out, got depth=3",
+            "for axes among time, batch, n_in, hidden, n_out, got depth=3",
         ),
         ({"network": "lstm", "window": 513}, "window must be from 0 to 512, got 513"),
         ({"network": "lstm", "rate": 0.1}, "from-update must be a power of two"),
         ({"loss": "softmax"}, "loss needs a network"),
         ({"rate": 0.5}, "from-update needs a network"),
-        ({"network": f"{__file__}:embedded", "loss": "softmax"}, "yours yields its own loss"),
+        ({"network": f"{__file__}:embedded", "loss": "softmax"}, "yields its own loss: leave"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], says: str) -> None:

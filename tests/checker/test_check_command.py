@@ -80,7 +80,7 @@ def test_the_truncated_example_is_right_with_its_window() -> None:
 
 def test_a_window_that_shows_nowhere_is_refused(capsys: Capture) -> None:
     assert check.main([example("right_recipe_only"), "--shapes", "recipe", "--window", "7"]) == 2
-    assert "no problem tells a window of 7 steps from no window" in capsys.readouterr().err
+    assert "no problem distinguishes a window of 7 steps from no window" in capsys.readouterr().err
     assert check.main([example("right_loop"), "--window", "19"]) == 1
 
 
@@ -165,7 +165,7 @@ def test_our_own_passes(capsys: Capture) -> None:
 def test_kill_matrix(capsys: Capture) -> None:
     assert check.main(["--kill-matrix"]) == 0
     table = capsys.readouterr().out
-    found = re.search(r"(\d+) of (\d+) mistakes are seen \(float64\)", table)
+    found = re.search(r"(\d+) of (\d+) mistakes are detected \(float64\)", table)
     assert found is not None
     assert found[1] == found[2]
     kept = (EXAMPLES.parent / "docs" / "kill-matrix.md").read_text()

@@ -28,10 +28,10 @@ def wrong(where: Where) -> Array:
 
 def test_the_recurrent_path_is_located() -> None:
     where = located("W not transposed")
-    # Right where the steps coincide, wrong at every distance from one step on.
+    # Right at the loss's own step, wrong at every distance from one step on.
     np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -1))
     assert where.words == (
-        "right where loss and state step coincide; first wrong one step back, "
+        "right at the loss's own step; first wrong one step back, "
         "loss t=2 -> state t=1: the recurrent path (7)"
     )
 
@@ -43,13 +43,13 @@ def test_truncation_is_located_as_such() -> None:
     assert (
         "right up to 2 steps back; first wrong 3 steps back, loss t=4 -> state t=1" in where.words
     )
-    assert "the error goes no further" in where.words
+    assert "no error is passed further back" in where.words
 
 
 def test_the_derivative_is_located_at_the_step_itself() -> None:
     where = located("tanh's derivative")
     assert wrong(where).diagonal().all()
-    assert "wrong already where loss and state step coincide" in where.words
+    assert "wrong at the loss's own step" in where.words
 
 
 def test_weights_alone_are_located_by_their_loss() -> None:

@@ -58,7 +58,7 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     assert "<b>WRONG</b>" in page
     assert "W not transposed" in page
     assert "- dh = eps @ V.T + delta_next @ W<" in page
-    assert "Right where loss and state step coincide; first wrong one step back" in page
+    assert "Right at the loss&#39;s own step; first wrong one step back" in page
     # Of 6 losses and states, the 15 below the diagonal are wrong, and dW of four losses.
     assert elements.count("td", "is-wrong") == 15 + 4
     assert elements.count("td", "is-right") == 6 + 2 + 6

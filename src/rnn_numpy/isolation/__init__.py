@@ -1,1 +1,1 @@
-"""A stranger's file, run in a process of its own with limits; knows no torch."""
+"""Run an untrusted file in a separate process with resource limits; does not import torch."""

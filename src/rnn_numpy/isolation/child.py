@@ -1,13 +1,12 @@
 """The process in which a contributor's file runs: `python -m rnn_numpy.isolation.child REPLY TASK`.
 
-TASK is a JSON object: `file`, `function`, `definitions_only`, and the `form` of its calls. Reads
-questions from standard input and answers on the file descriptor REPLY, in frames: 8 bytes of
-length, then that many. A question is one problem, or several in turn, of which the last counts: a
-JSON frame, a list of each one's `sizes` and of how its arrays lie in memory, then for each a
-safetensors frame of the arrays. An answer is a JSON frame and, if that has no `error`, a
-safetensors frame with the gradients of two calls. Each question is answered in a fork of its own,
-so that no call can leave anything behind for a later one.
-`rnn_torch.checker.candidate` is the other end. It trusts nothing that comes from here.
+TASK is a JSON object: `file`, `function`, `definitions_only`, and the `form` of its calls. The
+process reads questions from standard input and answers on the file descriptor REPLY, in frames: 8
+bytes of length, then as many bytes. A question is a sequence of problems, the last of which is
+answered: a JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of
+arrays for each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with
+the gradients of two calls. Each question is answered in a new fork, so that no call affects a
+later one. `rnn_torch.checker.candidate` is the other end; it trusts no data from this process.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ from rnn_numpy.isolation.calling import Form, Question, Refused, call, laid_out
 from rnn_numpy.isolation.limits import enclose, limit
 from rnn_numpy.isolation.loading import load_function
 
-ANSWERED = 77  # the exit code of a fork that did
+ANSWERED = 77  # the exit code of a fork that has answered
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
@@ -43,16 +42,16 @@ def write_frame(stream: BinaryIO, content: bytes) -> None:
 
 def _question(header: Any, frame: bytes) -> Question:
     arrays = load(frame)
-    inputs = {name: laid_out(arrays[name], its) for name, its in header["strides"].items()}
+    inputs = {name: laid_out(arrays[name], strides) for name, strides in header["strides"].items()}
     return Question(inputs, header["sizes"])
 
 
 def explain(error: BaseException, file: str) -> str:
-    """The error in a line, with the line of the candidate's own file where it arose."""
+    """The error as one line of text, with the line of the candidate's file that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.lineno for f in frames if os.path.realpath(f.filename) == os.path.realpath(file)]
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}{where}"
+    place = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}{place}"
 
 
 def main(reply: int, task: str) -> None:
@@ -62,10 +61,10 @@ def main(reply: int, task: str) -> None:
     enclose()
     out = os.fdopen(reply, "wb")
     problems = os.fdopen(os.dup(0), "rb")
-    # The candidate's own input and output go nowhere.
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    # Discard the candidate's output; give it no input.
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
+        os.dup2(null, descriptor)
 
     def refuse(message: str) -> None:
         write_frame(out, json.dumps({"error": message}).encode())

@@ -8,8 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-#: Address space, and a file that it writes. torch itself needs 4 GiB of the first, most of it
-#: never touched.
+#: Limits of the address space and of a written file, in bytes. torch reserves 4 GiB of address
+#: space, most of which it never uses.
 MOST_MEMORY, MOST_FILE = 16 << 30, 1 << 30
 
 # linux/sched.h and linux/prctl.h
@@ -18,24 +18,24 @@ _DIE_WITH_PARENT = 1
 
 
 def limit() -> None:
-    """Limit what this process and all it starts may take."""
-    for what, most in {
+    """Limit the resources of this process and of the processes it starts."""
+    for resource_type, wanted in {
         resource.RLIMIT_AS: MOST_MEMORY,
         resource.RLIMIT_FSIZE: MOST_FILE,
         resource.RLIMIT_CORE: 0,
     }.items():
-        _, hard = resource.getrlimit(what)
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (allowed, allowed))
-    with suppress(OSError):  # where memory runs out all the same, these end first (Linux)
+        _, hard = resource.getrlimit(resource_type)
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource_type, (bound, bound))
+    with suppress(OSError):  # if memory still runs out, Linux ends these processes first
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def enclose() -> None:
-    """Go on in a fork that sees no other process than those it starts itself, where Linux allows.
+    """Continue in a fork that sees only the processes it starts, in a PID namespace of Linux.
 
-    So it can signal no other, and all of them end with this process, which only waits: the kernel
-    sees to that, whatever they have done to get away. Elsewhere nothing happens.
+    It can signal no other process, and the kernel ends all of them with this process, which only
+    waits. If the system does not allow a namespace, this function does nothing.
     """
     if sys.platform != "linux":
         return
@@ -46,8 +46,8 @@ def enclose() -> None:
     if first := os.fork():
         os.waitpid(first, 0)
         os._exit(0)
-    # The first process of a namespace: when it ends, all others there are killed. It stays apart,
-    # since the kernel spares it most signals, and it inherits those that lose their parent.
+    # The first process of a namespace: when it ends, the others are killed. It runs no foreign
+    # code, since the kernel blocks most signals to it and it inherits orphaned processes.
     libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if second := os.fork():
         while os.wait()[0] != second:
@@ -56,7 +56,7 @@ def enclose() -> None:
 
 
 def _unshare_with_users(libc: ctypes.CDLL) -> bool:
-    """What an ordinary user may do: the same in a namespace of users, as the same user."""
+    """The same in a user namespace, with the same user, for users without privileges."""
     user, group = os.getuid(), os.getgid()
     if libc.unshare(_NEW_USERS | _NEW_PROCESSES) != 0:
         return False

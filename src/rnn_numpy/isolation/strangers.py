@@ -2,17 +2,17 @@
 
 import re
 
-#: What a log of GitHub's takes for a command: `::error::` where a line begins, and it may be
-#: wrapped at any word; `##[error]` (others: `##vso[`) wherever it stands.
+#: Commands in GitHub's log: `::error::` at the beginning of a line, which may be any word after
+#: wrapping; `##[error]` (in other systems `##vso[`) anywhere.
 _COMMAND = re.compile(r"(?<!\S):(?=:)|#(?=#\w*\[)")
 
 
 def shown(text: str) -> str:
-    """Text of strangers, as it may be shown: one line that nothing obeys, nor takes for ours.
+    """Untrusted text as one line that no terminal and no CI log interprets.
 
-    Escaped as Python writes it in a string: what is not printable (control characters, ends of
-    lines, marks that turn the direction of reading, halves of characters), and the first character
-    of what is a command in a CI's log. Escaping twice changes nothing more.
+    Escapes, as in a Python string, characters that are not printable (control characters, line
+    ends, bidirectional marks, surrogates) and the first character of a CI command. Escaping twice
+    has no further effect.
     """
     printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", "".join(printable))

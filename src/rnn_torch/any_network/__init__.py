@@ -1,1 +1,1 @@
-"""Any torch network as the judge asks of it: bound, mistakes and places derived by machine."""
+"""The judge's subject for any torch network: bound, mistakes and locations, derived by machine."""

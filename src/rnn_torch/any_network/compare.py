@@ -1,9 +1,9 @@
 """Compare hand-written gradients with autograd's for *any* torch model: LSTM, GRU or your own.
 
-There is no rounding bound for a model that nobody has analysed. Its noise floor is measured
-instead, in random directions: how much the gradient moves when the parameters move by units in the
-last place (by the Hessian of the very loss: Pearlmutter's product), and when every gradient on the
-way back does (Monte Carlo arithmetic: D. S. Parker 1997, and CESTAC before it).
+A rounding bound exists only for a declared network. Here a noise floor is measured, in random
+directions: how much the gradient changes if the parameters change by units in the last place (by
+the loss's Hessian: Pearlmutter's product), and if every gradient of the backward pass does (Monte
+Carlo arithmetic: D. S. Parker 1997, and the earlier CESTAC).
 """
 
 from collections.abc import Mapping
@@ -29,18 +29,18 @@ def compare_gradients(
     """Compare hand-written gradients of a loss with autograd's.
 
     Args:
-        hand_written: a gradient for each name, shaped like its parameter.
-        loss: the scalar that is differentiated, its graph still there; it must be computed by
-            operations that torch can differentiate twice.
-        parameters: the tensors it depends on, by the same names.
-        ulps: the size of the perturbations behind the noise floor, in units in the last place.
+        hand_written: a gradient for each name, of its parameter's shape.
+        loss: the scalar to differentiate, with its graph; all operations must be twice
+            differentiable in torch.
+        parameters: the tensors that the loss depends on, by the same names.
+        ulps: the size of the perturbations that define the noise floor, in units in the last place.
 
     Returns:
         A report with the worst entry of each gradient; `rnn_torch.reports.text.as_text` prints it.
 
     Raises:
-        ValueError: names or shapes that do not fit, a loss that is no scalar or does not depend on
-            a parameter, an operation without a second derivative, a NaN or infinity.
+        ValueError: names or shapes do not match, the loss is not a scalar or does not depend on a
+            parameter, an operation has no second derivative, a gradient is NaN or infinite.
     """
     _check(hand_written, loss, parameters)
     names, tensors = list(parameters), list(parameters.values())
@@ -50,13 +50,13 @@ def compare_gradients(
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"loss must depend on every parameter, twice differentiably: {reason}"
+            f"loss must be a twice differentiable function of every parameter: {reason}"
         ) from error
 
     worst, factors = [], []
     for name, gradient, floor in zip(names, gradients, floors, strict=True):
         expected, got = gradient.numpy(force=True), np.asarray(hand_written[name])
-        bound = floor / 2  # as of one evaluation of two
+        bound = floor / 2  # of one evaluation; the comparison doubles it
         label = f"d{shown(name)}"
         worst.append(worst_entry(label, "this loss", got, expected, bound))
         factor = constant_factor(got, expected, bound)
@@ -78,31 +78,31 @@ def compare_gradients(
 def _noise_floors(
     loss: torch.Tensor, gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], ulps: int
 ) -> list[Any]:
-    """For each gradient, by how much it may move; never less than the rounding of its own size."""
+    """How much each gradient may change; at least its own unit in the last place."""
     generator = torch.Generator().manual_seed(0)
     moved = [np.zeros(tuple(t.shape)) for t in tensors]
     for _ in range(_DIRECTIONS):
         forward = _moved_by_parameters(gradients, tensors, generator)
         backward = _moved_by_backward_rounding(loss, gradients, tensors, generator)
-        for largest, one, other in zip(moved, forward, backward, strict=True):
-            np.maximum(largest, one + other, out=largest)
+        for largest, first, second in zip(moved, forward, backward, strict=True):
+            np.maximum(largest, first + second, out=largest)
     floors = []
     for largest, gradient in zip(moved, gradients, strict=True):
-        own = np.spacing(np.abs(gradient.numpy(force=True))).astype(np.float64)
-        # An entry that happens to move little is still a sum of terms like the others'.
-        floors.append(ulps * np.maximum(np.maximum(largest, largest.mean()), own))
+        unit = np.spacing(np.abs(gradient.numpy(force=True))).astype(np.float64)
+        # An entry that changes little by chance has terms of the same size as the others.
+        floors.append(ulps * np.maximum(np.maximum(largest, largest.mean()), unit))
     return floors
 
 
-def _signs(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    drawn = torch.randint(0, 2, like.shape, generator=generator) * 2 - 1
-    return drawn.to(like)
+def _signs(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
+    return signs.to(tensor)
 
 
 def _moved_by_parameters(
     gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], generator: torch.Generator
 ) -> list[Any]:
-    """By how much each gradient moves with every parameter one unit in the last place off."""
+    """How much each gradient changes if every parameter changes by one unit in the last place."""
     steps = [t.detach().abs() * torch.finfo(t.dtype).eps * _signs(t, generator) for t in tensors]
     products = torch.autograd.grad(
         gradients, tensors, grad_outputs=steps, retain_graph=True, materialize_grads=True
@@ -116,10 +116,10 @@ def _moved_by_backward_rounding(
     tensors: list[torch.Tensor],
     generator: torch.Generator,
 ) -> list[Any]:
-    """The same with every gradient between loss and parameters a unit off, entry by entry.
+    """The same if every gradient between loss and parameters changes by a unit, entry by entry.
 
-    Backward is linear in them: they are moved by more, so that the difference is not itself noise,
-    and the result is scaled down.
+    Since the backward pass is linear in them, they are changed by more, so that the difference is
+    well above rounding, and the result is scaled down.
     """
     step = torch.finfo(loss.dtype).eps ** 0.5
 
@@ -143,7 +143,7 @@ def _nodes(loss: torch.Tensor) -> list[Any]:
         node = waiting.pop()
         if node is not None and node not in found:
             found[node] = None
-            waiting += [before for before, _ in node.next_functions]
+            waiting += [source for source, _ in node.next_functions]
     return list(found)
 
 
@@ -156,7 +156,10 @@ def _check(
             f"got {sorted(hand_written)}"
         )
     if loss.numel() != 1 or not loss.requires_grad:
-        raise ValueError(f"loss must be a scalar with a graph, got shape {tuple(loss.shape)}")
+        raise ValueError(
+            f"loss must be a scalar with a graph, got shape {tuple(loss.shape)}, "
+            f"requires_grad={loss.requires_grad}"
+        )
     for name, tensor in parameters.items():
         array = np.asarray(hand_written[name])
         if array.shape != tuple(tensor.shape):
@@ -164,4 +167,4 @@ def _check(
                 f"d{name} must have {name}'s shape {tuple(tensor.shape)}, got {array.shape}"
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"d{name} must be finite")
+            raise ValueError(f"d{name} must be finite, got NaN or infinity")

@@ -1,7 +1,7 @@
-"""Whether the candidate computes the network's loss: if not, its backward pass is not the question.
+"""Compare the candidate's loss with the network's; if they differ, check the forward passes first.
 
-A candidate may return its loss beside the gradients. It is compared first: within the bound of the
-sum of the losses over the steps.
+A candidate may return its loss with the gradients. It is compared within the bound of the sum of
+the losses over the steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,34 +19,35 @@ _SCALES: dict[str, Callable[[Mapping[str, int]], float]] = {
 
 
 def about_losses(asked: Sequence[Asked]) -> str:
-    """A sentence about the losses that it returned; nothing if it returned none."""
-    told = [a for a in asked if isinstance(a.answer.loss, int | float)]
-    if not told:
+    """A sentence about the losses that the candidate returns; empty if it returns none."""
+    returned = [a for a in asked if isinstance(a.answer.loss, int | float)]
+    if not returned:
         return ""
-    off = [a for a in told if not _is(a, 1.0)]
-    if not off:
+    wrong = [a for a in returned if not _equals(a, 1.0)]
+    if not wrong:
         return "Its own loss is right: the two forward passes agree to within rounding"
     for words, scale in _SCALES.items():
-        needed = set(words.split()) & {"time", "batch"}
-        fits = all(needed <= a.problem.sizes.keys() for a in told)
-        if fits and all(_is(a, scale(a.problem.sizes)) for a in told):
-            return f"Its own loss is the network's, {words}: the two are not the same function"
-    ratios = np.array([float(a.answer.loss or 0) / float(a.right.losses.sum() or 1) for a in told])
+        axes = set(words.split()) & {"time", "batch"}
+        applies = all(axes <= a.problem.sizes.keys() for a in returned)
+        if applies and all(_equals(a, scale(a.problem.sizes)) for a in returned):
+            return f"Its own loss is the network's, {words}: the two functions differ"
+    ratios = [float(a.answer.loss or 0) / float(a.right.losses.sum() or 1) for a in returned]
     constant = float(np.median(ratios))
-    if all(_is(a, constant) for a in told):
-        return f"Its own loss is {constant:.6g} times the network's: they are not the same function"
-    a = off[0]
+    if all(_equals(a, constant) for a in returned):
+        return f"Its own loss is {constant:.6g} times the network's: the two functions differ"
+    a = wrong[0]
     return (
-        f"Its own loss is another at {len(off)} of {len(told)} problems, so the forward passes "
+        f"Its own loss differs at {len(wrong)} of {len(returned)} problems, so the forward passes "
         f"differ: {a.answer.loss:.6g} instead of {float(a.right.losses.sum()):.6g} at "
         f"{a.problem.name!r}. Compare these first: the backward pass may be right for another "
         "network"
     )
 
 
-def _is(a: Asked, factor: float) -> bool:
+def _equals(a: Asked, factor: float) -> bool:
+    """Whether the candidate's loss is `factor` times the network's, to within rounding."""
     right: Any = a.right
     total = float(right.losses.sum())
     rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
-    allowed = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
-    return bool(abs(float(a.answer.loss or 0) - factor * total) <= allowed)
+    bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
+    return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)

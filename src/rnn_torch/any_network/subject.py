@@ -1,4 +1,4 @@
-"""Any network as a `rnn_torch.checker.subject.Subject`: what the judge asks, derived by machine."""
+"""Any network as a `rnn_torch.checker.subject.Subject`, derived by machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
@@ -9,7 +9,7 @@ import numpy as np
 from rnn_numpy.isolation.calling import Form
 from rnn_torch.any_network.forward_passes import about_losses
 from rnn_torch.any_network.votes import votes
-from rnn_torch.catalogue import Asked as Seen
+from rnn_torch.catalogue import Asked as Trial
 from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
 from rnn_torch.checker.comparison import agrees, furthest
 from rnn_torch.checker.purity import Expected
@@ -19,11 +19,11 @@ from rnn_torch.networks import Network, Problem, designed, in_turn, random
 from rnn_torch.tracing import Mistake, locate
 
 _RANDOM_PROBLEMS = 12
-_WINDOWS = 30  # that are tried where another was meant
+_WINDOWS = 30  # tried to explain a pass with another window
 
 
 class Line(NamedTuple):
-    """A mistake derived from the network: what is done otherwise, and the network's line."""
+    """A mistake derived from the network: its description, and the network's source line."""
 
     name: str
     place: str
@@ -31,17 +31,17 @@ class Line(NamedTuple):
 
 
 class AnyNetwork:
-    """A network to be judged by.
+    """A network to judge backward passes by.
 
     Args:
-        network: what the backward pass shall differentiate.
-        sizes: of some of its axes, of a pass that knows these only.
-        window: back-propagation truncated to so many steps is right.
+        network: the network that the backward pass must differentiate.
+        sizes: sizes of some axes, for a pass that takes only these.
+        window: back-propagation truncated to this many steps is right.
         rate: the pass returns nothing, and subtracts this times the gradient from its inputs.
 
     Raises:
-        ValueError: a size of no axis, or below 1.
-        NotImplementedError: with a rate, of a network that does what cannot be followed.
+        ValueError: a size names no axis of the network, or is below 1.
+        NotImplementedError: a rate is given and the network cannot be traced.
     """
 
     equations = False
@@ -57,7 +57,7 @@ class AnyNetwork:
         designed(network, fixed=self.fixed)  # raises early
         inputs = [name for name in network.arguments if name not in network.zeros]
         gradients = network.differentiated
-        if rate is not None:  # inputs and first states are not updated
+        if rate is not None:  # inputs and initial states are not updated
             timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
             gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
         self.form = Form(inputs, gradients, (), rate)
@@ -68,18 +68,18 @@ class AnyNetwork:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """What may be wrong in its reverse pass.
+        """The mistakes that its reverse pass may have.
 
         Raises:
-            NotImplementedError: it does what cannot be followed.
+            NotImplementedError: the network cannot be traced.
         """
         return Catalogue(self.network, self.fixed)
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
-        """The designed ones and twelve random ones; longer ones than the window.
+        """The designed problems and twelve random ones; with a window, also a longer one.
 
         Raises:
-            CannotCheck: none of them shows the window.
+            CannotCheck: no problem distinguishes the window from the full gradient.
         """
         found = designed(self.network, dtype, self.fixed)
         found += random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed)
@@ -90,7 +90,7 @@ class AnyNetwork:
             found += designed(self.network, dtype, longer)[:1]
         if not any(self._shows_the_window(p) for p in found):
             raise CannotCheck(
-                f"no problem tells a window of {self.window} steps from no window at all"
+                f"no problem distinguishes a window of {self.window} steps from no window"
             )
         return found
 
@@ -116,12 +116,12 @@ class AnyNetwork:
         free = [name for name in self.network.axis_names if name not in self.fixed]
         if not free:
             return ""
-        return f". If it knows one size only, give that: --shapes {free[0]}=8, for example"
+        return f". If it takes only one size, pass that: --shapes {free[0]}=8, for example"
 
     def reference(self, problem: Problem) -> Reference:
-        """Autograd's gradient and the bound derived beside it; of a window, a noise floor.
+        """Autograd's gradient and the derived bound; with a window, a measured noise floor.
 
-        From an update, rounding of the weights it is subtracted from comes in, too.
+        With a rate, the bound also covers the rounding of the updated weights.
         """
         if id(problem) not in self._references:
             self._references[id(problem)] = problem, self._reference(problem)
@@ -132,49 +132,49 @@ class AnyNetwork:
         unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:
             graph, truncated = self.catalogue.graph(problem), Mistake("", window=self.window)
-            like = graph.gradients(truncated)
-            floor = noise_floor(graph, truncated, like, unit)
-            bounds = {n: np.maximum(floor[n], right.bounds[n]) for n in like}
+            gradients = graph.gradients(truncated)
+            floor = noise_floor(graph, truncated, gradients, unit)
+            bounds = {n: np.maximum(floor[n], right.bounds[n]) for n in gradients}
             why = "a measured noise floor, not a bound: none is derived for a window"
-            right = right._replace(gradients=like, bounds=bounds, measured=why)
+            right = right._replace(gradients=gradients, bounds=bounds, measured=why)
         if self.form.rate:
-            its = {n: np.abs(problem.values[n]) / abs(self.form.rate) for n in right.bounds}
-            after = {n: its[n] + np.abs(right.gradients[n]) for n in its}
-            bounds = {n: b + unit * (its[n] + after[n]) for n, b in right.bounds.items()}
+            old = {n: np.abs(problem.values[n]) / abs(self.form.rate) for n in right.bounds}
+            new = {n: old[n] + np.abs(right.gradients[n]) for n in old}
+            bounds = {n: b + unit * (old[n] + new[n]) for n, b in right.bounds.items()}
             right = right._replace(bounds=bounds)
         return right
 
     def losses(self, asked: Sequence[Asked]) -> str:
-        """Whether the candidate's loss is the network's."""
+        """A sentence that compares the candidate's loss with the network's."""
         return about_losses(asked)
 
     def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
-        """By the derived catalogue; None if it cannot be derived, or is not of a window."""
+        """The explanations from the derived catalogue; None if it cannot be derived."""
         if all(a.answer.narrow for a in asked):
             return [Explanation((Line("lower precision inside", "it returns a narrower dtype"),))]
         try:
             if self.window is not None:
                 return self._other_windows(asked)
-            seen = [Seen(a.problem, a.answer.gradients, a.right) for a in asked]
-            found = name_mistakes(seen, self.catalogue)
+            trials = [Trial(a.problem, a.answer.gradients, a.right) for a in asked]
+            found = name_mistakes(trials, self.catalogue)
         except NotImplementedError:
             return None
         return [Explanation((Line(e.sentence, e.where),), e.also) for e in found]
 
     def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
-        """Whether it is truncated elsewhere, or nowhere; no other mistake is looked for."""
+        """Try other windows and no window; no other mistakes are tried."""
         longest = max(a.problem.sizes["time"] for a in asked)
         for k in [longest, *range(min(longest, _WINDOWS))]:
-            like = Mistake("", window=k)
-            if all(not _seen(self.catalogue, like, a) for a in asked):
-                says = f"errors travel {k} steps back, not {self.window}"
+            mistake = Mistake("", window=k)
+            if all(not _differs(self.catalogue, mistake, a) for a in asked):
+                text = f"errors travel {k} steps back, not {self.window}"
                 if k == longest:
-                    says = "not truncated: errors travel all the way back"
-                return [Explanation((Line(says, ""),))]
+                    text = "not truncated: errors travel back to the first step"
+                return [Explanation((Line(text, ""),))]
         return None
 
     def locate(self, ask: Ask, dtype: str) -> Where:
-        """Loss step by state step, gate by gate."""
+        """Find the wrong loss steps, state steps and gates."""
         try:
             found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self._reference)
         except NotImplementedError as error:
@@ -182,12 +182,12 @@ class AnyNetwork:
         return Where(found.cells, found.zero, found.sums, found.words())
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
-        """At the problem where it is furthest off."""
+        """Votes at the problem with the largest error."""
         worst = max(wrong, key=lambda a: furthest(a.answer.gradients, a.right))
         return votes(self.network, worst.problem, worst.answer.gradients, worst.right)
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
-        """Of the catalogue's mistakes in whole gradients, sums and states, at sizes given."""
+        """The mistakes in whole gradients, sums and states that the given sizes cannot detect."""
         if not self.fixed or self.window is not None:
             return []
         try:
@@ -196,21 +196,21 @@ class AnyNetwork:
             return []
         blind = []
         if self.fixed.get("time") == 1:
-            blind.append("the error is not passed back to the step before: there is none")
+            blind.append("no error is passed back to the previous step (there is only one step)")
         missing = [f"d{n} " for n in self.form.gradients if n not in asked[0].answer.gradients]
         for mistake in catalogue.mistakes:
             if mistake.edges or mistake.forward or mistake.sentence.startswith(tuple(missing)):
                 continue
-            if not any(_seen(catalogue, mistake, a) for a in asked):
+            if not any(_differs(catalogue, mistake, a) for a in asked):
                 blind.append(mistake.sentence)
         return blind
 
 
-def _seen(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:
-    """Whether the problem tells the mistake from the candidate's answer."""
-    like = catalogue.of(mistake, a.problem)
+def _differs(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:
+    """Whether a pass with this mistake gives another answer than the candidate."""
+    imitation = catalogue.of(mistake, a.problem)
     answered = a.answer.gradients
-    if like is None:
+    if imitation is None:
         return False
     with np.errstate(all="ignore"):
-        return not agrees({n: like[n] for n in answered}, Expected(answered, a.right.bounds))
+        return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))

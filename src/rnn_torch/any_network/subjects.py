@@ -1,7 +1,7 @@
-"""What a backward pass is judged by, from what a user writes.
+"""Make the subject that a backward pass is judged by from the values of flags.
 
-`lstm`, `gru,reset=before`, `FILE.py:NETWORK`; nothing: the network of docs/bptt.md, whose bound and
-catalogue were made by hand.
+`--network`: `lstm`, `gru,reset=before` or `FILE.py:NETWORK`; without it, the network of
+docs/bptt.md, whose bound and catalogue are written by hand.
 """
 
 import importlib.util
@@ -29,18 +29,18 @@ def subject_for(
     loss: str | None = None,
     rate: float | None = None,
 ) -> Subject:
-    """What the judge asks by.
+    """The subject that a backward pass is judged by.
 
     Args:
-        network: a network, its name, or FILE.py:NETWORK; left out, the one of docs/bptt.md.
-        shapes: `any`; sizes of some axes, as `hidden=16,batch=1`; of the network of docs/bptt.md
-            also `recipe` or `time,batch,n_in,hidden,n_out`.
-        window: BPTT truncated to so many steps back from each loss is right.
-        loss: of a stock network: squared, softmax or upstream.
+        network: a network, its name, or FILE.py:NETWORK; if left out, the one of docs/bptt.md.
+        shapes: `any`, or sizes of some axes such as `hidden=16,batch=1`; for the network of
+            docs/bptt.md also `recipe` or `time,batch,n_in,hidden,n_out`.
+        window: BPTT truncated to this many steps back from each loss is right.
+        loss: the loss of a stock network: squared, softmax or upstream.
         rate: the pass returns nothing, and subtracts this times the gradient from its inputs.
 
     Raises:
-        ValueError: one of them is wrong; the message begins with its name.
+        ValueError: an argument is invalid; the message begins with its name.
     """
     ours = network is None or (isinstance(network, str) and ":" not in network)
     return (_kept if ours else _made)(network, shapes, window, loss, rate)
@@ -57,13 +57,15 @@ def _made(
         raise ValueError(f"window must be from 0 to 512, got {window}")
     if network is None:
         if loss is not None or rate is not None:
-            what = "loss" if loss is not None else "from-update"
-            raise ValueError(f"{what} needs a network: that of docs/bptt.md has a squared error")
+            flag = "loss" if loss is not None else "from-update"
+            raise ValueError(
+                f"{flag} needs a network: that of docs/bptt.md has a squared error and no update"
+            )
         return ElmanByHand(Shapes.parse(shapes), window)
     if rate is not None and not (rate > 0 and math.frexp(rate)[0] == 0.5):
         raise ValueError(
-            f"from-update must be a power of two, which rounds nothing, such as 1 or 0.125; "
-            f"got {rate:g}"
+            "from-update must be a power of two, so that multiplying does not round, such as 1 or "
+            f"0.125, got {rate:g}"
         )
     sizes = sizes_named(shapes)
     try:
@@ -80,15 +82,15 @@ _kept = lru_cache(maxsize=8)(_made)
 
 
 def sizes_named(text: str) -> dict[str, int]:
-    """`hidden=16,batch=1` as a mapping; `any` is none.
+    """Read `hidden=16,batch=1` as a mapping; `any` gives an empty one.
 
     Raises:
-        ValueError: something else.
+        ValueError: the text has another form.
     """
     if text == "any":
         return {}
     try:
-        pairs = [each.split("=") for each in text.split(",")]
+        pairs = [pair.split("=") for pair in text.split(",")]
         sizes = {name.strip(): int(size) for name, size in pairs}
     except ValueError:
         sizes = {"": 0}
@@ -101,27 +103,27 @@ def sizes_named(text: str) -> dict[str, int]:
 
 
 def network_named(text: str, loss: str | None = None) -> Network:
-    """A stock network with its options, or the one of this name in a file..
+    """A stock network with its options, or the network of this name in a file.
 
     Args:
         text: `NAME`, `NAME,OPTION,OPTION=VALUE`, or `FILE.py:NETWORK`.
         loss: `squared`, `softmax` or `upstream`, of a stock network.
 
     Raises:
-        ValueError: no such network or option, or the file fails; in a paragraph.
+        ValueError: there is no such network or option, or the file raises an error.
     """
     file, _, name = text.rpartition(":")
     if not file:
         return _stock(text, loss)
     if loss is not None:
-        raise ValueError("yours yields its own loss: leave --loss out")
+        raise ValueError("a network from a file yields its own loss: leave --loss out")
     return _of_file(file, name)
 
 
 def _stock(text: str, loss: str | None) -> Network:
-    name, *given = text.split(",")
+    name, *words = text.split(",")
     options: dict[str, str | bool] = {} if loss is None else {"loss": loss}
-    for option in given:
+    for option in words:
         key, _, value = option.partition("=")
         if value:
             options[key] = value
@@ -130,17 +132,17 @@ def _stock(text: str, loss: str | None) -> Network:
             options[key] = switch
         else:
             raise ValueError(
-                f"{name} has no option {option!r}: it may have loss=, order= or reset=, and "
+                f"{name} has no option {option!r}: the options are loss=, order=, reset=, "
                 f"{', '.join(_SWITCHES)}"
             )
     if name not in STOCK:
-        raise ValueError(f"it must be {', '.join(STOCK)}, or FILE.py:NETWORK, got {name!r}")
+        raise ValueError(f"it must be {', '.join(STOCK)} or FILE.py:NETWORK, got {name!r}")
     return stock(name, **options)  # type: ignore[arg-type]
 
 
 def _of_file(file: str, name: str) -> Network:
     if not Path(file).is_file():
-        raise ValueError(f"it must be in a file that is there, got {file}")
+        raise ValueError(f"there is no file {file}")
     sys.path.insert(0, str(Path(file).resolve().parent))
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     if spec is None or spec.loader is None:
@@ -152,14 +154,14 @@ def _of_file(file: str, name: str) -> Network:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f for f in frames if Path(f.filename).resolve() == Path(file).resolve()]
-        where = f" (line {lines[-1].lineno})" if lines else ""
-        raise ValueError(f"running {file} raises {type(error).__name__}: {error}{where}") from error
+        place = f" (line {lines[-1].lineno})" if lines else ""
+        raise ValueError(f"running {file} raises {type(error).__name__}: {error}{place}") from error
     found = getattr(module, name, None)
     if isinstance(found, Network):
         return found
-    known = [n for n, v in vars(module).items() if isinstance(v, Network)]
+    names = [n for n, v in vars(module).items() if isinstance(v, Network)]
     if found is not None:
         raise ValueError(
-            f"{name} of {file} is no network: declare it with @network(...) of rnn_torch.networks"
+            f"{name} of {file} is not a network: declare it with @rnn_torch.networks.network(...)"
         )
-    raise ValueError(f"{file} has no network {name!r}; it has {', '.join(known) or 'none'}")
+    raise ValueError(f"{file} has no network {name!r}; it has {', '.join(names) or 'none'}")

@@ -1,4 +1,4 @@
-"""Check autograd itself by forward mode and Taylor's theorem: they share no code with it."""
+"""Check autograd by forward mode and Taylor's theorem, which share no code with it."""
 
 import warnings
 from collections.abc import Callable
@@ -15,12 +15,12 @@ _DIRECTIONS = 3
 
 
 def votes(network: Network, problem: Problem, yours: Gradients, right: Right) -> list[Vote]:
-    """Ask both methods about each gradient, along random directions of each argument.
+    """The votes of both methods on each gradient, along random directions of each argument.
 
-    A method that the network does not allow (no forward derivative of an operation) has no vote.
+    A method that does not apply (an operation has no forward derivative) has no vote.
     """
     loss = _loss(network, problem)
-    both = [{n: right.gradients[n] for n in yours}, yours]
+    candidates = [{n: right.gradients[n] for n in yours}, yours]
     found = []
     methods: dict[str, Callable[[Gradients], bool]] = {
         "forward mode": lambda g: _forward_mode(loss, network, problem, g, right.bounds),
@@ -28,7 +28,7 @@ def votes(network: Network, problem: Problem, yours: Gradients, right: Right) ->
     }
     for method, agrees in methods.items():
         try:
-            found.append(Vote(method, *(agrees(gradients) for gradients in both)))
+            found.append(Vote(method, *(agrees(gradients) for gradients in candidates)))
         except (RuntimeError, NotImplementedError, ValueError):
             continue
     return found
@@ -38,9 +38,9 @@ def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], T
     """The sum of the losses, as a function of the differentiated arguments, in float64."""
     fixed = {n: t.detach() for n, t in network.tensors(problem.values, "float64").items()}
 
-    def loss(given: dict[str, Tensor]) -> Tensor:
-        # Stacked: forward mode of adding to a constant would import torch's compiler, 2 s.
-        return torch.stack(list(network.losses({**fixed, **given}))).sum()
+    def loss(weights: dict[str, Tensor]) -> Tensor:
+        # Stacked: adding to a constant in forward mode would import torch's compiler, 2 s.
+        return torch.stack(list(network.losses({**fixed, **weights}))).sum()
 
     return loss
 
@@ -56,7 +56,7 @@ def _forward_mode(
     gradients: Gradients,
     bounds: Gradients,
 ) -> bool:
-    """Whether <gradient, v> is the derivative along v, to within rounding, for a few v each."""
+    """Whether <gradient, v> is the derivative along v, to within rounding, for a few v."""
     rng, weights = np.random.default_rng(0), _weights(network, problem)
     for name, gradient in gradients.items():
         for _ in range(_DIRECTIONS):
@@ -64,12 +64,12 @@ def _forward_mode(
             tangents = {n: torch.zeros_like(w) for n, w in weights.items()}
             tangents[name] = torch.from_numpy(v)
             with warnings.catch_warnings():
-                # torch's forward mode still uses torch.jit.script, and warns of it.
+                # torch's forward mode uses torch.jit.script, which is deprecated.
                 warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
                 slope = jvp(loss, (weights,), (tangents,))[1]
             rounding = np.abs(gradient).sum() * gradient.size * np.finfo(float).eps
-            allowed = 2 * bounds[name].sum() + rounding
-            if not abs(float(slope) - float((gradient * v).sum())) <= allowed:
+            bound = 2 * bounds[name].sum() + rounding
+            if not abs(float(slope) - float((gradient * v).sum())) <= bound:
                 return False
     return True
 

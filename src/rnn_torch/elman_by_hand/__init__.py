@@ -1,5 +1,4 @@
-"""The project's own network as the judge asks of it: bound, problems and catalogue made by hand.
+"""The judge's subject for the network of docs/bptt.md: bound, problems and catalogue by hand.
 
-What `any_network` derives by machine for every network stands here once more, derived by hand for
-(1)-(11) of docs/bptt.md: the two check each other.
+`any_network` derives the same by machine for every network; the two check each other.
 """

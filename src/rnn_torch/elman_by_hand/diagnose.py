@@ -12,18 +12,18 @@ from rnn_torch.elman_by_hand.parity import Reference, twice
 
 
 def name_mistakes(asked: Sequence[Asked]) -> list[tuple[Mistake, ...]]:
-    """Every mistake, or else every pair of two, that gives the candidate's answer on all problems.
+    """The mistakes, else the pairs of mistakes, that give the candidate's answers to all problems.
 
-    More than one means that these problems cannot tell them apart. None: no guess is made.
+    These problems cannot distinguish several results. The list is empty if nothing fits.
     """
-    # The quick problems first, of these the most telling: most mistakes are ruled out by one.
+    # Short problems first, of these the ones answered wrongly: one rules out most mistakes.
     ordered = sorted(
         asked, key=lambda a: (a.problem.sizes.time > 10, agrees(a.answer.gradients, a.right))
     )
     if any(a.answer.narrow for a in asked):
         return [tuple(m for m in CATALOGUE if m.name == "lower precision inside")]
-    for together in (1, 2):
-        found = [m for m in combinations(CATALOGUE, together) if _behaves_like(m, ordered)]
+    for count in (1, 2):
+        found = [m for m in combinations(CATALOGUE, count) if _behaves_like(m, ordered)]
         if found:
             return found
     return []
@@ -33,20 +33,20 @@ def _behaves_like(mistakes: tuple[Mistake, ...], asked: Sequence[Asked]) -> bool
     for problem, answer, right in asked:
         try:
             with np.errstate(all="ignore"):
-                imitated = twice(planted(*mistakes), problem)
-        except (FloatingPointError, ValueError):  # two that do not go together: they change a line
+                imitations = twice(planted(*mistakes), problem)
+        except (FloatingPointError, ValueError):  # two mistakes that change the same line
             return False
-        for got, same in zip((answer.gradients, answer.second), imitated, strict=True):
-            if not agrees(got, Reference(same, _scaled(right, same))):
+        for got, imitation in zip((answer.gradients, answer.second), imitations, strict=True):
+            if not agrees(got, Reference(imitation, _scaled(right, imitation))):
                 return False
     return True
 
 
-def _scaled(right: Reference, imitated: Gradients) -> Gradients:
-    """The bound, as much larger as the mistake makes the gradient and so its rounding errors."""
+def _scaled(right: Reference, imitation: Gradients) -> Gradients:
+    """The bound, scaled by the factor by which the mistake enlarges the gradient."""
 
     def scale(name: str) -> float:
         largest = float(np.abs(right.gradients[name]).max())
-        return max(1.0, float(np.abs(imitated[name]).max()) / max(largest, np.finfo(float).tiny))
+        return max(1.0, float(np.abs(imitation[name]).max()) / max(largest, np.finfo(float).tiny))
 
     return {name: bound * scale(name) for name, bound in right.bounds.items()}

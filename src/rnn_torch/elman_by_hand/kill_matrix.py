@@ -10,35 +10,35 @@ from rnn_torch.elman_by_hand.problems import Shapes, designed
 
 @dataclass(frozen=True)
 class KillMatrix:
-    """For each mistake, whether each of the problems sees it."""
+    """For each mistake, whether each of the problems detects it."""
 
     problems: list[str]
     rows: list[tuple[Mistake, list[bool]]]
 
     @property
     def killed(self) -> int:
-        """How many mistakes are seen by one problem at least."""
-        return sum(any(seen) for _, seen in self.rows)
+        """The number of mistakes that at least one problem detects."""
+        return sum(any(detected) for _, detected in self.rows)
 
 
 @cache
 def kill_matrix(dtype: str) -> KillMatrix:
-    """Put every catalogued mistake to every designed problem."""
+    """Test every designed problem against every mistake of the catalogue."""
     problems = designed(Shapes(), dtype)
-    seen = [power(problem) for problem in problems]
-    rows = [(mistake, [mistake.name in some for some in seen]) for mistake in CATALOGUE]
+    detected = [power(problem) for problem in problems]
+    rows = [(mistake, [mistake.name in names for names in detected]) for mistake in CATALOGUE]
     return KillMatrix([problem.name for problem in problems], rows)
 
 
 def as_table(dtype: str) -> str:
-    """A Markdown table, a row for each mistake, a column for each problem; `x` where it is seen."""
+    """A Markdown table: mistakes in rows, problems in columns, `x` where one detects the other."""
     matrix = kill_matrix(dtype)
     lines = [
         "| mistake | equation | " + " | ".join(matrix.problems) + " |",
         "|---|---|" + ":-:|" * len(matrix.problems),
     ]
-    for mistake, seen in matrix.rows:
-        marks = " | ".join("x" if yes else "" for yes in seen)
+    for mistake, detected in matrix.rows:
+        marks = " | ".join("x" if hit else "" for hit in detected)
         lines.append(f"| {mistake.name} | {mistake.equation} | {marks} |")
-    lines.append(f"\n{matrix.killed} of {len(matrix.rows)} mistakes are seen ({dtype}).")
+    lines.append(f"\n{matrix.killed} of {len(matrix.rows)} mistakes are detected ({dtype}).")
     return "\n".join(lines)

@@ -1,10 +1,10 @@
-"""Locate the time step at which a backward pass goes wrong, from its gradients alone.
+"""Locate the time step at which a backward pass is wrong, from its gradients alone.
 
-Every loss but the one at step t gets a target equal to its output, so that only step t drives the
-gradient; and every step has an input of its own (x_s = e_s), so that by (9) row s of dU *is*
-delta_s. That yields delta for each pair of a loss step and a state step. A candidate that takes
-only one size, with fewer inputs than steps, is asked once for each step instead: only that step
-has an input, and U is zero, so that the states do not depend on it.
+Every loss except the one at step t gets a target equal to its output, so that only step t drives
+the gradient. Every step has its own input feature (x_s = e_s), so that by (9) row s of dU *is*
+delta_s. This yields delta for each pair of loss step and state step. A candidate that takes only
+one size, with fewer inputs than steps, is asked once for each step: only that step has an input,
+and U is zero, so that the states do not depend on it.
 """
 
 from collections.abc import Iterator
@@ -51,30 +51,30 @@ def _words(
     dW: Float[np.ndarray, "time"],
     dV: Float[np.ndarray, "time"],
 ) -> str:
-    """What the first wrong cell says."""
+    """The meaning of the first wrong cell."""
     cells = [(int(t), int(s)) for t, s in np.argwhere(wrong)]
     if not cells:
         return _words_without_delta(dW, dV)
-    later = [(t, s) for t, s in cells if s > t]
-    back = sorted((t - s, t, s) for t, s in cells if s <= t)
-    if not back:
-        t, s = later[0]
-        return f"a loss reaches a later state: loss t={t + 1} -> state t={s + 1}"
-    steps, t, s = back[0]
-    at = f"loss t={t + 1} -> state t={s + 1}"
+    causal = sorted((t - s, t, s) for t, s in cells if s <= t)
+    if not causal:
+        t, s = cells[0]
+        place = f"loss t={t + 1} -> state t={s + 1}"
+        return f"a loss contributes to the gradient of a later state: {place}"
+    steps, t, s = causal[0]
+    place = f"loss t={t + 1} -> state t={s + 1}"
     if steps == 0:
         return (
-            f"wrong already where loss and state step coincide, first at {at}: "
+            f"wrong at the loss's own step, first at {place}: "
             "the output's error (6), the derivative (8), or the sum (9)"
         )
-    right = "right where loss and state step coincide"
+    right = "right at the loss's own step"
     if steps > 1:
         right = f"right up to {steps - 1} step{'s' * (steps > 2)} back"
     count = "one step" if steps == 1 else f"{steps} steps"
     end = "the recurrent path (7)"
     if all(zero[t, s] for t, s in cells):
-        end = "zero there: the error goes no further (7)"
-    return f"{right}; first wrong {count} back, {at}: {end}"
+        end = "zero there, no error is passed further back (7)"
+    return f"{right}; first wrong {count} back, {place}: {end}"
 
 
 def _words_without_delta(dW: Float[np.ndarray, "time"], dV: Float[np.ndarray, "time"]) -> str:
@@ -85,30 +85,30 @@ def _words_without_delta(dW: Float[np.ndarray, "time"], dV: Float[np.ndarray, "t
             parts.append(f"{name} is wrong from the loss at t={wrong[0] + 1} on {equation}")
     if not parts:
         return (
-            "each loss alone is differentiated correctly; only their sum is wrong, or the "
-            "gradient under another condition"
+            "each loss alone is differentiated correctly; the gradient is wrong for the sum of the "
+            "losses, or under another condition"
         )
     return f"every delta_t is right; {', '.join(parts)}"
 
 
 def _probes(sizes: Sizes, dtype: str, loss_step: int) -> Iterator[tuple[list[int], Problem]]:
-    """Problems that only this loss drives, and the step that each row of dU belongs to."""
-    drawn = problem(0, sizes, dtype=dtype, name=f"the loss at t={loss_step + 1} alone")
+    """Problems in which only this loss has an error, and the step of each row of dU."""
+    base = problem(0, sizes, dtype=dtype, name=f"the loss at t={loss_step + 1} alone")
     steps = list(range(sizes.time))
     if sizes.n_in >= sizes.time:
-        drawn.x[:] = 0
-        drawn.x[steps, :, steps] = 1
-        yield steps, _only(drawn, loss_step)
+        base.x[:] = 0
+        base.x[steps, :, steps] = 1
+        yield steps, _with_one_loss(base, loss_step)
         return
     for step in steps:
-        x: Any = np.zeros_like(drawn.x)
+        x: Any = np.zeros_like(base.x)
         x[step, :, 0] = 1
-        params = drawn.params._replace(U=np.zeros_like(drawn.params.U))
-        yield [step], _only(drawn._replace(params=params, x=x), loss_step)
+        params = base.params._replace(U=np.zeros_like(base.params.U))
+        yield [step], _with_one_loss(base._replace(params=params, x=x), loss_step)
 
 
-def _only(drawn: Problem, loss_step: int) -> Problem:
-    """The same problem with every target equal to the output but at this step."""
-    targets, _ = forward(drawn.params, drawn.x)
-    targets[loss_step] += drawn.targets[loss_step]
-    return drawn._replace(targets=targets)
+def _with_one_loss(base: Problem, loss_step: int) -> Problem:
+    """The same problem with targets equal to the outputs, except at this step."""
+    targets, _ = forward(base.params, base.x)
+    targets[loss_step] += base.targets[loss_step]
+    return base._replace(targets=targets)

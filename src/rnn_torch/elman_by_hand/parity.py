@@ -1,4 +1,4 @@
-"""What is right at a problem of the project's own network, and what a problem can show."""
+"""The right gradient at a problem of the project's own network; the mistakes a problem detects."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,34 +16,34 @@ from rnn_torch.elman_network.model import ElmanRNN
 
 
 class Reference(NamedTuple):
-    """What is right at a problem: autograd's gradient, and the bound of a correct evaluation."""
+    """Autograd's gradient at a problem, and the error bound of one correct evaluation."""
 
     gradients: Gradients
     bounds: Gradients
 
 
 def reference(problem: Problem, window: int | None = None) -> Reference:
-    """Autograd's gradient at a problem, truncated to `window` if that is given."""
+    """Autograd's gradient at a problem, truncated to `window` steps if given, with its bound."""
     params, x, targets, _ = problem
-    allowed = bounds(params, x, targets, window=window).params
+    bound = bounds(params, x, targets, window=window).params
     model = ElmanRNN.from_params(params)
     if window is None or window >= len(x):
         gradient = autograd_gradient(model, x, targets)
     else:
         gradient = truncated_gradient(model, x, targets, window)
-    return Reference(gradient._asdict(), allowed._asdict())
+    return Reference(gradient._asdict(), bound._asdict())
 
 
 def twice(backward: Backward, problem: Problem) -> tuple[Gradients, Gradients]:
-    """The answers of two calls with copies of the same arrays.
+    """The gradients of two calls with copies of the same arrays.
 
     Raises:
         FloatingPointError: an answer is not finite.
     """
     answers = []
     for _ in range(2):
-        given = [np.copy(array) for array in (problem.x, problem.targets, *problem.params)]
-        gradient = backward(*given)
+        inputs = [np.copy(array) for array in (problem.x, problem.targets, *problem.params)]
+        gradient = backward(*inputs)
         if not all(np.isfinite(array).all() for array in gradient):
             raise FloatingPointError
         answers.append({n: np.array(g, float) for n, g in zip("UWV", gradient, strict=True)})
@@ -51,22 +51,22 @@ def twice(backward: Backward, problem: Problem) -> tuple[Gradients, Gradients]:
 
 
 def power(problem: Problem, window: int | None = None) -> frozenset[str]:
-    """The names of the catalogued mistakes that this problem can tell from the truth."""
+    """The names of the mistakes of the catalogue that this problem detects."""
     right = reference(problem, window)
-    seen = set()
+    detected = set()
     for mistake in CATALOGUE:
         try:
             with np.errstate(all="ignore"):
                 first, second = twice(planted(mistake), problem)
         except FloatingPointError:  # NaN or infinity
-            seen.add(mistake.name)
+            detected.add(mistake.name)
             continue
         if not (agrees(first, right) and agrees(second, right)):
-            seen.add(mistake.name)
-    return frozenset(seen)
+            detected.add(mistake.name)
+    return frozenset(detected)
 
 
 def blind_to(problems: Iterable[Problem], window: int | None = None) -> list[str]:
-    """The catalogued mistakes that none of these problems can tell from the truth."""
-    seen = frozenset[str]().union(*(power(problem, window) for problem in problems))
-    return [mistake.name for mistake in CATALOGUE if mistake.name not in seen]
+    """The mistakes of the catalogue that none of these problems detects."""
+    detected = frozenset[str]().union(*(power(problem, window) for problem in problems))
+    return [mistake.name for mistake in CATALOGUE if mistake.name not in detected]

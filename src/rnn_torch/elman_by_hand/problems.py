@@ -1,9 +1,9 @@
-"""The problems that a backward pass must differentiate, chosen so that no mistake can hide.
+"""The problems that a backward pass must differentiate, designed to detect every mistake.
 
-A problem with a single step never sees a dropped recurrent term, a symmetric W never sees a missing
-transpose, a batch of one never sees a mean; so the designed set has every size independent of the
-others, and each special case once. `CONDITIONS` is the table of the problems, one a row;
-docs/check.md shows it.
+A problem with one step cannot detect a missing recurrent term, a symmetric W cannot detect a
+missing transpose, a batch of one cannot detect a mean. So each size of the designed problems is
+independent of the others, and each special case occurs once. `CONDITIONS` is the table of the
+problems, which docs/check.md shows.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ class Sizes(NamedTuple):
     n_out: int
 
 
-#: The recipe's sizes, with which most hand-written passes come.
+#: The recipe's sizes, which most hand-written passes are written for.
 RECIPE = Sizes(time=8, batch=1, n_in=2, hidden=16, n_out=1)
 
 
@@ -40,12 +40,12 @@ class Problem(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of all its arrays."""
+        """The dtype of all arrays."""
         return self.x.dtype
 
     @property
     def sizes(self) -> Sizes:
-        """Its five dimensions."""
+        """The five dimensions."""
         time, batch, n_in = self.x.shape
         hidden, n_out = self.params.V.shape
         return Sizes(time, batch, n_in, hidden, n_out)
@@ -53,17 +53,17 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Shapes:
-    """Which sizes a candidate is asked: any at all, or one only, perhaps without a batch axis."""
+    """The sizes a candidate takes: any (`only` is None) or one, with or without a batch axis."""
 
     only: Sizes | None = None
     batch_axis: bool = True
 
     @classmethod
     def parse(cls, text: str) -> "Shapes":
-        """From `any`, `recipe`, `T,B,I,H,O`, or `time=T,batch=B,n_in=I,hidden=H,n_out=O`.
+        """Read `any`, `recipe`, `T,B,I,H,O`, or `time=T,batch=B,n_in=I,hidden=H,n_out=O`.
 
         Raises:
-            ValueError: anything else; the message says what is wanted.
+            ValueError: the text has another form.
         """
         if text == "any":
             return cls()
@@ -71,7 +71,7 @@ class Shapes:
             return cls(RECIPE, batch_axis=False)
         try:
             if "=" in text:
-                named = dict(each.split("=") for each in text.split(","))
+                named = dict(pair.split("=") for pair in text.split(","))
                 sizes = Sizes(**{name: int(size) for name, size in named.items()})
             else:
                 sizes = Sizes._make(int(size) for size in text.split(","))
@@ -95,7 +95,7 @@ def problem(
     dtype: str = "float64",
     name: str = "",
 ) -> Problem:
-    """Normally distributed weights (times `scale`), inputs and targets (times theirs)."""
+    """Normally distributed weights, inputs and targets, times their scales."""
     rng = np.random.default_rng(seed)
     time, batch, n_in, hidden, n_out = sizes
 
@@ -110,72 +110,72 @@ def problem(
 
 
 class Condition(NamedTuple):
-    """What a mistake may hide behind, and the problem that asks it."""
+    """A condition that a mistake may depend on, and the problem that tests it."""
 
     problem: str  # its name
     asks: str  # the condition, in words
     sizes: Sizes
-    any_size: bool = True  # asked at other sizes too, of passes that know one size only
-    change: Callable[[Problem], object] = lambda drawn: None  # writes it into a drawn problem
+    any_size: bool = True  # whether it also makes sense at the one size a pass may take
+    change: Callable[[Problem], object] = lambda p: None  # writes it into a drawn problem
     scale: float = 1.0
     x_scale: float = 1.0
     target_scale: float = 1.0
-    strides: Callable[[Any], Any] = lambda array: array  # the same array, laid out otherwise
+    strides: Callable[[Any], Any] = lambda array: array  # the same array in another layout
 
 
-def _rng(drawn: Problem) -> np.random.Generator:
-    return np.random.default_rng(drawn.x.size)
+def _rng(p: Problem) -> np.random.Generator:
+    return np.random.default_rng(p.x.size)
 
 
-def _bits(drawn: Problem) -> None:
+def _bits(p: Problem) -> None:
     rng = np.random.default_rng(0)
-    for array in (drawn.x, drawn.targets):
+    for array in (p.x, p.targets):
         array[:] = rng.integers(0, 2, array.shape)
 
 
-def _one_hot(drawn: Problem) -> None:
-    drawn.x[:] = np.eye(len(drawn.x), drawn.sizes.n_in)[:, np.newaxis]
+def _one_hot(p: Problem) -> None:
+    p.x[:] = np.eye(len(p.x), p.sizes.n_in)[:, np.newaxis]
 
 
-def _one_hot_again(drawn: Problem) -> None:
-    """Fewer inputs than examples: two of a step share theirs, and two steps do."""
-    chosen = _rng(drawn).integers(0, max(1, drawn.sizes.n_in - 1), drawn.x.shape[:2])
-    drawn.x[:] = np.eye(drawn.sizes.n_in)[chosen]
+def _repeated_one_hot(p: Problem) -> None:
+    """Fewer inputs than examples: two examples of a step share one, and so do two steps."""
+    chosen = _rng(p).integers(0, max(1, p.sizes.n_in - 1), p.x.shape[:2])
+    p.x[:] = np.eye(p.sizes.n_in)[chosen]
 
 
-def _some_zeros(drawn: Problem) -> None:
-    """Single entries, and all inputs of a step that is neither the first nor the last."""
-    for array in (*drawn.params, drawn.x, drawn.targets):
-        array[_rng(drawn).random(array.shape) < 0.4] = 0
-    drawn.x[len(drawn.x) // 2] = 0
+def _some_zeros(p: Problem) -> None:
+    """Set single entries to 0, and all inputs of one step, neither the first nor the last."""
+    for array in (*p.params, p.x, p.targets):
+        array[_rng(p).random(array.shape) < 0.4] = 0
+    p.x[len(p.x) // 2] = 0
 
 
-def _large_inputs(drawn: Problem) -> None:
-    drawn.params.U[:] /= 300
+def _large_inputs(p: Problem) -> None:
+    p.params.U[:] /= 300
 
 
-def _far_state(drawn: Problem) -> None:
-    drawn.params.U[:, 0] = 5000 + np.abs(drawn.params.U[:, 0])
+def _large_preactivation(p: Problem) -> None:
+    p.params.U[:, 0] = 5000 + np.abs(p.params.U[:, 0])
 
 
-def _far_output(drawn: Problem) -> None:
-    far = 4000 / drawn.sizes.hidden  # for each of the states, which are 1/2 or so
-    drawn.params.V[:, 0], drawn.params.V[:, 1:2] = -far, far
+def _large_output(p: Problem) -> None:
+    weight = 4000 / p.sizes.hidden  # the states are about 1/2
+    p.params.V[:, 0], p.params.V[:, 1:2] = -weight, weight
 
 
-def _diagonal(drawn: Problem) -> None:
-    drawn.params.W[:] = np.diag(np.diag(drawn.params.W))
+def _diagonal(p: Problem) -> None:
+    p.params.W[:] = np.diag(np.diag(p.params.W))
 
 
-def _long_memory(drawn: Problem) -> None:
-    """Errors neither vanish nor grow: W hands every state on, and sigmoid' is near its 1/4."""
-    U, W, _ = drawn.params
+def _long_memory(p: Problem) -> None:
+    """Errors neither vanish nor grow: W shifts the states, and sigmoid' is near 1/4."""
+    U, W, _ = p.params
     W[:] = 4 * np.roll(np.eye(len(W)), 1, axis=1)
-    U[0] = -2  # what W adds to it at states of 1/2
-    drawn.x[..., 1:] *= 0.002
-    drawn.x[..., 0] = 1
-    drawn.x[0, :, 0] = 0  # h_0 is 0
-    drawn.targets[-1] *= 100
+    U[0] = -2  # cancels what W adds at states of 1/2
+    p.x[..., 1:] *= 0.002
+    p.x[..., 0] = 1
+    p.x[0, :, 0] = 0  # h_0 is 0
+    p.targets[-1] *= 100
 
 
 def _strided(array: Any) -> Any:
@@ -224,7 +224,7 @@ CONDITIONS = (
     ),
     Condition(
         "one-hot inputs again", "one input in two examples, and in two steps", Sizes(6, 4, 3, 4, 2),
-        change=_one_hot_again,
+        change=_repeated_one_hot,
     ),
     Condition(
         "some zeros", "some of the inputs, weights and targets 0; a step without input",
@@ -249,11 +249,11 @@ CONDITIONS = (
     ),
     Condition(
         "a state beyond exp", "abs(z) above 709, where exp overflows", Sizes(6, 3, 2, 4, 2),
-        change=_far_state,
+        change=_large_preactivation,
     ),
     Condition(
         "an output beyond exp", "abs(h V) above 709, where exp overflows", Sizes(6, 3, 2, 4, 3),
-        change=_far_output,
+        change=_large_output,
     ),
     Condition(
         "Fortran order", "arrays in Fortran order", Sizes(6, 3, 2, 4, 3), strides=np.asfortranarray
@@ -266,31 +266,31 @@ CONDITIONS = (
 
 
 def designed(shapes: Shapes, dtype: str, window: int | None = None) -> list[Problem]:
-    """The designed set, a problem for each of `CONDITIONS` that the shapes leave.
+    """The designed problems: one for each of `CONDITIONS` that the shapes allow.
 
     Args:
-        window: the long problem is longer than this, so that truncation shows.
+        window: the long problem has more steps than this, so that truncation is detected.
     """
-    asked = [c for c in CONDITIONS if shapes.only is None or c.any_size]
-    return [_asking(c, seed, shapes, dtype, window) for seed, c in enumerate(asked)]
+    used = [c for c in CONDITIONS if shapes.only is None or c.any_size]
+    return [_posed(c, seed, shapes, dtype, window) for seed, c in enumerate(used)]
 
 
-def _asking(c: Condition, seed: int, shapes: Shapes, dtype: str, window: int | None) -> Problem:
+def _posed(c: Condition, seed: int, shapes: Shapes, dtype: str, window: int | None) -> Problem:
     sizes = shapes.only or c.sizes
     if sizes.time == _LONG and shapes.only is None:
         sizes = sizes._replace(time=max(_LONG, 10 + 5 * (window or 0) // 4))
     scales = {"scale": c.scale, "x_scale": c.x_scale, "target_scale": c.target_scale}
-    drawn = problem(seed, sizes, **scales, dtype=dtype, name=c.problem)
-    c.change(drawn)
-    params, x, targets, name = drawn
+    p = problem(seed, sizes, **scales, dtype=dtype, name=c.problem)
+    c.change(p)
+    params, x, targets, name = p
     return Problem(Params(*map(c.strides, params)), c.strides(x), c.strides(targets), name)
 
 
 def in_turn(shapes: Shapes, dtype: str) -> Iterator[tuple[Problem, ...]]:
-    """Problems to ask one after the other in one process; the last of them is what is judged.
+    """Sequences of problems to ask in one process; the last problem of each is judged.
 
-    A and B have the same sizes, and C others; so what is kept by shape shows, and what is kept
-    for the same weights or the same inputs.
+    A and B have the same sizes, C has others. They reveal state that is cached by shape, by
+    weights or by inputs.
     """
     sizes = shapes.only or Sizes(6, 3, 2, 4, 3)
     a = problem(1, sizes, dtype=dtype, name="A")
@@ -306,7 +306,7 @@ def in_turn(shapes: Shapes, dtype: str) -> Iterator[tuple[Problem, ...]]:
 
 
 def conditions_table() -> str:
-    """`CONDITIONS` as a Markdown table: docs/check.md has it."""
+    """`CONDITIONS` as the Markdown table of docs/check.md."""
     lines = [
         "| condition | problem | T, B, n_in, hidden, n_out | at one size only |",
         "|---|---|---|:-:|",

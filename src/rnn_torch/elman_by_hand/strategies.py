@@ -15,7 +15,7 @@ _Dtypes = st.SearchStrategy[str]
 
 
 def problems(dtype: str | None, only: Sizes | None, *, corners: bool) -> st.SearchStrategy[Problem]:
-    """As `rnn_torch.testing.problems`, of these sizes only if they are given."""
+    """Like `rnn_torch.testing.problems`, with the sizes `only` if given."""
     dtypes = st.sampled_from(["float64", "float32"]) if dtype is None else st.just(dtype)
     general = _generated(dtypes, only)
     kinds = [general, general, _strong(dtypes, only)] + [_corners(dtypes, only)] * corners
@@ -24,8 +24,8 @@ def problems(dtype: str | None, only: Sizes | None, *, corners: bool) -> st.Sear
 
 @st.composite
 def _generated(draw: _Draw, dtypes: _Dtypes, only: Sizes | None) -> Problem:
-    """Filled from a generator: no entry is like another, so no mistake hides behind symmetry."""
-    # Five independent sizes; 1 is the size where shapes coincide and mistakes hide.
+    """Filled from a random generator: all entries differ, so symmetry hides no mistake."""
+    # Five independent sizes; at size 1 shapes coincide and hide mistakes.
     sizes = only or Sizes(*(draw(st.integers(1, most)) for most in (8, 4, 4, 5, 4)))
     return problem(
         draw(st.integers(0, 2**32 - 1)),
@@ -39,7 +39,7 @@ def _generated(draw: _Draw, dtypes: _Dtypes, only: Sizes | None) -> Problem:
 
 @st.composite
 def _strong(draw: _Draw, dtypes: _Dtypes, only: Sizes | None) -> Problem:
-    """Long, with no size 1 and middling weights: every mistake has room to show."""
+    """Long, without size 1, with moderate weights: suited to detect every mistake."""
     spans = (6, 10), (2, 3), (2, 3), (2, 4), (2, 3)
     sizes = only or Sizes(*(draw(st.integers(*span)) for span in spans))
     return problem(
@@ -54,14 +54,14 @@ def _strong(draw: _Draw, dtypes: _Dtypes, only: Sizes | None) -> Problem:
 
 @st.composite
 def _corners(draw: _Draw, dtypes: _Dtypes, only: Sizes | None) -> Problem:
-    """Drawn entry by entry from the edges: zeros, subnormals, saturation; small, for shrinking."""
+    """Entries drawn from extreme values: zeros, subnormals, saturation; small, for shrinking."""
     dtype = np.dtype(draw(dtypes))
     time, batch, n_in, hidden, n_out = only or (draw(st.integers(1, 3)) for _ in range(5))
     tiny = float(np.finfo(dtype).tiny)
     edges = [0.0, -0.0, 1.0, -1.0, 0.5, 30.0, -30.0, 100.0, -1000.0, tiny, -tiny / 4, 1e-5]
 
     def array(*shape: int) -> Array:
-        # fill: a default one would make most entries equal.
+        # fill: the default would make most entries equal.
         entries = st.sampled_from(edges)
         return draw(hnp.arrays(dtype, shape, elements=entries, fill=st.nothing()))
 

@@ -21,7 +21,7 @@ _LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
 
 
 class ElmanByHand:
-    """The seed's network, at these sizes; `window`: BPTT truncated to so many steps is right."""
+    """The network (1)-(3), at these sizes; `window`: BPTT truncated to this many steps is right."""
 
     form = Form(("x", "y", "U", "W", "V"), ("U", "W", "V"), ("U", "W", "V"))
     equations = True
@@ -34,17 +34,17 @@ class ElmanByHand:
         self._references: dict[int, tuple[Problem, Reference]] = {}
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
-        """The designed ones and twelve random ones.
+        """The designed problems and twelve random ones.
 
         Raises:
-            CannotCheck: none of them shows the window.
+            CannotCheck: no problem distinguishes the window from the full gradient.
         """
         drawn = random(self.shapes, dtype, seed, _RANDOM_PROBLEMS)
         found = [*designed(self.shapes, dtype, self.window), *drawn]
         if self.window is not None and not any(_shows(self.window, p) for p in found):
             only = self.shapes.only
             raise CannotCheck(
-                f"no problem tells a window of {self.window} steps from no window at all"
+                f"no problem distinguishes a window of {self.window} steps from no window"
                 + (f": none has more than {only.time} steps" if only else f" in {dtype}")
             )
         return found
@@ -54,7 +54,7 @@ class ElmanByHand:
         return iter(self._in_turn(dtype))
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
-        """The five arrays a candidate is called with, in order."""
+        """The five input arrays of a candidate, in order."""
         x, y = problem.x, problem.targets
         if not self.shapes.batch_axis:
             x, y = x[:, 0, :], y[:, 0, :]
@@ -69,7 +69,7 @@ class ElmanByHand:
         if self.shapes.only is not None:
             return ""
         return (
-            ". If it knows one size only, give that: --shapes recipe (x (8, 2), y (8, 1), no "
+            ". If it takes only one size, pass that: --shapes recipe (x (8, 2), y (8, 1), no "
             "batch axis, 16 hidden units) or --shapes time,batch,n_in,hidden,n_out"
         )
 
@@ -80,19 +80,19 @@ class ElmanByHand:
         return self._references[id(problem)][1]
 
     def losses(self, asked: Sequence[Asked]) -> str:
-        """Nothing: it returns no loss."""
+        """An empty text: a candidate for this network returns no loss."""
         return ""
 
     def names(self, asked: Sequence[Asked]) -> list[Explanation]:
-        """By the catalogue written by hand."""
-        return [Explanation(together) for together in name_mistakes(asked)]
+        """The explanations from the catalogue written by hand."""
+        return [Explanation(mistakes) for mistakes in name_mistakes(asked)]
 
     def locate(self, ask: Ask, dtype: str) -> Where:
         """As `Subject`."""
         return locate(ask, self.shapes, dtype, self.window)
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
-        """Where it is furthest off, of the problems that are small enough for the oracles."""
+        """Votes at the worst of the problems that are small enough for the oracles."""
         small = [a for a in wrong if sum(p.size for p in a.problem.params) <= _LARGEST_VOTE]
         if not small:
             return []
@@ -100,7 +100,7 @@ class ElmanByHand:
         return votes(worst.problem, worst.answer.gradients, worst.right)
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
-        """Of the catalogue, where the sizes were given."""
+        """The mistakes that the given sizes cannot detect; empty if any size is taken."""
         if self.shapes.only is None or self.window is not None:
             return []
         with np.errstate(all="ignore"):
@@ -108,17 +108,17 @@ class ElmanByHand:
 
 
 def in_this_process(backward: Callable[..., object], shapes: Shapes | None = None) -> Ask:
-    """Ask a function directly; as of `rnn_torch.checker.candidate`."""
+    """Call a function directly, as `rnn_torch.checker.candidate.in_this_process`."""
     return asked_here(backward, ElmanByHand(shapes))
 
 
 def remade(make: Callable[[], Callable[..., object]]) -> Ask:
-    """Ask a function made anew for every problem; as of `rnn_torch.checker.candidate`."""
+    """Call a new function for each problem, as `rnn_torch.checker.candidate.remade`."""
     return made_anew(make, ElmanByHand())
 
 
 def _shows(window: int, problem: Problem) -> bool:
-    """Whether the problem tells truncation to this window from the full gradient."""
+    """Whether the problem distinguishes truncation to this window from the full gradient."""
     return len(problem.x) > window + 1 and not agrees(
         reference(problem).gradients, reference(problem, window)
     )

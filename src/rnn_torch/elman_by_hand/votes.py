@@ -1,4 +1,4 @@
-"""Check the oracle: solve the same problem by methods that share no code with reverse mode."""
+"""Check the oracle: compute the same gradient by methods that share no code with reverse mode."""
 
 import warnings
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from rnn_torch.elman_network.model import ElmanRNN
 
 
 def votes(problem: Problem, yours: Gradients, right: Reference) -> list[Vote]:
-    """Ask complex step, real-time recurrent learning, forward mode and Taylor's theorem."""
+    """The votes of complex step, real-time recurrent learning, forward mode, Taylor's theorem."""
     params, x, targets, _ = problem
     methods: dict[str, Callable[[], Params]] = {
         "complex step": lambda: complex_step(params, x, targets),
@@ -36,7 +36,7 @@ def votes(problem: Problem, yours: Gradients, right: Reference) -> list[Vote]:
 
 
 def forward_mode(problem: Problem) -> Params:
-    """The gradient of (4): the outputs by forward mode, a tangent for each weight; times o - y."""
+    """The gradient of (4): o - y times the outputs' Jacobian, by forward mode for each weight."""
     params, x, targets, _ = problem
     model = ElmanRNN.from_params(params)
 
@@ -45,9 +45,9 @@ def forward_mode(problem: Problem) -> Params:
 
     weights = {name: p.detach() for name, p in model.named_parameters()}
     with warnings.catch_warnings():
-        # torch's forward mode still uses torch.jit.script, and warns of it.
+        # torch's forward mode uses torch.jit.script, which is deprecated.
         warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
-        # Of the outputs: of a loss, which adds constants, it would import torch's compiler, 2 s.
+        # Not of the loss: adding constants would import torch's compiler, 2 s.
         jacobians = jacfwd(outputs)(weights)
     error = outputs(weights) - torch.as_tensor(targets)
     gradient = {name: torch.tensordot(error, j, error.ndim) for name, j in jacobians.items()}
@@ -57,8 +57,8 @@ def forward_mode(problem: Problem) -> Params:
 def taylor_order(problem: Problem, gradient: Params) -> float:
     """The order in s of E(w + s v) - E(w) - s <gradient, v>: 2 for the gradient, else 1.
 
-    In the widest floating-point type that NumPy has here; the steps are large enough for the
-    rounding of a right gradient not to show.
+    Computed in NumPy's widest floating-point type; the steps are so large that the rounding errors
+    of a right gradient have no effect.
     """
     wide: Any = np.longdouble
     rng = np.random.default_rng(0)

@@ -1,9 +1,9 @@
-"""How far rounding may move the gradient of any torch network, carried beside every operation.
+"""Bound the rounding error of any torch network's gradient, operation by operation.
 
 right = reference(network, problem)    losses, gradients, and a bound for each of their entries
 
 bound, error_rules    the dispatch mode; a rule for each operation
-noise_floor           what is measured instead where an operation has no rule, and says so
+noise_floor           a measured substitute for operations without a rule
 """
 
 from rnn_torch.error_bound.bound import Reference, reference

@@ -1,9 +1,9 @@
-"""How far correct evaluations of a network's gradient may differ, derived by machine.
+"""Derive by machine how much correct evaluations of a network's gradient may differ.
 
-A dispatch mode sees every ATen operation of the loss and of autograd's reverse pass, and carries a
-`Sum` of error_rules.py beside each tensor: its value in float64, and how far any correct evaluation
-in the problem's own dtype may be off. Nobody picks a tolerance, and none is measured. For the
-project's own network `rnn_numpy.elman_network.rounding` has the same, derived by hand: see
+A dispatch mode intercepts every ATen operation of the loss and of autograd's reverse pass. Beside
+each tensor it carries a `Sum` of error_rules.py: the value in float64, and a bound on the error of
+any correct evaluation in the problem's dtype. No tolerance is chosen or measured. For the
+project's own network, `rnn_numpy.elman_network.rounding` has the bound derived by hand: see
 docs/parity.md.
 """
 
@@ -24,18 +24,18 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Entries only change places: the same operation on each part of the shadow, aliasing included.
+#: These only move entries: apply the same operation to each part of the shadow, with its aliasing.
 _MOVES = _names(
     "view _unsafe_view reshape t transpose permute select slice unsqueeze squeeze expand alias "
     "clone split unsafe_split split_with_sizes unbind narrow flip roll repeat cat stack index "
     "index_select gather embedding constant_pad_nd diagonal tril triu detach lift_fresh as_strided"
 )
-#: Linear with factors 0 and 1; some terms meet.
+#: These move entries and add some of them.
 _SCATTERS = _names(
     "embedding_dense_backward slice_backward select_backward scatter_add index_add index_put "
     "_index_put_impl"
 )
-#: Given numbers: the result is exact in every evaluation.
+#: These create constants: the result is exact in every evaluation.
 _GIVEN = _names(
     "zeros ones full empty zeros_like ones_like full_like empty_like new_zeros new_ones new_full "
     "new_empty new_empty_strided empty_strided arange scalar_tensor zero fill eye one_hot"
@@ -45,10 +45,10 @@ _OWN_ROUNDING = 1 + 2.0**-20  # the bound itself is computed in float64
 
 
 class Reference(NamedTuple):
-    """What is right, and how far one correct evaluation may be from the exact value of it.
+    """The right losses and gradients, and a bound on the error of one correct evaluation.
 
-    Two correct evaluations differ by at most twice `bounds`. `measured` says that an operation has
-    no rule and the bounds are a measured noise floor instead; empty, they are derived.
+    Two correct evaluations differ by at most twice `bounds`. If an operation has no rule, the
+    bounds are a measured noise floor and `measured` says so; it is empty if they are derived.
     """
 
     losses: Array
@@ -62,11 +62,11 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
     """Losses and gradients at a problem, in float64, with a bound for the problem's own dtype.
 
     Args:
-        network, problem: what is differentiated, and where.
-        measure: where an operation has no rule, measure a noise floor instead, and say so.
+        network, problem: the network to differentiate, and its arguments.
+        measure: if an operation has no rule, measure a noise floor instead of raising.
 
     Raises:
-        NotImplementedError: an operation without a rule; the message names it.
+        NotImplementedError: an operation has no rule; the message names it.
         ValueError: as `Network.evaluate`.
     """
     try:
@@ -80,11 +80,11 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
 
 
 def _derived(network: Network, problem: Problem) -> Reference:
-    given = network.tensors(problem.values, "float64")
+    tensors = network.tensors(problem.values, "float64")
     rules = Rules(getattr(torch, problem.dtype))
     with torch.backends.mkldnn.flags(False, None, None, None), _Shadow(rules) as shadow:
-        losses = list(network.losses(given))
-        gradients = network.gradients(torch.stack(losses), given)
+        losses = list(network.losses(tensors))
+        gradients = network.gradients(torch.stack(losses), tensors)
     bounds = {n: rules.bound(shadow.of(g)).numpy() * _OWN_ROUNDING for n, g in gradients.items()}
     loss_bounds = [float(rules.bound(shadow.of(loss))) * _OWN_ROUNDING for loss in losses]
     return Reference(
@@ -96,21 +96,21 @@ def _derived(network: Network, problem: Problem) -> Reference:
 
 
 class _Shadow(TorchDispatchMode):
-    """Carries a `Sum` beside every tensor that is computed while it is on."""
+    """While active, carries a `Sum` beside every tensor that is computed."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled: do not import the compiler for it
+        return False  # nothing is compiled here: do not import the compiler
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.rules = rules
         self.table: dict[Any, Sum] = {}
-        self.kept: list[Any] = []  # storages: kept alive, no address comes back
+        self.storages: list[Any] = []  # kept alive, so that no address is reused
         self.rule_of: dict[Any, Rule | None] = {}
 
     def of(self, x: Any) -> Any:
-        """The shadow of a tensor, by the memory it is in: autograd's saved tensors are copies."""
+        """The shadow of a tensor, found by its memory: autograd's saved tensors are new objects."""
         if isinstance(x, Tensor):
             found = self.table.get(self._key(x))
             if found is None and x.is_floating_point():
@@ -123,11 +123,11 @@ class _Shadow(TorchDispatchMode):
 
     def put(self, out: Any, shadow: Any) -> Any:
         if isinstance(shadow, Sum):
-            self.kept.append(out.untyped_storage())
+            self.storages.append(out.untyped_storage())
             self.table[self._key(out)] = shadow
         elif isinstance(shadow, list | tuple):
-            for one, its in zip(out, shadow, strict=True):
-                self.put(one, its)
+            for tensor, its_shadow in zip(out, shadow, strict=True):
+                self.put(tensor, its_shadow)
         return shadow
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -148,9 +148,9 @@ class _Shadow(TorchDispatchMode):
         return out
 
     def _written(self, old: Sum, new: Sum) -> Sum:
-        """What is in a tensor is replaced: in all its views, too."""
+        """Replace the shadow of a tensor written in place, and that of all its views."""
         if old.depth + old.terms > 1:
-            return new  # the result of an operation, which autograd adds to: nothing else sees it
+            return new  # autograd accumulates into the result of an operation: it has no views
         new = self.rules.closed(new)
         old.error.copy_(new.error)
         old.size.copy_(new.size)
@@ -177,10 +177,10 @@ class _Shadow(TorchDispatchMode):
         return rule
 
     def _in_parts(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operation that is made of others, if torch knows how; or one of integers."""
+        """Run an operation on integers, or one that torch decomposes into others."""
         if not any(isinstance(x, Sum) for x in self.of(args)):
             return func(*args, **kwargs)
-        from torch._decomp import decomposition_table  # half a second, and seldom needed
+        from torch._decomp import decomposition_table  # takes half a second; rarely needed
 
         try:
             with self:
@@ -199,32 +199,32 @@ class _Shadow(TorchDispatchMode):
             return None  # integers
         depth, terms = max(x.depth for x in sums), max(x.terms for x in sums)
         if func is aten.as_strided.default and not all(map(_whole, (args[0].value, args[0].error))):
-            raise NotImplementedError("no rounding rule for as_strided of a part of a tensor")
+            raise NotImplementedError("no rounding rule for as_strided on a part of a tensor")
         parts = []
         for part in ("error", "size"):
-            its = func(*(_part(a, part) for a in args), **kwargs)
-            parts.append(its if isinstance(its, list | tuple) else [its])
+            moved = func(*(_part(a, part) for a in args), **kwargs)
+            parts.append(moved if isinstance(moved, list | tuple) else [moved])
         outs = out if isinstance(out, list | tuple) else [out]
         found = [Sum(o, e, s, depth, terms) for o, e, s in zip(outs, *parts, strict=True)]
         return found if isinstance(out, list | tuple) else found[0]
 
     def _scattered(self, func: Any, out: Tensor, args: Any, kwargs: Any) -> Sum:
         moved = self._moved(func, out, args, kwargs)
-        met = max(x.value.numel() for a in args if isinstance(a, Sum) for x in [a])
+        count = max(x.value.numel() for a in args if isinstance(a, Sum) for x in [a])
         if func._schema.name.split("::")[1] in ("slice_backward", "select_backward"):
             return moved
-        return Sum(out, moved.error, moved.size, moved.depth, moved.terms * max(1, met))
+        return Sum(out, moved.error, moved.size, moved.depth, moved.terms * max(1, count))
 
     def _converted(self, out: Tensor, x: Any, *_: Any, **__: Any) -> Any:
         if out.is_floating_point() and torch.finfo(out.dtype).eps / 2 > self.rules.unit:
-            raise NotImplementedError(f"no rounding rule for a lower precision inside: {out.dtype}")
+            raise NotImplementedError(f"no rounding rule for a conversion to {out.dtype}")
         if isinstance(x, Sum):
             return Sum(out, x.error.clone(), x.size.clone(), x.depth, x.terms)
         return self.rules.exact(out) if out.is_floating_point() else None
 
     def _read(self, out: Any, x: Any) -> None:
         if isinstance(x, Sum) and bool(self.rules.bound(x).any()):
-            raise NotImplementedError("no rounding rule where a computed number is read (.item())")
+            raise NotImplementedError("no rounding rule for reading a computed number (.item())")
 
 
 def _whole(x: Tensor) -> bool:

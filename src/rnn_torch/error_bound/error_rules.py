@@ -1,12 +1,12 @@
-"""How far any correct evaluation of an operation may be off: one rule for each ATen operation.
+"""Bound the error of any correct evaluation of an operation: one rule for each ATen operation.
 
 A running error analysis (N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 3.3).
-Sums of products stay polynomials in *atoms* (inputs, results of nonlinear functions) until another
-operation needs the number, so that every order and grouping of the same terms is covered: one
-matrix product or a loop, fused gates or four. What is covered beside: fused multiply-add, gradual
-or abrupt underflow, the usual forms of sigmoid, tanh and softmax and of their derivatives.
+Sums of products are kept as polynomials in *atoms* (inputs, results of nonlinear functions) until
+another operation needs the number. This covers every order and grouping of the same terms: one
+matrix product or a loop, fused gates or four. The rules also cover fused multiply-add, gradual or
+abrupt underflow, and the usual forms of sigmoid, tanh and softmax and of their derivatives.
 """
-# ruff: noqa: D102 - a rule has its operation's name
+# ruff: noqa: D102 - a rule is named after its operation
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ Rule = Callable[..., Any]
 
 #: Four units in the last place of exp, tanh, log, as a multiple of the unit roundoff.
 _EXP = 8
-#: A term may be rounded twice more than in the traced form: a factor that is distributed over the
-#: sum multiplies each term, a constant one (1 / N) is applied elsewhere.
+#: A term may be rounded twice more often than in the traced form: a factor may be distributed over
+#: the sum, and a constant factor (1 / N) may be applied elsewhere.
 _SLACK = 2
 
 
 @dataclass(slots=True)
 class Sum:
-    """A polynomial in atoms, not yet rounded off.
+    """A polynomial in atoms, before its rounding errors are added.
 
-    value: in one evaluation; error: what the atoms' errors do to it; size: the sum of its terms'
-    magnitudes in any evaluation. A term passes through at most depth + terms - 1 roundings: depth
-    within itself, and `terms` are added, in whatever order.
+    value: in one evaluation; error: caused by the atoms' errors; size: the sum of the terms'
+    magnitudes in any evaluation. A term undergoes at most depth + terms - 1 roundings: `depth` when
+    it is computed, the others when `terms` terms are added in any order.
     """
 
     value: Tensor
@@ -50,32 +50,32 @@ class Rules:
 
     # Bookkeeping.
     def gamma(self, n: int | float) -> float:
-        """The relative error that n roundings may add up to."""
+        """The largest relative error of n roundings."""
         nu = n * self.unit
         return nu / (1 - nu) if nu < 1 else float("inf")
 
     def bound(self, x: Sum) -> Tensor:
-        """How far any evaluation of x may be from the exact value; or infinite: it may overflow."""
+        """A bound on the error of any evaluation of x; infinite where x may overflow."""
         error = x.error
         if x.depth + x.terms > 1:
             n = x.depth + x.terms - 1 + _SLACK
             error = error + self.gamma(n) * x.size + n * self.tiny
         top = x.value.abs() + 2 * error
-        below = top < self.largest  # NaN: not
-        return error if bool(below.all()) else torch.where(below, error, torch.inf)
+        finite = top < self.largest  # False for NaN
+        return error if bool(finite.all()) else torch.where(finite, error, torch.inf)
 
     def atom(self, value: Tensor, error: Tensor) -> Sum:
-        """A number that every evaluation forms, to within this error."""
+        """A number that every evaluation computes, to within this error."""
         return Sum(value, error, value.abs() + 2 * error)
 
     def exact(self, value: Tensor) -> Sum:
-        """What every evaluation is given; a subnormal number may count as zero."""
+        """An input of every evaluation; a subnormal number may be flushed to zero."""
         value = value.to(torch.float64)
         size = value.abs()
         return Sum(value, torch.where(size < self.tiny, size, 0.0), size)
 
     def closed(self, x: Any) -> Sum:
-        """x rounded off: what a correct evaluation must have formed, and forms once."""
+        """x as an atom: a correct evaluation must compute this number, and does so once."""
         if not isinstance(x, Sum):
             return self.exact(torch.as_tensor(x, dtype=torch.float64))
         if x.depth + x.terms <= 1:
@@ -87,10 +87,10 @@ class Rules:
     def smooth(
         self, value: Tensor, x: Sum, slope: Any, relative: int | float, absolute: int | float = 0
     ) -> Sum:
-        """f(x), at most this steep within x's error, rounded to these multiples of the unit."""
+        """f(x): its largest slope within x's error, its rounding errors in unit roundoffs."""
         inherited = torch.where(x.error > 0, x.error * slope, 0.0)
-        made = self.gamma(relative) * (value.abs() + 2 * inherited) + self.gamma(absolute)
-        return self.atom(value, inherited + made + self.tiny)
+        rounding = self.gamma(relative) * (value.abs() + 2 * inherited) + self.gamma(absolute)
+        return self.atom(value, inherited + rounding + self.tiny)
 
     # Polynomials.
     def add(self, out: Tensor, a: Any, b: Any, alpha: int | float = 1) -> Sum:
@@ -107,7 +107,7 @@ class Rules:
         return self.add(out, b, a, alpha)
 
     def scale(self, out: Tensor, a: Sum, factor: Any, roundings: int = 1) -> Sum:
-        """Times a number that every evaluation shares, itself perhaps rounded."""
+        """a times a number that every evaluation uses, rounded or not."""
         size = abs(factor)
         error = a.error * size + self.tiny
         return Sum(out, error, a.size * size, a.depth + roundings, a.terms)
@@ -175,7 +175,7 @@ class Rules:
     def tanh(self, out: Tensor, x: Any) -> Sum:
         x = self.closed(x)
         slope = torch.cosh((x.value.abs() - 2 * x.error).clamp(min=0)) ** -2
-        return self.smooth(out, x, slope, 0, 2 * (_EXP + 2) + 2)  # also as 2 sigmoid(2 z) - 1
+        return self.smooth(out, x, slope, 0, 2 * (_EXP + 2) + 2)  # covers 2 sigmoid(2 z) - 1
 
     def sigmoid(self, out: Tensor, x: Any) -> Sum:
         x = self.closed(x)
@@ -196,7 +196,7 @@ class Rules:
 
     def pow(self, out: Tensor, x: Any, power: Any) -> Sum:
         if isinstance(power, Sum) or not isinstance(x, Sum):
-            raise NotImplementedError("a power that is not a number")
+            raise NotImplementedError("no rounding rule for a power with a tensor as exponent")
         if power == 2:
             return self.mul(out, x, x)
         x = self.closed(x)
@@ -222,9 +222,9 @@ class Rules:
         h = self.closed(h)
         slope = (1 - h.value) * (1 + h.value)
         inherited = h.error * (2 * h.value.abs() + 3 * h.error)
-        made = self.gamma(2 * _EXP + 4) * (slope.abs() + 2 * inherited)
-        made = made + self.gamma(1) * (h.size * h.size) + self.tiny  # as 1 - h * h
-        return self.mul(out, grad, self.atom(slope, inherited + made))
+        rounding = self.gamma(2 * _EXP + 4) * (slope.abs() + 2 * inherited)
+        rounding = rounding + self.gamma(1) * (h.size * h.size) + self.tiny  # as 1 - h * h
+        return self.mul(out, grad, self.atom(slope, inherited + rounding))
 
     def sigmoid_backward(self, out: Tensor, grad: Sum, h: Any) -> Sum:
         h = self.closed(h)
@@ -236,9 +236,9 @@ class Rules:
         x = self.closed(x)
         top = x.value.abs().amax(dim, keepdim=True)
         inherited = x.error + x.error.amax(dim, keepdim=True)
-        made = self.gamma(x.value.shape[dim] + 2 * _EXP + 4) if x.value.ndim else 0.0
-        made = made + self.gamma(_EXP + 4) * (out.abs() + 2 * top + 6 * inherited)
-        return self.atom(out, inherited + made)
+        rounding = self.gamma(x.value.shape[dim] + 2 * _EXP + 4) if x.value.ndim else 0.0
+        rounding = rounding + self.gamma(_EXP + 4) * (out.abs() + 2 * top + 6 * inherited)
+        return self.atom(out, inherited + rounding)
 
     def _log_softmax_backward_data(self, out: Tensor, g: Sum, logp: Any, dim: int, _: Any) -> Sum:
         p, total = torch.exp(logp.value), g.value.sum(dim, True)
@@ -258,7 +258,7 @@ class Rules:
         self, out: Any, logp: Sum, target: Tensor, weight: Any, reduction: int, ignore: int
     ) -> Any:
         if weight is not None or bool((target == ignore).any()):
-            raise NotImplementedError("class weights or ignored targets")
+            raise NotImplementedError("no rounding rule for class weights or ignored targets")
         one_row = logp.value.ndim == 1
         at = target.reshape(-1, 1)
 
@@ -293,10 +293,10 @@ class Rules:
         its = Sum(value, error, size, g.depth, g.terms)
         return self.scale(out, its, factor, 2 if reduction == 1 else 0)
 
-    # Decisions: wrong by one where rounding may turn them.
+    # Decisions: the error is 1 where rounding may change them.
     def decide(self, out: Tensor, a: Any, b: Any) -> Sum:
         a, b = self.closed(a), self.closed(b)
-        error = a.error + b.error  # comparing rounds nothing
+        error = a.error + b.error  # a comparison does not round
         unsure = ((a.value - b.value).abs() <= 2 * error) & (error > 0)
         return self.atom(out.double(), unsure.double())
 

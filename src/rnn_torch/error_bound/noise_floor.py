@@ -1,8 +1,8 @@
-"""The fallback where an operation has no rounding rule: how much noise moves the gradient.
+"""Measure how much noise changes the gradient: the fallback if an operation has no rounding rule.
 
-Every result, of the forward pass and of autograd's reverse pass, is moved by a random 2^-26 of
-itself (Monte Carlo arithmetic: D. S. Parker 1997); what that does is scaled down to rounding errors
-and up by a margin. It is measured, not derived: the answer says so.
+Every result, of the forward pass and of autograd's reverse pass, is changed by a random 2^-26 of
+itself (Monte Carlo arithmetic: D. S. Parker 1997). The effect on the gradient is scaled down to
+the size of rounding errors and multiplied by a margin. Reports state that it is measured.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _RUNS = 6
 
 
 def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluation]:
-    """Losses and gradients in float64, and how far rounding in the problem's dtype moves them.
+    """Losses and gradients in float64, and how much rounding in the problem's dtype changes them.
 
     Raises:
         ValueError: as `Network.evaluate`.
@@ -33,11 +33,11 @@ def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluat
             noisy = network.evaluate(problem.values, "float64")
         np.maximum(moved.losses, abs(noisy.losses - right.losses), out=moved.losses)
         for name, gradient in noisy.gradients.items():
-            its = moved.gradients[name]
-            np.maximum(its, abs(gradient - right.gradients[name]), out=its)
+            largest = moved.gradients[name]
+            np.maximum(largest, abs(gradient - right.gradients[name]), out=largest)
 
     def floor(largest: np.ndarray, value: np.ndarray) -> np.ndarray:
-        # An entry that happens to move little is still a sum of terms like the others'.
+        # An entry that changes little by chance has terms of the same size as the others.
         typical = np.maximum(largest, largest.mean()) / _STEP if largest.size else largest
         return _MARGIN * unit * np.maximum(typical, abs(value))
 
@@ -52,7 +52,7 @@ class _Noise(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled: do not import the compiler for it
+        return False  # nothing is compiled here: do not import the compiler
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

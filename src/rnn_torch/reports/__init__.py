@@ -1,1 +1,1 @@
-"""What the judge found, as text, as a page and as a picture."""
+"""The judge's report as text, as an HTML page and as a figure."""

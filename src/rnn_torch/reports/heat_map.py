@@ -1,4 +1,4 @@
-"""Draw where in time a gradient is wrong. Needs matplotlib: the extra `plot`."""
+"""Draw the time steps at which a gradient is wrong. Needs matplotlib (the extra `plot`)."""
 
 import textwrap
 from pathlib import Path
@@ -15,30 +15,30 @@ _MOST_PANELS = 4
 
 
 def heat_map(report: Report, name: str, file: str | Path) -> None:
-    """Draw where in time a backward pass goes wrong: (loss step, state step) against the bound.
+    """Draw the errors of a backward pass by loss step and state step, relative to the bound.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
         WeightsError: the file cannot be written.
-        ValueError: a file ending that matplotlib does not know, or a report without a location.
+        ValueError: matplotlib does not know the file's suffix, or the report has no location.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
     from matplotlib.figure import Figure
 
     if report.where is None:
-        raise ValueError("a report that is right has no location to draw")
+        raise ValueError("report must have a location to draw, got one without")
     where = report.where
     shown_panels = [p for p in panels(where) if p.wrong.any()][:_MOST_PANELS] or panels(where)[:1]
     time, sums = where.steps, np.column_stack([*where.sums.values(), np.zeros((where.steps, 0))])
     shades = LinearSegmentedColormap.from_list("wrong", ["#fde0b5", "#e6550d", "#7f0000"])
     colours = shades.with_extremes(under="#d5e8d4", bad="white")
-    # Below 1 is right, whatever its size: the colours begin where wrong begins.
-    everything = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
-    top = max(10.0, float(np.clip(np.nan_to_num(everything, posinf=1e300), 0, 1e300).max()))
+    # Values below 1 are right and get one colour; the scale starts at 1.
+    fractions = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
+    top = max(10.0, float(np.clip(np.nan_to_num(fractions, posinf=1e300), 0, 1e300).max()))
 
     widths = [time] * len(shown_panels) + [max(1, sums.shape[1])]
     figure = Figure(figsize=(max(6.4, 0.62 * sum(widths) + 2), max(4.1, 0.5 * time + 2)))
-    *all_axes, beside = figure.subplots(
+    *all_axes, sum_axes = figure.subplots(
         1, len(widths), sharey=True, gridspec_kw={"width_ratios": widths, "wspace": 0.08}
     )
 
@@ -57,14 +57,16 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     all_axes[0].set(ylabel="loss step", yticks=range(1, time + 1))
     all_axes[0].invert_yaxis()
     if sums.shape[1]:
-        draw(beside, np.ma.masked_array(sums))
-        beside.set(xticks=range(1, 1 + sums.shape[1]), xticklabels=list(where.sums), xlabel="sums")
-        beside.tick_params(left=False)
+        draw(sum_axes, np.ma.masked_array(sums))
+        sum_axes.set(
+            xticks=range(1, 1 + sums.shape[1]), xticklabels=list(where.sums), xlabel="sums"
+        )
+        sum_axes.tick_params(left=False)
     else:
-        beside.set_axis_off()
+        sum_axes.set_axis_off()
     figure.colorbar(
         mesh,
-        ax=[*all_axes, beside],
+        ax=[*all_axes, sum_axes],
         extend="min",
         label="times what rounding allows (green: right)",
     )

@@ -11,7 +11,7 @@ from rnn_numpy.storage.weights import made_by
 from rnn_torch.checker.report import Report
 from rnn_torch.elman_by_hand.kill_matrix import KillMatrix
 from rnn_torch.reports.panels import in_words, panels
-from rnn_torch.reports.text import MOST_ALSO, MOST_SHOWN, NOT_ASKED, headline, several
+from rnn_torch.reports.text import MOST_ALSO, MOST_SHOWN, NOT_ASKED, explanations_line, headline
 
 _TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
 
@@ -26,7 +26,7 @@ def as_html(
 ) -> str:
     """The page: a section for each report, or why `name` cannot be checked; a kill matrix.
 
-    What the candidate or its file say is text on it, never markup, and as `shown`.
+    Text from the candidate or its file is escaped by `shown` and never interpreted as markup.
     """
     environment = Environment(
         loader=PackageLoader("rnn_torch.reports", "."),
@@ -52,7 +52,7 @@ def as_html(
         cell=_cell,
         in_words=in_words,
         not_asked=NOT_ASKED,
-        several=several,
+        explanations_line=explanations_line,
         panels=panels,
         most_also=MOST_ALSO,
         most_shown=MOST_SHOWN,
@@ -70,7 +70,7 @@ def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
 def _cell(
     fraction: float, what: str, *, zero: bool = False, later: bool = False, gap: bool = False
 ) -> Markup:
-    """A cell of the heat map; `later` where causality says that there is nothing to see."""
+    """A cell of the heat map; `later` for a state after the loss, which causality leaves empty."""
     wrong = fraction > 1
     kind = "is-wrong" if wrong else "" if later else "is-right"
     power = math.log10(fraction) if wrong and math.isfinite(fraction) else 16.0
@@ -78,6 +78,8 @@ def _cell(
     if wrong:
         text = "0!" if zero else f"{power:.0f}"
     heat = f"--heat: {min(85, 25 + 4 * power):.0f}%" if wrong else ""
-    says = f"{what}: {fraction:.2g} times what rounding allows"
+    tooltip = f"{what}: {fraction:.2g} times what rounding allows"
     classes = f"{kind} gap" if gap else kind
-    return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(classes, heat, says, text)
+    return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(
+        classes, heat, tooltip, text
+    )

@@ -1,4 +1,4 @@
-"""What of a `Where` is shown together: gates that are wrong in the same cells share a panel."""
+"""Group the matrices of a `Where` into panels: gates wrong in the same cells share one."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from rnn_torch.checker.subject import Vote, Where
 
 
 class Panel(NamedTuple):
-    """Fractions of what rounding allows by loss step (row) and state step (column)."""
+    """Errors as fractions of what rounding allows, by loss step (row) and state step (column)."""
 
     label: str
     used: Float[np.ndarray, "time time"]
@@ -23,7 +23,7 @@ class Panel(NamedTuple):
 
 
 def panels(where: Where) -> list[Panel]:
-    """One for each pattern of wrong cells; the largest fractions where several labels share it."""
+    """A panel for each pattern of wrong cells, with the largest fractions of its labels."""
     groups: dict[bytes, list[str]] = {}
     for label, used in where.cells.items():
         groups.setdefault((used > 1).tobytes(), []).append(label)
@@ -31,25 +31,25 @@ def panels(where: Where) -> list[Panel]:
     for labels in groups.values():
         used = np.max([where.cells[label] for label in labels], axis=0)
         zero = np.all([where.zero[label] for label in labels], axis=0)
-        found.append(Panel(_together(labels), used, zero))
+        found.append(Panel(_joined(labels), used, zero))
     return sorted(found, key=lambda panel: not panel.wrong.any())
 
 
-def _together(labels: Sequence[str]) -> str:
-    """`dU, gate i`, `dU, gate f` and `dx` as `dU, gates i, f; dx`."""
+def _joined(labels: Sequence[str]) -> str:
+    """Join `dU, gate i`, `dU, gate f` and `dx` to `dU, gates i, f; dx`."""
     by_name: dict[str, list[str]] = {}
     for label in labels:
         name, _, gate = label.partition(", gate ")
         by_name.setdefault(name, []).append(gate)
     parts = []
     for name, gates in by_name.items():
-        several = f", gate{'s' * (len(gates) > 1)} {', '.join(gates)}" if any(gates) else ""
-        parts.append(name + several)
+        gates_text = f", gate{'s' * (len(gates) > 1)} {', '.join(gates)}" if any(gates) else ""
+        parts.append(name + gates_text)
     return "; ".join(parts)
 
 
 def in_words(found: Sequence[Vote]) -> str:
-    """One line: who agrees with whom."""
+    """One line: which methods agree with autograd, and which with yours."""
     for_autograd = [v.method for v in found if v.autograd_is_right and not v.yours_is_right]
     for_yours = [v.method for v in found if v.yours_is_right and not v.autograd_is_right]
     undecided = [v.method for v in found if v.autograd_is_right == v.yours_is_right]

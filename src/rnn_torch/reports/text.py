@@ -1,4 +1,4 @@
-"""The report of an examination in words: one screen for a terminal, or Markdown for a job."""
+"""The report of an examination as text: one screen for a terminal, or Markdown for a CI job."""
 
 import re
 import textwrap
@@ -12,9 +12,9 @@ from rnn_torch.checker.subject import Where
 from rnn_torch.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
-#: Explanations shown where several fit equally well.
+#: Explanations shown at most, if several fit equally well.
 MOST_SHOWN = 4
-#: Mistakes shown that could not be seen; and other ways to say a mistake.
+#: Undetectable mistakes shown at most; equivalent descriptions shown at most.
 MOST_BLIND = 8
 MOST_ALSO = 3
 _VERDICTS = {
@@ -29,12 +29,12 @@ _VERDICTS = {
 
 
 def headline(report: Report, name: str) -> str:
-    """The verdict in a sentence; `name` may be anybody's text."""
-    says = _VERDICTS[report.verdict].format(name=shown(name))
+    """The verdict in a sentence; `name` is escaped by `shown`."""
+    verdict = _VERDICTS[report.verdict].format(name=shown(name))
     truncated = "" if report.window is None else f", window {report.window}"
     problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
     return (
-        f"{says} ({problems}, {report.dtype}{truncated}; "
+        f"{verdict} ({problems}, {report.dtype}{truncated}; "
         f"at worst {report.used:.2g} times what rounding allows)"
     )
 
@@ -58,18 +58,18 @@ def as_markdown(report: Report, name: str) -> str:
 
 
 def cannot_as_markdown(name: str, why: str) -> str:
-    """That something could not be checked, for GitHub."""
+    """The reason why something cannot be checked, for GitHub."""
     return f"### CANNOT CHECK {code(name)}\n\n{fenced(_wrapped(shown(why)))}"
 
 
 def code(name: str) -> str:
-    """A name within a line of Markdown, where it is only text, whatever it is."""
+    """A name as inline code of Markdown, which interprets nothing in it."""
     fence, space = "`" * (1 + _backticks(name)), " " * ("`" in name)
     return f"{fence}{space}{shown(name)}{space}{fence}"
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A block of Markdown in which this is only text: its fence is longer than any in it."""
+    """A code block of Markdown; its fence is longer than any in the text."""
     fence = "`" * max(3, 1 + _backticks(text))
     return f"{fence}{language}\n{text}\n{fence}"
 
@@ -78,12 +78,12 @@ def _backticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-#: Of a loss whose network is not known, of truncation, of what cannot be followed.
-NOT_ASKED = "the catalogue was not asked: there is none of this"
+#: For an undeclared network, for truncation, and for operations that cannot be traced.
+NOT_ASKED = "not determined, there is no catalogue for this case"
 
 
 class _Part(NamedTuple):
-    """Some lines of a paragraph: prose if they have no kind."""
+    """Some lines of a paragraph; prose if `kind` is empty."""
 
     kind: Literal["", "table", "diff", "quote"]
     text: str
@@ -94,7 +94,7 @@ _MARKS = {"-": "    wrong: ", "+": "    right: "}
 
 
 def _as_lines(part: _Part) -> list[str]:
-    """For a terminal."""
+    """A part as lines for a terminal."""
     lines = part.text.splitlines()
     if part.kind == "table":
         return lines
@@ -105,16 +105,16 @@ def _as_lines(part: _Part) -> list[str]:
 
 def _wrapped(line: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    # Words stay whole: `shown` has made sure that none of them is a command, not of their parts.
+    # Do not split words: `shown` escapes CI commands that begin a word, not those inside one.
     return textwrap.fill(
         line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
 def _paragraphs(report: Report) -> Iterator[list[_Part]]:
-    """What there is to say of a report that is not right."""
-    if beside := list(_beside(report)):
-        yield beside
+    """The paragraphs below the headline."""
+    if notes := list(_notes(report)):
+        yield notes
     if report.right:
         return
     if report.verdict != "impure":
@@ -122,13 +122,13 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("table", table(report.worst)), *factors]
     if report.only_at:
         names = ", ".join(repr(name) for name in report.only_at)
-        only = f"Wrong only at {names}, right elsewhere: docs/check.md says what they ask."
-        yield [_Part("", only)]
+        words = f"Wrong only at {names}, right elsewhere: docs/check.md says what they test."
+        yield [_Part("", words)]
     if report.where is not None:
         words = f"Where in time: {report.where.words}."
         yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
     elif report.not_located:
-        words = "Where in time: asked loss by loss, it gives no answer:"
+        words = "Where in time: not determined, asked loss by loss it gives no answer:"
         yield [_Part("", words), _Part("quote", report.not_located)]
     yield from _mistakes(report)
     if report.impure:
@@ -140,31 +140,30 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
 
 
-def _beside(report: Report) -> Iterator[_Part]:
-    """What there is to say of a report whether it is right or not."""
+def _notes(report: Report) -> Iterator[_Part]:
+    """Notes for any verdict."""
     if report.missing:
         yield _Part("", f"Not returned, so not checked: {', '.join(report.missing)}.")
     if report.loss:
         yield _Part("", f"{report.loss}.")
     if report.measured:
-        yield _Part("", f"Compared within {report.measured}.")
+        yield _Part("", f"Compared to within {report.measured}.")
     if report.blind:
-        shown_here = report.blind[:MOST_BLIND]
-        more = f", and {len(report.blind) - len(shown_here)} more" * (report.blind != shown_here)
-        words = f"At these sizes it could not be seen if: {'; '.join(shown_here)}{more}."
+        listed = report.blind[:MOST_BLIND]
+        rest = f"; and {len(report.blind) - len(listed)} more" * (report.blind != listed)
+        words = f"Mistakes that these sizes cannot detect: {'; '.join(listed)}{rest}."
         yield _Part("", words)
 
 
 def table(entries: Sequence[Entry]) -> str:
-    """The worst entry of each wrong gradient in a row; of a right one, that it is."""
+    """A row for each gradient: its worst entry, or `right`."""
     rows = [
         f"{'worst entry':14}{'got (yours)':>14}{'autograd':>14}{'error':>10}{'relative':>10}"
         f"{'ulps':>10}{'allowed':>10}  problem"
     ]
     for e in entries:
         if e.right:
-            # No more: which of its entries is furthest off, and by how much, is rounding noise,
-            # and another processor's another.
+            # Its worst entry is rounding noise and differs between processors.
             rows.append(f"{e.name}: right")
             continue
         index = ",".join(map(str, e.at))
@@ -176,12 +175,11 @@ def table(entries: Sequence[Entry]) -> str:
 
 
 def _matrices(where: Where) -> Iterator[str]:
-    """By loss step (row) and state step (column); and that loss' part of what has no steps."""
-    shown_here = [p for p in panels(where) if p.wrong.any()] or panels(where)[:1]
-    for number, panel in enumerate(shown_here):
+    """Tables by loss step (row) and state step (column), the first one with the sums."""
+    chosen = [p for p in panels(where) if p.wrong.any()] or panels(where)[:1]
+    for number, panel in enumerate(chosen):
         sums = where.sums if not number else {}
-        last = number == len(shown_here) - 1
-        yield "\n".join(_rows(panel, sums, legend=last))
+        yield "\n".join(_rows(panel, sums, legend=number == len(chosen) - 1))
     if not where.cells:
         steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
         rows = ["loss at   " + "".join(steps)]
@@ -192,13 +190,13 @@ def _matrices(where: Where) -> Iterator[str]:
 
 def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
     time = len(panel.used)
-    alone = len(panel.label) < 10
-    if not alone:
+    is_short = len(panel.label) < 10
+    if not is_short:
         yield f"{panel.label}:"
     widths = {name: max(5, len(name) + 1) for name in sums}
     heads = "".join(f"{f't={s + 1}':>5}" for s in range(time))
     ends = "".join(f"{name:>{width}}" for name, width in widths.items())
-    yield f"{panel.label if alone else '':10}{heads} {ends}".rstrip()
+    yield f"{panel.label if is_short else '':10}{heads} {ends}".rstrip()
     for t in range(time):
         cells = ""
         for s in range(time):
@@ -217,10 +215,10 @@ def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
         yield f"columns: the state's step.   . right   X wrong{zero}"
 
 
-def several(count: int) -> str:
-    """How many explanations there are, and how many of them are shown."""
-    shown_here = f". The first {MOST_SHOWN}" * (count > MOST_SHOWN)
-    return f"{count} explanations fit the answers equally well{shown_here}:"
+def explanations_line(count: int) -> str:
+    """The number of explanations, and of those shown."""
+    limit = f". The first {MOST_SHOWN}" * (count > MOST_SHOWN)
+    return f"{count} explanations fit the answers equally well{limit}:"
 
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
@@ -229,27 +227,27 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
         return
     if not report.mistakes:
         if report.verdict == "approximate":
-            words = "Which mistake: none of the catalogue; the error is small everywhere."
+            words = "Which mistake: none of the catalogue; all errors are small."
             yield [_Part("", words)]
         elif report.verdict != "impure":
-            words = "none of the catalogue, nor two of them together. No guess is made."
+            words = "no mistake of the catalogue fits, and no pair of them. No guess is made."
             yield [_Part("", f"Which mistake: {words}")]
         return
     parts = []
     count = len(report.mistakes)
     if count > 1:
-        parts.append(_Part("", several(count)))
-    for number, each in enumerate(report.mistakes[:MOST_SHOWN], 1):
+        parts.append(_Part("", explanations_line(count)))
+    for number, explanation in enumerate(report.mistakes[:MOST_SHOWN], 1):
         lead = "It behaves exactly like" if count == 1 else f"Explanation {number}"
-        parts.append(_Part("", f"{lead}: {each.name}"))
-        for m in each.mistakes:
+        parts.append(_Part("", f"{lead}: {explanation.name}"))
+        for m in explanation.mistakes:
             if m.place:
                 parts.append(_Part("", f"  {m.place}"))
             for right, wrong in m.changes if len(m.changes) == 1 else ():
                 parts.append(_Part("diff", f"- {wrong}\n+ {right}"))
-        if each.also:
-            more = len(each.also) - MOST_ALSO
-            rest = f"; and {more} more" if more > 0 else ""
-            said = "; ".join(each.also[:MOST_ALSO])
-            parts.append(_Part("", f"  the same, said otherwise: {said}{rest}"))
+        if explanation.also:
+            count_left = len(explanation.also) - MOST_ALSO
+            rest = f"; and {count_left} more" if count_left > 0 else ""
+            listed = "; ".join(explanation.also[:MOST_ALSO])
+            parts.append(_Part("", f"  equivalent descriptions: {listed}{rest}"))
     yield parts
