@@ -83,6 +83,7 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables_of_trust.proof_steps,
         tables.engines,
         tables_of_trust.others,
+        tables_of_trust.judge_others,
         tables_of_trust.kills,
         tables_of_trust.torchrun,
         tables_of_trust.fuzz,

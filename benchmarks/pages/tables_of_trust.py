@@ -92,6 +92,23 @@ def others(found: Result) -> Lines:
         yield f"| {problem} | " + " | ".join(cells) + " |"
 
 
+def judge_others(found: Result) -> Lines:
+    """The mistakes planted in passes of a tanh network, a GRU and an LSTM, by tool."""
+    groups = ["one mistake", "two at once", "in no catalogue"]
+    yield "| of the mistakes: caught / located / named | " + " | ".join(groups) + " |"
+    yield "|---|" + "--:|" * len(groups)
+    for tool, networks in found["tools"].items():
+        cells = []
+        for group in groups:
+            rows = [network[group] for network in networks.values()]
+            counts = [sum(row[k] for row in rows) for k in ("asked", "caught", "located", "named")]
+            cells.append(f"{counts[1]} / {counts[2]} / {counts[3]} of {counts[0]}")
+        yield f"| {tool} | {' | '.join(cells)} |"
+    refused = sum(n["right passes refused"] for t in found["tools"].values() for n in t.values())
+    yield ""
+    yield f"Right passes refused, three for each network and tool: {refused}."
+
+
 def kills(found: Result) -> Lines:
     """Runs that were killed."""
     yield "| command | kills | half-written or lost | other ends than without |"
