@@ -1,6 +1,6 @@
 """Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,23 +71,38 @@ def _weights(tape: Tape) -> list[str]:
     return found
 
 
+#: What every gradient may be multiplied by, where the sizes have these names.
+_SCALES: dict[str, tuple[set[str], Callable[[Mapping[str, int]], float]]] = {
+    "has the wrong sign": (set(), lambda _: -1.0),
+    "is doubled": (set(), lambda _: 2.0),
+    "is halved": (set(), lambda _: 0.5),
+    "is divided by the number of steps T": ({"time"}, lambda sizes: 1 / sizes["time"]),
+    "is divided by the batch size B": ({"batch"}, lambda sizes: 1 / sizes["batch"]),
+    "is divided by T and by B": (
+        {"time", "batch"},
+        lambda sizes: 1 / sizes["time"] / sizes["batch"],
+    ),
+}
+
+
 def _scalings(label: str, names: list[str], rank: int, sizes: dict[str, int]) -> Iterator[Mistake]:
     def scaled(factor: Callable[[Tape], float]) -> Callable[[Tape, Gradients], Gradients]:
         return _all(names, lambda g, tape: g * factor(tape))
 
     yield _final(f"{label} is zero", rank, scaled(lambda _: 0.0))
-    yield _final(f"{label} has the wrong sign", rank, scaled(lambda _: -1.0))
-    yield _final(f"{label} is doubled", rank, scaled(lambda _: 2.0))
-    yield _final(f"{label} is halved", rank, scaled(lambda _: 0.5))
-    for size in sizes:
-        words = {"time": "the number of steps T", "batch": "the batch size B"}.get(size, size)
-        divided = scaled(_one_over(size))
-        yield _final(f"{label} is divided by {words}", rank + 1 if size == words else rank, divided)
-    if {"time", "batch"} <= sizes.keys():
-        t_and_b = scaled(lambda t: 1 / t.problem.sizes["time"] / t.problem.sizes["batch"])
-        yield _final(f"{label} is divided by T and by B", rank, t_and_b)
+    for words, (needed, scale) in _SCALES.items():
+        if needed <= sizes.keys():
+            every = scale if label == "every gradient" else None
+            final = scaled(_of_sizes(scale))
+            yield Mistake(f"{label} {words}", rank=rank, final=final, scale=every)
+    for size in sizes.keys() - {"time", "batch"}:
+        yield _final(f"{label} is divided by {size}", rank + 1, scaled(_one_over(size)))
     means = scaled(lambda tape: 2 / max(1, _targets_size(tape)))
     yield _final(f"{label} is scaled as for a mean squared error (2 / N)", rank + 1, means)
+
+
+def _of_sizes(scale: Callable[[Mapping[str, int]], float]) -> Callable[[Tape], float]:
+    return lambda tape: scale(tape.problem.sizes)
 
 
 def _one_over(size: str) -> Callable[[Tape], float]:

@@ -3,8 +3,8 @@
 An explanation must give the candidate's answer to every problem, to within rounding: no guesses.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class Catalogue:
             *forward_mistakes(step),
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
+        self._kept: dict[tuple[int, int], Gradients | None] = {}
 
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
@@ -83,6 +84,13 @@ class Catalogue:
         graph = self.graph(self.template.problem)
         touched = graph.touched(frozenset(mistake.edges))
         return {name for name, index in self.template.arguments.items() if index in touched}
+
+    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
+        """As `of`, computed once: of a mistake of the catalogue, and of a problem asked again."""
+        key = id(mistake), id(problem)
+        if key not in self._kept:
+            self._kept[key] = self.of(mistake, problem)
+        return self._kept[key]
 
     def of(self, mistake: Mistake, problem: Problem) -> Gradients | None:
         """The gradients with this mistake; None if the mistake cannot be made at the problem."""
@@ -106,7 +114,7 @@ def name_mistakes(
     wrong = [a for a in wide if not _equals(a, a.right.gradients)]
     if not wrong:
         return []
-    found = _singles(wide, wrong, catalogue)
+    found = _singles(wide, wrong, catalogue) or _scaled_singles(wide, catalogue)
     if not found and pairs:
         found = _pairs(wide, wrong, catalogue)
     if not found:
@@ -134,9 +142,27 @@ def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> lis
         ]
         for number, a in enumerate(order):
             tolerance = np.inf if number else 1e-9
-            found = [m for m in found if _behaves_like(a, m, catalogue, tolerance)]
+            of = catalogue.of if number else catalogue.kept
+            found = [m for m in found if _behaves_like(a, m, catalogue, tolerance, of)]
         if found:
             return found
+    return []
+
+
+def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+    """A mistake in all gradients' common factor, and one more."""
+    for mistake in catalogue.mistakes:
+        if mistake.scale is None:
+            continue
+        undone = []
+        for a in wide:
+            factor = mistake.scale(a.problem.sizes)
+            undone.append(replace(a, answer={n: g / factor for n, g in a.answer.items()}))
+        wrong = [a for a in undone if not _equals(a, a.right.gradients)]
+        singles = _singles(undone, wrong, catalogue) if wrong else []
+        both = [pair for m in singles if not m.final and (pair := mistake + m)]
+        if both:
+            return both
     return []
 
 
@@ -149,14 +175,18 @@ def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:
 
 
 def _behaves_like(
-    a: Asked, mistake: Mistake, catalogue: Catalogue, tolerance: int | float = np.inf
+    a: Asked,
+    mistake: Mistake,
+    catalogue: Catalogue,
+    tolerance: int | float = np.inf,
+    of: Callable[[Mistake, Problem], Gradients | None] | None = None,
 ) -> bool:
     """Whether this mistake gives this answer, to within rounding.
 
     A mistake may amplify rounding (a division by 1 - h^2). Its own noise floor is therefore
     measured if the answer is within the share `tolerance` of the largest entry.
     """
-    imitation = catalogue.of(mistake, a.problem)
+    imitation = (of or catalogue.of)(mistake, a.problem)
     if imitation is None or any(np.shape(imitation[n]) != np.shape(g) for n, g in a.answer.items()):
         return False
     if _equals(a, imitation):

@@ -34,6 +34,7 @@ class Mistake:
     final: Callable[[Tape, Gradients], Gradients] | None = None
     forward: Callable[["Graph"], "Graph"] | None = None
     window: int | None = None
+    scale: Callable[[Mapping[str, int]], float] | None = None  # of every gradient, by the sizes
 
     def __add__(self, other: "Mistake") -> "Mistake | None":
         """Both mistakes at once; None if they change the same contribution or field."""
