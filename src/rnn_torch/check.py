@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
-        help="backward pass to check, also FILE.ipynb:FUNCTION or FILE.py:CLASS.METHOD; default: "
-        "this project's own")  # fmt: skip
+        help="backward pass to check, also FILE.ipynb:FUNCTION, FILE.py:CLASS.METHOD, or "
+        "FILE.py:FORWARD,BACKWARD; default: this project's own")  # fmt: skip
     add("--network", metavar="NETWORK",
         help=f"network that it differentiates: {', '.join(STOCK)}, with options as in "
         "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network "

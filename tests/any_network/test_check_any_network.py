@@ -180,7 +180,7 @@ def test_what_is_kept_between_calls_is_seen() -> None:
 def test_sizes_that_hide_mistakes_are_named() -> None:
     report = check(scaled_backward, scaled, shapes="time=1")
     assert report.right
-    assert report.blind[0].startswith("the error is not passed back")
+    assert report.blind[0].startswith("no error is passed back to the previous step")
     assert "dw is zero" not in report.blind
     assert "Mistakes that these sizes cannot detect" in as_text(report, "f")
 

@@ -1,11 +1,12 @@
 """A planted mistake is named by what it is, with the line of the network; a right pass never."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hand_written import PLANTED, embedded, planted
 from profiles import NIGHTLY
@@ -13,7 +14,7 @@ from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_numpy.elman_network.mistakes import planted as planted_in_elman
 from rnn_torch.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes
 from rnn_torch.error_bound.bound import reference
-from rnn_torch.networks import Network, Problem, designed, network, random, stock
+from rnn_torch.networks import Network, Problem, designed, network, random, stock, upstream
 from rnn_torch.tracing.locate import error_arguments, locate
 from rnn_torch.tracing.reverse import Graph
 from rnn_torch.tracing.tape import record
@@ -173,3 +174,35 @@ def test_what_a_loss_alone_depends_on_is_found() -> None:
 
     found = locate(no_targets, doubled)
     assert (found.by, found.wrong) == ("prefix", ["dW"])
+
+
+@network(X="batch time n_in", W="n_in hid", b="hid", U="hid hid", up=upstream("batch time hid"))
+def batch_first(X: Any, W: Any, b: Any, U: Any, up: Any) -> Iterator[Any]:
+    h = X.new_zeros(len(X), len(U))
+    for x, d in zip(X.unbind(1), up.unbind(1), strict=True):
+        h = torch.tanh(x @ W + h @ U + b)
+        yield (h * d).sum()
+
+
+def test_three_mistakes_are_no_one_that_rounding_decides() -> None:
+    """A derivative of 1 / (v (1 - v)), infinite where relu is 0, explained every answer."""
+
+    def backward(X: Any, W: Any, b: Any, U: Any, up: Any) -> dict[str, Any]:
+        h = [np.zeros((len(X), len(U)))]
+        for x in X.swapaxes(0, 1):
+            h.append(np.tanh(x @ W + h[-1] @ U + b))
+        dX, dW, db, dU, back = np.zeros_like(X), 0 * W, 0 * b, 0 * U, 0 * h[0]
+        for t in reversed(range(X.shape[1])):
+            dz = (1 - np.tanh(h[t + 1]) ** 2) * (up[:, t] + back)
+            dW += X[:, t].T @ dz
+            dU += h[t].T @ dz
+            db += up[:, t].sum(0)
+            back = dz @ U.T
+            dX[:, t] = (up[:, t] @ U.T) @ W.T
+        return {"X": dX, "W": dW, "b": db, "U": dU}
+
+    def ask(problem: Problem) -> dict[str, Any]:
+        return backward(**problem.values)
+
+    problems = [*designed(batch_first), *random(batch_first, count=4)]
+    assert named(batch_first, Catalogue(batch_first), problems, ask) == []

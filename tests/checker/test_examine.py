@@ -73,7 +73,7 @@ def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     report = examine(ask)
     assert report.verdict == "disagrees"
     assert report.where is None
-    assert "asked loss by loss, it gives no answer: it raises too many zeros" in " ".join(
+    assert "asked loss by loss it gives no answer: it raises too many zeros" in " ".join(
         as_text(report, "f").split()
     )
 

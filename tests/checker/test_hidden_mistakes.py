@@ -123,7 +123,7 @@ def test_a_window_is_told_from_none_however_long(window: int, dtype: str) -> Non
 
 
 def test_a_window_that_no_problem_can_show_is_refused() -> None:
-    with pytest.raises(CannotCheck, match=r"tells a window of 7 .*: none has more than 8 steps"):
+    with pytest.raises(CannotCheck, match=r"window of 7 .*: none has more than 8 steps"):
         examine(in_this_process(textbook), window=7, shapes=Shapes.parse("8,1,2,16,1"))
     assert not examine(in_this_process(textbook), window=19).right
 

@@ -157,7 +157,7 @@ def test_a_file_gets_few_environment_variables(
     assert got.isdisjoint(secrets)
     assert {"PATH", *computing} <= got
     page = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
-    told = set(re.findall(r"`(\w+)`", page.partition("Of the environment it gets")[2]))
+    told = set(re.findall(r"`(\w+)`", page.partition("The process inherits the environment")[2]))
     own = {"RNN_BPTT_CANDIDATE"} | set(computing)
     assert all(n in told or n.partition("_")[0] + "_" in told or n.startswith("PYTHON")
                for n in got - own)  # fmt: skip

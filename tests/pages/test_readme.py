@@ -174,10 +174,10 @@ def test_the_numbers_in_the_readme_s_sentences_are_those_that_were_measured() ->
     seconds = {name: row["median"] for name, row in kept["process"]["rows"].items()}
     until = [row for row in kept["proof_until"]["rows"] if row["seeds"] == 1000]
     for words, holds in {
-        "takes about 1.5 seconds, most of it `import torch`": seconds["python -m rnn_torch.train"]
+        "take about 1.5 seconds, most of it `import torch`": seconds["python -m rnn_torch.train"]
         < 1.6 < 2 * seconds['python -c "import torch"'],
         "without torch, in about 0.3 seconds": seconds["python -m rnn_numpy.train"] < 0.35,
-        "1,000 of 1,000 seeds get there": [row["proved"] for row in until] == [1000],
+        "1,000 of 1,000 seeds end with a proof": [row["proved"] for row in until] == [1000],
         "a thousand in half a minute": kept["many"]["networks"] == 1000
         and kept["many"]["seconds"]["counted every 1,000 steps"] < 35,
     }.items():  # fmt: skip

@@ -97,9 +97,10 @@ def _split(
     if not isinstance(returned, tuple | list):
         return ({gradients[0]: returned} if len(gradients) == 1 else {}), loss
     in_order = required or gradients
-    if len(returned) == len(in_order):
+    mappings = [one for one in returned if isinstance(one, Mapping)]
+    if len(returned) == len(in_order) and len(mappings) != 1:
         return dict(zip(in_order, returned, strict=True)), loss
-    inner = [one for one in returned if isinstance(one, Mapping | tuple | list)]
+    inner: list[Any] = mappings or [one for one in returned if isinstance(one, tuple | list)]
     if len(inner) == 1:  # a loss, and the gradients together
         found, its = _split(inner[0], gradients, required, None)
         numbers = [one for one in returned if np.isscalar(one) or isinstance(one, np.ndarray)]

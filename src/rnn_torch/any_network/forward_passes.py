@@ -36,11 +36,12 @@ def about_losses(asked: Sequence[Asked]) -> str:
     if all(_equals(a, constant) for a in returned):
         return f"Its own loss is {constant:.6g} times the network's: the two functions differ"
     a = wrong[0]
+    total = float(a.right.losses.sum())
+    difference = float(a.answer.loss or 0) - total
     return (
         f"Its own loss differs at {len(wrong)} of {len(returned)} problems, so the forward passes "
-        f"differ: {a.answer.loss:.6g} instead of {float(a.right.losses.sum()):.6g} at "
-        f"{a.problem.name!r}. Compare these first: the backward pass may be right for another "
-        "network"
+        f"differ: by {difference:.2g} at {a.problem.name!r}, of {total:.6g}. Compare these first: "
+        "the backward pass may be right for another network"
     )
 
 

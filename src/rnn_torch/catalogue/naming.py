@@ -189,16 +189,18 @@ def _behaves_like(
     imitation = (of or catalogue.of)(mistake, a.problem)
     if imitation is None or any(np.shape(imitation[n]) != np.shape(g) for n, g in a.answer.items()):
         return False
+    if not all(np.isfinite(imitation[n]).all() for n in a.answer):
+        return False  # the candidate's answer is finite
     if _equals(a, imitation):
         return True
     if not _close(a, imitation, tolerance):
         return False
     floor = noise_floor(catalogue.graph(a.problem), mistake, imitation)
-    with np.errstate(all="ignore"):
-        return all(
-            bool(((abs(g - imitation[n]) <= floor[n]) | np.isinf(floor[n])).all())
-            for n, g in a.answer.items()
-        )
+    first = tolerance < np.inf  # rounding alone may decide an answer, but not every one
+    return all(
+        bool((abs(g - imitation[n]) <= floor[n]).all() and np.isfinite(floor[n]).all() >= first)
+        for n, g in a.answer.items()
+    )
 
 
 def _equals_one(a: Asked, name: str, imitation: Gradients) -> bool:

@@ -42,6 +42,12 @@ def examine(
             not_finite = not_finite or error
         else:
             asked.append(Asked(question, answer, subject.reference(question)))
+            if answer.gradients.keys() != asked[0].answer.gradients.keys():
+                first, here = (sorted(a.answer.gradients) for a in (asked[0], asked[-1]))
+                raise CannotCheck(
+                    f"it must return the same gradients for every problem, got {', '.join(first)} "
+                    f"at {asked[0].problem.name!r} and {', '.join(here)} at {question.name!r}"
+                )
     wrong = [a for a in asked if not agrees(a.answer.gradients, a.right)]
     if not_finite is not None and not wrong:  # a pass that is wrong elsewhere may also overflow
         raise not_finite
