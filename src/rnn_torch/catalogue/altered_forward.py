@@ -105,7 +105,7 @@ def _swaps(step: Step, user: int) -> Iterator[tuple[str, int, int, Edit]]:
         is_leaf = a in step.leaf
         for label, index, get in step.quantities:
             fits = np.shape(values[index]) == np.shape(values[a]) and index < user
-            if index != a and fits and (index in step.leaf) == is_leaf and index not in node.args:
+            if index != a and fits and (index in step.leaf) == is_leaf:
                 text = f"{label} replaces {step.name(a)} in {step.name(user)}"
                 yield text, user, 5, _taking(j, get)
 
