@@ -86,7 +86,7 @@ def test_a_folder_for_checkpoints_is_asked_for(capsys: Capture) -> None:
 
 
 def test_resume_goes_with_out(capsys: Capture) -> None:
-    assert bad(sweep.main, ["--resume"], capsys) == "--resume goes with --out FILE"
+    assert bad(sweep.main, ["--resume"], capsys) == "--resume needs --out FILE"
 
 
 @pytest.fixture

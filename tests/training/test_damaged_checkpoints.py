@@ -42,7 +42,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     code, out, err = run(folder, capsys, "--resume", "--out", str(resumed))
     assert code == (2 if damage == "a folder" else 0)  # that one cannot be replaced in the end
     assert "; using the previous one" in err
-    assert "going on from step 600" in out
+    assert "continuing from step 600" in out
     assert bytes_of(whole) == bytes_of(resumed)
 
 
