@@ -1,7 +1,7 @@
 """An Elman RNN with a hand-written back-propagation through time, in NumPy alone.
 
-The task, the parameters, the files and the rounding bounds are here, too; `rnn_torch` has the same
-network in torch.
+It also contains the task, the parameters, the files and the rounding bounds; `rnn_torch` has the
+same network in torch.
 """
 
 from rnn_numpy.elman_network.complex_step import complex_step

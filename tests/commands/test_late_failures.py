@@ -79,14 +79,14 @@ def test_without_jinja(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None
 
 def test_a_folder_for_checkpoints_is_asked_for(capsys: Capture) -> None:
     Path("file").write_text("")
-    for path, why in {"file": "it is a file, no folder", "file/x": "Not a directory"}.items():
+    for path, why in {"file": "it is a file, not a folder", "file/x": "Not a directory"}.items():
         argv = ["--seeds", "0", "--out", "r.jsonl", "--checkpoint", path]
         assert bad(sweep.main, argv, capsys) == f"cannot use {path}: {why}"
         assert f"cannot use {path}: {why}" in bad(numpy_train.main, ["--checkpoint", path], capsys)
 
 
 def test_resume_goes_with_out(capsys: Capture) -> None:
-    assert bad(sweep.main, ["--resume"], capsys) == "--resume goes with --out FILE"
+    assert bad(sweep.main, ["--resume"], capsys) == "--resume needs --out FILE"
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_a_journal_is_a_file(name: str) -> None:
 @pytest.mark.parametrize("name", ["fifo", "device", "dangling"])
 def test_checkpoints_go_into_a_folder(name: str) -> None:
     needs_root(name)
-    with pytest.raises(CheckpointError, match=f"cannot use {name}: {KINDS[name]}, no folder"):
+    with pytest.raises(CheckpointError, match=f"cannot use {name}: {KINDS[name]}, not a folder"):
         Folder(name)
 
 

@@ -86,7 +86,7 @@ def compiled(source: Path) -> list[Path]:
     return sorted(source.rglob("*.o"))
 
 
-def test_kept_code_runs_without_numba() -> None:
+def test_read_code_runs_without_numba() -> None:
     """Every kernel of this very package: make setup has compiled them, or an earlier test has."""
     for name in native.SIGNATURES:
         for dtype in DTYPES:
@@ -101,7 +101,7 @@ def test_code_is_compiled_once_and_damage_is_noticed(
 ) -> None:
     name, dtype = "forward", np.dtype(np.float32)
     native.kernel(name, dtype)
-    code = native._kept(native._file(name, dtype))
+    code = native._read(native._file(name, dtype))
     assert code is not None
     made = []
 

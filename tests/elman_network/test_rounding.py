@@ -211,7 +211,7 @@ def test_overflow_leaves_the_bound_infinite() -> None:
 @pytest.mark.unannotated
 def test_exactly_one_of_targets_and_upstream() -> None:
     params, x, targets, _ = problem(0, 3, 1, 1, 1, 1)
-    with pytest.raises(ValueError, match="either targets or upstream"):
+    with pytest.raises(ValueError, match="exactly one of targets and upstream"):
         bounds(params, x)
-    with pytest.raises(ValueError, match="either targets or upstream"):
+    with pytest.raises(ValueError, match="exactly one of targets and upstream"):
         bounds(params, x, targets, upstream=targets)

@@ -79,9 +79,9 @@ def test_a_sweep_without_end_is_walked(
     flags = ["--seeds", "5", "0:999999999", "--iterations", "5", "--bits", "3", "--at-once", "1"]
     flags += ["--engine", engine, "--out", "results.jsonl"]
     assert sweep.main(flags) == 130
-    assert "3 networks of 999999999; --resume goes on" in capsys.readouterr().out
+    assert "3 networks of 999999999; --resume continues" in capsys.readouterr().out
     assert sweep.main([*flags, "--resume"]) == 130
-    assert "6 networks of 999999999; --resume goes on" in capsys.readouterr().out
+    assert "6 networks of 999999999; --resume continues" in capsys.readouterr().out
     assert begun == [5, 0, 1, 2, 3, 4]
 
 

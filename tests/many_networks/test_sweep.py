@@ -146,7 +146,7 @@ def test_a_file_that_is_there_is_not_touched(
     with pytest.raises(SystemExit) as raised:
         sweep.main([*FOUR, "--out", str(out)])
     assert raised.value.code == 2
-    assert "is there already: --resume goes on with it" in capsys.readouterr().err
+    assert "exists: pass --resume to continue it" in capsys.readouterr().err
     assert out.read_text() == "mine"
 
 
@@ -183,7 +183,7 @@ def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     assert process.returncode == 130
     # Where it took ten seconds to come so far, also how long it would go on.
     assert re.fullmatch(r"([\d,]+ networks are left: .*\n)?", errors)
-    assert "of 3000; --resume goes on" in printed
+    assert "of 3000; --resume continues" in printed
     assert 8 <= len(read_journal(out)[0]) < 3000
     seeds = [json.loads(line)["recipe"]["seed"] for line in out.read_text().splitlines()]
     assert len(set(seeds)) == len(seeds)
@@ -202,8 +202,8 @@ SEEDS = "--seeds must be a seed from 0 to 4294967295, or a range of them such as
         (["--hidden", "0"], "--hidden must be an integer from 1 to 16384, got 0"),
         (["--count-every", "0"], "--count-every must be an integer of at least 1, got 0"),
         (["--at-once", "0"], "--at-once must be an integer of at least 1, got 0"),
-        (["--checkpoint", "here"], "--checkpoint DIR goes with --out FILE"),
-        (["--checkpoint-every", "5"], "--checkpoint-every goes with --checkpoint DIR"),
+        (["--checkpoint", "here"], "--checkpoint DIR needs --out FILE"),
+        (["--checkpoint-every", "5"], "--checkpoint-every needs --checkpoint DIR"),
         (["--batch-size", "0"], "--batch-size must be an integer from 1 to 1048576, got 0"),
         (["--out", "results.txt"], "must end in one of .jsonl, .csv, .parquet"),
         (["--out", "nowhere/results.csv"], "nowhere"),

@@ -215,7 +215,7 @@ def test_a_sweep_killed_within_a_network(
         assert any(folder.glob("*/step-*"))
     with pytest.raises(SystemExit):
         sweep.main([*kept[:-4], "--checkpoint", str(folder)])
-    assert "is there already: --resume goes on with it" in capsys.readouterr().err
+    assert "exists: pass --resume to continue it" in capsys.readouterr().err
     assert sweep.main([*kept, "--resume"]) == 0
     lines = [sorted(file.read_text().splitlines()) for file in (out, whole)]
     assert lines[0] == lines[1]

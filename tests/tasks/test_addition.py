@@ -62,7 +62,7 @@ def test_other_bad_input() -> None:
         from_bits([0, 1, 0])
     with pytest.raises(ValueError, match="bits must be 0 or 1"):
         from_bits([[0.5]])
-    with pytest.raises(ValueError, match="equally many operands, got 2 and 1"):
+    with pytest.raises(ValueError, match="equal lengths, got 2 and 1"):
         encode([1, 2], [3], 8)
     with pytest.raises(ValueError, match="to fit 8 bits, got 256"):
         encode([255], [1], 8)  # a sum that overflows

@@ -128,8 +128,8 @@ def wait_for_progress(folder: Path, process: "subprocess.Popen[bytes]") -> None:
 
 def test_flags(tmp_path: Path, capsys: Capture) -> None:
     for flags, why in {
-        ("--resume",): "--resume goes with --checkpoint DIR",
-        ("--checkpoint-every", "5"): "--checkpoint-every goes with --checkpoint DIR",
+        ("--resume",): "--resume needs --checkpoint DIR",
+        ("--checkpoint-every", "5"): "--checkpoint-every needs --checkpoint DIR",
         (
             "--checkpoint",
             str(tmp_path),
@@ -147,7 +147,7 @@ def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, capsys: Capture)
     assert run(tmp_path, capsys)[0] == 0
     code, _, err = run(tmp_path, capsys)
     assert code == 2
-    assert "holds a run already: --resume goes on with it" in err
+    assert "contains a run: pass --resume to continue it" in err
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_folder_that_vanishes(
     code, said, err = run(folder, capsys, "--checkpoint-every", "100", "--out", str(out))
     assert code == 2
     assert err.count("cannot write") == 2  # when it happened, and at the end
-    assert "the training goes on" in err
+    assert "the training continues" in err
     assert "sums exact" in said
     assert load_params(out)[1]["steps"] == "700"
 

@@ -41,8 +41,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
         newest.mkdir()
     code, out, err = run(folder, capsys, "--resume", "--out", str(resumed))
     assert code == (2 if damage == "a folder" else 0)  # that one cannot be replaced in the end
-    assert "; going back to the one before" in err
-    assert "going on from step 600" in out
+    assert "; using the previous one" in err
+    assert "continuing from step 600" in out
     assert bytes_of(whole) == bytes_of(resumed)
 
 
@@ -52,7 +52,7 @@ def test_no_whole_checkpoint(tmp_path: Path, capsys: Capture) -> None:
         file.write_bytes(b"x")
     code, _, err = run(tmp_path, capsys, "--resume")
     assert code == 2
-    assert "holds no checkpoint that is whole" in err
+    assert "has no undamaged checkpoint" in err
 
 
 @settings(max_examples=300)

@@ -120,7 +120,7 @@ def test_counting_while_it_learns(dtype: str) -> None:
 @engines
 def test_a_batch_that_is_not_whole(engine: Engine) -> None:
     params, rng = start(Recipe())
-    with pytest.raises(ValueError, match="pairs must be a multiple of 3, got 8"):
+    with pytest.raises(ValueError, match="the number of pairs must be a multiple of 3, got 8"):
         engine(params, 8, 0.1, 3).descend(draw_pairs(rng, 8, 8))
 
 

@@ -142,7 +142,7 @@ def test_bad_input_is_said_once(tmp_path: Path) -> None:
     there.write_text("")
     out, err = finished(forked("2", "rnn_torch.sweep", "--out", there), code=2)
     assert out == ""
-    assert err.count("is there already: --resume goes on with it") == 1
+    assert err.count("exists: pass --resume to continue it") == 1
 
 
 def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
@@ -153,7 +153,7 @@ def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture)
     part.write_bytes(kept + b'{"recipe": {"seed": 4, "bi')
     with pytest.raises(SystemExit):
         sweep.main(["--seeds", "0:5", *flags, str(out)])
-    assert "rank-3.jsonl is there already: --resume goes on with it" in capsys.readouterr().err
+    assert "rank-3.jsonl exists: pass --resume to continue it" in capsys.readouterr().err
     assert sweep.main(["--seeds", "0:5", *flags, str(out), "--resume"]) == 0
     assert not part.exists()
     assert len(out.read_text().splitlines()) == 1 + 5

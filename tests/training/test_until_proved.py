@@ -63,8 +63,8 @@ def test_not_proved_within_the_steps(capsys: Capture) -> None:
 
 def test_flags_of_until_proved(capsys: Capture) -> None:
     for flags, why in {
-        ("--state-bits", "5"): "--state-bits goes with --until-proved",
-        ("--max-iterations", "5"): "--max-iterations goes with --until-proved",
+        ("--state-bits", "5"): "--state-bits needs --until-proved",
+        ("--max-iterations", "5"): "--max-iterations needs --until-proved",
         (
             "--until-proved",
             "--state-bits",

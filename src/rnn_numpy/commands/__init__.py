@@ -1,1 +1,1 @@
-"""What the commands share: flags, terminal, log, checkpoints, pictures."""
+"""Code shared by the commands: flags, terminal, log, checkpoints."""

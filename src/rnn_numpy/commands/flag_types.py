@@ -1,6 +1,6 @@
-"""The numbers that flags take, as argparse types; an error says what is wanted and what came.
+"""Numbers as argparse types; an error states what is wanted and what is given.
 
-`terminal.parser` puts the flag before it: `--hidden must be an integer from 1 to 16384, got 0`.
+`terminal.parser` puts the flag first: `--hidden must be an integer from 1 to 16384, got 0`.
 """
 
 import math
@@ -14,13 +14,13 @@ from rnn_numpy.training.recipe import RANGES
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer of at least `least`; and of at most `most`, if that is given."""
+    """An integer of at least `least` and, if given, at most `most`."""
 
     least: int
     most: int | None = None
 
     def __call__(self, text: str) -> int:
-        """The integer; raises ArgumentTypeError if it is none, or out of range."""
+        """The integer; raises ArgumentTypeError if the text is not one, or it is out of range."""
         with suppress(ValueError):
             value = int(text)
             if self.least <= value and (self.most is None or value <= self.most):
@@ -50,10 +50,10 @@ def positive(text: str) -> float:
 
 
 def seeds(text: str) -> range:
-    """A seed, or a range of them as Python slices have it: 0:1000 is 0 to 999.
+    """A seed, or a range of seeds in the form of a Python slice: 0:1000 is 0 to 999.
 
     Raises:
-        ArgumentTypeError: anything else, or an empty range.
+        ArgumentTypeError: the text has another form, or the range is empty.
     """
     first, colon, end = text.partition(":")
     with suppress(ValueError, ArgumentTypeError):

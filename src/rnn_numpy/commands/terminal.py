@@ -21,7 +21,7 @@ from rnn_numpy.training.processes import Processes
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As of any parser; what a type of ours says of a flag follows its name, as a sentence."""
+        """Parse; if a type of `flag_types` refuses a value, its message follows the flag's name."""
         try:
             return super().parse_args(args, namespace)
         except argparse.ArgumentError as error:
@@ -37,27 +37,27 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser(program: str, description: str, exit_codes: str) -> argparse.ArgumentParser:
-    """The parser of `python -m PROGRAM`, whose help is printed as it is and ends with its codes."""
+    """The parser of `python -m PROGRAM`; its help, printed verbatim, ends with `exit_codes`."""
     return _Parser(
         prog=f"python -m {program}",
         description=description,
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        exit_on_error=False,  # but by `parse_args`
+        exit_on_error=False,  # `parse_args` exits
     )
 
 
-#: Exit codes of a command that was stopped.
+#: Exit codes of a stopped command.
 SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
-    """Make a command finish its work, and exit truthfully, whatever becomes of the terminal.
+    """Make a command finish its work and exit with the right code if its output streams fail.
 
-    Its exit code is 2, with the reason on standard error, if standard output does not take what
-    is printed (a full disk, a closed descriptor), or if an exception escapes, with a traceback:
-    1 is a verdict. A reader that leaves (`| head`) changes nothing: the exit code is the verdict,
-    however much of the text was read. Where standard error takes nothing, nothing is said there.
+    The exit code is 2, with the reason on standard error, if standard output cannot be written (a
+    full disk, a closed descriptor), or if an exception escapes, with a traceback; 1 is reserved for
+    a verdict. A reader that stops reading (`| head`) does not change the exit code. If standard
+    error cannot be written, its messages are dropped.
     """
 
     @wraps(main)
@@ -78,7 +78,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
 
 
 def _settled(code: Any) -> Any:
-    """The exit code, once everything is printed that can be."""
+    """The exit code, after flushing standard output."""
     sys.stdout.flush()
     failure = getattr(sys.stdout, "failure", None)
     if failure is not None and not isinstance(failure, BrokenPipeError):
@@ -90,10 +90,10 @@ def _settled(code: Any) -> Any:
 
 @contextmanager
 def _streams() -> Iterator[None]:
-    """Inside, the standard streams are there, and writing to them raises nothing."""
+    """In this context the standard streams exist, and writing to them raises no error."""
     before = sys.stdin, sys.stdout, sys.stderr
-    # In place of a closed stream one that can be used the other way only: reading or writing is
-    # refused by the system, and no file that is opened later gets its number.
+    # Replace a closed stream by one opened in the other mode: the system refuses to use it, and no
+    # file that is opened later gets its descriptor.
     opened = [
         open(os.open(os.devnull, flag), mode) if stream is None else stream  # noqa: SIM115
         for stream, flag, mode in zip(
@@ -111,25 +111,25 @@ def _streams() -> Iterator[None]:
 
 
 class _Unfailing:
-    """A stream that takes everything: after a first failure, kept here, what comes is lost."""
+    """A stream that raises no error: it keeps the first failure and drops all later text."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.failure: OSError | None = None
         if isinstance(stream, io.TextIOWrapper):
-            # A character that the terminal's encoding, or UTF-8, does not have is no failure.
+            # A character that the encoding lacks is not a failure.
             stream.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """As of any text stream."""
+        """Like `write` of a text stream."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """As of any stream."""
+        """Like `flush` of a stream."""
         self._try(self._stream.flush)
 
     def _try(self, act: Callable[[], object]) -> None:
@@ -138,7 +138,7 @@ class _Unfailing:
         except OSError as error:
             self.failure = self.failure or error
             with suppress(OSError), open(os.devnull, "w") as null:
-                # Or the interpreter would fail at its end on what is still in the buffer.
+                # Otherwise the interpreter would fail on the buffered text when it ends.
                 os.dup2(null.fileno(), self._stream.fileno())
 
 
@@ -150,7 +150,7 @@ def say(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error, as `shown`, above the progress bar if there is one."""
+    """Print a line, escaped by `shown`, on standard error, above any progress bar."""
     if Processes.leads():
         tqdm.write(shown(line), file=sys.stderr)
 
@@ -159,7 +159,7 @@ def complain(line: str) -> None:
 def bad_input(
     parser: argparse.ArgumentParser, no_memory: str = "not enough memory"
 ) -> Iterator[None]:
-    """Inside, a ValueError or MemoryError ends the command: its message, exit code 2."""
+    """In this context a ValueError or MemoryError ends the command with its message and code 2."""
     try:
         yield
     except (ValueError, MemoryError) as error:
@@ -167,10 +167,10 @@ def bad_input(
 
 
 def check_outputs(flags: argparse.Namespace, *names: str) -> None:
-    """Ask whether the files that these flags name can be written, `plot` as a picture.
+    """Check that the files named by these flags can be written, that of `plot` as a figure.
 
     Raises:
-        WeightsError: one cannot, with the name of its flag.
+        WeightsError: a file cannot be written; the message begins with the flag.
     """
     for name in names:
         file = getattr(flags, name)
@@ -186,7 +186,7 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
 
 
 def progress(total: int | None, unit: str, done: int = 0) -> Any:
-    """A progress bar on standard error with the time left, if that is a terminal."""
+    """A progress bar with the remaining time on standard error, if that is a terminal."""
     quiet = None if Processes.leads() else True
     return tqdm(
         total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
@@ -194,23 +194,23 @@ def progress(total: int | None, unit: str, done: int = 0) -> Any:
 
 
 class Stop:
-    """Whether the process has been asked to stop, by Ctrl-C or SIGTERM, and by which."""
+    """Whether Ctrl-C or SIGTERM has asked the process to stop, and which of the two."""
 
     signal = 0
 
     def __call__(self) -> bool:
-        """True once there was a signal."""
+        """True after a signal."""
         return self.signal != 0
 
     @property
     def exit_code(self) -> int:
-        """As a shell gives it for a process that a signal ended."""
+        """The code that a shell reports for a process ended by the signal."""
         return 128 + self.signal
 
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Inside, the first Ctrl-C or SIGTERM is only remembered; a second is as usual."""
+    """In this context the first Ctrl-C or SIGTERM is recorded; a second has its usual effect."""
     stop = Stop()
 
     def remember(number: int, frame: FrameType | None) -> None:

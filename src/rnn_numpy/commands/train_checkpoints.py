@@ -13,26 +13,26 @@ from rnn_numpy.training.recipe import Learner, Recipe, Run
 
 
 class Keeper:
-    """Keeps a run in its folder, if the flags ask for one; of several processes, the first does.
+    """Writes the checkpoints of a run, if the flags ask for them, in the first process.
 
     Raises:
-        ValueError: flags that do not go together, or a folder that cannot be used.
+        ValueError: a flag needs another one, or the folder cannot be used.
     """
 
     def __init__(
         self, flags: argparse.Namespace, recipe: Recipe, engine: str, ranks: Processes
     ) -> None:
-        #: Every how many steps; None without a folder.
+        #: Steps between two checkpoints; None without a folder.
         self.every: int | None = None
-        #: Where to go on from, if that was asked for and there is something.
+        #: The checkpoint to resume from, if any.
         self.found: Checkpoint | None = None
-        #: Why the last checkpoint could not be written; empty if it could.
+        #: Why the last checkpoint could not be written; empty if it was written.
         self.failure = ""
-        self._kept = -1  # the step of the last one
+        self._last_step = -1  # the step of the last one
         self._folder: Folder | None = None
         self._engine = engine
         if flags.checkpoint is None and flags.resume:
-            raise ValueError("--resume goes with --checkpoint DIR")
+            raise ValueError("--resume needs --checkpoint DIR")
         self.every = checkpoint_every(flags)
         if self.every is None:
             return
@@ -43,15 +43,14 @@ class Keeper:
         self.found = ranks.gather(self.found)[0]
 
     def _open(self, path: str, resume: bool, recipe: Recipe, engine: str) -> Checkpoint | None:
-        """Where to go on from, if that is asked for."""
+        """The checkpoint to resume from, if any."""
         self._folder = Folder(path)
         try:
             if resume:
                 return newest_checkpoint(self._folder, recipe, engine, complain)
             if self._folder.files():
                 raise ValueError(
-                    f"{path} holds a run already: --resume goes on with it, "
-                    "or choose another folder"
+                    f"{path} contains a run: pass --resume to continue it, or choose another folder"
                 )
         except BaseException:
             self.close()
@@ -59,33 +58,33 @@ class Keeper:
         return None
 
     def close(self) -> None:
-        """Let another run use the folder."""
+        """Release the folder for other runs."""
         if self._folder is not None:
             self._folder.close()
 
     def keep(self, learner: Learner, rng: np.random.RandomState, run: Run) -> None:
-        """Write a checkpoint. If that fails it is said, and the training goes on."""
-        if self._folder is None or run.steps == self._kept:
+        """Write a checkpoint; if that fails, print the reason and continue."""
+        if self._folder is None or run.steps == self._last_step:
             return
         generator = rng.get_state(legacy=False)
         try:
             checkpoint = Checkpoint(learner.params(), generator, run, self._engine)
             write_checkpoint(self._folder, checkpoint)
-            self.failure, self._kept = "", run.steps
+            self.failure, self._last_step = "", run.steps
         except WeightsError as error:
             if not self.failure:
-                complain(f"{error}; the training goes on")
+                complain(f"{error}; the training continues")
             self.failure = str(error)
 
 
 def checkpoint_every(flags: argparse.Namespace) -> int | None:
-    """Every how many steps --checkpoint and --checkpoint-every ask for one; None for never.
+    """The steps between two checkpoints from --checkpoint and --checkpoint-every; None for never.
 
     Raises:
-        ValueError: flags that do not go together.
+        ValueError: --checkpoint-every is given without --checkpoint.
     """
     if flags.checkpoint is None:
         if flags.checkpoint_every is not None:
-            raise ValueError("--checkpoint-every goes with --checkpoint DIR")
+            raise ValueError("--checkpoint-every needs --checkpoint DIR")
         return None
     return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)

@@ -1,4 +1,4 @@
-"""What both `train` commands share: the run from start to end, saving and exit codes."""
+"""The part shared by both `train` commands: the run from start to end, saving, exit codes."""
 
 import argparse
 import json
@@ -29,10 +29,10 @@ def train(
     engine: Engine,
     ranks: Processes,
 ) -> int:
-    """Train, save, try every sum, print; returns the exit code.
+    """Train, save, count exact sums, print; returns the exit code.
 
     Args:
-        parser: of these flags, which ends the command where they ask for what cannot be.
+        parser: the parser of these flags, which ends the command if they are invalid.
         ranks: the processes that train together.
     """
     try:
@@ -50,7 +50,7 @@ def train(
                 learner = engine.learner(keeper.found.params, recipe)
         with closing(keeper):
             return _run(flags, engine, ranks, keeper, result, learner, rng)
-    except KeyboardInterrupt:  # the second Ctrl-C: at once, whatever was going on
+    except KeyboardInterrupt:  # a second Ctrl-C stops immediately
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
 
@@ -64,12 +64,12 @@ def _run(
     learner: Learner,
     rng: np.random.RandomState,
 ) -> int:
-    """Take the steps that are left, and all that follows; returns the exit code."""
+    """Take the remaining steps, then save, count and print; returns the exit code."""
     recipe = result.recipe
     log = Log(recipe, quiet=flags.json)
     log.heading(audited=learner.audit is not None)
     if keeper.found is not None:
-        log.say(f"going on from step {result.steps}")
+        log.say(f"continuing from step {result.steps}")
     outcome: Outcome | None = None
     with interruptible() as interrupted:
         stretches = run(result, learner, rng, log_every=flags.log_every, pause_every=keeper.every)
@@ -101,7 +101,7 @@ def _run(
                         break
             assert outcome is not None
             learner = engine.learner(outcome.params, recipe)
-        # Before the sums are tried, so that nothing learned waits for it.
+        # Save before counting sums, so that the weights are safe first.
         failure, count = "", None
         if ranks.leads():
             failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
@@ -135,10 +135,10 @@ def _run(
 
 
 def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) -> str:
-    """Write the weights if that was asked for; returns why it could not be done, or nothing."""
+    """Write the weights if `out` is given; returns the reason of a failure, or an empty text."""
     if out is None:
         if result.status == "interrupted" and not kept:
-            log.say("nothing kept: no --out given")
+            log.say("weights not written: no --out given")
         return ""
     try:
         save_params(out, params, _metadata(result))

@@ -18,7 +18,7 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     """The flags of both `train` commands; the defaults are the recipe.
 
     Args:
-        engines: what each engine is, by its name for --engine.
+        engines: a description of each engine, by its name for --engine.
     """
     default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES)
@@ -58,7 +58,7 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         help="continue, bit for bit, from the newest undamaged checkpoint in --checkpoint DIR; "
         "start from the beginning if there is none")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end, instead of the log")
-    listed = "; ".join(f"{name}: {what}" for name, what in engines.items())
+    listed = "; ".join(f"{name}: {text}" for name, text in engines.items())
     add("--engine", choices=list(engines),
         help=f"what computes the gradients; all engines learn the same weights. {listed}. "
         "Default: the first of these that is installed and suits the network's size")  # fmt: skip
@@ -66,14 +66,14 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
 
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
-    """The recipe that the flags ask for; ends the command where they are wrong together."""
+    """The recipe that the flags ask for; ends the command if a combination is invalid."""
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
-    # What goes with --until-proved is refused without it, and filled in with it.
+    # Flags of --until-proved are refused without it, and get defaults with it.
     if not flags.until_proved:
         given = {"--state-bits": flags.state_bits, "--max-iterations": flags.max_iterations}
         for flag, value in given.items():
             if value is not None:
-                arguments.error(f"{flag} goes with --until-proved")
+                arguments.error(f"{flag} needs --until-proved")
     if flags.state_bits is None:
         flags.state_bits = 5
     if flags.max_iterations is None:

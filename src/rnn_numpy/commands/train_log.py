@@ -11,7 +11,7 @@ from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
 
 
 def verdict(count: Count, bits: int) -> str:
-    """How many sums are exact, in words."""
+    """The number of exact sums, in words."""
     if count.exhaustive:
         return f"{count.exact} of {count.tried} sums exact"
     return (
@@ -21,12 +21,12 @@ def verdict(count: Count, bits: int) -> str:
 
 
 def wrong_steps(result: Run) -> list[int]:
-    """The logged steps at which the two gradients differed by more than rounding."""
+    """The logged steps at which the two gradients differ by more than rounding allows."""
     return [r.step for r in result.log if r.parity is not None and r.parity > 1]
 
 
 class Log:
-    """The lines of a run, for people: on standard output, above the progress bar."""
+    """The log lines of a run, on standard output, above the progress bar."""
 
     def __init__(self, recipe: Recipe, *, quiet: bool) -> None:
         self.recipe = recipe
@@ -36,7 +36,7 @@ class Log:
         self.audited = False
 
     def heading(self, *, audited: bool) -> None:
-        """The recipe, and the names of the columns."""
+        """Print the recipe and the column names."""
         self.audited = audited
         r = self.recipe
         self.say(
@@ -52,7 +52,7 @@ class Log:
         self.say(columns + ("  parity" if audited else "") + "  a + b = sum")
 
     def record(self, record: Record) -> None:
-        """One step: its loss, bits (most significant first), sum, and a mark if that is wrong."""
+        """Print one step: loss, bits (most significant first), sum, and a mark if it is wrong."""
         bits, true = self.recipe.bits, record.a + record.b
         said_bits, true_bits = (f"{n:0{bits}b}".ljust(self.width) for n in (record.said, true))
         line = f"{record.step:8}{record.loss:9.4f}  {said_bits}  {true_bits}"
@@ -62,7 +62,7 @@ class Log:
         self.say(line + ("" if record.said == true else f"  wrong: {true}"))
 
     def ending(self, result: Run) -> None:
-        """Why the run ended, if not by itself."""
+        """Print why the run ended early, if it did, and any wrong gradients."""
         if result.status == "interrupted":
             self.say(f"interrupted after step {result.steps}")
         if result.status == "diverged":
@@ -74,7 +74,7 @@ class Log:
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
 
     def vanished(self) -> None:
-        """That the run ended with a network that cannot learn any more."""
+        """Print that the network cannot learn any more."""
         self.say(
             "the gradient vanished: times the learning rate, it changes no weight in "
             f"{STEPS_WITHOUT_CHANGE:,} further steps. Try another --learning-rate."

@@ -1,1 +1,1 @@
-"""The same loops as machine code; open it only for speed."""
+"""The loops over time as machine code, for speed only."""

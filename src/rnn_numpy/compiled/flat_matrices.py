@@ -1,8 +1,9 @@
 """Arithmetic for the compiled kernels: sigmoid, and products of small matrices in flat memory.
 
-Rows are added up several at a time (`add_row`, `add_product`), so that one load and one store of a
-sum serve four to eight products. `exp` is our own so that it can be vectorised: the usual reduction
-to |r| <= ln(2) / 2 and the Taylor polynomial (tests/compiled/test_native.py measures its error).
+Several rows are added at a time (`add_row`, `add_product`), so that one load and one store of a
+sum serve four to eight products. `exp` is written here so that it can be vectorised: the usual
+reduction to |r| <= ln(2) / 2 and the Taylor polynomial (tests/compiled/test_native.py measures its
+error).
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from numba import njit
 
 
 class Arithmetic(NamedTuple):
-    """Functions for numba to compile into a kernel; each says in a comment what it does."""
+    """Functions that numba compiles into a kernel; a comment describes each."""
 
     sigmoids: Any
     add_row: Any
@@ -30,21 +31,21 @@ def arithmetic(dtype: type[np.floating[Any]]) -> Arithmetic:
     bits_of = np.int64 if double else np.int32
     mantissa, bias = (52, 1023) if double else (23, 127)
     degree = 13 if double else 7
-    largest = dtype(709.7 if double else 88.7)  # exp of more is an infinity
-    smallest = dtype(-708.0 if double else -87.0)  # exp of less is as good as nothing beside 1
+    largest = dtype(709.7 if double else 88.7)  # exp overflows above
+    smallest = dtype(-708.0 if double else -87.0)  # below, exp is negligible beside 1
     per_ln2 = dtype(1 / np.log(2))
-    # ln(2) in two parts, the first short enough for its product with any exponent to be exact.
+    # ln(2) in two parts; the product of the first with any exponent is exact.
     ln2_high = dtype(6.93147180369123816490e-01 if double else 0.693359375)
     ln2_low = dtype(1.90821492927058770002e-10 if double else -2.12194440e-4)
     taylor = tuple(dtype(1 / float(np.prod(np.arange(1.0, n + 1)))) for n in range(degree, -1, -1))
 
-    # Only products and sums may be fused. Sums must not be reordered here: ln2_low would be lost.
+    # Products and sums may be fused. Sums must not be reordered: ln2_low would be lost.
     @njit(fastmath={"contract"}, error_model="numpy")
     def sigmoid(z: Any) -> Any:  # (2), (3)
         x = -z
         if x < smallest:
             x = smallest
-        clipped = largest if x > largest else x  # a NaN stays one
+        clipped = largest if x > largest else x  # keeps NaN
         exponent = np.floor(clipped * per_ln2 + half)
         r = (clipped - exponent * ln2_high) - exponent * ln2_low
         value = taylor[0]
@@ -129,7 +130,7 @@ def arithmetic(dtype: type[np.floating[Any]]) -> Arithmetic:
         return total
 
     # out[r, i] += sum over k of A[r, k] * M[i, k]: the same with M transposed, four i at a time.
-    # For a few rows that is cheaper than to transpose M first.
+    # For few rows this is cheaper than transposing M.
     @njit(fastmath={"contract", "reassoc"}, error_model="numpy")
     def add_dots(
         out: Any, o: int, A: Any, a: int, M: Any, m: int, rows: int, inner: int, columns: int

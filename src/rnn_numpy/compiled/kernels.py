@@ -1,8 +1,8 @@
 """The loops over time, too short for BLAS, as functions that numba compiles: (1)-(3) and (6)-(11).
 
-Read `textbook.py` first: this is the same, with every array as flat memory in C order, so that a
-kernel can work on anybody's memory in place. `native.py` compiles it, once for each dtype; nothing
-here is called from Python.
+Read `textbook.py` first: this is the same with each array as flat memory in C order, so that a
+kernel can work in place on memory of NumPy and torch. `native.py` compiles it for each dtype;
+Python does not call these functions.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from rnn_numpy.compiled.flat_matrices import arithmetic
 
 
 def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
-    """The kernels for float32 or float64, by name; `native.SIGNATURES` says what each is given."""
+    """The kernels for float32 or float64, by name; `native.SIGNATURES` has their arguments."""
     one, half, zero = dtype(1), dtype(0.5), dtype(0)
     sigmoids, add_row, add_product, add_dots, dot, transpose, clear = arithmetic(dtype)
 
@@ -23,10 +23,10 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
         U: Any, W: Any, V: Any, into_U: Any, into_W: Any, into_V: Any, pairs: Any, steps: int,
         bits: int, hidden: int, rate: float, outputs: Any, h: Any, delta: Any, eps: Any, W_T: Any,
     ) -> None:  # fmt: skip
-        """One SGD step for each pair; what the weights lose is added to into_U, into_W, into_V.
+        """One SGD step for each pair; the updates are added to into_U, into_W, into_V.
 
-        Those are U, W, V themselves, or zeros to see a gradient. `outputs` has a row for each pair,
-        `h` row 0 for h_0 = 0.
+        These are U, W, V for training, or zeros to get a gradient. `outputs` has a row for each
+        pair; row 0 of `h` is h_0 = 0.
         """
         down = dtype(-rate)
         for k in range(hidden):
@@ -67,10 +67,10 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
         U: Any, W: Any, V: Any, bits: int, hidden: int, exact: Any, branch: Any, carry: Any,
         h: Any, base: Any, outputs: Any,
     ) -> None:  # fmt: skip
-        """How many of the 4^(bits - 1) sums have every bit right, depth first.
+        """Count the sums, of 4^(bits - 1), with every bit right, by depth-first search.
 
-        All pairs with the same low bits share the state they lead to, and none is followed beyond
-        its first wrong bit. `h[level, input]` are the four states that follow; the last bits are 0.
+        All pairs with the same low bits share a state, and no pair is followed beyond its first
+        wrong bit. `h[level, input]` are the four next states; the last bits are 0.
         """
         found, level = 0, 0
         branch[0], carry[0] = -1, 0
@@ -112,9 +112,9 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
         x: Any, U: Any, W: Any, h_0: Any, states: Any, has_h_0: int,
         time: int, batch: int, n_in: int, hidden: int,
     ) -> None:  # fmt: skip
-        """The states h_1 ... h_T. Without has_h_0, h_0 is zero and its memory may be anything.
+        """The states h_1 ... h_T. Without has_h_0, h_0 is zero and its memory is not read.
 
-        With n_in = 0 the products x_t U are already where the states will be.
+        With n_in = 0 the memory of the states already contains the products x_t U.
         """
         size = batch * hidden
         for t in range(time):
@@ -152,7 +152,7 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
     ) -> None:  # fmt: skip
         """delta_t (8) for every t from the gradient with respect to every state.
 
-        W is given as it is or transposed, which pays from four examples on.
+        W is plain or transposed; transposing is faster from four examples on.
         """
         errors(W, 0, transposed, states, upstream, delta, time, batch, hidden)
 
@@ -163,7 +163,7 @@ def kernels(dtype: type[np.floating[Any]]) -> dict[str, Callable[..., None]]:
     ) -> None:  # fmt: skip
         """The gradients of x, U (9), W (10) and h_0, a few rows at a time, which fit the cache.
 
-        The workspace starts with delta and goes on with a matrix for W^T and then U^T.
+        The workspace has delta first, then a matrix for W^T and later U^T.
         """
         delta, total = workspace, time * batch
         matrix = total * hidden

@@ -1,10 +1,9 @@
 """Machine code for `kernels.py`: compiled once by numba, cached in a file, loaded without numba.
 
-numba's own cache still needs `import numba` and its type system, 0.4 s in every process; machine
-code alone loads in 40 ms. So this keeps what numba compiled, as an object file, and hands it to the
-loader that numba uses itself (llvmlite). A file is only taken if the kernels' source, llvmlite, the
-processor and numba's settings (NUMBA_CPU_NAME) are the ones it was made for, and if its checksum is
-right.
+numba's own cache needs `import numba` and its type system, 0.4 s in every process; machine code
+alone loads in 40 ms. So this module stores the compiled code as an object file and loads it with
+numba's loader (llvmlite). A file is used only if it was made for this source of the kernels, this
+llvmlite, this processor and these numba settings (NUMBA_CPU_NAME), and if its checksum is right.
 
     python -m rnn_numpy.compiled.native      compile all kernels now, as `make setup` does
 """
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-#: What each kernel is given: * memory of its dtype, i memory of int64, n an int, f a float.
+#: The arguments of each kernel: * memory of its dtype, i memory of int64, n an int, f a float.
 SIGNATURES = {
     "descend": "*** *** i nnn f *****".replace(" ", ""),
     "count_exact": "*** nn iii ***".replace(" ", ""),
@@ -57,17 +56,17 @@ def kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., None]:
 
     Raises:
         ModuleNotFoundError: the extra `fast` is not installed.
-        subprocess.CalledProcessError: it could not be compiled.
+        subprocess.CalledProcessError: the kernel cannot be compiled.
     """
     import llvmlite.binding as llvm
 
     file = _file(name, dtype)
-    code = _kept(file) or _keep(file, _compiled_elsewhere(name, dtype))
+    code = _read(file) or _store(file, _compiled_elsewhere(name, dtype))
     return _loaded(llvm, code, ctypes.CFUNCTYPE(None, *(_C_TYPES[c] for c in SIGNATURES[name])))
 
 
 def _file(name: str, dtype: np.dtype[Any]) -> str:
-    """The name of the file for a kernel's code, which says what it was made for."""
+    """The name of the file for a kernel's code, which identifies what it was made for."""
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -80,7 +79,7 @@ def _file(name: str, dtype: np.dtype[Any]) -> str:
 
 
 def _compiled_elsewhere(name: str, dtype: np.dtype[Any]) -> bytes:
-    """`_compiled` in a process of its own, so that this one need not import numba."""
+    """Run `_compiled` in a separate process, so that this one need not import numba."""
     command = [sys.executable, "-m", "rnn_numpy.compiled.native", name, dtype.name]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
 
@@ -114,8 +113,8 @@ def _loaded(llvm: Any, code: bytes, prototype: Any) -> Callable[..., None]:
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    # numba's wrapper names functions of numba's for a kernel that raises, which ours cannot. Where
-    # numba is not imported nobody has them, and one name without an address stops the loader.
+    # numba's wrapper refers to functions of numba for kernels that raise, which these do not. If
+    # numba is not imported they have no address, and the loader stops at a name without one.
     fatal = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
     for name in declared.decode().split():
         if not llvm.address_of_symbol(name):
@@ -128,13 +127,13 @@ def _loaded(llvm: Any, code: bytes, prototype: Any) -> Callable[..., None]:
 
 
 def _folders() -> Iterator[Path]:
-    """Where compiled code may be kept: beside the source as Python does, or with the user's."""
+    """Folders for compiled code: beside the source, as for bytecode, or in the user's cache."""
     yield _HERE / "__pycache__"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     yield Path(cache) / "rnn-bptt-reference"
 
 
-def _kept(file: str) -> bytes | None:
+def _read(file: str) -> bytes | None:
     for folder in _folders():
         with contextlib.suppress(OSError):
             content = (folder / file).read_bytes()
@@ -144,11 +143,11 @@ def _kept(file: str) -> bytes | None:
     return None
 
 
-def _keep(file: str, code: bytes) -> bytes:
+def _store(file: str, code: bytes) -> bytes:
     for folder in _folders():
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            # Complete or not at all, whoever else is doing the same.
+            # Write a temporary file and rename it: other processes may write the same file.
             with tempfile.NamedTemporaryFile(dir=folder, delete=False) as unfinished:
                 unfinished.write(hashlib.sha256(code).digest() + code)
             os.replace(unfinished.name, folder / file)
@@ -157,7 +156,7 @@ def _keep(file: str, code: bytes) -> bytes:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Compile everything now; or, with a kernel's name and a dtype, write that one's code."""
+    """Compile all kernels; or, given a kernel's name and a dtype, write its code to stdout."""
     if not available():
         print(f"numba is not installed: {INSTALL}", file=sys.stderr)
         return 2
@@ -168,8 +167,8 @@ def main(argv: Sequence[str]) -> int:
     for name in SIGNATURES:
         for each in (np.dtype(np.float64), np.dtype(np.float32)):
             file = _file(name, each)
-            if _kept(file) is None:
-                _keep(file, _compiled(name, each))
+            if _read(file) is None:
+                _store(file, _compiled(name, each))
     return 0
 
 

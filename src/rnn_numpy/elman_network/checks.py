@@ -1,4 +1,4 @@
-"""Argument checks of the public functions: each error states what was wanted and what came."""
+"""Check arguments of public functions; each error states what is wanted and what is given."""
 
 import sys
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-#: float32 holds multiples of 2^-16 between 0 and 1 with bits to spare.
+#: float32 represents multiples of 2^-16 between 0 and 1 exactly.
 MOST_STATE_BITS = 16
 
 
@@ -19,8 +19,8 @@ def check_array(
     `axes` maps each axis' name to its size; None accepts any size of at least 1.
 
     Raises:
-        TypeError: not a NumPy array, or another dtype.
-        ValueError: another shape, or a NaN or infinity inside.
+        TypeError: it is not a NumPy array, or has another dtype.
+        ValueError: it has another shape, or contains a NaN or infinity.
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
@@ -34,15 +34,15 @@ def check_array(
 
 
 def check_shape(name: str, shape: tuple[int, ...], axes: Mapping[str, int | None]) -> None:
-    """Raise ValueError unless `shape` fits `axes` (name -> size, None: any size of at least 1)."""
+    """Raise ValueError unless `shape` matches `axes` (name -> size, None: any size from 1)."""
     sizes = tuple(axes.values())
-    if _fits(shape, sizes):
+    if _matches(shape, sizes):
         return
     wanted = ", ".join(axis if size is None else f"{axis}={size}" for axis, size in axes.items())
     remedy = ""
-    if len(sizes) == 2 and _fits(shape[::-1], sizes):
+    if len(sizes) == 2 and _matches(shape[::-1], sizes):
         remedy = f": pass {name}.T?"
-    elif len(sizes) == 3 and len(shape) == 2 and _fits((shape[0], 1, shape[1]), sizes):
+    elif len(sizes) == 3 and len(shape) == 2 and _matches((shape[0], 1, shape[1]), sizes):
         remedy = f": add the batch axis with {name}[:, None, :]?"
     elif 0 in shape:
         remedy = ": every axis needs at least one entry"
@@ -50,13 +50,13 @@ def check_shape(name: str, shape: tuple[int, ...], axes: Mapping[str, int | None
 
 
 def check_finite(name: str, array: Float[np.ndarray, "..."]) -> None:
-    """Raise ValueError, naming the first bad entry, if `array` holds a NaN or an infinity."""
+    """Raise ValueError, naming the first such entry, if `array` contains a NaN or an infinity."""
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite, got {array[index]} at {list(index)}")
 
 
-def _fits(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
+def _matches(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         got >= 1 and size in (None, got) for got, size in zip(shape, sizes, strict=True)
     )
@@ -71,7 +71,7 @@ def check_state_bits(state_bits: int) -> None:
 
 
 def check_integer(name: str, value: object, least: int, most: int | None) -> None:
-    """Raise TypeError if this is no integer, ValueError if it is out of range (None: no end)."""
+    """Raise TypeError unless it is an integer, ValueError if out of range (None: no maximum)."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least or (most is not None and value > most):
@@ -80,5 +80,5 @@ def check_integer(name: str, value: object, least: int, most: int | None) -> Non
 
 
 def finite(value: Any) -> Any:
-    """JSON has no infinity: the largest number stands for it, since null says "cannot be told"."""
+    """Replace infinity, which JSON does not have, by the largest number; null means "undecided"."""
     return min(value, sys.float_info.max) if isinstance(value, float) else value

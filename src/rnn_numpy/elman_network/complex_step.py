@@ -2,8 +2,8 @@
 
 W. Squire, G. Trapp: Using complex variables to estimate derivatives of real functions, SIAM Review
 40(1), 1998: for a real analytic E, `dE/dw = Im E(w + i s) / s + O(s^2)`. Nothing is subtracted, so
-s can be so small (1e-40) that the error term vanishes: the result is right to rounding, which no
-finite difference is. It needs equations (1)-(4) only, and shares no code with
+s can be so small (1e-40) that the error term vanishes: unlike a finite difference, the result is
+right to rounding. It needs equations (1)-(4) only, and shares no code with
 `rnn_numpy.elman_network.model`.
 
 NumPy's widest complex type is used: with x86's 80-bit reals nothing under- or overflows; with
@@ -28,9 +28,9 @@ def complex_step(
     targets: Float[np.ndarray, "time batch n_out"],
     h_0: Float[np.ndarray, "batch hidden"] | None = None,
 ) -> Params:
-    """The gradient of the squared error (4) with respect to U, W, V, in float64 whatever the dtype.
+    """The gradient of the squared error (4) with respect to U, W, V, in float64 for any dtype.
 
-    A run of the network for each weight: for small networks.
+    It runs the network once for each weight, so it suits small networks only.
 
     Raises:
         TypeError, ValueError: as `rnn_numpy.forward`.
@@ -50,7 +50,7 @@ def complex_step(
     for which, gradient in enumerate(gradients):
         columns = gradient.shape[1]
         for row in range(len(gradient)):
-            # The weights of a row at once: as many networks, side by side on a leading axis.
+            # One network for each weight of a row, on a leading axis.
             moved = np.repeat(weights[which][np.newaxis], columns, axis=0)
             moved[range(columns), row, range(columns)] += 1j * _STEP
             networks = [*weights[:which], moved, *weights[which + 1 :]]
@@ -74,7 +74,7 @@ def _slopes(
 
 
 def _logistic(z: Shaped[np.ndarray, "*axes"]) -> Shaped[np.ndarray, "*axes"]:
-    """The sigmoid, continued analytically, without an overflow on either side."""
+    """The sigmoid of complex numbers, without overflow."""
     negative = z.real < 0
     small = np.exp(np.where(negative, z, -z))
     return np.where(negative, small, 1) / (1 + small)

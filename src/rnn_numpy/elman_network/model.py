@@ -1,8 +1,8 @@
 """The Elman RNN and its hand-written back-propagation through time: (1)-(11) of docs/bptt.md.
 
 The input projection and the weight gradients are single matrix products over all steps; only the
-recurrence itself is a loop. Left out: biases, other activations, several layers.
-The plain per-step twin of this code is `rnn_numpy.elman_network.textbook`.
+recurrence is a loop. There are no biases, other activations or further layers. The same in plain
+steps is `rnn_numpy.elman_network.textbook`.
 """
 
 from itertools import pairwise
@@ -16,9 +16,9 @@ from rnn_numpy.elman_network.params import Params, check_params
 
 
 class Trace(NamedTuple):
-    """What the forward pass leaves for the backward one; `states[t]` is h_t, `states[0]` is h_0.
+    """Values that the backward pass needs; `states[t]` is h_t, `states[0]` is h_0.
 
-    `unrounded` holds h_1 ... h_T before they were rounded to `state_bits`, if they were.
+    `unrounded`: h_1 ... h_T before any rounding to `state_bits`.
     """
 
     x: Float[np.ndarray, "time batch n_in"]
@@ -28,7 +28,7 @@ class Trace(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients with respect to everything that goes into `forward`, each in its own shape."""
+    """Gradients with respect to the arguments of `forward`, each of its argument's shape."""
 
     params: Params
     x: Float[np.ndarray, "time batch n_in"]
@@ -47,16 +47,16 @@ def forward(
     Args:
         params: the weights U, W, V.
         x: the inputs, in the weights' dtype.
-        h_0: the state before the first step; zero if left out.
+        h_0: the initial state; zero if left out.
         state_bits: round each h_t to the nearest multiple of 2^-state_bits, ties to even, before
-            it is used; 1 to 16. Errors pass straight through the rounding: (8) is unrounded.
+            it is used; 1 to 16. The backward pass ignores the rounding: (8) is unrounded.
 
     Returns:
-        The outputs o_1 ... o_T, each between 0 and 1, and the trace that the backward pass reads.
+        The outputs o_1 ... o_T, each between 0 and 1, and the trace for the backward pass.
 
     Raises:
-        TypeError: not arrays, or of different dtypes.
-        ValueError: shapes that do not fit, a NaN or infinity inside, state bits out of range.
+        TypeError: the arguments are not arrays of one dtype.
+        ValueError: shapes do not match, an entry is NaN or infinite, state_bits is out of range.
     """
     check_params(params)
     if state_bits is not None:
@@ -97,10 +97,10 @@ def bptt(
 
     Args:
         params: the weights that `forward` ran with.
-        trace: what that `forward` returned.
-        targets: what the outputs should have been; any real numbers.
-        window: let no error travel more than this many steps back from the loss it comes from
-            (truncated BPTT); None or anything from `time` up gives the full gradient.
+        trace: the trace that this `forward` returned.
+        targets: the wanted outputs; any real numbers.
+        window: number of steps that the error of a loss is passed back (truncated BPTT); None, or
+            any value from `time`, gives the full gradient.
 
     Raises:
         TypeError, ValueError: as `forward`, and for a window that is not an integer >= 0.
@@ -119,7 +119,7 @@ def vjp(
 ) -> Gradients:
     """Pull any upstream gradient dE/do_t back to U, W, V, x and h_0 (vector-Jacobian product).
 
-    Arguments and errors as `bptt`, which is this with the upstream gradient of (4),
+    Arguments and errors are those of `bptt`, which passes the upstream gradient of (4),
     `outputs - targets`.
     """
     _check_backward(params, trace, "upstream", upstream, window)
@@ -131,14 +131,14 @@ def vjp(
 def squared_error(
     outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
 ) -> float:
-    """The loss that is differentiated (4)."""
+    """The loss (4), which is differentiated."""
     return float(0.5 * np.square(outputs - targets).sum())
 
 
 def absolute_error(
     outputs: Float[np.ndarray, "*axes"], targets: Float[np.ndarray, "*axes"]
 ) -> float:
-    """The loss that the recipe reports (5), while it descends (4)."""
+    """The loss (5), which the recipe reports while it descends (4)."""
     return float(np.abs(outputs - targets).sum())
 
 
@@ -152,25 +152,25 @@ def _errors(
     Float[np.ndarray, "time batch hidden"],
     Float[np.ndarray, "batch hidden"],
 ]:
-    """The errors eps_t (6) and delta_t (8), and what is left of them at h_0, dE/dh_0."""
+    """The errors eps_t (6) and delta_t (8), and dE/dh_0."""
     _, W, V = params
     h, o = trace.unrounded, trace.outputs
     eps = upstream * o * (1 - o)  # (6)
     from_outputs = (_rows(eps) @ V.T).reshape(h.shape)  # first half of (7)
     slopes = h * (1 - h)
     if window is None or window >= len(h):
-        delta, into_h_0 = _travel(from_outputs, slopes, W)
+        delta, into_h_0 = _deltas(from_outputs, slopes, W)
     else:
-        delta, into_h_0 = _travel_at_most(window, from_outputs, slopes, W)
+        delta, into_h_0 = _truncated_deltas(window, from_outputs, slopes, W)
     return eps, delta, into_h_0
 
 
-def _travel(
+def _deltas(
     from_outputs: Float[np.ndarray, "time batch hidden"],
     slopes: Float[np.ndarray, "time batch hidden"],
     W: Float[np.ndarray, "hidden hidden"],
 ) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "batch hidden"]]:
-    """delta_t for every t, from the last to the first, and dE/dh_0. Works in `from_outputs`."""
+    """delta_t for every t, from the last to the first, and dE/dh_0. Overwrites `from_outputs`."""
     delta = from_outputs
     from_next = np.zeros_like(delta[0])
     for t in reversed(range(len(delta))):
@@ -180,20 +180,20 @@ def _travel(
     return delta, from_next
 
 
-def _travel_at_most(
+def _truncated_deltas(
     window: int,
     from_outputs: Float[np.ndarray, "time batch hidden"],
     slopes: Float[np.ndarray, "time batch hidden"],
     W: Float[np.ndarray, "hidden hidden"],
 ) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "batch hidden"]]:
-    """As `_travel`, each loss' error kept apart until it has travelled `window` steps."""
+    """Like `_deltas`, but each loss's error is kept separate and dropped after `window` steps."""
     delta = np.empty_like(from_outputs)
     from_next = np.zeros_like(from_outputs[:0])  # entry j: from the loss j + 1 steps later
     for t in reversed(range(len(delta))):
         by_age = np.concatenate([from_outputs[t : t + 1], from_next])  # (7), a row for each loss
         by_age *= slopes[t]  # (8)
         delta[t] = by_age.sum(axis=0)
-        from_next = by_age[:window] @ W.T  # the oldest error goes no further
+        from_next = by_age[:window] @ W.T  # drops the oldest error
     return delta, from_next.sum(axis=0)
 
 
@@ -228,7 +228,7 @@ def _check_backward(
     check_params(params)
     time, batch, _ = trace.outputs.shape
     U, W, V = params
-    # A trace of other weights would give a gradient of nothing.
+    # The trace of other weights would give a meaningless gradient.
     check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)
     hidden_axes = {"time+1": time + 1, "batch": batch, "hidden": len(W)}
     check_array("trace.states", trace.states, hidden_axes, W.dtype)

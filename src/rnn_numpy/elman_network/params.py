@@ -11,7 +11,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Params(NamedTuple):
-    """The weights of the network, or anything shaped like them: a gradient, an error bound."""
+    """The weights of the network, or arrays of the same shapes: a gradient, an error bound."""
 
     U: Float[np.ndarray, "n_in hidden"]
     W: Float[np.ndarray, "hidden hidden"]
@@ -37,11 +37,11 @@ def initial_params(
 
 
 def check_params(params: Params) -> None:
-    """Raise unless U, W, V fit each other, share one dtype (float32 or float64) and are finite.
+    """Raise unless U, W, V match each other, share one dtype (float32 or float64) and are finite.
 
     Raises:
-        TypeError: not arrays, not floating point, or of different dtypes.
-        ValueError: shapes that do not fit, or a NaN or infinity inside.
+        TypeError: they are not arrays of one floating-point dtype.
+        ValueError: the shapes do not match, or an entry is NaN or infinite.
     """
     for name, array in zip(Params._fields, params, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:

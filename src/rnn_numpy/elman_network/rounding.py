@@ -1,7 +1,7 @@
-"""How far two correct floating-point evaluations of the network and its gradient may differ.
+"""Bound how much two correct floating-point evaluations of the network's gradient may differ.
 
-A rounding-error bound decides parity here, so that nobody picks a tolerance. It is carried beside
-one evaluation of equations (1)-(3) and (6)-(11), step by step (a running error analysis: N. Higham,
+This rounding-error bound decides parity, so that no tolerance is chosen. It is computed beside one
+evaluation of equations (1)-(3) and (6)-(11), step by step (a running error analysis: N. Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3). docs/parity.md derives every
 line of it. It holds for *every* correct evaluation: any order of summation, with or without fused
 multiply-add, gradual or abrupt underflow, any usual form of the sigmoid and its derivative, and
@@ -20,9 +20,9 @@ from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatena
 
 
 class Bounds(NamedTuple):
-    """For each result, how far a correct evaluation may be from the exact value, entry by entry.
+    """A bound on the error of one correct evaluation, for each entry of each result.
 
-    Two correct evaluations differ by at most twice that.
+    Two correct evaluations differ by at most twice as much.
     """
 
     outputs: Float[np.ndarray, "time batch n_out"]
@@ -48,16 +48,17 @@ def bounds(
 
     Args:
         params, x, h_0, state_bits, window: as for `forward` and `bptt`.
-        targets: for the gradient of the squared error (4); or
-        upstream: for any upstream gradient on the outputs. Exactly one of the two.
-        params_error: how far U, W, V may already be from the exact ones; 0 if left out.
+        targets: targets of the squared error (4); or
+        upstream: an upstream gradient of the outputs. Pass exactly one of the two.
+        params_error: bounds on the errors of U, W, V; 0 if left out.
 
     Raises:
-        TypeError, ValueError: as `check_params`; both or neither of targets and upstream.
+        TypeError, ValueError: as `check_params`; also if both or neither of targets and upstream
+            are given.
     """
     check_params(params)
     if (targets is None) == (upstream is None):
-        raise ValueError("pass either targets or upstream")
+        raise ValueError("pass exactly one of targets and upstream, got both or neither")
     rounded = Arithmetic(params.W.dtype)
     U, W, V = map(rounded.given, params, params_error or (0.0, 0.0, 0.0))
     inputs = [rounded.given(x_t) for x_t in x]
@@ -76,7 +77,7 @@ def bounds(
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
     errors = [eps[t][np.newaxis] for t in range(len(x))]
     deltas, from_first, reach = _deltas(rounded, eps, unrounded, W, V, window)
-    # Forward in time (RTRL) it is the derivatives of the states that underflow, and (7) carries on.
+    # Forward in time (RTRL) the derivatives of the states underflow, and (7) carries their errors.
     forward = reach * 2 * (len(params.W) + 2) * rounded.underflow
 
     return Bounds(
@@ -97,10 +98,10 @@ def fraction(
     expected: Float[np.ndarray, "*axes"],
     bound: Float[np.ndarray, "*axes"],
 ) -> Float[np.ndarray, "*axes"]:
-    """|got - expected| as a fraction of what rounding allows, twice `bound`: above 1, one is wrong.
+    """|got - expected| / (2 `bound`), the fraction of what rounding allows; above 1, one is wrong.
 
-    A NaN or an infinity on one side is infinitely far off, unless the bound itself is infinite:
-    there rounding alone may overflow, and nothing can be said (0).
+    For a NaN or an infinity on one side the fraction is infinite. If the bound is infinite, because
+    rounding alone may overflow, the fraction is 0: nothing can be decided.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         distance = np.abs(np.subtract(got, expected, dtype=np.float64))
@@ -117,10 +118,10 @@ def _deltas(
     V: Rounded,
     window: int | None,
 ) -> tuple[list[Rounded], Rounded, float]:
-    """delta_t (8) for every t, (rows, batch, hidden), and those rows that go on from h_1 to h_0.
+    """delta_t (8) for every t, (rows, batch, hidden), the rows passed back from h_1 to h_0, a sum.
 
-    The full gradient needs one row; in a window the errors of up to window + 1 losses stay apart.
-    Third comes the sum of abs(dE/dh_t) over everything.
+    The full gradient needs one row; a window keeps the errors of up to window + 1 losses separate.
+    The sum is that of abs(dE/dh_t) over all entries.
     """
     deltas: list[Rounded] = []
     reach = 0.0

@@ -7,8 +7,8 @@ the sensitivity of h_t from that of h_{t-1},
     (12)  dh_t/dU_ab = h_t (1 - h_t) (x_t[a] [unit b] + dh_{t-1}/dU_ab W)
     (13)  dh_t/dW_ab = h_t (1 - h_t) (h_{t-1}[a] [unit b] + dh_{t-1}/dW_ab W)
 
-and each loss is differentiated at its own step; no past state is stored. That costs
-O(hidden^4) a step: an oracle for small networks. It shares no code with
+and each loss is differentiated at its own step; no past state is stored. A step costs
+O(hidden^4), so this is an oracle for small networks. It shares no code with
 `rnn_numpy.elman_network.model`.
 """
 
@@ -62,6 +62,6 @@ def rtrl(
 
 
 def _logistic(z: Float[np.ndarray, "batch n"]) -> Float[np.ndarray, "batch n"]:
-    """The sigmoid without an overflow on either side."""
+    """The sigmoid, without overflow."""
     small = np.exp(-np.abs(z))
     return np.where(z < 0, small, 1) / (1 + small)

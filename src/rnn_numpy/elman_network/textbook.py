@@ -1,7 +1,6 @@
 """BPTT as it is written by hand, step by step: equations (1)-(3) and (6)-(11), one line each.
 
-It is the plain twin of `rnn_numpy.bptt`; `rnn_numpy.elman_network.mistakes` plants its mistakes in
-it.
+It is the plain version of `rnn_numpy.bptt`; `rnn_numpy.elman_network.mistakes` changes lines of it.
 """
 
 from collections.abc import Callable

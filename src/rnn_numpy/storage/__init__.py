@@ -1,1 +1,1 @@
-"""Files that are whole or as they were before, and say what is wrong with them."""
+"""Atomic files: complete or unchanged after a crash; errors name the file and the reason."""

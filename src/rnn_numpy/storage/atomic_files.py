@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and files that one process at a time may append to."""
+"""Write files atomically; lock files that one process at a time may append to."""
 
 import contextlib
 import fcntl
@@ -20,19 +20,18 @@ _KINDS = {
 
 
 class WeightsError(ValueError):
-    """A weights file that cannot be read or written; the message names the file and the reason."""
+    """A file that cannot be read or written; the message names the file and the reason."""
 
 
 def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
     """Open a file for appending, under an exclusive lock.
 
-    Returns its descriptor and a function that closes it.
-
-    The lock ends with its owner at the latest, and with the process, even one that is killed.
+    Returns its descriptor and a function that closes it. The lock also ends with `owner` and with
+    the process, even if it is killed.
 
     Raises:
-        BlockingIOError: another owner has it.
-        OSError: it cannot be opened.
+        BlockingIOError: another owner has the lock.
+        OSError: the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     close = weakref.finalize(owner, os.close, descriptor)
@@ -44,18 +43,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file, atomically.
 
     Raises:
-        WeightsError: the file cannot be written there.
+        WeightsError: the file cannot be written.
     """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: str | Path, octets: bytes) -> None:
-    """Write a file, atomically and durably: whole, even if the power fails the next moment.
+    """Write a file, atomically and durably: complete even after a power failure.
 
     Raises:
-        WeightsError: the file cannot be written there, or something is there that is no file.
+        WeightsError: the file cannot be written, or the path is not that of a regular file.
     """
-    # Through a link to the file it names; in the same folder, for the rename to be atomic.
+    # Follow a link; use a temporary file in the same folder, so that the rename is atomic.
     target = os.path.realpath(path)
     try:
         _refuse_all_but_files(path)
@@ -69,12 +68,12 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
                 os.chmod(temporary.name, _usual_mode())
                 os.replace(temporary.name, target)
             except BaseException:
-                with contextlib.suppress(OSError):  # the folder itself may be gone
+                with contextlib.suppress(OSError):  # the folder may have been removed
                     os.unlink(temporary.name)
                 raise
         folder = os.open(os.path.dirname(target), os.O_RDONLY)
         try:
-            os.fsync(folder)  # the renaming, too
+            os.fsync(folder)  # makes the renaming durable
         finally:
             os.close(folder)
     except OSError as error:
@@ -82,7 +81,7 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise WeightsError unless `write_bytes` can write this file: better known before the work."""
+    """Raise WeightsError unless `write_bytes` can write this file; call it before the work."""
     target = os.path.realpath(path)
     try:
         _refuse_all_but_files(path)
@@ -93,10 +92,10 @@ def check_writable(path: str | Path) -> None:
 
 
 def kind(path: str | Path) -> str:
-    """What is there, in words, a link followed; "" if nothing is.
+    """The kind of file at a path, in words, after following links; "" if there is none.
 
     Raises:
-        OSError: it cannot be told.
+        OSError: the system cannot tell.
     """
     try:
         mode = os.stat(path).st_mode
@@ -112,7 +111,7 @@ def _refuse_all_but_files(path: str | Path) -> None:
 
 
 def _usual_mode() -> int:
-    """The permissions that open() gives a new file, which a temporary one does not get."""
+    """The permissions that open() gives a new file; temporary files get narrower ones."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -1,9 +1,9 @@
-"""A folder of checkpoints, whatever they hold: written whole, locked, the last two kept.
+"""A folder of checkpoints of any kind: written atomically, locked, the last two kept.
 
-A checkpoint is one safetensors file: arrays and, as JSON in its metadata, everything else, with a
-checksum over all of it. It is written beside the older ones and renamed, so that a complete
-one exists at every moment. One run uses a folder at a time: it holds a lock, which the operating
-system releases when its process ends.
+A checkpoint is one safetensors file: arrays, all other state as JSON in its metadata, and a
+checksum of both. It is written to a temporary file and renamed, so that there is always a complete
+one. One run uses a folder at a time: it holds a lock, which the operating system releases when its
+process ends.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 
 class CheckpointError(ValueError):
-    """A folder of checkpoints that cannot be used; the message names it and says why."""
+    """A folder of checkpoints that cannot be used; the message names it and the reason."""
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, if it is not there; CheckpointError if it cannot be made."""
+    """Make a folder unless it exists; CheckpointError if it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise CheckpointError(f"cannot use {path}: it is {kind(path)}, no folder") from None
+        raise CheckpointError(f"cannot use {path}: it is {kind(path)}, not a folder") from None
     except OSError as error:
         raise CheckpointError(f"cannot use {path}: {error.strerror}") from error
 
@@ -43,12 +43,12 @@ class Folder:
     """The checkpoints of one run.
 
     Args:
-        path: made if it is not there.
+        path: the folder, which is made unless it exists.
 
-    `close()` lets another run use it; so does the end of the process.
+    `close()`, or the end of the process, releases it for other runs.
 
     Raises:
-        CheckpointError: it cannot be made, read or written, or another process is using it.
+        CheckpointError: the folder cannot be made, read or written, or another process uses it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,7 +56,7 @@ class Folder:
         make_folder(self.path)
         try:
             _, self.close = locked(self.path / "lock", self)
-            for unfinished in self.path.glob(".step-*"):  # of a process that was killed
+            for unfinished in self.path.glob(".step-*"):  # left by a killed process
                 unfinished.unlink(missing_ok=True)
         except BlockingIOError:
             raise CheckpointError(f"{path} is in use by another run") from None
@@ -68,17 +68,17 @@ class Folder:
         return sorted(self.path.glob("step-*.safetensors"))
 
     def write(self, step: int, octets: bytes) -> None:
-        """Keep the checkpoint after this step, and of the older ones the last.
+        """Write the checkpoint after this step; of the older ones keep the last.
 
         Raises:
-            WeightsError: it cannot be written; the older ones are still there.
+            WeightsError: it cannot be written; the older ones are unchanged.
         """
         write_bytes(self.path / f"step-{step:012}.safetensors", octets)
         for older in self.files()[:-KEPT]:
             older.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the checkpoints and the folder; what else is in it stays, and so does it then."""
+        """Remove the checkpoints, and the folder unless it contains other files."""
         for file in (*self.files(), self.path / "lock"):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -86,11 +86,11 @@ class Folder:
         self.close()
 
     def newest(self, load: Callable[[Path], T], say: Callable[[str], object]) -> T | None:
-        """The newest whole checkpoint, or None if there is no file at all.
+        """The newest complete checkpoint, or None if there is no file.
 
         Args:
-            load: reads one, as `load_checkpoint`.
-            say: told about files that cannot be used.
+            load: reads a checkpoint, as `load_checkpoint`.
+            say: called with a line about each file that cannot be used.
 
         Raises:
             CheckpointError: all files are damaged.
@@ -100,22 +100,22 @@ class Folder:
             try:
                 return load(file)
             except CheckpointError as error:
-                say(f"{error}; going back to the one before")
+                say(f"{error}; using the previous one")
         if files:
-            raise CheckpointError(f"{self.path} holds no checkpoint that is whole")
+            raise CheckpointError(f"{self.path} has no undamaged checkpoint")
         return None
 
-    def refuse_another(self, before: Mapping[str, object], now: Mapping[str, object]) -> None:
-        """Raise CheckpointError if the run that is kept here is not the one asked for now."""
-        for name, value in now.items():
-            if before[name] != value:
+    def refuse_another(self, stored: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+        """Raise CheckpointError if the stored run is not the wanted one."""
+        for name, value in wanted.items():
+            if stored[name] != value:
                 raise CheckpointError(
-                    f"{self.path} holds a run with {name} {before[name]}, not {value}"
+                    f"{self.path} holds a run with {name} {stored[name]}, not {value}"
                 )
 
 
 def pack(kind: str, tensors: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bytes:
-    """A checkpoint's file: arrays and a state that JSON can hold, with a checksum."""
+    """A checkpoint's file: arrays and a state of JSON values, with a checksum."""
     metadata = {
         "format": kind,
         "made_by": made_by(),
@@ -130,7 +130,7 @@ def unpack(
     """The arrays of these names and the state in a file that `pack` made.
 
     Raises:
-        CheckpointError: another kind of file, or a changed one; `understanding` has the rest.
+        CheckpointError: the file is of another kind, or damaged; also as `understanding`.
     """
     check_size(file)
     with safe_open(file, framework="numpy") as content:
@@ -147,7 +147,7 @@ def unpack(
 
 @contextlib.contextmanager
 def understanding(file: str | Path) -> Iterator[None]:
-    """Whatever goes wrong inside, reading and making sense of a file, is a CheckpointError."""
+    """Turn errors raised while a file is read and decoded into CheckpointError."""
     try:
         yield
     except CheckpointError:
@@ -160,7 +160,7 @@ def understanding(file: str | Path) -> Iterator[None]:
 
 
 def generator_parts(generator: Mapping[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
-    """What `RandomState.get_state(legacy=False)` gives, as what JSON can hold and an array."""
+    """The result of `RandomState.get_state(legacy=False)`, as JSON values and an array."""
     state = dict(generator["state"])
     key = state.pop("key")
     return {**generator, "state": state}, key
@@ -170,9 +170,9 @@ def generator_of(parts: Mapping[str, Any], key: np.ndarray) -> np.random.RandomS
     """The generator whose state has these parts.
 
     Raises:
-        ValueError, TypeError, LookupError: they are none.
+        ValueError, TypeError, LookupError: they are not the parts of a state.
     """
-    # NumPy itself would take a key of any length, and read from wherever the position leads.
+    # NumPy checks neither the length of the key nor the position in it.
     if (key.shape, key.dtype) != ((_WORDS,), np.dtype(np.uint32)):
         raise ValueError(f"a generator's key must be uint32 ({_WORDS},)")
     check_integer("the generator's position", parts["state"]["pos"], 0, _WORDS)

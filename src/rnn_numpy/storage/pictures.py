@@ -8,7 +8,7 @@ from rnn_numpy.storage.atomic_files import write_bytes
 
 
 def check_format(file: str | Path) -> None:
-    """Raise ValueError unless a picture can be drawn in a file of this name."""
+    """Raise ValueError unless matplotlib is installed and knows the file's suffix."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
@@ -23,8 +23,8 @@ def check_format(file: str | Path) -> None:
         raise ValueError(f"cannot draw {file}: {error}") from error
 
 
-def save(figure: Any, file: str | Path, **how: Any) -> None:
-    """Write a figure as `write_bytes` does, in the format that the file's ending names."""
+def save(figure: Any, file: str | Path, **options: Any) -> None:
+    """Write a figure as `write_bytes` does, in the format of the file's suffix."""
     octets = io.BytesIO()
-    figure.savefig(octets, format=Path(file).suffix[1:], dpi=150, **how)
+    figure.savefig(octets, format=Path(file).suffix[1:], dpi=150, **options)
     write_bytes(file, octets.getvalue())

@@ -16,9 +16,9 @@ MOST_BYTES = 1 << 32
 
 
 def as_safetensors(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """A file with these contents and their checksum: the same bytes for the same contents.
+    """A file with these contents and their checksum: equal bytes for equal contents.
 
-    The library itself writes metadata in any order.
+    The library alone writes metadata in arbitrary order.
     """
     checked = {**metadata, "checksum": checksum(tensors, metadata)}
     octets = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, checked)
@@ -31,7 +31,7 @@ def as_safetensors(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
 
 
 def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    """SHA-256 of what a file holds: its arrays, their shapes and dtypes, and its metadata."""
+    """SHA-256 of a file's contents: arrays with shapes and dtypes, and metadata."""
     digest = hashlib.sha256()
     for name, array in sorted(tensors.items()):
         digest.update(f"{name} {array.dtype} {array.shape}\0".encode())
@@ -42,10 +42,10 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
 
 
 def check_size(path: str | Path) -> None:
-    """Raise WeightsError if a file is larger than the largest network's could be.
+    """Raise WeightsError if a file is larger than that of the largest network.
 
     Raises:
-        OSError: it is not there.
+        OSError: there is no such file.
     """
     if os.path.getsize(path) > MOST_BYTES:
-        raise WeightsError(f"{path} is too large: {MOST_BYTES >> 30} GiB at most")
+        raise WeightsError(f"{path} must have at most {MOST_BYTES >> 30} GiB: it is too large")

@@ -1,1 +1,1 @@
-"""What a network over bits shall compute, and how often it does."""
+"""Tasks of networks over bits, and the counts of inputs that a network gets right."""

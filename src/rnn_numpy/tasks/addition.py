@@ -1,7 +1,7 @@
-"""The task: add two integers bit by bit, least significant bit first, as a schoolbook carry does.
+"""The task: add two integers bit by bit, least significant bit first, with a carry.
 
-A network sees the bits a_t, b_t at step t and must give bit t of a + b; it must learn the
-carry itself. Operands have one bit less than `bits`, so that no sum overflows.
+At step t the network gets the bits a_t, b_t and must output bit t of a + b; it must learn the
+carry. Operands have one bit less than `bits`, so that no sum overflows.
 """
 
 import operator
@@ -16,8 +16,8 @@ def to_bits(integers: Iterable[int], width: int) -> UInt8[np.ndarray, "width cou
     """The integers' bits, least significant first, a column for each integer.
 
     Raises:
-        TypeError: an operand that is no integer.
-        ValueError: an operand that is negative or wider than `width` bits, or a width below 1.
+        TypeError: an operand is not an integer.
+        ValueError: an operand is negative or wider than `width` bits, or the width is below 1.
     """
     width = operator.index(width)
     if width < 1:
@@ -39,12 +39,12 @@ def to_bits(integers: Iterable[int], width: int) -> UInt8[np.ndarray, "width cou
 
 
 def from_bits(bits: Any) -> list[int]:
-    """The integers that columns of bits (width, count) stand for; undoes `to_bits`.
+    """The integers with these bits (width, count) as columns: the inverse of `to_bits`.
 
     Accepts booleans and any numbers that are 0 or 1.
 
     Raises:
-        ValueError: another shape, or an entry that is neither 0 nor 1.
+        ValueError: the shape has not two axes, or an entry is neither 0 nor 1.
     """
     bits = np.asarray(bits)
     if bits.ndim != 2 or len(bits) < 1:
@@ -61,31 +61,31 @@ def encode(
     """Inputs and targets for the sums a + b.
 
     Raises:
-        TypeError, ValueError: as `to_bits`, and for different numbers of operands.
+        TypeError, ValueError: as `to_bits`; also if a and b have different lengths.
     """
     a, b = list(a), list(b)
     if len(a) != len(b):
-        raise ValueError(f"a and b must be equally many operands, got {len(a)} and {len(b)}")
+        raise ValueError(f"a and b must have equal lengths, got {len(a)} and {len(b)}")
     x = np.stack([to_bits(a, bits), to_bits(b, bits)], axis=-1)
     y = to_bits((one + other for one, other in zip(a, b, strict=True)), bits)
     return x.astype(dtype), y[..., np.newaxis].astype(dtype)
 
 
 def decode(outputs: Float[np.ndarray, "bits count 1"]) -> list[int]:
-    """The sums that a network's outputs say: a bit is 1 where the output is above one half."""
+    """The sums predicted by a network's outputs: a bit is 1 where the output is above one half."""
     return from_bits(outputs[..., 0] > 0.5)
 
 
 def encode_pairs(
     pairs: Int64[np.ndarray, "examples 2"], bits: int, dtype: np.typing.DTypeLike = np.float64
 ) -> tuple[Float[np.ndarray, "examples bits 2"], Float[np.ndarray, "examples bits 1"]]:
-    """Inputs and targets for operands of at most 63 bits, an example after the other.
+    """Inputs and targets for operands of at most 63 bits, with the examples along the first axis.
 
-    As `encode`, without Python's integers, and with the examples along the first axis.
+    Like `encode`, without Python's integers.
     """
     place = np.arange(bits)[:, np.newaxis]
     x = pairs[:, np.newaxis, :] >> place & 1
-    # A sum of 64 bits wraps around to a negative number, whose bits are still right.
+    # A sum of 64 bits wraps around to a negative number with the right bits.
     y = pairs.sum(axis=1)[:, np.newaxis, np.newaxis] >> place & 1
     return x.astype(dtype), y.astype(dtype)
 
@@ -96,7 +96,7 @@ def encode_batches(
     batch: int,
     dtype: np.typing.DTypeLike = np.float64,
 ) -> tuple[Float[np.ndarray, "steps bits batch 2"], Float[np.ndarray, "steps bits batch 1"]]:
-    """Inputs and targets of `batch` examples for each step, those of the first step first."""
+    """Inputs and targets of `batch` examples for each step, in the order of the steps."""
     x, y = (
         array.reshape(-1, batch, bits, array.shape[-1]).swapaxes(1, 2)
         for array in encode_pairs(pairs, bits, dtype)
@@ -107,5 +107,5 @@ def encode_batches(
 def draw_pairs(
     rng: np.random.RandomState, bits: int, examples: int
 ) -> Int64[np.ndarray, "examples 2"]:
-    """The recipe's next examples: `randint(2^(bits-1))` for a and again for b, and so on."""
+    """The recipe's next examples: for each, `randint(2^(bits-1))` for a and then for b."""
     return rng.randint(2 ** (bits - 1), size=(examples, 2), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Count the sums of which a network gets every bit right: all sums, up to 12 bits."""
+"""Count the sums with every bit right: of all sums up to 12 bits, of a sample beyond."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import to_bits
 
-#: Up to here every sum is tried: 4^11, four million. Each further bit takes four times as long.
+#: Up to this size every sum is tried: 4^11, four million. Each further bit takes four times longer.
 MOST_BITS_EXHAUSTIVE = 12
 
-#: A network as one step: from states and inputs to outputs and the states that follow.
+#: A network as one step: from states and inputs to outputs and next states.
 Advance = Callable[
     [Float[np.ndarray, "batch hidden"], Float[np.ndarray, "1 batch 2"]],
     tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]],
@@ -24,7 +24,7 @@ Advance = Callable[
 
 
 class Count(NamedTuple):
-    """How many of the sums tried are exact; `exhaustive` if those were all there are."""
+    """The number of exact sums among those tried; `exhaustive` if all sums were tried."""
 
     exact: int
     tried: int
@@ -32,7 +32,7 @@ class Count(NamedTuple):
 
 
 def count(params: Params, bits: int) -> Count:
-    """How many sums the network with these weights gets right, by the fastest way there is."""
+    """Count the exact sums of the network with these weights, by the fastest implementation."""
     if bits <= MOST_BITS_EXHAUSTIVE and native.available():
         return count_exact_compiled(params, bits)
     return count_exact(partial(advance, params), len(params.W), bits, params.W.dtype)
@@ -41,7 +41,7 @@ def count(params: Params, bits: int) -> Count:
 def advance(
     params: Params, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
 ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-    """One time step of the network with these weights: its outputs, and the states that follow."""
+    """One time step of the network with these weights: the outputs and the next states."""
     outputs, trace = forward(params, x, h)
     return outputs, trace.states[1]
 
@@ -56,21 +56,21 @@ def count_exact(
     most: int = 1 << 14,
     on_progress: Callable[[int], object] = lambda tried: None,
 ) -> Count:
-    """Try a network on every sum; count exact ones.
+    """Try a network on every sum, and count the exact ones.
 
-    Pairs with the same low bits share the state they lead to, and a sum is dropped at its first
-    wrong bit: at most 38,000 state updates for 8 bits, not 131,000. From `MOST_BITS_EXHAUSTIVE` + 1
-    bits on there are too many: then on `sample` random sums, the same ones every time.
+    Pairs with the same low bits share a state, and a sum is dropped at its first wrong bit: at most
+    38,000 state updates for 8 bits instead of 131,000. With more than `MOST_BITS_EXHAUSTIVE` bits
+    it tries `sample` random sums, the same ones in every call.
 
     Args:
-        most: sums or prefixes that are looked at together, which bounds the memory.
-        on_progress: called with the number of sums that have been decided since the last call.
+        most: largest number of sums or prefixes processed together, which bounds the memory.
+        on_progress: called with the number of sums decided since the last call.
     """
     exhaustive = bits <= MOST_BITS_EXHAUSTIVE
     h, carry = np.zeros((1, hidden), dtype), np.zeros(1, np.int64)
 
     def exact_sums(h: Any, carry: Any, place: int) -> int:
-        """How many of the sums that go on from these states are right to the end."""
+        """Count the sums that continue from these states and are right in all further bits."""
         if place == bits:
             on_progress(len(h))
             return len(h)
@@ -100,10 +100,10 @@ def count_exact(
 
 
 def count_exact_compiled(params: Params, bits: int) -> Count:
-    """`count_exact` of a network with these weights, as a compiled kernel.
+    """`count_exact` of a network with these weights, by a compiled kernel.
 
     Raises:
-        ValueError: too many bits to try every sum.
+        ValueError: there are too many bits to try every sum.
         ModuleNotFoundError: the extra `fast` is not installed.
     """
     check_params(params)
@@ -123,7 +123,7 @@ _EVERY_INPUT = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
 
 
 def _right(advance: Advance, h: Any, carry: Any, a_t: Any, b_t: Any, *others: Any) -> Any:
-    """One bit further: the states, carries and others of those that got this bit right."""
+    """Process one bit; return the states, carries and other arrays of those with the right bit."""
     x = np.stack([a_t, b_t], axis=-1)[np.newaxis].astype(h.dtype)
     outputs, h = advance(h, x)
     total = a_t + b_t + carry

@@ -1,7 +1,7 @@
-"""Functions for a network over bits to compute, as Mealy machines: finite state, one output a step.
+"""Target functions of networks over bits, as Mealy machines: finite state, one output a step.
 
-All read their operands least significant bit first, so that a finite state is enough whatever the
-operands' length: a carry for a sum, a borrow for a difference, the higher digits for a multiple.
+All read their operands least significant bit first, so that a finite state suffices for any
+length: a carry for a sum, a borrow for a difference, the higher digits for a multiple.
 """
 
 from collections.abc import Callable
@@ -10,29 +10,29 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-#: Serial multiplication needs a state for every carry, so it stops somewhere.
+#: Largest factor: serial multiplication needs a state for every carry.
 MOST_FACTOR = 256
 
 
 class Target(NamedTuple):
-    """A Mealy machine over bits: begun in state 0, it reads one bit of each operand a step.
+    """A Mealy machine over bits: starting in state 0, it reads one bit of each operand a step.
 
-    The input with operand bits x_0, x_1, ... is number `x_0 + 2 x_1 + ...`.
+    The input with operand bits x_0, x_1, ... has the number `x_0 + 2 x_1 + ...`.
     """
 
     name: str
-    #: How a result is written; the operands go into the braces.
+    #: Format of a result's text; the operands replace the braces.
     text: str
     operands: int
-    #: next[state, input] is the state that follows.
+    #: next[state, input] is the next state.
     next: Int64[np.ndarray, "states inputs"]
-    #: output[state, input] is the bit that is right.
+    #: output[state, input] is the right output bit.
     output: UInt8[np.ndarray, "states inputs"]
-    #: How many steps with all operands at 0 bring out what the state still holds.
+    #: Number of steps with all operands 0 that output the rest of the state.
     flush: int
 
     def bits(self, inputs: Int64[np.ndarray, "*axes"]) -> Int64[np.ndarray, "*axes operands"]:
-        """The operands' bits of inputs given by number, the first operand's first."""
+        """The operands' bits of numbered inputs, first operand first."""
         return inputs[..., np.newaxis] >> np.arange(self.operands) & 1
 
     def run(self, inputs: Int64[np.ndarray, " steps"]) -> UInt8[np.ndarray, " steps"]:
@@ -75,7 +75,7 @@ def _subtract(borrow: int, a: int, b: int) -> tuple[int, int]:
 
 
 def _compare(greater: int, a: int, b: int) -> tuple[int, int]:
-    # The highest bit in which they differ decides, and it comes last.
+    # The highest differing bit decides, and it comes last.
     now = greater if a == b else a
     return now, now
 
@@ -90,7 +90,7 @@ def multiplication(factor: int) -> Target:
     """The multiple of one operand by a constant from 1 to 256.
 
     Raises:
-        ValueError: a factor out of range.
+        ValueError: the factor is out of range.
     """
     if not 1 <= factor <= MOST_FACTOR:
         raise ValueError(f"factor must be 1 to {MOST_FACTOR}, got {factor}")
@@ -107,7 +107,7 @@ def by_name(name: str) -> Target:
     """The target of this name: addition, subtraction, comparison or multiplication:FACTOR.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no target of this name.
     """
     fixed = {target.name: target for target in (addition, subtraction, comparison)}
     if name in fixed:

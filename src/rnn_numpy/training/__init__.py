@@ -1,1 +1,1 @@
-"""The recipe, the engines that run it, its checkpoints; one network or many."""
+"""The training recipe, its engines and its checkpoints, for one network or many."""

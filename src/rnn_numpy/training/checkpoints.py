@@ -1,4 +1,4 @@
-"""Checkpoint of a training run: weights, state of the generator, recipe, step and log."""
+"""Checkpoints of a training run: weights, state of the generator, recipe, step and log."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ FORMAT = "rnn-bptt-reference checkpoint 2"
 class Checkpoint(NamedTuple):
     """A training run between two steps.
 
-    `counts` are those of a sweep: for each counted step, how many sums were exact, of how many.
+    `counts`, of a sweep: for each counted step, the step, the exact sums and the sums tried.
     """
 
     params: Params
@@ -37,7 +37,7 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(folder: Folder, checkpoint: Checkpoint) -> None:
-    """Keep a checkpoint, as `Folder.write`."""
+    """Write a checkpoint, as `Folder.write`."""
     state, key = generator_parts(checkpoint.generator)
     content = {
         "recipe": asdict(checkpoint.run.recipe),
@@ -54,10 +54,11 @@ def write_checkpoint(folder: Folder, checkpoint: Checkpoint) -> None:
 def newest_checkpoint(
     folder: Folder, recipe: Recipe, engine: str, say: Callable[[str], object]
 ) -> Checkpoint | None:
-    """The newest whole checkpoint of this run, as `Folder.newest`.
+    """The newest complete checkpoint of this run, as `Folder.newest`.
 
     Raises:
-        CheckpointError: of another run, with the difference named; or all files are damaged.
+        CheckpointError: it is of another run (the message names the difference), or all files are
+            damaged.
     """
     found = folder.newest(load_checkpoint, say)
     if found is not None:
@@ -70,7 +71,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
     """Read one checkpoint.
 
     Raises:
-        CheckpointError: unreadable, truncated, changed, or not a checkpoint at all.
+        CheckpointError: the file cannot be read, is damaged, or is not a checkpoint.
     """
     with understanding(file):
         tensors, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
@@ -80,7 +81,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
         check_params(params)
         sizes = (params.U.shape, params.V.shape, params.W.dtype)
         if sizes != ((2, recipe.hidden), (recipe.hidden, 1), np.dtype(recipe.dtype)):
-            raise ValueError("weights of another size than the recipe's")
+            raise ValueError("weights must have the recipe's size")
         run = Run(recipe, steps, log=[_record(fields) for fields in state["log"]])
         counts = [(int(step), int(exact), int(tried)) for step, exact, tried in state["counts"]]
         generator = generator_of(state["generator"], tensors["generator"])
@@ -91,7 +92,7 @@ def load_checkpoint(file: str | Path) -> Checkpoint:
 def _record(fields: list[Any]) -> Record:
     step, loss, a, b, said, parity = fields
     if not math.isfinite(loss) or math.isnan(parity or 0.0):
-        raise ValueError("a log line with a loss or a parity that is no number")
+        raise ValueError("loss and parity of a log line must be numbers")
     for name, value in {"step": step, "a": a, "b": b, "said": said}.items():
         check_integer(name, value, 0, None)
     return Record(step, float(loss), a, b, said, None if parity is None else float(parity))

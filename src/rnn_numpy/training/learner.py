@@ -22,17 +22,17 @@ class NumPyLearner:
         self.stride = self._sgd.stride
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """As `OnlineSGD.descend`."""
+        """Like `OnlineSGD.descend`."""
         return self._sgd.descend(pairs)
 
     def advance(
         self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
     ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: its outputs, and the states that follow."""
+        """One time step of the network: the outputs and the next states."""
         return advance(self._sgd.params, h, x)
 
     def params(self) -> Params:
-        """A copy of the weights as they are now."""
+        """A copy of the current weights."""
         return Params(*(array.copy() for array in self._sgd.params))
 
 

@@ -22,9 +22,9 @@ from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
 
 @dataclass(frozen=True)
 class Trained:
-    """One network's training: how many sums were exact after each of these steps.
+    """The result of training one network: the number of exact sums after each of these steps.
 
-    `vanished` is one that finished, does not add, and cannot learn any more.
+    `vanished`: it finished, does not add, and cannot learn any more.
     """
 
     recipe: Recipe
@@ -35,7 +35,7 @@ class Trained:
 
     @property
     def exact_from(self) -> int | None:
-        """The first counted step from which on every sum tried was exact, if there is one."""
+        """The first counted step from which every sum tried was exact; None if there is none."""
         first = None
         for step, exact in zip(self.steps, self.exact, strict=True):
             if exact < self.tried:
@@ -52,27 +52,27 @@ def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
 
 
 def counts_until(steps: int, recipe: Recipe, count_every: int) -> int:
-    """How many of `counted_steps` there are up to this one, without making them all."""
+    """The number of `counted_steps` up to this step."""
     last = recipe.iterations
     return steps // count_every + (steps == last and (last == 0 or last % count_every > 0))
 
 
 class Stopped(Exception):
-    """A training ended before its last step, because that was asked for; it is kept."""
+    """A training was stopped before its last step; its checkpoint is written."""
 
 
 class Keep(NamedTuple):
-    """Where networks in training are kept, each in a folder, and every how many steps."""
+    """The folder for checkpoints of networks in training, and the steps between checkpoints."""
 
     path: Path
     every: int
 
     def folder(self, recipe: Recipe) -> Path:
-        """Where this one is."""
+        """The checkpoint folder of this network."""
         return self.path / "_".join(f"{name}={value}" for name, value in asdict(recipe).items())
 
     def forget(self, recipe: Recipe) -> None:
-        """Remove what is kept of this one: its result is in a safe place."""
+        """Remove the checkpoints of this network; call it when its result is written."""
         if self.folder(recipe).exists():
             Folder(self.folder(recipe)).remove()
 
@@ -86,18 +86,18 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Trained:
-    """Train one network by the recipe, counting its exact sums on the way.
+    """Train one network by the recipe, and count its exact sums during the training.
 
     Args:
-        count_every: every how many steps the sums are counted; they are after the last, too.
+        count_every: steps between two counts; sums are also counted after the last step.
         engine: as for `rnn_numpy.training.learner.choose`.
-        keep: go on from the checkpoint that is there, and write new ones.
-        stop: with `keep`, asked now and then; True ends the training, which is kept.
-        say: told of checkpoints that cannot be used.
+        keep: resume from an existing checkpoint, and write new ones.
+        stop: with `keep`, called between steps; True ends the training after a checkpoint.
+        say: called with a line about each checkpoint that cannot be used.
 
     Raises:
-        Stopped: by `stop`.
-        CheckpointError, WeightsError: checkpoints that cannot be used or written.
+        Stopped: `stop` returned True.
+        CheckpointError, WeightsError: a checkpoint cannot be used or written.
     """
     params, rng = start(recipe)
     taken = Run(recipe)
@@ -113,7 +113,7 @@ def train(
         rng.set_state(found.generator)
         learner = chosen.learner(found.params, recipe)
 
-    for step in steps:  # those that are left
+    for step in steps:  # the remaining steps
         for _ in run(taken, learner, rng, until=step, pause_every=keep and keep.every):
             if not (keep and folder):
                 continue
@@ -143,7 +143,7 @@ def train(
 
 
 def cores() -> int:
-    """How many cores this process may run on."""
+    """The number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -159,13 +159,13 @@ def train_many(
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Trained]:
-    """Train a network for each recipe; yields them as they come, in any order.
+    """Train a network for each recipe; yields each result when its training ends, in any order.
 
     Args:
         count_every, engine, keep, say: as in `train`.
-        threads: how many at a time; None for as many as there are cores to run on.
-        stop: asked before each network is begun; True begins no more, and lets those that have
-            begun end: at once with `keep`, else when they have finished.
+        threads: number of networks at a time; None for the number of cores.
+        stop: called before each network; True starts no more. Networks in training end
+            immediately with `keep`, else when they have finished.
     """
     workers = threads or cores()
     waiting = iter(recipes)

@@ -1,4 +1,4 @@
-"""The processes that work together: those that torchrun started, or this one alone."""
+"""A group of cooperating processes: those started by torchrun, or a single one."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ T = TypeVar("T")
 class Processes:
     """A group of one process; `rnn_torch.training.torchrun.Torchrun` is one of several.
 
-    All processes of a group call each of the methods that say so, in the same order.
+    Methods marked "all call it" must be called by all processes of the group, in the same order.
     """
 
     #: This process's number, 0 to world - 1.
@@ -27,9 +27,9 @@ class Processes:
         """Whether this process prints and writes for all: it is alone, or torchrun's first."""
         return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
-    def gather(self, mine: T) -> list[T]:
+    def gather(self, value: T) -> list[T]:
         """The values of all processes, in the order of `rank`. All call it."""
-        return [mine]
+        return [value]
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in at least one process. All call it."""
@@ -37,9 +37,9 @@ class Processes:
 
     @contextmanager
     def failing_together(self) -> Iterator[None]:
-        """Inside, a ValueError or OSError of one process is raised in every one. All enter it.
+        """In this context a ValueError or OSError of one process is raised in all. All enter it.
 
-        What is inside calls `gather` only where no process can have failed before.
+        The code inside may call `gather` only while no process can have failed.
         """
         failure: ValueError | OSError | None = None
         try:

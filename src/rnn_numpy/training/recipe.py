@@ -1,4 +1,4 @@
-"""The recipe: binary addition learned by plain SGD, one example a step, in a fixed order of draws.
+"""The recipe: learn binary addition by plain SGD, one example a step, in a fixed order of draws.
 
 A seed means `numpy.random.RandomState(seed)`: `randn` for U, W, V, then for each example `randint`
 for a and again for b. So the same seed gives the same run in both packages, weight for weight. A
@@ -20,7 +20,7 @@ from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 
 Dtype = Literal["float32", "float64"]
 
-#: The least and the most that a recipe's integers may be; None for no end.
+#: The smallest and the largest value of a recipe's integers; None for no maximum.
 RANGES: dict[str, tuple[int, int | None]] = {
     "seed": (0, 2**32 - 1),
     "bits": (1, 64),
@@ -29,18 +29,18 @@ RANGES: dict[str, tuple[int, int | None]] = {
     "batch_size": (1, 1 << 20),
 }
 
-#: A gradient has vanished if it changes no weight in so many steps.
+#: A gradient has vanished if it changes no weight in this many steps.
 STEPS_WITHOUT_CHANGE = 1000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training run depends on; the defaults are the classic recipe.
+    """The settings that determine a training run; the defaults are the classic recipe.
 
     A step descends the gradient of (4), summed over `batch_size` examples.
 
     Raises:
-        TypeError, ValueError: a setting out of range; the message names it.
+        TypeError, ValueError: a setting is out of range; the message names it.
     """
 
     seed: int = 0
@@ -62,49 +62,49 @@ class Recipe:
 
 @runtime_checkable
 class Learner(Protocol):
-    """A network in training: whatever turns examples into new weights."""
+    """A network in training, which updates its weights from examples."""
 
     @property
     def stride(self) -> int:
-        """How many steps `descend` should be asked for at once: a few hundredths of a second."""
+        """The number of steps for one call of `descend`: a few hundredths of a second."""
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """Descend (4), a step for each batch; return the outputs for the last, before its step.
+        """Take an SGD step on (4) for each batch; return the outputs for the last batch, before it.
 
         Args:
-            pairs: the operands, those of the first batch first.
+            pairs: the operands, in the order of the batches.
 
         Raises:
-            Diverged: the weights would not be finite; those before that step are kept.
+            Diverged: a step would make the weights infinite or NaN; it is not taken.
         """
 
     def advance(
         self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
     ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: its outputs, and the states that follow."""
+        """One time step of the network: the outputs and the next states."""
 
     def params(self) -> Params:
-        """The weights as they are now."""
+        """The current weights."""
 
     @property
     def audit(self) -> Callable[[Int64[np.ndarray, "batch 2"]], float | None] | None:
-        """Compares two gradients of a batch; None where there is only one.
+        """A function that compares two gradients of a batch; None if there is only one gradient.
 
-        It returns how far they differ, as a fraction of what rounding allows; None where the whole
-        gradient is smaller than its rounding errors, so that none can tell.
+        It returns their difference as a fraction of what rounding allows; None if every entry is
+        smaller than its rounding error, so that nothing can be decided.
         """
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """What computes the gradients. All engines end at the same weights, but for rounding."""
+    """An implementation of the gradients. All engines give equal weights, to within rounding."""
 
     @property
     def name(self) -> str:
-        """As the flag --engine has it; of several processes, with their number."""
+        """The name for the flag --engine; for several processes, with their number."""
 
     def learner(self, params: Params, recipe: Recipe) -> Learner:
-        """A network in training that begins with a copy of these weights.
+        """A network in training that starts from a copy of these weights.
 
         Raises:
             ValueError: the engine cannot run here.
@@ -112,7 +112,7 @@ class Engine(Protocol):
 
 
 class Diverged(ArithmeticError):
-    """A training step led to weights that are not finite; `steps` were taken before it."""
+    """A training step gives weights that are not finite; `steps` were taken before it."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(f"diverged after {steps} steps")
@@ -120,10 +120,10 @@ class Diverged(ArithmeticError):
 
 
 class Record(NamedTuple):
-    """One log line: the first example of this step, as the network saw it before learning from it.
+    """One log line: the first example of a step, with the weights before the step.
 
-    `loss` is (5), its mean over the batch; `said` is the sum that the network gave; `parity` is
-    that of `Learner.audit`.
+    `loss` is (5), its mean over the batch; `said` is the predicted sum; `parity` is the result of
+    `Learner.audit`.
     """
 
     step: int
@@ -135,7 +135,7 @@ class Record(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Steps that were taken at once; the last of them has a log line, or none of them."""
+    """Steps taken in one call; the last one may have a log line."""
 
     steps: int
     record: Record | None
@@ -143,17 +143,17 @@ class Stretch(NamedTuple):
 
 @dataclass
 class Run:
-    """A training run: how far it came, and why it ended."""
+    """A training run: the steps taken, the log, and why it ended."""
 
     recipe: Recipe
     steps: int = 0
-    #: `run` says `diverged`; who goes no further, or asks `vanished()`, says so here.
+    #: `run` sets `diverged`; a caller that stops, or that calls `vanished()`, sets the others.
     status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
     log: list[Record] = field(default_factory=list)
 
 
 def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
-    """The recipe's initial weights, and the generator from which its examples come."""
+    """The recipe's initial weights, and the generator of its examples."""
     rng = np.random.RandomState(recipe.seed)
     return initial_params(rng, 2, recipe.hidden, 1, recipe.dtype), rng
 
@@ -167,16 +167,16 @@ def run(
     log_every: int | None = None,
     pause_every: int | None = None,
 ) -> Iterator[Stretch]:
-    """Train `learner` by a recipe, on the examples drawn from `rng`, some steps at a time.
+    """Train `learner` by a recipe, on examples drawn from `rng`; yields after some steps each.
 
-    Whoever is given a stretch may look at all three between two steps, save them, or go no further.
+    After each yield the caller may inspect or save `result`, `learner` and `rng`, or stop.
 
     Args:
-        result: the run, from its beginning or as far as it came; kept up to date.
-        learner, rng: as they are after the steps of `result`.
+        result: the run, new or resumed; it is updated.
+        learner, rng: their states after the steps of `result`.
         until: the last step; None for the recipe's.
-        log_every: every how many steps there is a log line; None for never.
-        pause_every: a stretch ends at each multiple of this, too.
+        log_every: steps between two log lines; None for never.
+        pause_every: steps between further yields.
     """
     recipe = result.recipe
     last = recipe.iterations if until is None else until
@@ -186,7 +186,7 @@ def run(
             steps = min(steps, pause_every - result.steps % pause_every)
         logged = log_every is not None and (result.steps + 1) % log_every == 0
         if logged:
-            steps = 1  # a step that is logged is taken alone
+            steps = 1  # a logged step is taken separately
         elif log_every is not None:
             steps = min(steps, log_every - 1 - result.steps % log_every)
         pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
@@ -210,10 +210,9 @@ def run(
 
 
 def vanished(recipe: Recipe, learner: Learner) -> bool:
-    """Whether no weight changes in 1,000 more steps: each gradient is 0, or too small to count.
+    """Whether no weight changes in 1,000 more steps: each gradient is 0 or too small.
 
-    Takes these steps, on examples of their own. A network that can still learn is known by the
-    first of them.
+    Takes these steps, on separate examples. A network that can learn changes in the first steps.
     """
     before, rng = learner.params(), np.random.RandomState(0)
     steps, taken = 1, 0

@@ -1,9 +1,8 @@
 """The recipe's loop: plain SGD, (1)-(11) of docs/bptt.md for a batch of one example or more.
 
-`CompiledSGD` runs it as a compiled kernel; `NumPySGD` is its plain twin: the input projection
-and the weight gradients are single matrix products, and everything is updated in place. Both work
-on the memory of the weights that they are given. `rnn_numpy.training.many_networks.train_many`
-trains many networks.
+`CompiledSGD` runs it as a compiled kernel, `NumPySGD` in NumPy: the input projection and the
+weight gradients are single matrix products, and all updates are in place. Both change the given
+weights in place. `rnn_numpy.training.many_networks.train_many` trains many networks.
 """
 
 from abc import ABC, abstractmethod
@@ -18,8 +17,8 @@ from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import encode_batches
 from rnn_numpy.training.recipe import Diverged
 
-#: Up to here the kernel is faster than NumPy's BLAS; at 128 units it is not
-#: (benchmarks/speed/online.py).
+#: Largest number of hidden units for which the kernel is faster than NumPy's BLAS; at 128 it is
+#: slower (benchmarks/speed/online.py).
 MOST_HIDDEN_COMPILED = 96
 
 
@@ -28,13 +27,13 @@ class OnlineSGD(ABC):
 
     Args:
         params: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
-        bits: in a sum, 1 to 64.
-        learning_rate: of each step.
-        batch_size: examples a step.
+        bits: bits in a sum, 1 to 64.
+        learning_rate: step size.
+        batch_size: examples in each step.
     """
 
     engine: str
-    #: How many steps take a few hundredths of a second: what a caller should ask for at once.
+    #: Number of steps for one call of `descend`: a few hundredths of a second.
     stride: int
 
     def __init__(
@@ -49,22 +48,22 @@ class OnlineSGD(ABC):
         self.learning_rate = learning_rate
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """A step for each batch of operands; returns the outputs for the last, before its step.
+        """Take a step for each batch of operands; return the outputs for the last, before it.
 
         Raises:
-            ValueError: a number of pairs that is no multiple of the batch size.
-            Diverged: a step led to weights that are not finite; those before it are kept.
+            ValueError: the number of pairs is not a multiple of the batch size.
+            Diverged: a step would make the weights infinite or NaN; it is not taken.
         """
         batch = self.batch_size
         steps, rest = divmod(len(pairs), batch)
         if rest:
-            raise ValueError(f"pairs must be a multiple of {batch}, got {len(pairs)}")
+            raise ValueError(f"the number of pairs must be a multiple of {batch}, got {len(pairs)}")
         before = [array.copy() for array in self.params]
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = self._descend(pairs)
         if all(np.isfinite(array).all() for array in self.params):
             return outputs[..., np.newaxis]
-        # No weight becomes finite again, so the step can be found by going back.
+        # A weight that is not finite stays so: take the steps again to find the first one.
         for array, kept in zip(self.params, before, strict=True):
             array[:] = kept
         if steps == 1:
@@ -78,11 +77,11 @@ class OnlineSGD(ABC):
 
     @abstractmethod
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        """The gradient that a step on this batch descends, from the code that descends it."""
+        """The gradient of this batch, computed by the code of the SGD step."""
 
     @abstractmethod
     def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
-        """The steps, in place, whatever they lead to; the outputs for the last, before its step."""
+        """Take the steps in place without checks; return the outputs for the last, before it."""
 
 
 class NumPySGD(OnlineSGD):
@@ -96,7 +95,7 @@ class NumPySGD(OnlineSGD):
         super().__init__(params, bits, learning_rate, batch_size)
         self.stride = max(1, 100 // batch_size)
         hidden, n_out = params.V.shape
-        # A row for each step and example, those of a step together: one product for all of them.
+        # Rows ordered by step, then example, so that one product serves them all.
         rows = bits * batch_size
         self._states = np.zeros((batch_size + rows, hidden), self.dtype)  # h_0 = 0 first
         self._outputs, self._eps = (np.empty((rows, n_out), self.dtype) for _ in range(2))
@@ -127,7 +126,7 @@ class NumPySGD(OnlineSGD):
         return self._outputs.reshape(self.bits, self.batch_size).copy()
 
     def _differentiate(self, x: Any, y: Any) -> None:
-        """The outputs for one batch, and the gradient, into this object's own memory."""
+        """Compute the outputs for one batch, and the gradient, in this object's memory."""
         U, W, V = self.params
         x, y = x.reshape(-1, len(U)), y.reshape(self._eps.shape)
         batch = self.batch_size
@@ -205,7 +204,7 @@ class CompiledSGD(OnlineSGD):
     def _run(
         self, into: Params, pairs: Int64[np.ndarray, "examples 2"], rate: float
     ) -> Float[np.ndarray, "examples bits"]:
-        """`into` loses rate times the gradient of each example; returns the outputs before that."""
+        """Subtract rate times each example's gradient from `into`; return the earlier outputs."""
         pairs = np.ascontiguousarray(pairs)
         sizes = (len(pairs), self.bits, self.hidden)
         outputs = np.empty((len(pairs), self.bits), self.dtype)
@@ -222,17 +221,17 @@ def sgd(
     engine: str | None = None,
     batch_size: int = 1,
 ) -> OnlineSGD:
-    """The loop of the engine that `engine_for` chooses; it raises what that does."""
+    """The loop of the engine chosen by `engine_for`; raises the same errors."""
     classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
     chosen = classes[engine_for(len(params.W), engine)]
     return chosen(params, bits, learning_rate, batch_size)
 
 
 def engine_for(hidden: int, engine: str | None = None) -> str:
-    """The engine asked for, or the faster one: compiled, if it is installed and suits the size.
+    """The given engine, or the faster one: compiled, if it is installed and suits the size.
 
     Raises:
-        ValueError: the compiled engine was asked for and the extra `fast` is not installed.
+        ValueError: `engine` is compiled and the extra `fast` is not installed.
     """
     if engine is None:
         fits = native.available() and hidden <= MOST_HIDDEN_COMPILED

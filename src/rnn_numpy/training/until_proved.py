@@ -1,10 +1,9 @@
-"""Train past the recipe, on the sums that refute the network, until it is proved to add.
+"""Continue training after the recipe, on counterexamples, until the network is proved to add.
 
-A proof that fails gives a shortest counterexample. Rounds of SGD follow in which one example in ten
-begins with one of those found so far, and then the next proof is tried (counterexample-guided
-synthesis: Solar-Lezama et al., ASPLOS 2006). The few that stay stuck restart from the
-recipe's weights, at three times the learning rate. docs/proof.md has how many seeds it proves, and
-what else was tried.
+A failed proof gives a shortest counterexample. In the next round of SGD one example in ten begins
+with a counterexample found so far; then the next proof is tried (counterexample-guided synthesis:
+Solar-Lezama et al., ASPLOS 2006). The few networks without progress restart from the recipe's
+weights, at three times the learning rate. docs/proof.md has the results, and other methods tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from rnn_numpy.training.recipe import Diverged, Learner, Recipe, same
 
 #: Bits of the sums in these rounds, unless the recipe has more.
 BITS = 32
-#: SGD steps between two proofs, and until the weights are those of the recipe again.
+#: SGD steps between two proofs, and between two restarts from the recipe's weights.
 ROUND, ATTEMPT = 1_000, 20_000
 #: One example in this many begins with a counterexample.
 ONE_IN = 10
@@ -32,7 +31,7 @@ RATES = (1, 3)
 
 
 class Outcome(NamedTuple):
-    """A network and what is proved about it; `steps` were taken past the recipe."""
+    """A network and the verdict of its proof, `steps` after the end of the recipe."""
 
     params: Params
     verdict: Verdict
@@ -49,16 +48,16 @@ def until_proved(
     most_steps: int,
     limit: int = LIMIT,
 ) -> Iterator[Outcome]:
-    """Go on from the recipe's weights until they are proved to add with a b-bit state.
+    """Train on from the recipe's weights until they are proved to add with a b-bit state.
 
-    Yields what is proved: of the recipe's weights, and of the weights after each round of steps.
-    The last is the result; whoever is given one may go no further.
+    Yields the outcome for the recipe's weights, and for the weights after each round of steps. The
+    last one is the result; the caller may stop after any.
 
     Args:
         recipe, params, rng: a finished run of the recipe, and its generator.
         state_bits, limit: as for `explore`.
-        make_learner: makes a network in training from a copy of weights: `Engine.learner`.
-        most_steps: give up after this many.
+        make_learner: makes a network in training from a copy of the weights: `Engine.learner`.
+        most_steps: largest number of steps.
     """
     found: list[tuple[int, int, int]] = []
     outcome = Outcome(params, explore(params, state_bits, limit=limit), 0)
@@ -79,17 +78,17 @@ def until_proved(
             for first in range(0, len(pairs), stride):
                 learner.descend(pairs[first : first + stride])
         except Diverged:
-            gave_way = True  # what it had is proved or refuted all the same, and then tried again
+            gave_way = True  # the earlier weights still get a verdict, then a restart
         after = learner.params()
         verdict = explore(after, state_bits, limit=limit)
         outcome = Outcome(after, verdict, outcome.steps + taken)
         yield outcome
         if not gave_way and same(before, after):
-            return  # the gradient has vanished: no example brings it back
+            return  # the gradient has vanished for every example
 
 
 def _operands(inputs: Int64[np.ndarray, " steps"]) -> tuple[int, int, int]:
-    """The operands a, b that these inputs spell, and how many steps they take."""
+    """The operands a, b of these inputs, and their number of steps."""
     a, b = from_bits(addition.bits(inputs))
     return a, b, len(inputs)
 

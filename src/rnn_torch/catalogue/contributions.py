@@ -68,9 +68,7 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
     if node.op == "mm":
         yield from _products(step, user, j, ref)
     if node.op in ("index", "embedding") and j == 0:
-        text = (
-            f"only the last of equal indices in a step adds to d{operand} (d[i] += for np.add.at)"
-        )
+        text = f"d{operand} gets only the last of equal indices in a step (d[i] += for np.add.at)"
         yield text, 2, _last_wins
         indices = argument_of(node.site, (1, _index_position(node)) if node.op == "index" else 1)
         for label, moved in shifts(valued(indices)):

@@ -90,7 +90,7 @@ class Journal:
 def refuse_existing(path: Path, resume: bool) -> None:
     """Raise ResultsError if there is a file, unless it is to be resumed."""
     if path.exists() and not resume:
-        raise ResultsError(f"{path} is there already: --resume goes on with it")
+        raise ResultsError(f"{path} exists: pass --resume to continue it")
 
 
 def read_journal(path: Path) -> tuple[dict[Recipe, Trained], int]:
@@ -109,7 +109,7 @@ def read_journal(path: Path) -> tuple[dict[Recipe, Trained], int]:
             results.append(_trained(json.loads(line)))
         number, begun = len(lines) + 1, unfinished.rstrip(b"\0")  # as power failures leave it
         if begun[: len(_BEGINNING)] != _BEGINNING[: len(begun)]:
-            raise ValueError("it begins otherwise")
+            raise ValueError("it does not begin with a recipe")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ResultsError(f"{path}, line {number}: not a result: {error}") from error
     return {each.recipe: each for each in results}, sum(map(len, lines)) + len(lines)

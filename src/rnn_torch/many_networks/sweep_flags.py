@@ -78,7 +78,7 @@ def keep_of(flags: argparse.Namespace) -> Keep | None:
     every = checkpoint_every(flags)
     if flags.out is None and (flags.resume or every is not None):
         given = "--resume" if flags.resume else "--checkpoint DIR"
-        raise ValueError(f"{given} goes with --out FILE")
+        raise ValueError(f"{given} needs --out FILE")
     if every is None:
         return None
     keep = Keep(Path(flags.checkpoint), every)

@@ -82,7 +82,7 @@ def print_tables(results: list[Trained], wanted: int, engine: str) -> None:
     """A table for each setting, and how many of the wanted networks there are."""
     for setting, rows in summary(results).items():
         say("\n".join(_table(setting, rows)))
-    unfinished = "" if len(results) == wanted else f" of {wanted}; --resume goes on"
+    unfinished = "" if len(results) == wanted else f" of {wanted}; --resume continues"
     ends = {"diverged": "diverged", "vanished": "whose gradient vanished"}
     failed = "".join(
         f", {count} {words}" for end, words in ends.items() if (count := _with(results, end))
