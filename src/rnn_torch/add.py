@@ -30,7 +30,7 @@ numbers too long for a command line. With --state-bits the state is rounded, and
 sums is tried."""
 
 EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
-#: Steps taken at once where the state is not rounded.
+#: Steps in one call if the state is not rounded.
 CHUNK = 1 << 16
 
 
@@ -41,14 +41,14 @@ def add(
     state_bits: int | None = None,
     on_steps: Callable[[int], object] = lambda steps: None,
 ) -> int:
-    """The sum that a network with these weights says.
+    """The sum computed by a network with these weights.
 
     Args:
         state_bits: as for `ElmanRNN.forward`.
         on_steps: called with the number of bits added since the last call.
 
     Raises:
-        TypeError, ValueError: operands that are no integers >= 0, weights that do not fit the task.
+        TypeError, ValueError: an operand is not an integer >= 0, or weights do not suit the task.
     """
     if params.U.shape[0] != 2 or params.V.shape[1] != 1:
         raise ValueError(
@@ -79,7 +79,7 @@ def _run(model: ElmanRNN, bits: np.ndarray, on_steps: Callable[[int], object]) -
 def _run_rounded(
     model: ElmanRNN, bits: np.ndarray, state_bits: int, on_steps: Callable[[int], object]
 ) -> np.ndarray:
-    """As `_run`; what follows from a rounded state is computed once, and then looked up."""
+    """Like `_run`; the step from each rounded state is computed once and cached."""
     every = torch.tensor([(0, 0), (1, 0), (0, 1), (1, 1)], dtype=model.W.dtype)
     states = [model.W.new_zeros(len(model.W))]
     number_of = {states[0].numpy().tobytes(): 0}
@@ -106,10 +106,10 @@ def _run_rounded(
 
 
 def operand(text: str) -> int:
-    """An integer >= 0, in decimal, 0x or 0b; @FILE or - is where it stands.
+    """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input.
 
     Raises:
-        argparse.ArgumentTypeError: anything else.
+        argparse.ArgumentTypeError: the text is not such an integer.
     """
     try:
         if text == "-":

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flags.timeout >= 1e6:
             raise ValueError(f"timeout must be below 1e6 seconds, got {flags.timeout:g}")
         for name in flags.env:
-            if "=" in name:  # and show no value: it may be a secret
+            if "=" in name:  # do not print the value: it may be a secret
                 raise ValueError("env takes a name alone; its value is the one that is set")
             if name not in os.environ:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
@@ -150,8 +150,8 @@ def check(
 
     Args:
         backward: the backward pass; its arguments and gradients are NumPy arrays.
-        network: what it shall differentiate: a `Network`, a stock network's name, or
-            FILE.py:NETWORK; left out, the one of docs/bptt.md.
+        network: the network that it must differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         dtype: float64 or float32.
         shapes, window, loss, seed: as the flags of `python -m rnn_torch.check`.
 
@@ -159,8 +159,8 @@ def check(
         The report; `print` shows it.
 
     Raises:
-        CannotCheck: it gave no answer that could be judged.
-        ValueError: an argument that is none; the network fails.
+        CannotCheck: the backward pass gives no answer that can be judged.
+        ValueError: an argument is invalid, or the network fails.
     """
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     name = getattr(backward, "__name__", "backward")
@@ -169,7 +169,7 @@ def check(
 
 
 def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
-    # For candidates that take their time; nothing is shown in the first seconds, or in a log.
+    # A progress bar for slow candidates; it appears after three seconds, and not in a log.
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
     candidate = Candidate(
         flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
@@ -244,7 +244,7 @@ def _check_own(flags: argparse.Namespace) -> int:
                 in_this_process(backward, subject), subject,
                 dtype=flags.dtype, seed=flags.seed, name=name,
             ),
-            blind=(),  # the sizes are asked of us, not known by us only
+            blind=(),  # these passes take any size
         )
         for name, backward in own_passes(flags.window).items()
     }  # fmt: skip
@@ -265,13 +265,13 @@ def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
         say(cannot_as_markdown(name or "our own passes", why))
     else:
         complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
-    with suppress(WeightsError):  # it is said already that nothing can be told
+    with suppress(WeightsError):  # the reason is already printed
         _write_page(flags, [], why)
     return 2
 
 
 class _Callable(ModuleType):
-    """So that `from rnn_torch import check; check(backward)` works: the module is its function."""
+    """Makes the module callable, for `from rnn_torch import check; check(backward)`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Report:
         return check(*args, **kwargs)

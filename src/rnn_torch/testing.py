@@ -47,7 +47,7 @@ def assert_gradient_parity(
     shapes: str = "any",
     loss: str | None = None,
 ) -> None:
-    """Raise AssertionError, its message the screen of `rnn_torch.check`, if `backward` is wrong.
+    """Raise AssertionError, with the report of `rnn_torch.check`, if `backward` is wrong.
 
     Args:
         backward: `backward(x, y, U, W, V) -> (dU, dW, dV)`, or a mapping with these keys; with a
@@ -55,20 +55,20 @@ def assert_gradient_parity(
         given: one problem (from `problems()`, say), or several; left out, the designed set and
             random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
             Not with a `network`.
-        network: what it shall differentiate: a `Network`, a stock network's name, or
-            FILE.py:NETWORK; left out, the one of docs/bptt.md.
+        network: the network that it must differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         window: compare with BPTT truncated to this many steps back.
         shapes: the sizes that it takes, as `--shapes` of the command: "any"; "hidden=16,batch=1";
             "recipe", x (8, 2), y (8, 1), without a batch axis, and 16 hidden units; or
             "time,batch,n_in,hidden,n_out".
-        loss: of a stock network: squared, softmax or upstream.
+        loss: the loss of a stock network: squared, softmax or upstream.
 
     Raises:
-        AssertionError: it does not agree with autograd to within rounding.
-        CannotCheck: it gave no answer that could be judged.
-        ValueError: other `shapes`, or a given problem that has not these.
+        AssertionError: `backward` does not agree with autograd to within rounding.
+        CannotCheck: `backward` gives no answer that can be judged.
+        ValueError: `shapes` is invalid, or a given problem has other sizes.
     """
-    __tracebackhide__ = True  # pytest shows the caller's line, and the screen
+    __tracebackhide__ = True  # pytest shows only the caller's line and the report
     several = [given] if isinstance(given, Problem) else given
     if several is not None and network is not None:
         raise ValueError("given must be left out with a network: its problems are drawn for it")
@@ -92,28 +92,28 @@ def assert_gradient_parity(
 
 def _failure(
     backward: Callable[..., object],
-    several: Sequence[Problem] | None,
+    problems_given: Sequence[Problem] | None,
     dtype: str,
     subject: Subject,
 ) -> str:
-    """What an assertion says, or nothing if all is right."""
-    if several is None:
+    """The message of an assertion; empty if all answers are right."""
+    if problems_given is None:
         return _screen(backward, dtype, subject)
-    for one in several:
-        answer, right = in_this_process(backward, subject)(one), subject.reference(one)
+    for problem in problems_given:
+        answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
-        entries = worst_entries(answer.gradients, right, one.name)
-        says = table(entries)
+        entries = worst_entries(answer.gradients, right, problem.name)
+        message = table(entries)
         if all(entry.right for entry in entries):
-            seen = answer.impure or ("a second call returns a different gradient",)
-            says = f"Not a pure function: {', '.join(seen)}"
-        return f"{says}\n\n{_screen(backward, one.dtype.name, subject)}".rstrip()
+            effects = answer.impure or ("a second call returns a different gradient",)
+            message = f"Not a pure function: {', '.join(effects)}"
+        return f"{message}\n\n{_screen(backward, problem.dtype.name, subject)}".rstrip()
     return ""
 
 
 def _screen(backward: Callable[..., object], dtype: str, subject: Subject) -> str:
-    # Kept for one function: hypothesis asks again and again while it shrinks.
+    # Cached for one function: hypothesis calls repeatedly while it shrinks.
     shapes = subject.shapes if isinstance(subject, ElmanByHand) else id(subject)
     key = (backward, dtype, subject.window, shapes)
     if key not in _SCREENS:
@@ -128,7 +128,7 @@ _SCREENS: dict[object, str] = {}
 
 
 def _of_others(error: Exception) -> TracebackType | None:
-    """Where an error arose, from the first line that is not of this project; if none is, all."""
+    """The traceback of an error without this project's leading frames, or all if none is left."""
     frames = error.__traceback__
     while frames and _is_ours(frames):
         frames = frames.tb_next
@@ -141,15 +141,15 @@ def _is_ours(frames: TracebackType) -> bool:
 
 
 def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "any") -> Problems:
-    """Random problems: general ones, long ones, and (`corners`) some from the number range's edges.
+    """Random problems: general ones, long ones and, with `corners`, some with extreme values.
 
     Args:
-        dtype: float32 or float64; either if left out.
-        shapes: their sizes, as in `assert_gradient_parity`.
+        dtype: float32 or float64; both if left out.
+        shapes: the sizes, as in `assert_gradient_parity`.
 
     Raises:
         ModuleNotFoundError: hypothesis is not installed.
-        ValueError: other `shapes`.
+        ValueError: `shapes` is invalid.
     """
     try:
         from rnn_torch.elman_by_hand import strategies

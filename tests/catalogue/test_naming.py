@@ -135,7 +135,7 @@ def test_tokens_that_come_twice_in_a_step() -> None:
         return {"E": dE, "W": dW}
 
     (found,) = named(embedded, catalogue, problems, ask)
-    assert "only the last of equal indices in a step adds to dE" in found.sentence
+    assert "dE gets only the last of equal indices in a step" in found.sentence
 
 
 def test_our_own_catalogue_is_named_by_the_derived_one() -> None:

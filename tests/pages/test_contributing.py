@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## A walk")[2]
+WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
 
 
 def test_without_torch_a_command_says_what_it_needs() -> None:

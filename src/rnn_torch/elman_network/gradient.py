@@ -29,10 +29,10 @@ def truncated_gradient(
     targets: Float[np.ndarray, "time batch n_out"],
     window: int,
 ) -> Params:
-    """As `autograd_gradient`, with no error travelling more than `window` steps from its loss.
+    """Like `autograd_gradient`, with the error of each loss passed back `window` steps at most.
 
-    Each loss is computed with the state before its window detached, as torch users write it; here
-    the windows of all losses go through time side by side, as examples of one batch.
+    Each loss is computed with the state before its window detached, as is usual in torch; the
+    windows of all losses are computed together, as examples of one batch.
     """
     U, W, V = model.U, model.W, model.V
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """The same Elman RNN as a torch.nn.Module: equations (1)-(4) only, gradients by autograd.
 
-This is the witness for the hand-written backward pass, so it takes nothing from
-`rnn_numpy.elman_network.model` and holds no derivative of its own.
+It is the reference for the hand-written backward pass, so it imports nothing from
+`rnn_numpy.elman_network.model` and contains no derivative.
 """
 
 from typing import TypeVar
@@ -63,10 +63,10 @@ class ElmanRNN(nn.Module):
         return model
 
     def to_params(self) -> Params:
-        """A copy of the weights as NumPy arrays, whatever the device.
+        """A copy of the weights as NumPy arrays, from any device.
 
         Raises:
-            TypeError: a dtype that NumPy's twin does not have, such as bfloat16.
+            TypeError: the dtype is not float32 or float64.
         """
         if self.W.dtype not in (torch.float32, torch.float64):
             raise TypeError(
@@ -91,8 +91,8 @@ class ElmanRNN(nn.Module):
                 Courville, arXiv:1308.3432).
 
         Raises:
-            TypeError: inputs of another dtype or on another device than the weights.
-            ValueError: shapes that do not fit the weights, state bits out of range.
+            TypeError: the inputs have another dtype or device than the weights.
+            ValueError: shapes do not match the weights, or state_bits is out of range.
         """
         if state_bits is not None and not 1 <= state_bits <= 16:
             raise ValueError(f"state_bits must be 1 to 16, got {state_bits}")
@@ -108,7 +108,7 @@ class ElmanRNN(nn.Module):
             h = torch.sigmoid(x_t @ self.U + h @ self.W)  # (1), (2)
             if state_bits is not None:
                 rounded = torch.round(h.detach() * 2**state_bits) / 2**state_bits
-                h = rounded + (h - h.detach())  # adds nothing but the gradient
+                h = rounded + (h - h.detach())  # adds only the gradient
             states.append(h)
         stacked = torch.stack(states)
         return torch.sigmoid(stacked @ self.V), stacked  # (3)
@@ -135,12 +135,12 @@ class ElmanRNN(nn.Module):
 def squared_error(
     outputs: Float[Tensor, "*axes"], targets: Float[Tensor, "*axes"]
 ) -> Float[Tensor, ""]:
-    """The loss that is differentiated (4)."""
+    """The loss (4), which is differentiated."""
     return 0.5 * torch.square(outputs - targets).sum()
 
 
 def absolute_error(
     outputs: Float[Tensor, "*axes"], targets: Float[Tensor, "*axes"]
 ) -> Float[Tensor, ""]:
-    """The loss that the recipe reports (5), while it descends (4)."""
+    """The loss (5), which the recipe reports while it descends (4)."""
     return torch.abs(outputs - targets).sum()

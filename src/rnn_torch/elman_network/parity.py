@@ -19,14 +19,14 @@ def gradient_parity(
     """How far a hand-written gradient is from autograd's, at this model and problem.
 
     Args:
-        model: whose weights are meant; the autograd of a plain `ElmanRNN` judges, whatever it is.
+        model: the model with the weights; an `ElmanRNN` with copies of them provides autograd's.
         x, targets: the problem.
-        hand_written: the gradient to judge; the one of `rnn_numpy.bptt` if left out.
+        hand_written: the gradient to compare; that of `rnn_numpy.bptt` if left out.
 
     Returns:
-        The worst entry's distance as a fraction of what rounding allows; above 1 one is wrong.
-        None if nothing can tell right from wrong: every entry is smaller than its rounding error,
-        or the forward pass itself overflows.
+        The largest difference as a fraction of what rounding allows; above 1, one is wrong.
+        None if nothing can be decided: every entry is smaller than its rounding error, or the
+        forward pass overflows.
     """
     params = model.to_params()
     outputs, trace = forward(params, x)

@@ -1,8 +1,8 @@
 """The layer as `torch.autograd.Function`s: every derivative of a recurrence is a recurrence.
 
-The states are one, h_t = sigmoid(a_t + h_{t-1} W) (`States`), and the derivatives of one are
-`y_t = v_t + s_t * (y_{t-1} M)` (`Linear`), forwards or backwards in time. Its derivatives are again
-of this form, so two loops and torch's own operations give all orders, in both modes. `Layer` is
+The states are h_t = sigmoid(a_t + h_{t-1} W) (`States`); their derivatives have the form
+`y_t = v_t + s_t * (y_{t-1} M)` (`Linear`), forward or backward in time. The derivatives of `Linear`
+have this form, too, so two loops and torch's operations give all orders, in both modes. `Layer` is
 the same for plain eager autograd, in as few calls as possible.
 """
 
@@ -158,14 +158,14 @@ class _Folded:
 
 
 def transformed(tensor: Tensor) -> bool:
-    """Whether this is no plain tensor but one of torch.func, or of a batched backward pass."""
+    """Whether this tensor belongs to a torch.func transform or a batched backward pass."""
     return torch._C._are_functorch_transforms_active() or (
         torch._C._functorch.is_legacy_batchedtensor(tensor)
     )
 
 
 def forward_levels() -> int:
-    """How many jvp (or jacfwd) of torch.func are around this."""
+    """The number of enclosing jvp (or jacfwd) transforms of torch.func."""
     functorch = torch._C._functorch
     levels = functorch.get_interpreter_stack() or []
     return sum(level.key() == functorch.TransformType.Jvp for level in levels)
@@ -190,7 +190,7 @@ def _states_jvp(da: Any, W: Tensor, dW: Any, h_0: Any, dh_0: Any, states: Tensor
 
 
 def step_by_step(a: Tensor, W: Tensor, h_0: Tensor) -> Tensor:
-    """The states by operations that torch differentiates itself."""
+    """The states by operations that autograd differentiates."""
     h, states = h_0, []
     for a_t in a.unbind():
         h = torch.sigmoid(a_t + h @ W)

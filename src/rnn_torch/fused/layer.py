@@ -1,10 +1,9 @@
-"""The Elman layer as one differentiable operation, with a hand-written backward: the fast twin.
+"""The Elman layer as one differentiable operation with a hand-written backward, for speed.
 
-`elman` does what a loop of torch operations under autograd does (`model.ElmanRNN` is that twin):
-forward and backward, backward twice and more (`create_graph`), forward mode, `torch.func`
-(`vmap` over examples or over networks), `torch.compile(fullgraph=True)` with one operation in the
-graph whatever the number of steps. Only the hidden states are stored, or, with `checkpoint_every`,
-only some of them.
+`elman` supports what a loop of torch operations under autograd (`model.ElmanRNN`) does: forward and
+backward, higher derivatives (`create_graph`), forward mode, `torch.func` (`vmap` over examples or
+networks), and `torch.compile(fullgraph=True)` with one operation in the graph for any number of
+steps. Only the hidden states are stored, or, with `checkpoint_every`, only some of them.
 
 `autograd_functions.py` has the derivatives, `recurrence.py` the loops over time.
 """
@@ -41,8 +40,8 @@ def elman(
     """The states h_1 ... h_T of (1) and (2), differentiable in every argument.
 
     Raises:
-        TypeError: arguments of different dtypes or on different devices.
-        ValueError: shapes that do not fit.
+        TypeError: the arguments have different dtypes or devices.
+        ValueError: the shapes do not match.
     """
     _check(x, U, W, h_0)
     compiling = torch.compiler.is_compiling()
@@ -69,7 +68,7 @@ class FusedElmanRNN(ElmanRNN):
         *,
         state_bits: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """As `ElmanRNN.forward`; with rounded states it is that, step by step."""
+        """Like `ElmanRNN.forward`, which it calls for rounded states."""
         if state_bits is not None:
             return super().forward(x, h_0, state_bits=state_bits)
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
@@ -85,20 +84,20 @@ class FusedElmanRNN(ElmanRNN):
         *,
         checkpoint_every: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "batch hidden"]]:
-        """The outputs, and the last state only: what a training step needs, in less memory.
+        """The outputs and only the last state, for a training step with less memory.
 
-        The steps are taken a segment at a time, so that only the states are kept of them all, not
-        the gradients with respect to them.
+        Steps are computed in segments, so that all states are stored, but not the gradients with
+        respect to them.
 
         Args:
             x, h_0: as in `forward`.
-            checkpoint_every: keep one state in this many, too; the backward pass computes the
-                others again, a segment at a time. The square root of the number of steps needs
-                least memory; the time grows by about a third.
+            checkpoint_every: store only one state in this many; the backward pass recomputes the
+                others, a segment at a time. The square root of the number of steps needs least
+                memory; the time grows by about a third.
 
         Raises:
-            TypeError, ValueError: as `forward`, and for a `checkpoint_every` that is no integer
-                above 0.
+            TypeError, ValueError: as `forward`; also if `checkpoint_every` is not an integer above
+                0.
         """
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         if h_0 is None:
@@ -119,12 +118,12 @@ class FusedElmanRNN(ElmanRNN):
     @staticmethod
     def _segment(x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
         states = elman(x, U, W, h_0)
-        # A view of the last state would keep all of them.
+        # A view of the last state would keep all states in memory.
         return torch.sigmoid(states @ V), states[-1].clone()  # (3)
 
 
 def _check(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> None:
-    """Raise unless the arguments of `elman` fit each other."""
+    """Raise unless the shapes, dtypes and devices of the arguments match."""
     shapes, kinds = [x.shape, U.shape, W.shape], {x.dtype, U.dtype, W.dtype}
     devices = {x.device, U.device, W.device}
     if h_0 is not None:

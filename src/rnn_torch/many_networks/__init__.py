@@ -1,1 +1,1 @@
-"""A sweep: networks stacked on an axis, who trains which, the results."""
+"""A sweep: networks stacked on an axis, their distribution over processes, the results."""

@@ -21,8 +21,8 @@ class Collection:
     """The results of all processes. Each method but `add` is called by all of them together.
 
     Args:
-        out: the file, in a format that its ending names; None keeps the results in memory.
-        resume: go on with the files that are there, instead of refusing to touch them.
+        out: the file, in the format of its suffix; None keeps the results in memory.
+        resume: continue existing files instead of refusing them.
         recipes: the networks of this sweep.
 
     Raises:
@@ -43,7 +43,7 @@ class Collection:
         with processes.failing_together():
             if not processes.leads():
                 self._journal = Journal(self._out and _part(self._out, str(processes.rank)))
-        #: Those with a result when the sweep begins.
+        #: Networks with a result when the sweep begins.
         self.finished = processes.gather({result.recipe for result in self.results})[0]
 
     @property
@@ -53,17 +53,16 @@ class Collection:
         return [results[recipe] for recipe in self._recipes.in_order(results)]
 
     def add(self, result: Trained) -> None:
-        """Keep a result of this process; ResultsError if it could not be written."""
+        """Write a result of this process; ResultsError if it cannot be written."""
         self._journal.add([result])
 
     def collect(self) -> int:
-        """Bring all results to the first process; returns how many are missing.
+        """Send all results to the first process; return the number of missing ones.
 
-        If none is, its file is finished: the journal sorted, or its table written.
+        If none is missing, the file is completed: the journal is sorted, or the table written.
 
         Raises:
-            ResultsError, WeightsError: the file could not be written; all results are kept where
-                they were.
+            ResultsError, WeightsError: the file cannot be written; all journals are unchanged.
         """
         self._bring([] if self._processes.leads() else self._journal.results.values())
         missing = len(self._recipes) - self._processes.gather(len(self.results))[0]

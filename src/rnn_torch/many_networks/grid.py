@@ -10,15 +10,15 @@ from rnn_numpy.training.recipe import Recipe
 
 
 def size(recipe: Recipe) -> tuple[int, int, int]:
-    """What networks that are trained as one batch have in common."""
+    """The settings shared by networks that are trained as one batch."""
     return recipe.hidden, recipe.bits, recipe.batch_size
 
 
 class Grid(Collection[Recipe]):
-    """Recipes: for each setting, in turn, every seed. What is given twice is there once.
+    """Recipes: every seed for each setting, in order, without duplicates.
 
     Args:
-        settings: recipes, whatever their seed.
+        settings: recipes; their seeds are ignored.
         seeds: ranges in steps of 1.
     """
 
@@ -48,17 +48,17 @@ class Grid(Collection[Recipe]):
         return isinstance(recipe, Recipe) and self._place(recipe) is not None
 
     def in_order(self, recipes: Iterable[Recipe]) -> list[Recipe]:
-        """Those of some recipes that are in this grid, in its order."""
+        """The given recipes that are in this grid, in its order."""
         places = {recipe: self._place(recipe) for recipe in recipes}
         found = [(place, recipe) for recipe, place in places.items() if place is not None]
         return [recipe for _, recipe in sorted(found, key=lambda pair: pair[0])]
 
     def by_size(self) -> "Grid":
-        """The same recipes, those of one size together."""
+        """The same recipes, grouped by size."""
         return Grid(sorted(self._settings, key=size), self._seeds)
 
     def _place(self, recipe: Recipe) -> tuple[int, int, int] | None:
-        """Where in the order this recipe stands: its setting, range and seed."""
+        """The position of a recipe in the order: setting, range and seed."""
         setting = replace(recipe, seed=0)
         for number, some in enumerate(self._seeds):
             if recipe.seed in some and setting in self._settings:

@@ -19,19 +19,19 @@ _BEGINNING = b'{"recipe": {"seed": '
 
 
 class ResultsError(ValueError):
-    """A results file that cannot be used; the message names it and says why."""
+    """A results file that cannot be used; the message names it and the reason."""
 
 
 class Journal:
-    """The results in a file, those that are there already included.
+    """The results in a file, including existing ones.
 
     Args:
         path: the file, locked until `close()` or the end of the process; None for memory only.
-        resume: go on with a file that is there, instead of refusing to touch it.
+        resume: continue an existing file instead of refusing it.
 
     Raises:
-        ResultsError: a file that is there without `resume`, in use, or unreadable.
-        WeightsError: a file that cannot be written.
+        ResultsError: the file exists and `resume` is False, is in use, or cannot be read.
+        WeightsError: the file cannot be written.
     """
 
     def __init__(self, path: Path | None, *, resume: bool = False) -> None:
@@ -51,10 +51,10 @@ class Journal:
             raise ResultsError(f"cannot use {path}: {error.strerror}") from error
 
     def add(self, results: Iterable[Trained]) -> None:
-        """Keep the results of recipes that have none yet, in the file first.
+        """Add the results of recipes that have none; write them to the file first.
 
         Raises:
-            ResultsError: they could not be written; the file is as it was.
+            ResultsError: they cannot be written; the file is unchanged.
         """
         new = {each.recipe: each for each in results if each.recipe not in self.results}
         if self.path is not None and new:
@@ -74,7 +74,7 @@ class Journal:
         """Put the results of these recipes first, in their order.
 
         Raises:
-            WeightsError: the file could not be written; it is as it was.
+            WeightsError: the file cannot be written; it is unchanged.
         """
         ordered = dict.fromkeys([*first, *self.results])
         lines = (as_line(asdict(self.results[recipe])) for recipe in ordered)
@@ -94,11 +94,11 @@ def refuse_existing(path: Path, resume: bool) -> None:
 
 
 def read_journal(path: Path) -> tuple[dict[Recipe, Trained], int]:
-    """The results in a journal, and the length of its whole lines; the last may be unfinished.
+    """The results in a journal, and the length of its complete lines; the last may be incomplete.
 
     Raises:
-        ResultsError: anything else that is no result; the message names the line.
-        OSError: it cannot be read.
+        ResultsError: another line is not a result; the message has its number.
+        OSError: the file cannot be read.
     """
     if path.stat().st_size > MOST_BYTES:
         raise ResultsError(f"{path} is too large for results")
@@ -122,7 +122,7 @@ def as_line(fields: Mapping[str, Any]) -> bytes:
 
 
 def _trained(fields: dict[str, Any]) -> Trained:
-    """A result from its line; the file may be anybody's."""
+    """A result from its line; the file is not trusted."""
     if fields.pop("crc32") != zlib.crc32(json.dumps(fields).encode()):
         raise ValueError("its checksum is wrong")
     result = Trained(Recipe(**fields.pop("recipe")), **fields)

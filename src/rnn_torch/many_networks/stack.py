@@ -22,19 +22,18 @@ from rnn_torch.fused import recurrence
 
 Weights = list[Tensor]
 
-#: Steps taken between two questions whether to stop.
+#: Steps between two calls of `stop`.
 _STRIDE = 250
-#: In place of a network's count of exact sums: its weights were not finite any more.
+#: Replaces a network's count of exact sums if its weights are not finite.
 DIVERGED = -1
 
 
 @dataclass
 class Batch:
-    """Networks between two steps, `steps` of them taken.
+    """Networks after `steps` steps.
 
     `weights` are U, W, V, each of all networks: (networks, rows, columns). `counts` has a row for
-    each counted step: each network's exact sums, or DIVERGED. The recipes are such as `check_alike`
-    lets pass.
+    each counted step: each network's exact sums, or DIVERGED. `check_alike` accepts the recipes.
     """
 
     recipes: Sequence[Recipe]
@@ -48,8 +47,8 @@ def check_alike(recipes: Sequence[Recipe]) -> None:
     """Check that one batch can train these recipes.
 
     Raises:
-        ValueError: they differ in more than seed and learning rate, have too many bits, or there
-            are none.
+        ValueError: they differ in more than seed and learning rate, have too many bits, or the
+            sequence is empty.
     """
     alike = {(r.bits, r.hidden, r.iterations, r.dtype, r.batch_size) for r in recipes}
     if len(alike) != 1:
@@ -79,15 +78,15 @@ def train_batch(
     save_every: int | None = None,
     on_save: Callable[[Batch], object] = lambda batch: None,
 ) -> Iterator[int]:
-    """Train a batch, in place, to its end; yields the steps taken since the last time.
+    """Train a batch in place to its end; yields the number of steps since the last yield.
 
     Args:
-        count_every: every how many steps the sums are counted; they are after the last, too.
-        stop: asked now and then; True ends the training, with `on_save`.
-        save_every: after every how many steps `on_save` is called.
+        count_every: steps between two counts; sums are also counted after the last step.
+        stop: called between steps; True ends the training after a call of `on_save`.
+        save_every: steps between two calls of `on_save`.
 
     Raises:
-        Stopped: by `stop`.
+        Stopped: `stop` returned True.
     """
     recipe = batch.recipes[0]
     weights = batch.weights
@@ -122,13 +121,13 @@ def train_batch(
 
 
 def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
-    """What came of each network of a batch that has been trained."""
+    """The result of each network of a trained batch."""
     steps = list(islice(counted_steps(batch.recipes[0], count_every), len(batch.counts)))
     found, tried = [], 4 ** (batch.recipes[0].bits - 1)
     vanished = _vanished(batch, [n for n, c in enumerate(batch.counts[-1]) if 0 <= c < tried])
     for number, recipe in enumerate(batch.recipes):
         counts = [int(row[number]) for row in batch.counts]
-        # No weight becomes finite again.
+        # A weight that is not finite stays so.
         lived = counts.index(DIVERGED) if DIVERGED in counts else len(counts)
         status: Literal["finished", "diverged", "vanished"] = "finished"
         if lived < len(counts):
@@ -140,7 +139,7 @@ def results(batch: Batch, count_every: int = 1000) -> list[Trained]:
 
 
 def _vanished(batch: Batch, networks: list[int]) -> set[int]:
-    """Which of these networks no further step changes: as `rnn_numpy.training.recipe.vanished`."""
+    """The networks that no further step changes, as in `rnn_numpy.training.recipe.vanished`."""
     recipe, rng = batch.recipes[0], np.random.RandomState(0)
     if not networks:
         return set()
@@ -188,10 +187,10 @@ def _descend(
 
 
 def count_exact(weights: Weights, bits: int, most: int = 1 << 22) -> Int64[Tensor, " networks"]:
-    """How many of the 4^(bits - 1) sums each network gets right; all prefixes shared.
+    """Count the sums, of 4^(bits - 1), that each network gets right, sharing all prefixes.
 
     Args:
-        most: states that are held at once; more networks than that allows are counted in turn.
+        most: largest number of states in memory; networks are counted in groups if necessary.
     """
     networks = len(weights[0])
     share = max(1, most // 4 ** (bits - 1))
