@@ -138,8 +138,8 @@ def test_axes_are_sums_of_names_and_numbers() -> None:
 @pytest.mark.parametrize(
     ("marks", "message"),
     [
-        ({**SMALL, "b": "hidden"}, "no argument of it: b"),
-        ({"x": "time n_in"}, "without axes: W, h_0"),
+        ({**SMALL, "b": "hidden"}, "it has no argument b"),
+        ({"x": "time n_in"}, "it lacks W, h_0"),
         ({**SMALL, "x": "n_in"}, "must have the axis time"),
         ({n: targets(str(a)) for n, a in SMALL.items()}, "must have a float argument"),
         ({**SMALL, "W": "n_in-1"}, "an axis must be a name"),
