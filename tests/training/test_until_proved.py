@@ -31,7 +31,7 @@ def test_train_until_proved(train: object, tmp_path: Path, capsys: Capture) -> N
     assert verdicts[0].startswith("20000  refuted")
     assert verdicts[-1].split("  ")[1].startswith("proved: a + b is right for operands of every")
     assert lines[-2] == f"weights written to {file}"
-    assert prove.main([file]) == 0
+    assert prove.main([file, "--state-bits", "5"]) == 0
     _, metadata = load_params(file)
     assert metadata["steps"] == verdicts[-1].split()[0]
 
