@@ -38,7 +38,17 @@ def main() -> None:
         installed = run(python, "-m", "pip", "list").lower()
         assert not any(heavy in installed for heavy in ("torch", "numba", "matplotlib"))
         adder, proof = folder / "adder.safetensors", folder / "adder.certificate"
-        said = run(python, "-m", "rnn_numpy.train", "--out", adder, "--until-proved", cwd=folder)
+        said = run(
+            python,
+            "-m",
+            "rnn_numpy.train",
+            "--out",
+            adder,
+            "--until-proved",
+            "--state-bits",
+            "5",
+            cwd=folder,
+        )
         assert "16384 of 16384 sums exact" in said
         said = run(
             python,
