@@ -151,14 +151,15 @@ sys.exit(main([*flags, "--out", {str(tmp_path / "w")!r}]))
     assert load_params(tmp_path / "w")[1]["steps"] == "21000"
 
 
-def test_train_until_the_network_itself_is_proved(tmp_path: Path, capsys: Capture) -> None:
-    """Refuted at first; the sums that it gets wrong, and more steps, make it provable."""
-    file = str(tmp_path / "adder.safetensors")
-    flags = ["--seed", "3", "--hidden", "8", "--iterations", "5000", "--until-proved"]
-    assert numpy_train.main([*flags, "--log-every", "9999999", "--out", file]) == 0
-    verdicts = [
-        line.split() for line in capsys.readouterr().out.splitlines() if "as trained" in line
-    ]
-    assert verdicts[0][1] == "refuted,"
-    assert verdicts[-1][1] == "proved:"
-    assert load_params(file)[1]["steps"] == verdicts[-1][0]
+def test_without_state_bits_it_is_the_network_itself(capsys: Capture) -> None:
+    """Refuted, so it goes on, on what was wrong; proved, so it stops."""
+    flags = ["--seed", "1", "--hidden", "4", "--iterations", "300", "--until-proved"]
+    assert numpy_train.main([*flags, "--max-iterations", "2300"]) == 1
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "as trained" in line]
+    assert [line[:2] for line in lines] == [[n, "refuted,"] for n in ("300", "1300", "2300")]
+    assert numpy_train.main([*flags, "--max-iterations", "300", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["proof"]["dtype"] == "float64"
+    params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
+    recipe, rng = Recipe(hidden=4), np.random.RandomState(0)
+    (outcome,) = until_proved(recipe, params, rng, None, NumPyLearner, most_steps=9)
+    assert (outcome.verdict.status, outcome.steps) == ("proved", 0)
