@@ -14,6 +14,7 @@ from rnn_numpy.elman_network.model import absolute_error, forward
 from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
+from rnn_numpy.real_proof.verdict import prove_real
 from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
@@ -28,12 +29,14 @@ from rnn_torch.reports.heat_map import heat_map
 DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
 PROVED, REFUTED = 3, (14, 1, 80)
+#: One that is proved as it was trained, with few sets.
+ENCLOSED = 6
 STATE_BITS = 5
 
 
 def main() -> None:
     """Make all pictures."""
-    for make in (where_in_time, carry, machine, lengths, learning):
+    for make in (where_in_time, carry, invariant, machine, lengths, learning):
         make()
         print(make.__name__, flush=True)
 
@@ -62,6 +65,32 @@ def carry() -> None:
         now = (a_t + b_t + now) >> 1
         carries.append(now)
     carry_plot(trace.states[1:, 0], np.array(carries), file("carry"))
+
+
+def invariant() -> None:
+    """The sets of a proof of the network as trained, in its two slowest coordinates."""
+    params, _ = trained(Recipe(ENCLOSED))
+    verdict = prove_real(params)
+    assert verdict.cover is not None
+    assert verdict.metric is not None
+    sets, classes = verdict.cover, verdict.classes
+    slow = np.linalg.svd(sets.centre - sets.centre.mean(axis=0), full_matrices=False)[2][:2]
+    angle = np.linspace(0, 2 * np.pi, 40)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    figure = Figure(figsize=(5, 4))
+    axes = figure.add_subplot(xlabel="first component of h", ylabel="second")
+    for task, name in enumerate(("no carry", "carry")):
+        label = name
+        for i in np.flatnonzero(classes.task[sets.q] == task):
+            # The shadow of an ellipsoid on a plane is an ellipse, whose axes an SVD gives.
+            shadow = slow @ np.linalg.inv(verdict.metric[sets.q[i]]) * sets.radius[i]
+            left, size, _ = np.linalg.svd(shadow, full_matrices=False)
+            x, y = (slow @ sets.centre[i])[:, np.newaxis] + left @ (size[:, np.newaxis] * circle)
+            axes.plot(x, y, color=COLOURS[task], linewidth=0.5, label=label)
+            label = ""
+    for line in axes.legend().get_lines():
+        line.set_linewidth(2)
+    save(figure, file("invariant"), bbox_inches="tight")
 
 
 def machine() -> None:

@@ -16,7 +16,7 @@ from benchmarks.harness import keep
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import minimise
+from rnn_numpy.proof.machine import Verdict, minimise
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
@@ -169,6 +169,7 @@ def _until(job: tuple[Recipe, int]) -> tuple[str, int, int]:
     params, rng = trained(recipe)
     most = MOST_STEPS - recipe.iterations
     *_, outcome = until_proved(recipe, params, rng, bits, NumPyLearner, most_steps=most)
+    assert isinstance(outcome.verdict, Verdict)
     return outcome.verdict.status, outcome.steps, outcome.verdict.states
 
 

@@ -14,19 +14,22 @@ from rnn_numpy.proof.drawing import dot, machine_figure
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Minimal, Verdict, minimise
 from rnn_numpy.proof.report import as_json, in_words
+from rnn_numpy.real_proof import report as real_report
+from rnn_numpy.real_proof import verdict as real_verdict
+from rnn_numpy.real_proof.certificate import real_certificate
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
 
 DESCRIPTION = """\
-Prove that a network whose state is rounded to a few bits computes its target (by default the sum)
-for operands of every length, by visiting every reachable state; or refute it by a shortest
-counterexample."""
+Prove that a network computes its target (by default the sum) for operands of every length: as it
+was trained, by enclosing every state that it can reach; or with --state-bits, its state rounded to
+a few bits, by visiting every state. Or refute it by operands that it gets wrong."""
 
 EXIT_CODES = """\
 exit codes: 0 proved; 1 refuted; 2 bad input, or an output could not be written; 3 gave up: too many
-states, or a rounding tie decides whether an output is right.
+states or sets of states, an output is not certain, or a rounding tie decides whether it is right.
 docs/proof.md states what exactly is proved, and what has to be trusted."""
 
 
@@ -36,28 +39,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
-    add("--state-bits", type=STATE_BITS, default=5, metavar="B",
-        help="round the state to multiples of 2^-B, B from 1 to 16 (%(default)s)")  # fmt: skip
+    add("--state-bits", type=STATE_BITS, metavar="B",
+        help="round the state to multiples of 2^-B, B from 1 to 16; default: do not round it"
+        )  # fmt: skip
+    add("--dtype", choices=["float32", "float64"],
+        help="without --state-bits: what the network is evaluated in; float32 covers float64, too "
+        "(the weights' own)")  # fmt: skip
     add("--target", default="addition",
         help="what the network must compute: addition, subtraction, comparison, or "
         "multiplication:FACTOR (%(default)s)")  # fmt: skip
-    add("--limit", type=POSITIVE, default=LIMIT, metavar="STATES",
-        help="give up beyond this number of states (%(default)s)")  # fmt: skip
+    add("--limit", type=POSITIVE, metavar="STATES",
+        help="give up beyond this number of states, or of sets of states without --state-bits "
+        f"({LIMIT}, {real_verdict.LIMIT})")  # fmt: skip
     add("--certificate", metavar="FILE",
         help="write the proof to this file, for python -m rnn_numpy.verify")  # fmt: skip
-    add("--plot", metavar="FILE.png", help="draw the minimised machine (needs matplotlib)")
+    add(
+        "--plot",
+        metavar="FILE.png",
+        help="draw the minimised machine (needs matplotlib); with --state-bits",
+    )
     add("--dot", metavar="FILE",
-        help="write the minimised machine to this file, as a Graphviz graph")  # fmt: skip
+        help="write the minimised machine to this file, as a Graphviz graph; with --state-bits"
+        )  # fmt: skip
     add("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
     with terminal.bad_input(parser, "not enough memory: a lower --limit?"):
         check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
         target = targets.by_name(flags.target)
-        with progress(flags.limit, "state") as bar:
-            verdict = explore(
-                params, flags.state_bits, target, limit=flags.limit, on_progress=bar.update
-            )
+        if flags.state_bits is None:
+            for flag in ("dot", "plot"):
+                if getattr(flags, flag) is not None:
+                    parser.error(f"--{flag} goes with --state-bits: only then is there a machine")
+            return _real(flags, params, target)
+        if flags.dtype is not None:
+            parser.error("--dtype goes without --state-bits: that proof is for the weights' own")
+        limit = flags.limit or LIMIT
+        with progress(limit, "state") as bar:
+            verdict = explore(params, flags.state_bits, target, limit=limit, on_progress=bar.update)
         minimal = minimise(verdict.machine) if verdict.status == "proved" else None
     failure, written = "", []
     try:
@@ -68,10 +87,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(json.dumps(as_json(params, verdict, minimal), allow_nan=False))
     else:
         say("\n".join([*in_words(params, verdict, minimal), *written]))
+    return _exit_code(verdict.status, failure)
+
+
+def _real(flags: argparse.Namespace, params: Params, target: targets.Target) -> int:
+    """The proof of the network as it was trained; returns the exit code."""
+    limit = flags.limit or real_verdict.LIMIT
+    with progress(None, "set") as bar:
+        verdict = real_verdict.prove_real(
+            params, target, flags.dtype, limit=limit, on_progress=bar.update
+        )
+    failure, written = "", []
+    if flags.certificate is not None:
+        try:
+            written = [f"{flags.certificate} not written: nothing is proved"]
+            if verdict.status == "proved":
+                lines = real_certificate(params, verdict)
+                write_text(flags.certificate, "\n".join(lines) + "\n")
+                written = [f"written to {flags.certificate}"]
+        except WeightsError as error:
+            failure, written = str(error), []
+    if flags.json:
+        say(json.dumps(real_report.as_json(params, verdict), allow_nan=False))
+    else:
+        say("\n".join([*real_report.in_words(params, verdict), *written]))
+    return _exit_code(verdict.status, failure)
+
+
+def _exit_code(status: str, failure: str) -> int:
     if failure:
         complain(f"error: {failure}")
         return 2
-    return {"proved": 0, "refuted": 1, "gave up": 3}[verdict.status]
+    return {"proved": 0, "refuted": 1, "gave up": 3}[status]
 
 
 def _write(

@@ -14,12 +14,14 @@ import struct
 import sys
 from fractions import Fraction
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
 FORMATS = {"float64": ("F64", "d", 53), "float32": ("F32", "f", 24)}
 FORMS = ("rnn-bptt-reference certificate 1", "weights [0-9a-f]{64}", "dtype float(32|64)",
-         "state-bits ([1-9]|1[0-6])", "target (addition|subtraction|comparison|"
+         "state-(bits ([1-9]|1[0-6])|real float(32|64))", "target (addition|subtraction|comparison|"
          "multiplication:[1-9][0-9]{0,8})", "states [1-9][0-9]{0,8}",
          "[0-9a-f.]+ [0-9]{1,9} [01]( [0-9]{1,9}(,[0-9]{1,9})*)+")  # fmt: skip
 P, ONE = 200, 1 << 200  # fixed point: numbers in units of 2^-P
@@ -103,13 +105,18 @@ def levels(z: int, b: int, error: int, scale: int) -> range:
 
 def verify(lines: list[str], weights: str) -> int:
     """Return the number of states of a certificate that holds; raise Rejected otherwise."""
-    for n, line in enumerate(lines + [""] * (7 - len(lines))):
+    real = lines[3:4] in (["state-real float64"], ["state-real float32"])
+    for n, line in enumerate(lines[: 6 if real else None] + [""] * (7 - len(lines))):
         if not re.fullmatch(FORMS[min(n, 6)], line):
             raise ValueError(f"line {n + 1} must be {FORMS[min(n, 6)]!r}, got {line[:80]!r}")
     _, wanted, dtype, bits, target, count = (line.split(" ")[1] for line in lines[:6])
-    b, ((U, W, V), found) = int(bits), read_weights(weights, dtype)
+    (U, W, V), found = read_weights(weights, dtype)
     if found != wanted or len(U) != 1 + (":" not in target):
         raise Rejected("line 2 or 5: it is for other weights")
+    if real:
+        return int(beside("verify_real").check(
+            lines, (U, W, V), target, FORMATS[bits][2], sys.modules[__name__]))  # fmt: skip
+    b = int(bits)
     if len(lines) != 6 + int(count):
         raise Rejected("line 6: not all states are there")
     error, said_error = (rounding_error(M, FORMATS[dtype][2]) for M in (U + W, V))
@@ -140,6 +147,17 @@ def verify(lines: list[str], weights: str) -> int:
             if any((h, *right_step(target, carried, x)) not in there for h in needed):
                 raise Rejected(f"line {number}: input {x} does not lead to {lead} for certain")
     return len(states)
+
+
+def beside(name: str) -> Any:
+    """Another file of this folder, whether or not this one runs as part of a package."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def main(argv: list[str]) -> int:

@@ -18,6 +18,9 @@ from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.report import as_json, headline
+from rnn_numpy.real_proof import report as real_report
+from rnn_numpy.real_proof import verdict as real_verdict
+from rnn_numpy.real_proof.verdict import prove_real
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
 from rnn_torch.elman_network.model import ElmanRNN
@@ -26,8 +29,8 @@ from rnn_torch.fused.layer import FusedElmanRNN
 DESCRIPTION = """\
 Run a trained network on two integers of any length, bit by bit, and print its sum: in decimal, or
 in the notation of A (0x, 0b). @FILE reads an operand from a file, - from standard input, for
-numbers too long for a command line. With --state-bits the state is rounded, and a proof for all
-sums is tried."""
+numbers too long for a command line. With --prove a proof is tried that every sum is right; with
+--state-bits the state is rounded, and the proof is tried of that network."""
 
 EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
 #: Steps in one call if the state is not rounded.
@@ -156,8 +159,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     flag("--state-bits", type=STATE_BITS, metavar="B",
          help="round the state to multiples of 2^-B, B from 1 to 16, and try to prove all sums"
          )  # fmt: skip
-    flag("--limit", type=POSITIVE, default=LIMIT, metavar="STATES",
-         help="give the proof up beyond this number of states (%(default)s)")  # fmt: skip
+    flag(
+        "--prove",
+        action="store_true",
+        help="say which theorem covers the sum: try to prove all sums of the network as trained",
+    )
+    flag("--limit", type=POSITIVE, metavar="STATES",
+         help="give the proof up beyond this number of states (of sets of states with --prove)"
+         )  # fmt: skip
     flag("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
     with terminal.bad_input(parser):
@@ -165,22 +174,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
         with progress(width, "bit") as bar:
             said = add(params, flags.a, flags.b, flags.state_bits, bar.update)
-        verdict = None
+        verdict, real = None, None
         if flags.state_bits is not None:
-            verdict = explore(params, flags.state_bits, limit=flags.limit)
+            verdict = explore(params, flags.state_bits, limit=flags.limit or LIMIT)
+        elif flags.prove:
+            real = prove_real(params, limit=flags.limit or real_verdict.LIMIT)
     right = flags.a + flags.b
     if flags.json:
-        proof = verdict and as_json(params, verdict, None)
+        proof = None
+        if verdict is not None:
+            proof = as_json(params, verdict, None)
+        elif real is not None:
+            proof = real_report.as_json(params, real)
         say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
         return 0 if said == right else 1
     say(format(said, flags.a.notation))
     if said != right:
         first = ((said ^ right) & -(said ^ right)).bit_length() - 1
         say(f"wrong: bit {first} of {width} is the first that is not that of the sum")
-    if verdict is None:
-        say("nothing is proved about other sums without --state-bits")
-    else:
+    if verdict is not None:
         say(headline(params, verdict))
+    elif real is not None:
+        say(real_report.headline(params, real))
+    else:
+        say("nothing is proved about other sums without --prove or --state-bits")
     return 0 if said == right else 1
 
 

@@ -17,6 +17,7 @@ RUNS = {
     "rnn_numpy.compiled",
     "rnn_numpy.elman_network",
     "rnn_numpy.proof",
+    "rnn_numpy.real_proof",
     "rnn_numpy.storage",
     "rnn_numpy.tasks",
 }
@@ -27,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rnn_numpy.tasks": {"rnn_numpy.compiled", "rnn_numpy.elman_network"},
     "rnn_numpy.storage": {"rnn_numpy.elman_network"},
     "rnn_numpy.proof": {"rnn_numpy.elman_network", "rnn_numpy.tasks"},
+    "rnn_numpy.real_proof": {"rnn_numpy.elman_network", "rnn_numpy.proof", "rnn_numpy.tasks"},
     "rnn_numpy.training": RUNS,
     "rnn_numpy.commands": RUNS | {"rnn_numpy.isolation", "rnn_numpy.training"},
     "rnn_torch.elman_network": {"rnn_numpy.elman_network"},

@@ -330,9 +330,9 @@ def test_a_certificate_that_would_take_for_ever(
 
 
 def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
-    """Standard library alone, under 180 lines, and a file that runs by itself."""
+    """Standard library alone, under 200 lines, and a file that runs by itself."""
     file = Path(verify.__file__)
-    assert len(file.read_text().splitlines()) < 180
+    assert len(file.read_text().splitlines()) < 200
     tree = ast.parse(file.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
              for alias in node.names}  # fmt: skip

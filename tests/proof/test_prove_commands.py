@@ -37,7 +37,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_proved(right: str, tmp_path: Path, capsys: Capture) -> None:
     files = [str(tmp_path / name) for name in ("c.txt", "m.dot", "m.png")]
     flags = ["--certificate", files[0], "--dot", files[1], "--plot", files[2]]
-    assert prove.main([right, *flags]) == 0
+    assert prove.main([right, "--state-bits", "5", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
         "proved: a + b is right for operands of every length, with a state of 5 bits"
@@ -55,7 +55,7 @@ def test_proved(right: str, tmp_path: Path, capsys: Capture) -> None:
 
 def test_refuted(wrong: str, tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "c.txt"
-    assert prove.main([wrong, "--certificate", str(file)]) == 1
+    assert prove.main([wrong, "--state-bits", "5", "--certificate", str(file)]) == 1
     lines = capsys.readouterr().out.splitlines()
     words = lines[0].split()
     assert words[:2] == ["refuted,", "with"]
@@ -67,14 +67,14 @@ def test_refuted(wrong: str, tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_gave_up(right: str, capsys: Capture) -> None:
-    assert prove.main([right, "--limit", "100"]) == 3
+    assert prove.main([right, "--state-bits", "5", "--limit", "100"]) == 3
     first = capsys.readouterr().out.splitlines()[0]
     assert first.startswith("gave up, with a state of 5 bits: more than 100 states; all inputs of ")
 
 
 @pytest.mark.parametrize(("limit", "code"), [("1000000", 0), ("100", 3)])
 def test_json(limit: str, code: int, right: str, capsys: Capture) -> None:
-    assert prove.main([right, "--json", "--limit", limit]) == code
+    assert prove.main([right, "--state-bits", "5", "--json", "--limit", limit]) == code
     document = json.loads(capsys.readouterr().out)
     assert document["status"] == ("proved" if code == 0 else "gave up")
     assert (document["state_bits"], document["target"], document["ties"]) == (5, "addition", 0)
@@ -84,25 +84,25 @@ def test_json(limit: str, code: int, right: str, capsys: Capture) -> None:
 
 
 def test_json_of_a_refutation(wrong: str, capsys: Capture) -> None:
-    assert prove.main([wrong, "--json"]) == 1
+    assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
     example = json.loads(capsys.readouterr().out)["counterexample"]
     assert sum(example["operands"]) == example["right"] != example["said"]
 
 
 def test_another_target_is_refuted_in_its_own_words(right: str, capsys: Capture) -> None:
-    assert prove.main([right, "--target", "subtraction"]) == 1
+    assert prove.main([right, "--state-bits", "5", "--target", "subtraction"]) == 1
     assert "0 - 1 (modulo 2^n, n bits) = 3, the network says 1" in capsys.readouterr().out
-    assert prove.main([right, "--target", "comparison"]) == 1
+    assert prove.main([right, "--state-bits", "5", "--target", "comparison"]) == 1
     assert "(after each bit) = " in capsys.readouterr().out
 
 
 def test_weights_without_a_finite_bound(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "huge.safetensors"
     save_params(file, Params(*(np.full(s, 1e308) for s in ((2, 3), (3, 3), (3, 1)))), {})
-    assert prove.main([str(file), "--json"]) == 3
+    assert prove.main([str(file), "--state-bits", "5", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["tie_error"] > 1e300  # JSON has no infinity
     save_params(file, Params(*(np.full(s, 3e38, "f4") for s in ((2, 3), (3, 3), (3, 1)))), {})
-    assert prove.main([str(file)]) == 3
+    assert prove.main([str(file), "--state-bits", "5"]) == 3
     assert "rounding errors are larger" in capsys.readouterr().out
 
 
@@ -128,11 +128,11 @@ def test_bad_input_to_prove(right: str, tmp_path: Path, capsys: Capture) -> None
         ("--target", "adding"): "target must be addition, subtraction, comparison or",
         ("--target", "multiplication:3"): "needs 1 inputs",
         ("--certificate", "/none/c.txt"): "cannot write /none/c.txt",
-        ("--plot", str(tmp_path)): "cannot write",
+        ("--state-bits", "5", "--plot", str(tmp_path)): "cannot write",
     }.items():
         assert why in bad(prove.main, [right, *flags], capsys)
     assert "'unknown' is not supported" in bad(
-        prove.main, [right, "--plot", str(tmp_path / "m.unknown")], capsys
+        prove.main, [right, "--state-bits", "5", "--plot", str(tmp_path / "m.unknown")], capsys
     )
 
 
@@ -146,11 +146,11 @@ def test_add(bits: int, flags: list[str], right: str, capsys: Capture) -> None:
     if flags:
         assert proof.startswith("proved: a + b is right for operands of every length")
     else:
-        assert proof == "nothing is proved about other sums without --state-bits"
+        assert proof == "nothing is proved about other sums without --prove or --state-bits"
 
 
 def test_add_says_where_it_is_wrong(wrong: str, capsys: Capture) -> None:
-    assert prove.main([wrong, "--json"]) == 1
+    assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
     example = json.loads(capsys.readouterr().out)["counterexample"]
     a, b = example["operands"]
     assert add.main([wrong, str(a), str(b), "--state-bits", "5"]) == 1

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,19 @@ pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("train", [numpy_train, torch_train])
-def test_train_until_proved(train: object, tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize("train", [numpy_train.main, torch_train.main])
+def test_train_until_proved(
+    train: Callable[[list[str]], int], tmp_path: Path, capsys: Capture
+) -> None:
     file = str(tmp_path / "adder.safetensors")
-    assert train.main(["--seed", "1", "--until-proved", "--log-every", "9999999",  # type: ignore[attr-defined]
-                       "--out", file]) == 0  # fmt: skip
+    flags = ["--seed", "1", "--until-proved", "--state-bits", "5", "--log-every", "9999999"]
+    assert train([*flags, "--out", file]) == 0
     lines = capsys.readouterr().out.splitlines()
     verdicts = [line.strip() for line in lines if "with a state of 5 bits" in line]
     assert verdicts[0].startswith("20000  refuted")
     assert verdicts[-1].split("  ")[1].startswith("proved: a + b is right for operands of every")
     assert lines[-2] == f"weights written to {file}"
-    assert prove.main([file]) == 0
+    assert prove.main([file, "--state-bits", "5"]) == 0
     _, metadata = load_params(file)
     assert metadata["steps"] == verdicts[-1].split()[0]
 
@@ -42,7 +45,7 @@ def test_both_packages_prove_the_same_network(tmp_path: Path) -> None:
     for main, engine in ((numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
                          (torch_train.main, "compiled")):  # fmt: skip
         file = tmp_path / engine
-        flags = ["--seed", "1", "--until-proved", "--json", "--engine", engine]
+        flags = ["--seed", "1", "--until-proved", "--state-bits", "5", "--json", "--engine", engine]
         assert main([*flags, "--out", str(file)]) == 0
         weights.append(load_params(file)[0])
     for other in weights[1:]:
@@ -51,7 +54,17 @@ def test_both_packages_prove_the_same_network(tmp_path: Path) -> None:
 
 
 def test_not_proved_within_the_steps(capsys: Capture) -> None:
-    flags = ["--seed", "1", "--iterations", "300", "--until-proved", "--max-iterations", "2300"]
+    flags = [
+        "--seed",
+        "1",
+        "--iterations",
+        "300",
+        "--until-proved",
+        "--state-bits",
+        "5",
+        "--max-iterations",
+        "2300",
+    ]
     assert numpy_train.main(flags) == 1
     lines = capsys.readouterr().out.splitlines()
     verdicts = [line.split()[0] for line in lines if "with a state of" in line]
@@ -129,9 +142,24 @@ def interrupting(*args, **others):
     return explore(*args, **others)
 module.explore = interrupting
 from rnn_numpy.train import main
-sys.exit(main(["--hidden", "3", "--until-proved", "--out", {str(tmp_path / "w")!r}]))
+flags = ["--hidden", "3", "--until-proved", "--state-bits", "5"]
+sys.exit(main([*flags, "--out", {str(tmp_path / "w")!r}]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 130
     assert "weights written to" in done.stdout
     assert load_params(tmp_path / "w")[1]["steps"] == "21000"
+
+
+def test_without_state_bits_it_is_the_network_itself(capsys: Capture) -> None:
+    """Refuted, so it goes on, on what was wrong; proved, so it stops."""
+    flags = ["--seed", "1", "--hidden", "4", "--iterations", "300", "--until-proved"]
+    assert numpy_train.main([*flags, "--max-iterations", "2300"]) == 1
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "as trained" in line]
+    assert [line[:2] for line in lines] == [[n, "refuted,"] for n in ("300", "1300", "2300")]
+    assert numpy_train.main([*flags, "--max-iterations", "300", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["proof"]["dtype"] == "float64"
+    params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
+    recipe, rng = Recipe(hidden=4), np.random.RandomState(0)
+    (outcome,) = until_proved(recipe, params, rng, None, NumPyLearner, most_steps=9)
+    assert (outcome.verdict.status, outcome.steps) == ("proved", 0)

@@ -5,6 +5,7 @@ import json
 import signal
 from contextlib import closing
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.report import as_json, headline
+from rnn_numpy.real_proof import report as real_report
+from rnn_numpy.real_proof.verdict import RealVerdict
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
@@ -95,7 +98,7 @@ def _run(
                 for outcome in outcomes:
                     bar.update(outcome.steps - bar.n)
                     result.steps = recipe.iterations + outcome.steps
-                    log.say(f"{result.steps:8}  {headline(outcome.params, outcome.verdict)}")
+                    log.say(f"{result.steps:8}  {_headline(outcome)}")
                     if outcome.verdict.status != "proved" and ranks.any(interrupted()):
                         result.status = "interrupted"
                         break
@@ -122,7 +125,7 @@ def _run(
         result.status = "vanished"
         log.vanished()
     if flags.json:
-        proof = outcome and as_json(outcome.params, outcome.verdict, None)
+        proof = outcome and _as_json(outcome)
         log.json(result, count, engine.name, None if failure else flags.out, proof)
     for reason in filter(None, (failure, keeper.failure)):
         complain(f"error: {reason}")
@@ -132,6 +135,18 @@ def _run(
         return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
     failed = result.status in ("diverged", "vanished") or wrong_steps(result)
     return 1 if failed or (outcome is not None and not proved) else 0
+
+
+def _headline(outcome: Outcome) -> str:
+    if isinstance(outcome.verdict, RealVerdict):
+        return real_report.headline(outcome.params, outcome.verdict)
+    return headline(outcome.params, outcome.verdict)
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome.verdict, RealVerdict):
+        return real_report.as_json(outcome.params, outcome.verdict)
+    return as_json(outcome.params, outcome.verdict, None)
 
 
 def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) -> str:

@@ -44,7 +44,7 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         "to add operands of every length")  # fmt: skip
     add("--state-bits", type=flag_types.STATE_BITS, metavar="B",
         help="with --until-proved: round the state to multiples of 2^-B in the proof, B from 1 to "
-        "16 (5)")  # fmt: skip
+        "16; default: prove the network as trained, its state not rounded")  # fmt: skip
     add("--max-iterations", type=flag_types.NOT_NEGATIVE, metavar="N",
         help="with --until-proved: give up after N SGD steps, those of --iterations included "
         "(200000, or --iterations if that is larger)")  # fmt: skip
@@ -74,8 +74,6 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
         for flag, value in given.items():
             if value is not None:
                 arguments.error(f"{flag} needs --until-proved")
-    if flags.state_bits is None:
-        flags.state_bits = 5
     if flags.max_iterations is None:
         flags.max_iterations = max(200_000, recipe.iterations)
     if flags.max_iterations < recipe.iterations:

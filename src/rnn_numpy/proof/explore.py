@@ -15,7 +15,7 @@ from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.proof.rounded_network import RoundedNetwork
-from rnn_numpy.tasks.targets import Target, addition
+from rnn_numpy.tasks.targets import Target, addition, check_fits
 
 #: States explored at most, unless another limit is given; about 200 bytes each.
 LIMIT = 1_000_000
@@ -43,13 +43,8 @@ def explore(
     """
     check_params(params)
     check_state_bits(state_bits)
+    check_fits(target, params)
     if limit < 1:
         raise ValueError(f"limit must be at least 1 state, got {limit}")
-    wanted, got = (target.operands, 1), (len(params.U), params.V.shape[1])
-    if wanted != got:
-        raise ValueError(
-            f"{target.name} needs {wanted[0]} inputs and 1 output, "
-            f"these weights have {got[0]} and {got[1]}"
-        )
     network = RoundedNetwork(params, state_bits)
     return Search(network, target, limit, on_progress).run()

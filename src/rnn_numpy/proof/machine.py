@@ -110,11 +110,20 @@ def replay(params: Params, verdict: Verdict) -> Example:
     """
     if verdict.counterexample is None:
         raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
-    target = verdict.target
-    inputs = np.concatenate([verdict.counterexample, np.zeros(target.flush, np.int64)])
+    return run_example(params, verdict.target, verdict.counterexample, verdict.state_bits)
+
+
+def run_example(
+    params: Params,
+    target: Target,
+    inputs: Int64[np.ndarray, " steps"],
+    state_bits: int | None = None,
+) -> Example:
+    """Run the network on these inputs, until all of its result is out."""
+    inputs = np.concatenate([inputs, np.zeros(target.flush, np.int64)])
     bits = target.bits(inputs)
     x = bits[:, np.newaxis].astype(params.W.dtype)
-    outputs, _ = forward(params, x, state_bits=verdict.state_bits)
+    outputs, _ = forward(params, x, state_bits=state_bits)
     (said,) = from_bits(outputs[..., 0] > 0.5)
     (right,) = from_bits(target.run(inputs)[:, np.newaxis])
     return Example(from_bits(bits), said, right, len(inputs))

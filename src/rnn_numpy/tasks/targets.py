@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from rnn_numpy.elman_network.params import Params
+
 #: Largest factor: serial multiplication needs a state for every carry.
 MOST_FACTOR = 256
 
@@ -116,3 +118,13 @@ def by_name(name: str) -> Target:
     if kind == "multiplication" and factor.isascii() and factor.isdigit():
         return multiplication(int(factor))
     raise ValueError(f"target must be {', '.join(fixed)} or multiplication:FACTOR, got {name!r}")
+
+
+def check_fits(target: Target, params: Params) -> None:
+    """Raise ValueError unless the network has an input for each operand, and one output."""
+    wanted, got = (target.operands, 1), (len(params.U), params.V.shape[1])
+    if wanted != got:
+        raise ValueError(
+            f"{target.name} needs {wanted[0]} inputs and 1 output, "
+            f"these weights have {got[0]} and {got[1]}"
+        )

@@ -4,6 +4,8 @@ A failed proof gives a shortest counterexample. In the next round of SGD one exa
 with a counterexample found so far; then the next proof is tried (counterexample-guided synthesis:
 Solar-Lezama et al., ASPLOS 2006). The few networks without progress restart from the recipe's
 weights, at three times the learning rate. docs/proof.md has the results, and other methods tried.
+The proof is that of the network with a rounded state or, without state bits, of the network itself;
+more steps then also follow a proof that gave up.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ from jaxtyping import Int64
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.real_proof.verdict import LIMIT as REAL_LIMIT
+from rnn_numpy.real_proof.verdict import RealVerdict, prove_real
 from rnn_numpy.tasks.addition import draw_pairs, from_bits
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Diverged, Learner, Recipe, same
@@ -24,6 +28,8 @@ from rnn_numpy.training.recipe import Diverged, Learner, Recipe, same
 BITS = 32
 #: SGD steps between two proofs, and between two restarts from the recipe's weights.
 ROUND, ATTEMPT = 1_000, 20_000
+#: SGD steps after a proof of the network itself that gave up, which takes much longer than these.
+ROUND_AFTER_GIVING_UP = 5_000
 #: One example in this many begins with a counterexample.
 ONE_IN = 10
 #: The learning rates of the attempts in turn, as multiples of the recipe's.
@@ -34,7 +40,7 @@ class Outcome(NamedTuple):
     """A network and the verdict of its proof, `steps` after the end of the recipe."""
 
     params: Params
-    verdict: Verdict
+    verdict: Verdict | RealVerdict
     steps: int
 
 
@@ -42,28 +48,33 @@ def until_proved(
     recipe: Recipe,
     params: Params,
     rng: np.random.RandomState,
-    state_bits: int,
+    state_bits: int | None,
     make_learner: Callable[[Params, Recipe], Learner],
     *,
     most_steps: int,
-    limit: int = LIMIT,
+    limit: int | None = None,
 ) -> Iterator[Outcome]:
-    """Train on from the recipe's weights until they are proved to add with a b-bit state.
+    """Train on from the recipe's weights until they are proved to add.
 
     Yields the outcome for the recipe's weights, and for the weights after each round of steps. The
     last one is the result; the caller may stop after any.
 
     Args:
         recipe, params, rng: a finished run of the recipe, and its generator.
-        state_bits, limit: as for `explore`.
+        state_bits, limit: as for `explore`; without state bits, as for `prove_real`.
         make_learner: makes a network in training from a copy of the weights: `Engine.learner`.
         most_steps: largest number of steps.
     """
     found: list[tuple[int, int, int]] = []
-    outcome = Outcome(params, explore(params, state_bits, limit=limit), 0)
+    outcome = Outcome(params, _prove(params, state_bits, limit), 0)
     yield outcome
     while outcome.verdict.status != "proved" and outcome.steps < most_steps:
-        taken = min(ROUND, most_steps - outcome.steps)
+        gave_up = state_bits is None and outcome.verdict.status == "gave up"
+        taken = min(
+            ROUND_AFTER_GIVING_UP if gave_up else ROUND,
+            ATTEMPT - outcome.steps % ATTEMPT,
+            most_steps - outcome.steps,
+        )
         if outcome.steps % ATTEMPT == 0:
             bits = max(BITS, recipe.bits)
             rate = recipe.learning_rate * RATES[outcome.steps // ATTEMPT % len(RATES)]
@@ -80,11 +91,16 @@ def until_proved(
         except Diverged:
             gave_way = True  # the earlier weights still get a verdict, then a restart
         after = learner.params()
-        verdict = explore(after, state_bits, limit=limit)
-        outcome = Outcome(after, verdict, outcome.steps + taken)
+        outcome = Outcome(after, _prove(after, state_bits, limit), outcome.steps + taken)
         yield outcome
         if not gave_way and same(before, after):
             return  # the gradient has vanished for every example
+
+
+def _prove(params: Params, state_bits: int | None, limit: int | None) -> Verdict | RealVerdict:
+    if state_bits is None:
+        return prove_real(params, limit=limit or REAL_LIMIT)
+    return explore(params, state_bits, limit=limit or LIMIT)
 
 
 def _operands(inputs: Int64[np.ndarray, " steps"]) -> tuple[int, int, int]:

@@ -1,0 +1,57 @@
+"""Write a proof of the network itself as a file that `verify.py` checks: its sets, their metrics.
+
+The header has six lines; the fourth says `state-real` and what the network is evaluated in. One
+line for each set follows, the one that holds h_0 first, and then one for each metric:
+
+    the centre; the target's state; the output bit; for each input the number of the set that it
+    leads to, a colon, and lambda (docs/proof.md); the radius; the number of its metric
+    metric, and P = L^T L row by row, up to the diagonal
+
+Numbers are hexadecimal: those of P in units of 2^-30, all others that are no counts of 2^-40.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.proof.certificate import HEADING, weights_hash
+from rnn_numpy.real_proof.metric import METRIC_BITS
+from rnn_numpy.real_proof.verdict import RealVerdict
+
+BITS = 40
+
+
+def real_certificate(params: Params, verdict: RealVerdict) -> Iterator[str]:
+    """The lines of the certificate that goes with these weights.
+
+    Raises:
+        ValueError: the verdict is not a proof.
+    """
+    if verdict.cover is None or verdict.metric is None:
+        raise ValueError(f"verdict must be proved for a certificate, it is: {verdict.status}")
+    cover, classes = verdict.cover, verdict.classes
+    yield HEADING
+    yield f"weights {weights_hash(params)}"
+    yield f"dtype {params.W.dtype.name}"
+    yield f"state-real {verdict.dtype}"
+    yield f"target {verdict.target.name}"
+    yield f"states {verdict.sets}"
+    used, number = np.unique(cover.q, return_inverse=True)
+    radii = _integers(cover.radius, BITS)
+    for centre, q, to, share, radius, metric in zip(
+        _integers(cover.centre, BITS), cover.q.tolist(), cover.next.tolist(),
+        _integers(cover.share, BITS), radii, number.tolist(), strict=True,
+    ):  # fmt: skip
+        leads = " ".join(f"{lead}:{part:x}" for lead, part in zip(to, share, strict=True))
+        text = ".".join(f"{entry:x}" for entry in centre)
+        yield f"{text} {classes.task[q]} {classes.said[q]} {leads} {radius:x} {metric}"
+    for L in verdict.metric[used]:
+        rows = _integers(L.T @ L, METRIC_BITS)
+        below = (entry for i, row in enumerate(rows) for entry in row[: i + 1])
+        yield f"metric {'.'.join(f'{entry:x}' for entry in below)}"
+
+
+def _integers(array: Any, bits: int) -> Any:
+    return np.rint(array * 2.0**bits).astype(np.int64).tolist()

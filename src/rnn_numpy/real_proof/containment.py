@@ -1,0 +1,50 @@
+"""Which of some balls contain an ellipsoid: by the S-procedure, for many at a time.
+
+With d the ellipsoid's centre seen from the ball's, all of `d + A u`, |u| <= 1, lies within S of 0
+if and only if some lambda above the largest squared semi-axis has
+
+    lambda + sum_k lambda d_k^2 / (lambda - s_k^2) <= S^2,
+
+d_k being d along the k-th semi-axis s_k. A rest of length `rest` leaves S = radius - rest.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from rnn_numpy.real_proof.enclosure import Images
+
+NEAREST = 8  # balls that are asked for each ellipsoid
+SHARES = np.array([0.05, 0.15, 0.35, 0.65, 0.9])  # where lambda is tried, from s^2 to S^2
+CERTAIN = 1 - 1e-6  # so that the containment still holds when lambda and the centre are rounded
+
+
+def nearest_that_contain(
+    seen: Float[np.ndarray, "images hidden"],
+    images: Images,
+    balls: Float[np.ndarray, "balls hidden"],
+    radii: Float[np.ndarray, " balls"],
+) -> tuple[Int64[np.ndarray, " images"], Float[np.ndarray, " images"]]:
+    """For each image a ball that contains it, or -1; and lambda over the ball's squared radius.
+
+    Args:
+        seen: the centres of the images in the metric, as the balls are.
+    """
+    square = (seen**2).sum(axis=1)[:, np.newaxis] + (balls**2).sum(axis=1)
+    away = (square - 2 * seen @ balls.T) / radii**2
+    few = min(NEAREST, len(balls))
+    nearest = np.argpartition(away, few - 1, axis=1)[:, :few]
+    d = seen[:, np.newaxis] - balls[nearest]
+    along = ((d @ images.directions) ** 2)[:, :, np.newaxis]
+    s2 = images.axes[:, np.newaxis, np.newaxis]
+    top = s2[..., -1]
+    inner = np.maximum(radii[nearest] - images.rest[:, np.newaxis], 0) ** 2 * CERTAIN
+    inner = inner[..., np.newaxis]
+    lam = top + SHARES * np.maximum(inner - top, np.finfo(float).tiny)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where the ball is too small anyway
+        needed = lam + (along * lam[..., np.newaxis] / (lam[..., np.newaxis] - s2)).sum(axis=3)
+    fits = ((needed <= inner) & (inner > top)).reshape(len(seen), -1)
+    rows, first = np.arange(len(seen)), fits.argmax(axis=1)
+    ball, which = np.divmod(first, len(SHARES))
+    chosen = nearest[rows, ball]
+    share = lam[rows, ball, which] / radii[chosen] ** 2
+    return np.where(fits[rows, first], chosen, -1), share

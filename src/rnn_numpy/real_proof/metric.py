@@ -1,0 +1,122 @@
+"""A quadratic norm |L_q e| for each class q of histories, in which steps of the network contract.
+
+It begins with the spread of small errors that are new at each step and slowly forgotten, averaged
+over sampled runs. Then the largest of the spectral norms of `L_q' diag(sigmoid') W^T L_q^-1`
+is made smaller by gradient descent. None of it has to be right: a metric is a proposal, the proof
+(`cover.py`) and its checker decide.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.real_proof.histories import Histories, draw_inputs
+from rnn_numpy.tasks.targets import Target
+
+STEPS, RUNS = 64, 1_200
+#: Steps from h_0 that are not looked at: each happens once, and need not contract.
+SETTLED = 6
+#: Steps of the descent, the transitions that are the hardest now and looked at in each, its rate.
+ITERATIONS, HARDEST, RATE = 300, 128, 0.01
+#: An error is forgotten by this factor in a step, to begin with.
+FORGOTTEN = 0.9
+#: The certificate has L^T L in multiples of 2^-METRIC_BITS.
+METRIC_BITS = 30
+
+
+class Transitions(NamedTuple):
+    """Steps that were sampled: sigmoid' after each, and the classes before and after it."""
+
+    slopes: Float[np.ndarray, "steps hidden"]
+    before: Any
+    after: Any
+
+
+def metric(
+    params: Params, target: Target, classes: Histories, seed: int = 0
+) -> Float[np.ndarray, "classes hidden hidden"]:
+    """L_q of every class; scaled so that a radius is about the size of an error in the state."""
+    rng = np.random.default_rng(seed)
+    W = params.W.astype(np.float64)
+    transitions, L = _sample(params, target, classes, rng)
+    L = _descend(W, transitions, L)
+    L /= np.median(np.linalg.norm(L, 2, axis=(1, 2)))
+    rounded = np.rint(L.swapaxes(1, 2) @ L * 2.0**METRIC_BITS) / 2.0**METRIC_BITS
+    return np.linalg.cholesky(rounded).swapaxes(1, 2)
+
+
+def _sample(
+    params: Params, target: Target, classes: Histories, rng: np.random.Generator
+) -> tuple[Transitions, Float[np.ndarray, "classes hidden hidden"]]:
+    """Distinct transitions of sampled runs, and the spread of errors in each class as a metric."""
+    U, W, _ = (array.astype(np.float64) for array in params)
+    inputs = draw_inputs(rng, 2**target.operands, STEPS, RUNS)
+    driven = target.bits(np.arange(2**target.operands)) @ U
+    hidden = len(W)
+    h, q = np.zeros((RUNS, hidden)), np.zeros(RUNS, np.int64)
+    spread = np.zeros((RUNS, hidden, hidden))
+    total, seen = np.zeros((len(classes.task), hidden, hidden)), np.zeros(len(classes.task))
+    found: list[Transitions] = []
+    for t, number in enumerate(inputs):
+        with np.errstate(over="ignore"):
+            h = 1 / (1 + np.exp(-(h @ W + driven[number])))
+        slopes, after = h * (1 - h), classes.next[q, number]
+        jacobian = W * slopes[:, np.newaxis]
+        spread = jacobian.swapaxes(1, 2) @ spread @ jacobian / FORGOTTEN**2
+        spread += np.eye(hidden) * 1e-2
+        if t >= SETTLED:
+            found.append(Transitions(slopes, q, after))
+            np.add.at(total, after, spread)
+            np.add.at(seen, after, 1)
+        q = after
+    L = np.broadcast_to(np.eye(hidden), total.shape).copy()
+    known = seen > 0
+    values, vectors = np.linalg.eigh(total[known] / seen[known, np.newaxis, np.newaxis])
+    L[known] = (vectors / np.sqrt(values)[:, np.newaxis]) @ vectors.swapaxes(1, 2)
+    every = Transitions(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    alike = np.column_stack([np.rint(every.slopes * 60), every.before, every.after])
+    _, first = np.unique(alike, axis=0, return_index=True)
+    first = rng.permutation(first)[:6_000]
+    return Transitions(*(column[first] for column in every)), L
+
+
+def _descend(
+    W: Float[np.ndarray, "hidden hidden"],
+    transitions: Transitions,
+    L: Float[np.ndarray, "classes hidden hidden"],
+) -> Float[np.ndarray, "classes hidden hidden"]:
+    """Adam on a soft maximum of log norms; moves are L <- (1 - G) L, so L stays invertible."""
+    first, second = np.zeros_like(L), np.zeros_like(L)
+    best, least = L, np.inf
+    for step in range(ITERATIONS + 1):
+        if step % 25 == 0:
+            norms = _norms(W, L, transitions)[1]
+            if norms.max() < least:
+                best, least = L, norms.max()
+            hardest = np.argsort(-norms)[:HARDEST]
+            hard = Transitions(*(column[hardest] for column in transitions))
+        maps, norms = _norms(W, L, hard)
+        _, vectors = np.linalg.eigh(maps.swapaxes(1, 2) @ maps)
+        right = vectors[:, :, -1]
+        left = (maps @ right[:, :, np.newaxis])[:, :, 0] / norms[:, np.newaxis]
+        weight = norms ** (30 + 120 * step / ITERATIONS) / norms.max() ** (
+            30 + 120 * step / ITERATIONS
+        )
+        weight = (weight / weight.sum())[:, np.newaxis, np.newaxis]
+        gradient = np.zeros_like(L)
+        np.add.at(gradient, hard.after, weight * left[:, :, np.newaxis] * left[:, np.newaxis])
+        np.add.at(gradient, hard.before, -weight * right[:, :, np.newaxis] * right[:, np.newaxis])
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.99 * second + 0.01 * (gradient**2).mean(axis=(1, 2), keepdims=True)
+        rate = RATE * (1 - step / (ITERATIONS + 1)) / (1 - 0.9 ** (step + 1))
+        L = L - rate * first / (np.sqrt(second / (1 - 0.99 ** (step + 1))) + 1e-9) @ L
+    return best
+
+
+def _norms(W: Any, L: Any, steps: Transitions) -> tuple[Any, Any]:
+    """Each step as a map between the metrics, and its spectral norm."""
+    back = W.T @ np.linalg.inv(L)
+    maps = (L[steps.after] * steps.slopes[:, np.newaxis]) @ back[steps.before]
+    return maps, np.sqrt(np.linalg.eigvalsh(maps.swapaxes(1, 2) @ maps)[:, -1])

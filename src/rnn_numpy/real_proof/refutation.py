@@ -1,0 +1,99 @@
+"""Look for operands that the network itself gets wrong; what is found is made short.
+
+Three sources, none of which has to be complete: the network with a rounded state, whose shortest
+wrong inputs are often wrong without rounding, too; long runs of one input after short beginnings,
+for a carry has to survive them; and random inputs, each sequence with a taste of its own.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from rnn_numpy.elman_network.model import forward
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.proof.explore import explore
+from rnn_numpy.real_proof.histories import draw_inputs
+from rnn_numpy.tasks.targets import Target
+
+#: Bits of the rounded states that are explored, and states visited at most in each.
+STATE_BITS, STATES = (4, 5, 6, 7), 30_000
+#: Beginnings of runs (at most), and how long runs are; random sequences, and their length.
+RUNS, RUN, SEQUENCES, STEPS = 256, 100, 1_000, 100
+
+
+def wrong_inputs(params: Params, target: Target) -> Int64[np.ndarray, " found"] | None:
+    """Inputs of which the last has a wrong output, as short as was found; None if none was."""
+    found = [wrong for wrong in _all_wrong(params, target) if wrong is not None]
+    return _shortened(params, target, min(found, key=len)) if found else None
+
+
+def _all_wrong(params: Params, target: Target) -> Iterator[Int64[np.ndarray, " steps"] | None]:
+    inputs = 2**target.operands
+    for bits in STATE_BITS:
+        counterexample = explore(params, bits, target, limit=STATES).counterexample
+        if counterexample is not None:
+            yield _first_wrong(params, target, counterexample[:, np.newaxis])
+    beginning = int(np.log(RUNS) / np.log(inputs))
+    first = np.array(list(product(range(inputs), repeat=beginning)), np.int64).T
+    runs = np.concatenate([first, np.repeat(first[-1:], RUN, axis=0)])
+    yield _first_wrong(params, target, runs)
+    yield from (_first_wrong_after(params, target, runs, last) for last in range(inputs))
+    drawn = draw_inputs(np.random.default_rng(0), inputs, STEPS, SEQUENCES)
+    yield _first_wrong(params, target, drawn)
+
+
+def _run(
+    params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"]
+) -> tuple[Any, Any, Any]:
+    """After each step: whether the output is wrong, the network's state, the target's state."""
+    x = target.bits(inputs).astype(params.W.dtype)
+    outputs, trace = forward(params, x)
+    task, tasks, right = np.zeros(inputs.shape[1], np.int64), [], []
+    for number in inputs:
+        right.append(target.output[task, number])
+        task = target.next[task, number]
+        tasks.append(task)
+    wrong = (outputs[..., 0] > 0.5) != (np.array(right) > 0)
+    return wrong, trace.states[1:], np.array(tasks)
+
+
+def _first_wrong(
+    params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"]
+) -> Int64[np.ndarray, " found"] | None:
+    """The shortest of these sequences' beginnings whose last output is wrong."""
+    wrong, _, _ = _run(params, target, inputs)
+    if not wrong.any():
+        return None
+    step = int(wrong.any(axis=1).argmax())
+    return inputs[: step + 1, int(wrong[step].argmax())]
+
+
+def _first_wrong_after(
+    params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"], last: int
+) -> Int64[np.ndarray, " found"] | None:
+    """As `_first_wrong`, for each beginning of each sequence with `last` after it."""
+    _, states, tasks = _run(params, target, inputs)
+    x = target.bits(np.full((1, tasks.size), last)).astype(params.W.dtype)
+    outputs, _ = forward(params, x, np.ascontiguousarray(states.reshape(tasks.size, -1)))
+    wrong = (outputs[0, :, 0] > 0.5) != (target.output[tasks.ravel(), last] > 0)
+    if not wrong.any():
+        return None
+    step, which = divmod(int(wrong.argmax()), tasks.shape[1])
+    return np.append(inputs[: step + 1, which], last)
+
+
+def _shortened(
+    params: Params, target: Target, inputs: Int64[np.ndarray, " steps"]
+) -> Int64[np.ndarray, " fewer"]:
+    """Leave out steps, one after the other, as long as some output is still wrong."""
+    while len(inputs) > 1:
+        without = ~np.eye(len(inputs), dtype=bool)
+        shorter = np.stack([inputs[keep] for keep in without], axis=1)
+        wrong = _first_wrong(params, target, shorter)
+        if wrong is None:
+            break
+        inputs = wrong
+    return inputs

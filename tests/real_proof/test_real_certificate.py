@@ -1,0 +1,130 @@
+"""Certificates of networks whose state is not rounded: what is accepted, and what must not be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiles import NIGHTLY
+from proofs_on_disk import Files, run, write
+from real_proofs import FORGERIES, copier, forged
+from rnn_numpy import Params, verify, verify_real
+from rnn_numpy.proof.certificate import weights_hash
+from rnn_numpy.real_proof.certificate import real_certificate
+from rnn_numpy.real_proof.verdict import RealVerdict, prove_real
+from rnn_numpy.tasks.targets import multiplication
+
+pytestmark = pytest.mark.unannotated
+
+
+@pytest.fixture(scope="module")
+def verdict() -> RealVerdict:
+    return prove_real(copier(), multiplication(1))
+
+
+@pytest.fixture(scope="module")
+def lines(verdict: RealVerdict) -> list[str]:
+    return list(real_certificate(copier(), verdict))
+
+
+@pytest.fixture(scope="module")
+def files(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return write(tmp_path_factory.mktemp("copier"), copier(), lines)
+
+
+def test_a_proof_is_accepted(
+    verdict: RealVerdict, files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verdict.status == "proved"
+    assert run(files, capsys) == (0, f"accepted: {verdict.sets} states\n")
+
+
+def test_float32_is_proved_with_more_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of float32 weights, and of float64 weights that are converted; not the other way round."""
+    for dtype in ("float32", "float64"):
+        params = copier(dtype)
+        proof = prove_real(params, multiplication(1), "float32")
+        lines = list(real_certificate(params, proof))
+        assert lines[3] == "state-real float32"
+        assert run(write(tmp_path, params, lines), capsys)[0] == 0
+    of_double = prove_real(copier(), multiplication(1), "float64")
+    lines = list(real_certificate(copier(), of_double))
+    lines[3] = "state-real float32"  # the early sets have no room for that
+    code, text = run(write(tmp_path, copier(), lines), capsys)
+    assert (code, text[:8]) == (1, "rejected")
+
+
+@given(
+    kind=st.sampled_from(FORGERIES),
+    seed=st.integers(0, 2**32 if NIGHTLY else 2**10),
+)
+def test_forgeries_are_rejected(kind: str, seed: int, lines: list[str], files: Files) -> None:
+    with pytest.raises((verify.Rejected, ValueError, IndexError)):
+        verify.verify(forged(lines, kind, seed), str(files[1]))
+
+
+def test_weights_changed_so_that_a_step_leads_elsewhere(
+    lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    U, W, V = copier()
+    for changed in (Params(U * 1.02, W, V), Params(U, W - 0.05, V), Params(U, W, -V)):
+        code, text = run(write(tmp_path, changed, lines), capsys)
+        assert (code, text) == (1, "rejected: line 2 or 5: it is for other weights\n")
+        hashed = [lines[0], f"weights {weights_hash(changed)}", *lines[2:]]
+        code, text = run(write(tmp_path, changed, hashed), capsys)
+        assert (code, text[:15]) == (1, "rejected: line "), text
+        assert "does not lead to" in text or "not always" in text
+
+
+@pytest.mark.parametrize(("number", "new"), [
+    (4, "state-real float16"), (4, "state-real"), (5, "target multiplication:2"),
+    (5, "target addition"), (6, "states 5"), (6, "states 999999999"),
+    (7, ""), (8, "0.0.0 0 0 1:5"), (8, "metric 0"),
+])  # fmt: skip
+def test_lines_that_are_malformed_or_of_another_proof(
+    number: int, new: str, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = [*lines[: number - 1], new, *lines[number:]]
+    code, text = run(write(tmp_path, copier(), other), capsys)
+    assert code in (1, 2)
+    assert text.count("\n") == 1
+
+
+def test_the_checker_stands_alone(files: Files, verdict: RealVerdict) -> None:
+    """Both of its files, run by themselves; at most 250 lines each."""
+    assert len(Path(verify_real.__file__).read_text().splitlines()) <= 250
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", verify.__file__, *files],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"accepted: {verdict.sets} states\n")
+
+
+@given(seed=st.integers(0, 2**32 - 1), hidden=st.integers(1, 6))
+def test_what_the_checker_calls_positive_definite(seed: int, hidden: int) -> None:
+    """Never a matrix that is not; always one that is, and not nearly singular."""
+    rng = np.random.default_rng(seed)
+    square = rng.normal(size=(hidden, hidden)) * 10.0 ** rng.integers(-6, 6, size=(hidden, 1))
+    scale = np.sqrt(np.diag(square @ square.T))
+    for shift, wanted in ((0.01, True), (-2.0, False)):
+        M = square @ square.T + shift * np.diag(scale**2)
+        integers = [[int(x * 2**60) for x in row] for row in (M + M.T) / 2]
+        assert verify_real.positive(integers) == wanted
+
+
+def test_the_reach_of_a_metric() -> None:
+    """Above sqrt(w P^-1 w), and hardly."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(5, 5))
+    P, w = np.rint((A @ A.T + np.eye(5)) * 2**30), np.rint(rng.normal(size=5) * 2**60)
+    G = verify_real.factor((P / 2**30).tolist())
+    assert G is not None
+    reach = verify_real.reach_of([[int(x) for x in row] for row in P], G, [int(x) for x in w])
+    exact = np.sqrt((w / 2**60) @ np.linalg.solve(P / 2**30, w / 2**60))
+    assert 0 < reach / 2**40 - exact < 1e-10

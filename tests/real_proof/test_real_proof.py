@@ -1,0 +1,126 @@
+"""Proofs and refutations of networks whose state is not rounded."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adders import TARGETS, random_params, trained
+from commands import bad
+from real_proofs import copier
+from rnn_numpy import forward, prove, verify
+from rnn_numpy.real_proof.enclosure import Network
+from rnn_numpy.real_proof.histories import draw_inputs, histories
+from rnn_numpy.real_proof.refutation import wrong_inputs
+from rnn_numpy.real_proof.report import replay_real
+from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.storage.weights import load_params, save_params
+from rnn_numpy.tasks.targets import Target, addition, multiplication
+from rnn_torch import add
+
+Capture = pytest.CaptureFixture[str]
+SMALLEST = Path(__file__).parents[2] / "examples" / "smallest-adder.safetensors"
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_class_of_histories_fixes_the_target(target: Target) -> None:
+    classes = histories(target)
+    inputs = draw_inputs(np.random.default_rng(0), 2**target.operands, 40, 20)
+    for sequence in inputs.T:
+        q, task = 0, 0
+        for number, right in zip(sequence, target.run(sequence), strict=True):
+            q, task = int(classes.next[q, number]), int(target.next[task, number])
+            assert (classes.task[q], classes.said[q]) == (task, right)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_steps_stay_in_their_enclosure(target: Target, scale: float) -> None:
+    """Points of a set, led on by the network, lie within the ellipsoid and the rest around it."""
+    rng = np.random.default_rng(1)
+    params = random_params(2, target, 5, scale, "float64")
+    classes = histories(target)
+    L = np.eye(5) + 0.3 * rng.normal(size=(len(classes.task), 5, 5))
+    network = Network(params, "float64", target, classes, L)
+    n = 40
+    q, number = rng.integers(len(L), size=n), rng.integers(2**target.operands, size=n)
+    centre, radius = rng.random((n, 5)), rng.uniform(0.01, 0.5, size=n)
+    images = network.step(centre, radius, q, number)
+    u = rng.normal(size=(50, n, 5))
+    u /= np.linalg.norm(u, axis=2, keepdims=True)
+    e = np.einsum("nij,pnj->pni", np.linalg.inv(L[q]), u) * radius[:, np.newaxis]
+    z = (centre + e) @ params.W + target.bits(number) @ params.U
+    seen = np.einsum("nij,pnj->pni", L[images.q], 1 / (1 + np.exp(-z)) - images.centre)
+    along = np.abs(np.einsum("nij,pni->pnj", images.directions, seen))
+    assert (along <= np.sqrt(images.axes) + images.rest[:, np.newaxis]).all()
+
+
+def test_the_smallest_adder_is_proved_as_it_is(tmp_path: Path, capsys: Capture) -> None:
+    """In float32, which covers float64; the checker agrees; `add` says so."""
+    file = tmp_path / "proof"
+    flags = ["--dtype", "float32", "--certificate", str(file)]
+    assert prove.main([str(SMALLEST), *flags]) == 0
+    first, _, last = capsys.readouterr().out.splitlines()
+    assert first == ("proved: a + b is right for operands of every length, as trained, in float32 "
+                     "or float64")  # fmt: skip
+    assert last == f"written to {file}"
+    assert verify.main([str(file), str(SMALLEST)]) == 0
+    assert capsys.readouterr().out.startswith("accepted: ")
+    assert add.main([str(SMALLEST), "12345", "67890", "--prove"]) == 0
+    said, proof = capsys.readouterr().out.splitlines()
+    assert said == "80235"
+    assert proof == "proved: a + b is right for operands of every length, as trained, in float64"
+
+
+def test_a_sum_that_the_network_itself_gets_wrong(tmp_path: Path, capsys: Capture) -> None:
+    params = trained(1)
+    save_params(tmp_path / "wrong", params, {})
+    assert prove.main([str(tmp_path / "wrong"), "--certificate", str(tmp_path / "proof")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("refuted, as trained: ")
+    assert lines[-1] == f"{tmp_path / 'proof'} not written: nothing is proved"
+    assert prove.main([str(tmp_path / "wrong"), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    example = document["counterexample"]
+    assert sum(example["operands"]) == example["right"] != example["said"]
+    assert (document["status"], document["dtype"], document["sets"]) == ("refuted", "float64", 0)
+
+
+def test_a_counterexample_is_wrong_and_cannot_be_shortened() -> None:
+    params = trained(1)
+    wrong = wrong_inputs(params, addition)
+    assert wrong is not None
+    for left_out in range(-1, len(wrong)):
+        inputs = np.delete(wrong, left_out) if left_out >= 0 else wrong
+        outputs, _ = forward(params, addition.bits(inputs)[:, np.newaxis].astype(float))
+        right = bool(((outputs[:, 0, 0] > 0.5) == (addition.run(inputs) > 0)).all())
+        assert right == (left_out >= 0)
+
+
+def test_gave_up_says_what_stood_in_the_way(tmp_path: Path, capsys: Capture) -> None:
+    assert prove.main([str(SMALLEST), "--limit", "100"]) == 3
+    assert "gave up, as trained: " in capsys.readouterr().out
+    verdict = prove_real(load_params(SMALLEST)[0], limit=10)
+    assert (verdict.status, verdict.reason) == ("gave up", "more than 10 sets")
+    with pytest.raises(ValueError, match="must be refuted for a counterexample, it is: gave up"):
+        replay_real(load_params(SMALLEST)[0], verdict)
+
+
+def test_other_targets_are_refuted_in_their_own_words(capsys: Capture) -> None:
+    assert prove.main([str(SMALLEST), "--target", "subtraction"]) == 1
+    assert "modulo 2^n, n bits" in capsys.readouterr().out
+    assert prove_real(copier(), multiplication(3)).status == "refuted"
+
+
+def test_flags_that_do_not_go_together(capsys: Capture) -> None:
+    for flags, why in {
+        ("--dot", "m.dot"): "--dot goes with --state-bits",
+        ("--plot", "m.png"): "--plot goes with --state-bits",
+        ("--dtype", "float32", "--state-bits", "2"): "--dtype goes without --state-bits",
+    }.items():
+        assert why in bad(prove.main, [str(SMALLEST), *flags], capsys)
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, got 'float16'"):
+        prove_real(copier(), multiplication(1), "float16")
+    with pytest.raises(ValueError, match="limit must be at least 1 set, got 0"):
+        prove_real(copier(), multiplication(1), limit=0)
