@@ -15,10 +15,11 @@ import torch
 from benchmarks.harness import keep
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
+from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.comparison import agrees
 from rnn_torch.elman_by_hand.parity import reference
 from rnn_torch.elman_by_hand.problems import Problem, Sizes, problem
-from rnn_torch.elman_by_hand.subject import in_this_process
+from rnn_torch.elman_by_hand.subject import ElmanByHand
 
 RECIPE = Sizes(time=8, batch=1, n_in=2, hidden=16, n_out=1)
 PROBLEMS = {
@@ -50,7 +51,7 @@ def main() -> None:
 def by_bound(backward: Backward, asked: Problem) -> bool:
     """Whether this project rejects this backward pass, on this problem alone."""
     with np.errstate(all="ignore"):
-        answer = in_this_process(backward)(asked)
+        answer = in_this_process(backward, ElmanByHand())(asked)
     right = reference(asked)
     return not (agrees(answer.gradients, right) and agrees(answer.second, right))
 

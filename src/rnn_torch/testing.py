@@ -12,6 +12,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -112,19 +113,11 @@ def _failure(
     return ""
 
 
+@lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
 def _screen(backward: Callable[..., object], dtype: str, subject: Subject) -> str:
-    # Cached for one function: hypothesis calls repeatedly while it shrinks.
-    shapes = subject.shapes if isinstance(subject, ElmanByHand) else id(subject)
-    key = (backward, dtype, subject.window, shapes)
-    if key not in _SCREENS:
-        name = getattr(backward, "__name__", "backward")
-        report = examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
-        _SCREENS.clear()
-        _SCREENS[key] = "" if report.right else as_text(report, name)
-    return _SCREENS[key]
-
-
-_SCREENS: dict[object, str] = {}
+    name = getattr(backward, "__name__", "backward")
+    report = examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
+    return "" if report.right else as_text(report, name)
 
 
 def _of_others(error: Exception) -> TracebackType | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from catalogued import dtypes, interrogated, of_name
-from judged import examine
+from judged import examine, in_this_process
 from problems import Array
 from profiles import NIGHTLY
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
@@ -16,7 +16,6 @@ from rnn_torch.checker.comparison import agrees
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Explanation
 from rnn_torch.elman_by_hand.diagnose import name_mistakes
-from rnn_torch.elman_by_hand.subject import in_this_process
 from rnn_torch.reports.page import as_html
 from rnn_torch.reports.text import as_text
 

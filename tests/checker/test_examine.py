@@ -9,7 +9,7 @@ import pytest
 
 from catalogued import ANY, dtypes, of_name, questions
 from constructions import RIGHT
-from judged import examine
+from judged import examine, in_this_process, remade
 from problems import Array
 from profiles import NIGHTLY
 from rnn_numpy import Params, bptt, forward
@@ -20,7 +20,6 @@ from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, CannotCheck
 from rnn_torch.elman_by_hand.parity import blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
-from rnn_torch.elman_by_hand.subject import in_this_process, remade
 from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

@@ -8,7 +8,7 @@ import pytest
 
 from catalogued import ANY, dtypes, questions
 from hidden_mistakes import HIDDEN, KEPT
-from judged import examine, kept_between_calls
+from judged import examine, in_this_process, kept_between_calls, remade
 from rnn_numpy import bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
@@ -16,7 +16,6 @@ from rnn_torch.checker.comparison import agrees
 from rnn_torch.checker.subject import CannotCheck
 from rnn_torch.elman_by_hand.parity import Reference, reference
 from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
-from rnn_torch.elman_by_hand.subject import in_this_process, remade
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

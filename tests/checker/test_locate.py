@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from catalogued import ANY, of_name
+from judged import in_this_process, remade
 from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
@@ -13,7 +14,6 @@ from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.checker.subject import Where
 from rnn_torch.elman_by_hand.locate import locate
 from rnn_torch.elman_by_hand.problems import RECIPE, Shapes
-from rnn_torch.elman_by_hand.subject import in_this_process, remade
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

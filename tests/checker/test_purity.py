@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from catalogued import of_name
-from judged import examine
+from judged import examine, remade
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.elman_by_hand.subject import remade
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from candidate_files import RIGHT_FILE
 from catalogued import of_name
 from commands import bad
-from judged import examine
+from judged import examine, in_this_process, remade
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
@@ -24,7 +24,7 @@ from rnn_torch.checker.candidate import judged
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import CannotCheck
 from rnn_torch.elman_by_hand.problems import Sizes, problem
-from rnn_torch.elman_by_hand.subject import ElmanByHand, in_this_process, remade
+from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated

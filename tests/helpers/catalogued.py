@@ -7,12 +7,12 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from judged import remade
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
 from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch.checker.subject import Asked, NotFinite
 from rnn_torch.elman_by_hand.parity import Reference, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, random
-from rnn_torch.elman_by_hand.subject import remade
 
 ANY = Shapes()
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -1,9 +1,10 @@
 """The judge, asked about the network of docs/bptt.md; references are made once for all tests."""
 
+from collections.abc import Callable
 from functools import cache
 
+from rnn_torch.checker import candidate, purity
 from rnn_torch.checker import examine as judge
-from rnn_torch.checker import purity
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Ask
 from rnn_torch.elman_by_hand.problems import Shapes
@@ -21,6 +22,14 @@ def examine(
     seed: int = 0,
 ) -> Report:
     return judge.examine(ask, elman_by_hand(shapes, window), dtype=dtype, seed=seed)
+
+
+def in_this_process(backward: Callable[..., object], shapes: Shapes | None = None) -> Ask:
+    return candidate.in_this_process(backward, elman_by_hand(shapes))
+
+
+def remade(make: Callable[[], Callable[..., object]]) -> Ask:
+    return candidate.remade(make, elman_by_hand())
 
 
 def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:

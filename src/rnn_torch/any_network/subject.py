@@ -1,7 +1,7 @@
 """Any network as a `rnn_torch.checker.subject.Subject`, derived by machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from rnn_torch.any_network.votes import votes
 from rnn_torch.catalogue import Asked as Trial
 from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
 from rnn_torch.checker.comparison import agrees, furthest
+from rnn_torch.checker.posed_once import PosedOnce
 from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.error_bound import Reference, reference
@@ -30,7 +31,7 @@ class Line(NamedTuple):
     changes: tuple[tuple[str, str], ...] = ()
 
 
-class AnyNetwork:
+class AnyNetwork(PosedOnce):
     """A network to judge backward passes by.
 
     Args:
@@ -44,8 +45,6 @@ class AnyNetwork:
         NotImplementedError: a rate is given and the network cannot be traced.
     """
 
-    equations = False
-
     def __init__(
         self,
         network: Network,
@@ -53,6 +52,7 @@ class AnyNetwork:
         window: int | None = None,
         rate: float | None = None,
     ) -> None:
+        super().__init__()
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
         designed(network, fixed=self.fixed)  # raises early
         inputs = [name for name in network.arguments if name not in network.zeros]
@@ -61,10 +61,6 @@ class AnyNetwork:
             timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
             gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
         self.form = Form(inputs, gradients, (), rate)
-        # Asked for one backward pass after another, it poses the same problems.
-        self.problems = cache(self._problems)
-        self._in_turn = cache(lambda dtype: list(in_turn(network, dtype, self.fixed)))
-        self._references: dict[int, tuple[Problem, Reference]] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -95,13 +91,13 @@ class AnyNetwork:
         return found
 
     def _shows_the_window(self, problem: Problem) -> bool:
-        full, window = reference(self.network, problem, measure=True), self.window or 0
-        long = problem.sizes["time"] > window + 1
-        return long and not agrees(full.gradients, self.reference(problem))
+        if problem.sizes["time"] <= (self.window or 0) + 1:
+            return False
+        full = reference(self.network, problem, measure=True)
+        return not agrees(full.gradients, self.reference(problem))
 
-    def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
-        """As `Subject`."""
-        return iter(self._in_turn(dtype))
+    def _in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
+        return in_turn(self.network, dtype, self.fixed)
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """As `Subject`."""
@@ -118,16 +114,11 @@ class AnyNetwork:
             return ""
         return f". If it takes only one size, pass that: --shapes {free[0]}=8, for example"
 
-    def reference(self, problem: Problem) -> Reference:
+    def _reference(self, problem: Problem) -> Reference:
         """Autograd's gradient and the derived bound; with a window, a measured noise floor.
 
         With a rate, the bound also covers the rounding of the updated weights.
         """
-        if id(problem) not in self._references:
-            self._references[id(problem)] = problem, self._reference(problem)
-        return self._references[id(problem)][1]
-
-    def _reference(self, problem: Problem) -> Reference:
         right = reference(self.network, problem, measure=True)
         unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:

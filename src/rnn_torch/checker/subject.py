@@ -130,7 +130,9 @@ class Subject(Protocol):
 
     form: Form
     window: int | None  # if given, BPTT truncated to this many steps is right
-    equations: bool  # whether its mistakes cite equations of docs/bptt.md
+
+    def __hash__(self) -> int:
+        """Of the object: a report is kept for a pass and a subject."""
 
     def problems(self, dtype: str, seed: int) -> Sequence[Any]:
         """The problems to ask, each with a `name`.

@@ -1,14 +1,12 @@
 """The network of docs/bptt.md as a `rnn_torch.checker.subject.Subject`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from rnn_numpy.isolation.calling import Form
-from rnn_torch.checker.candidate import in_this_process as asked_here
-from rnn_torch.checker.candidate import remade as made_anew
 from rnn_torch.checker.comparison import agrees, furthest
+from rnn_torch.checker.posed_once import PosedOnce
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.elman_by_hand.diagnose import name_mistakes
 from rnn_torch.elman_by_hand.locate import locate
@@ -20,18 +18,14 @@ _RANDOM_PROBLEMS = 12
 _LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
 
 
-class ElmanByHand:
+class ElmanByHand(PosedOnce):
     """The network (1)-(3), at these sizes; `window`: BPTT truncated to this many steps is right."""
 
     form = Form(("x", "y", "U", "W", "V"), ("U", "W", "V"), ("U", "W", "V"))
-    equations = True
 
     def __init__(self, shapes: Shapes | None = None, window: int | None = None) -> None:
+        super().__init__()
         self.shapes, self.window = shapes or Shapes(), window
-        # Asked for one backward pass after another, it poses the same problems.
-        self.problems = cache(self._problems)
-        self._in_turn = cache(lambda dtype: list(in_turn(self.shapes, dtype)))
-        self._references: dict[int, tuple[Problem, Reference]] = {}
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
         """The designed problems and twelve random ones.
@@ -49,9 +43,8 @@ class ElmanByHand:
             )
         return found
 
-    def in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
-        """As `Subject`."""
-        return iter(self._in_turn(dtype))
+    def _in_turn(self, dtype: str) -> Iterator[tuple[Problem, ...]]:
+        return in_turn(self.shapes, dtype)
 
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """The five input arrays of a candidate, in order."""
@@ -73,11 +66,9 @@ class ElmanByHand:
             "batch axis, 16 hidden units) or --shapes time,batch,n_in,hidden,n_out"
         )
 
-    def reference(self, problem: Problem) -> Reference:
+    def _reference(self, problem: Problem) -> Reference:
         """Autograd's gradient and the bound derived by hand."""
-        if id(problem) not in self._references:
-            self._references[id(problem)] = problem, reference(problem, self.window)
-        return self._references[id(problem)][1]
+        return reference(problem, self.window)
 
     def losses(self, asked: Sequence[Asked]) -> str:
         """An empty text: a candidate for this network returns no loss."""
@@ -105,16 +96,6 @@ class ElmanByHand:
             return []
         with np.errstate(all="ignore"):
             return blind_to([a.problem for a in asked])
-
-
-def in_this_process(backward: Callable[..., object], shapes: Shapes | None = None) -> Ask:
-    """Call a function directly, as `rnn_torch.checker.candidate.in_this_process`."""
-    return asked_here(backward, ElmanByHand(shapes))
-
-
-def remade(make: Callable[[], Callable[..., object]]) -> Ask:
-    """Call a new function for each problem, as `rnn_torch.checker.candidate.remade`."""
-    return made_anew(make, ElmanByHand())
 
 
 def _shows(window: int, problem: Problem) -> bool:
