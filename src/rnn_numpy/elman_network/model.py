@@ -116,14 +116,19 @@ def vjp(
     upstream: Float[np.ndarray, "time batch n_out"],
     *,
     window: int | None = None,
+    into_states: Float[np.ndarray, "time batch hidden"] | None = None,
 ) -> Gradients:
     """Pull any upstream gradient dE/do_t back to U, W, V, x and h_0 (vector-Jacobian product).
 
     Arguments and errors are those of `bptt`, which passes the upstream gradient of (4),
-    `outputs - targets`.
+    `outputs - targets`. `into_states` is dE/dh_t of what E has of h_t itself, apart from o_t.
     """
     _check_backward(params, trace, "upstream", upstream, window)
-    eps, delta, into_h_0 = _errors(params, trace, upstream, window)
+    if into_states is not None:
+        time, batch, hidden = trace.unrounded.shape
+        axes = {"time": time, "batch": batch, "hidden": hidden}
+        check_array("into_states", into_states, axes, params.W.dtype)
+    eps, delta, into_h_0 = _errors(params, trace, upstream, window, into_states)
     into_x = (_rows(delta) @ params.U.T).reshape(trace.x.shape)
     return Gradients(_weight_gradients(trace, eps, delta), x=into_x, h_0=into_h_0)
 
@@ -147,6 +152,7 @@ def _errors(
     trace: Trace,
     upstream: Float[np.ndarray, "time batch n_out"],
     window: int | None,
+    into_states: Float[np.ndarray, "time batch hidden"] | None = None,
 ) -> tuple[
     Float[np.ndarray, "time batch n_out"],
     Float[np.ndarray, "time batch hidden"],
@@ -157,6 +163,8 @@ def _errors(
     h, o = trace.unrounded, trace.outputs
     eps = upstream * o * (1 - o)  # (6)
     from_outputs = (_rows(eps) @ V.T).reshape(h.shape)  # first half of (7)
+    if into_states is not None:
+        from_outputs += into_states
     slopes = h * (1 - h)
     if window is None or window >= len(h):
         delta, into_h_0 = _deltas(from_outputs, slopes, W)

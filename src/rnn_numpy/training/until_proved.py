@@ -1,11 +1,12 @@
 """Continue training after the recipe, on counterexamples, until the network is proved to add.
 
-A failed proof gives a shortest counterexample. In the next round of SGD one example in ten begins
-with a counterexample found so far; then the next proof is tried (counterexample-guided synthesis:
-Solar-Lezama et al., ASPLOS 2006). The few networks without progress restart from the recipe's
-weights, at three times the learning rate. docs/proof.md has the results, and other methods tried.
-The proof is that of the network with a rounded state or, without state bits, of the network itself;
-more steps then also follow a proof that gave up.
+With a rounded state: a failed proof gives a shortest counterexample. In the next round of SGD one
+example in ten begins with a counterexample found so far; then the next proof is tried
+(counterexample-guided synthesis: Solar-Lezama et al., ASPLOS 2006). The few networks without
+progress restart from the recipe's weights, at three times the learning rate.
+
+The network itself: training that makes its steps contract (`contraction.py`), on counterexamples
+as above. docs/proof.md has the results of both, and other methods tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,18 +19,20 @@ from jaxtyping import Int64
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
 from rnn_numpy.proof.machine import Verdict
-from rnn_numpy.real_proof.verdict import LIMIT as REAL_LIMIT
 from rnn_numpy.real_proof.verdict import RealVerdict, prove_real
 from rnn_numpy.tasks.addition import draw_pairs, from_bits
 from rnn_numpy.tasks.targets import addition
+from rnn_numpy.training.contraction import Contraction
 from rnn_numpy.training.recipe import Diverged, Learner, Recipe, same
 
 #: Bits of the sums in these rounds, unless the recipe has more.
 BITS = 32
 #: SGD steps between two proofs, and between two restarts from the recipe's weights.
 ROUND, ATTEMPT = 1_000, 20_000
-#: SGD steps after a proof of the network itself that gave up, which takes much longer than these.
-ROUND_AFTER_GIVING_UP = 5_000
+#: Adam steps of `contraction.py` between two proofs of the network itself.
+CONTRACTING_ROUND = 600
+#: Sets at most in these proofs, unless told otherwise: training on is quicker than a larger proof.
+FEW_SETS = 10_000
 #: One example in this many begins with a counterexample.
 ONE_IN = 10
 #: The learning rates of the attempts in turn, as multiples of the recipe's.
@@ -60,21 +63,20 @@ def until_proved(
     last one is the result; the caller may stop after any.
 
     Args:
-        recipe, params, rng: a finished run of the recipe, and its generator.
+        recipe, params: a finished run of the recipe.
         state_bits, limit: as for `explore`; without state bits, as for `prove_real`.
-        make_learner: makes a network in training from a copy of the weights: `Engine.learner`.
+        rng, make_learner: with state bits, the run's generator, and what makes a network in
+            training from a copy of the weights: `Engine.learner`.
         most_steps: largest number of steps.
     """
+    if state_bits is None:
+        yield from _until_proved_as_trained(recipe, params, most_steps, limit or FEW_SETS)
+        return
     found: list[tuple[int, int, int]] = []
-    outcome = Outcome(params, _prove(params, state_bits, limit), 0)
+    outcome = Outcome(params, explore(params, state_bits, limit=limit or LIMIT), 0)
     yield outcome
     while outcome.verdict.status != "proved" and outcome.steps < most_steps:
-        gave_up = state_bits is None and outcome.verdict.status == "gave up"
-        taken = min(
-            ROUND_AFTER_GIVING_UP if gave_up else ROUND,
-            ATTEMPT - outcome.steps % ATTEMPT,
-            most_steps - outcome.steps,
-        )
+        taken = min(ROUND, ATTEMPT - outcome.steps % ATTEMPT, most_steps - outcome.steps)
         if outcome.steps % ATTEMPT == 0:
             bits = max(BITS, recipe.bits)
             rate = recipe.learning_rate * RATES[outcome.steps // ATTEMPT % len(RATES)]
@@ -91,16 +93,27 @@ def until_proved(
         except Diverged:
             gave_way = True  # the earlier weights still get a verdict, then a restart
         after = learner.params()
-        outcome = Outcome(after, _prove(after, state_bits, limit), outcome.steps + taken)
+        verdict = explore(after, state_bits, limit=limit or LIMIT)
+        outcome = Outcome(after, verdict, outcome.steps + taken)
         yield outcome
         if not gave_way and same(before, after):
             return  # the gradient has vanished for every example
 
 
-def _prove(params: Params, state_bits: int | None, limit: int | None) -> Verdict | RealVerdict:
-    if state_bits is None:
-        return prove_real(params, limit=limit or REAL_LIMIT)
-    return explore(params, state_bits, limit=limit or LIMIT)
+def _until_proved_as_trained(
+    recipe: Recipe, params: Params, most_steps: int, limit: int
+) -> Iterator[Outcome]:
+    """`until_proved` for the network itself, its state not rounded."""
+    outcome = Outcome(params, prove_real(params, limit=limit), 0)
+    yield outcome
+    training, wrong = Contraction(params, addition, recipe.seed), []
+    while outcome.verdict.status != "proved" and training.steps < most_steps:
+        if outcome.verdict.counterexample is not None:
+            wrong.append(outcome.verdict.counterexample)
+        training.train(min(CONTRACTING_ROUND, most_steps - training.steps), wrong)
+        after = Params(*(array.copy() for array in training.params))
+        outcome = Outcome(after, prove_real(after, limit=limit), training.steps)
+        yield outcome
 
 
 def _operands(inputs: Int64[np.ndarray, " steps"]) -> tuple[int, int, int]:
