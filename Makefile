@@ -20,7 +20,7 @@ help:
 	@echo "make kill-matrix   write which problem detects which mistake, and under which condition"
 	@echo "make mutants       mutate the mathematics; list mutants that no test detects (half an hour)"
 	@echo "make bench         measure speed and memory beside others, into docs/performance.md"
-	@echo "make proofs        count the learned adders that are proved, into docs/proof.md (15 minutes)"
+	@echo "make proofs        count the adders that are proved, into docs/*proof.md (three hours)"
 	@echo "make reliability   test kill -9 and mutated files, into docs/reliability.md (ten minutes)"
 	@echo "make figures       draw the figures of README.md and docs/proof.md"
 	@echo "make package       build wheel and sdist in dist/, and try them in an empty environment"
@@ -100,6 +100,7 @@ bench: .venv/ready
 
 proofs: .venv/ready
 	$(BIN)/python -m benchmarks.trust.proofs
+	$(BIN)/python -m benchmarks.trust.real_proofs
 	$(BIN)/python -m benchmarks.pages.report
 
 reliability: .venv/ready

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.harness import RESULTS
-from benchmarks.pages import tables, tables_of_trust
+from benchmarks.pages import tables, tables_of_real_proofs, tables_of_trust
 from benchmarks.pages.tables import Lines, Result
 from benchmarks.speed.layer import best_ratio
 
 DOCS = Path(__file__).parents[2] / "docs"
+NAMES = ("check", "performance", "proof", "reliability", "rounded-proof")
 PAGES = (
     DOCS.parent / "README.md",
-    *(DOCS / f"{name}.md" for name in ("check", "performance", "proof", "reliability")),
+    *(DOCS / f"{name}.md" for name in NAMES),
 )
 #: Tables that are made from another result than the one of their name.
 SOURCES = {"engines": "online"}
@@ -81,6 +82,12 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables_of_trust.proof_until,
         tables_of_trust.proof_hidden,
         tables_of_trust.proof_steps,
+        tables_of_real_proofs.real_recipe,
+        tables_of_real_proofs.real_trainings,
+        tables_of_real_proofs.real_until,
+        tables_of_real_proofs.real_targets,
+        tables_of_real_proofs.real_hidden,
+        tables_of_real_proofs.real_steps,
         tables.engines,
         tables_of_trust.others,
         tables_of_trust.judge_others,

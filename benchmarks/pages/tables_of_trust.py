@@ -1,4 +1,4 @@
-"""The tables of docs/proof.md, docs/check.md and docs/reliability.md, likewise."""
+"""The tables of docs/rounded-proof.md, docs/check.md and docs/reliability.md, likewise."""
 
 from benchmarks.pages.tables import Lines, Result, duration
 

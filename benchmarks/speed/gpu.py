@@ -1,7 +1,7 @@
 """On a GPU: the layer beside cuDNN in the exact tanh form, and a sweep of 10,000 networks at once.
 
-The gate as in `layer.py`, without TF32: a contender's distance from float64 is at most four times
-the naive float32 loop's.
+The gate as in `layer.py`, without TF32: our distance from float64 is at most four times the naive
+float32 loop's. cuDNN's kernels for small sizes do not pass it; how far they are off is kept.
 """
 
 import argparse
@@ -56,10 +56,12 @@ def layer(size: tuple[int, int, int], device: torch.device, seconds: float) -> d
         name: [float((a.double() - b).abs().max()) for a, b in zip(answer(), exact, strict=True)]
         for name, answer in contenders.items()
     }
-    for name, found in errors.items():
-        for error, worst in zip(found, errors["naive autograd"], strict=True):
-            if not error <= 4 * worst:
-                raise SystemExit(f"{name} fails the parity gate at {size}: {error:.1e}")
+    worst = {
+        name: max(e / naive for e, naive in zip(found, errors["naive autograd"], strict=True))
+        for name, found in errors.items()
+    }
+    if not worst["ours"] <= 4:
+        raise SystemExit(f"ours fails the parity gate at {size}: {worst['ours']:.1f}")
 
     def synchronised(answer: Callable[[], Any]) -> Callable[[], Any]:
         def call() -> None:
@@ -71,7 +73,8 @@ def layer(size: tuple[int, int, int], device: torch.device, seconds: float) -> d
 
     timed = {name: synchronised(getattr(a, "timed", a)) for name, a in contenders.items()}
     times = interleaved(timed, seconds=seconds)
-    return {"size": size, "seconds": {name: spread(some) for name, some in times.items()}}
+    seconds_of = {name: spread(some) for name, some in times.items()}
+    return {"size": size, "seconds": seconds_of, "error beside the naive loop's": worst}
 
 
 def sweep(networks: int, iterations: int, device: torch.device) -> dict[str, Any]:

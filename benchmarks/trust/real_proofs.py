@@ -34,6 +34,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 STATE_BITS = (4, 5, 6)
 SGD_STEPS, NOISE = 20_000, 0.05
+#: Networks that are run on, and the steps of a sum.
+NETWORKS, LENGTH = 20, 4096
 
 
 def main() -> None:
@@ -48,10 +50,10 @@ def main() -> None:
     on_every_core = functools.partial(_on_every_core, flags.workers)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "recipe": lambda: after_the_recipe(on_every_core, flags.seeds),
-        "trainings": lambda: trainings(on_every_core, flags.seeds),
+        "trainings": lambda: trainings(on_every_core, flags.seeds // 2),
         "until": lambda: until(on_every_core, flags.seeds, flags.many),
         "targets": lambda: other_targets(on_every_core, 10),
-        "hidden": lambda: hidden_sizes(on_every_core, 20),
+        "hidden": lambda: hidden_sizes(on_every_core, 10),
         "steps": lambda: long_runs(on_every_core, 10**8),
     }
     for name in names if flags.only is None else [flags.only]:
@@ -149,7 +151,7 @@ TRAININGS: dict[str, Callable[[Params, np.random.RandomState, int], Params]] = {
     "the same, noisy weights": lambda params, rng, seed: _contraction(
         params, seed, NoisyWeights, 0
     ),
-    "the same, the penalty (12)": lambda params, rng, seed: _contraction(
+    "the same, the penalty (14)": lambda params, rng, seed: _contraction(
         params, seed, Contraction, 0.03
     ),
 }
@@ -230,7 +232,8 @@ def _learn(job: tuple[str, int], most: int = 20_000) -> dict[str, Any]:
     name, seed = job
     target = by_name(name)
     params = initial_params(np.random.RandomState(seed), target.operands, 16, 1, "float64")
-    training, wrong = Contraction(params, target, seed), []
+    training = Contraction(params, target, seed)
+    wrong: list[Int64[np.ndarray, " inputs"]] = []
     while True:
         training.train(1_000, wrong)
         verdict = prove_real(training.params, target, limit=FEW_SETS)
@@ -258,9 +261,14 @@ def hidden_sizes(on_every_core: OnEveryCore, seeds: int) -> dict[str, Any]:
 
 def long_runs(on_every_core: OnEveryCore, steps: int) -> dict[str, Any]:
     """Proved networks on adversarial inputs, in both packages and dtypes: wrong bits, if any."""
-    each = 20 * 4 * 4096 * 64
-    found = on_every_core(_long_runs, range(-(-steps // each) * 20))
-    return {"steps": sum(done for done, _ in found), "wrong": sum(wrong for _, wrong in found)}
+    jobs = [(seed, -(-steps // (NETWORKS * 4 * LENGTH))) for seed in range(NETWORKS)]
+    found = on_every_core(_long_runs, jobs)
+    return {
+        "steps": sum(done for done, _ in found),
+        "wrong": sum(wrong for _, wrong in found),
+        "networks": NETWORKS,
+        "length": LENGTH,
+    }
 
 
 def adversarial_inputs(
@@ -279,11 +287,12 @@ def adversarial_inputs(
     return inputs
 
 
-def _long_runs(seed: int, steps: int = 4096, batch: int = 64) -> tuple[int, int]:
+def _long_runs(job: tuple[int, int]) -> tuple[int, int]:
     import torch
 
     from rnn_torch import ElmanRNN
 
+    seed, count = job
     rng = np.random.default_rng(seed)
     params, draws = trained(Recipe(seed))
     *_, outcome = until_proved(Recipe(seed), params, draws, None, NumPyLearner, most_steps=6_000)
@@ -293,7 +302,7 @@ def _long_runs(seed: int, steps: int = 4096, batch: int = 64) -> tuple[int, int]
     order = rng.permutation(len(params.W))  # another order of summation
     U, W, V = outcome.params
     params = Params(U[:, order], W[order][:, order], V[order])
-    inputs = adversarial_inputs(rng, addition, steps, batch)
+    inputs = adversarial_inputs(rng, addition, LENGTH, count)
     right = np.stack([addition.run(column) for column in inputs.T], axis=1)
     done, wrong = 0, 0
     for dtype in (np.float64, np.float32):

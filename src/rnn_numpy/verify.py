@@ -2,7 +2,7 @@
 
     python -m rnn_numpy.verify CERTIFICATE WEIGHTS     or     python verify.py CERTIFICATE WEIGHTS
 Exit codes: 0 accepted; 1 rejected (the message names the line); 2 the files could not be checked.
-docs/proof.md explains what an accepted certificate proves.
+docs/rounded-proof.md explains what an accepted certificate proves.
 """
 
 import hashlib

@@ -131,7 +131,9 @@ def test_parity_md_has_the_whole_catalogue() -> None:
 
 @pytest.mark.unannotated
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "proof.md"], ids=lambda page: page.stem
+    "page",
+    [ROOT / "README.md", ROOT / "docs" / "proof.md", ROOT / "docs" / "rounded-proof.md"],
+    ids=lambda page: page.stem,
 )
 def test_commands_print_what_the_page_shows(
     page: Path,
@@ -172,12 +174,16 @@ def test_the_numbers_in_the_readme_s_sentences_are_those_that_were_measured() ->
         file.stem: json.loads(file.read_text()) for file in (ROOT / "benchmarks/results").iterdir()
     }
     seconds = {name: row["median"] for name, row in kept["process"]["rows"].items()}
-    until = [row for row in kept["proof_until"]["rows"] if row["seeds"] == 1000]
+    until = [row for row in kept["real_until"]["rows"] if row["seeds"] == 1000]
+    refuted = kept["real_recipe"]["verdicts"]["refuted"]["seeds"]
     for words, holds in {
         "take about 1.5 seconds, most of it `import torch`": seconds["python -m rnn_torch.train"]
         < 1.6 < 2 * seconds['python -c "import torch"'],
         "without torch, in about 0.3 seconds": seconds["python -m rnn_numpy.train"] < 0.35,
-        "1,000 of 1,000 seeds end with a proof": [row["proved"] for row in until] == [1000],
+        "trains until it is, 1,000 of 1,000 seeds": [row["proved"] for row in until] == [1000],
+        "of 100 networks trained by the recipe, all exact at 8 bits, at least 32": (
+            kept["real_recipe"]["seeds"], kept["proof_recipe"]["exact"], len(refuted)
+        ) == (100, 100, 32),
         "a thousand in half a minute": kept["many"]["networks"] == 1000
         and kept["many"]["seconds"]["counted every 1,000 steps"] < 35,
     }.items():  # fmt: skip

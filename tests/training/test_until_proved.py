@@ -14,7 +14,7 @@ from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.recipe import Recipe, Run, run, start
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import train as torch_train
 
@@ -152,14 +152,28 @@ sys.exit(main([*flags, "--out", {str(tmp_path / "w")!r}]))
 
 
 def test_without_state_bits_it_is_the_network_itself(capsys: Capture) -> None:
-    """Refuted, so it goes on, on what was wrong; proved, so it stops."""
-    flags = ["--seed", "1", "--hidden", "4", "--iterations", "300", "--until-proved"]
-    assert numpy_train.main([*flags, "--max-iterations", "2300"]) == 1
+    """Refuted, so it goes on, until it is proved or the steps end; proved, so it stops."""
+    flags = ["--seed", "1", "--iterations", "300", "--until-proved"]
+    assert numpy_train.main([*flags, "--max-iterations", "1200"]) == 1
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "as trained" in line]
-    assert [line[:2] for line in lines] == [[n, "refuted,"] for n in ("300", "1300", "2300")]
+    assert [line[:2] for line in lines] == [[n, "refuted,"] for n in ("300", "900", "1200")]
     assert numpy_train.main([*flags, "--max-iterations", "300", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["proof"]["dtype"] == "float64"
     params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
     recipe, rng = Recipe(hidden=4), np.random.RandomState(0)
     (outcome,) = until_proved(recipe, params, rng, None, NumPyLearner, most_steps=9)
     assert (outcome.verdict.status, outcome.steps) == ("proved", 0)
+
+
+@pytest.mark.many
+def test_refuted_networks_are_proved_in_a_few_rounds() -> None:
+    for seed in (14, 16, 17):
+        recipe = Recipe(seed)
+        params, rng = start(recipe)
+        learner = NumPyLearner(params, recipe)
+        for _ in run(Run(recipe), learner, rng):
+            pass
+        outcomes = until_proved(recipe, learner.params(), rng, None, NumPyLearner, most_steps=3000)
+        statuses = [outcome.verdict.status for outcome in outcomes]
+        assert statuses[0] == "refuted"
+        assert statuses[-1] == "proved"

@@ -1,7 +1,7 @@
 """The network with a b-bit state as a finite machine: its table, minimised; its runs, replayed.
 
-`explore.py` builds the machine and decides whether it computes the target. docs/proof.md states
-what is proved, and what has to be trusted.
+`explore.py` builds the machine and decides whether it computes the target. What is proved,
+and what has to be trusted: docs/rounded-proof.md.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 A step multiplies small errors of the state by its Jacobian, W diag(h_t (1 - h_t)) in rows. Its
 squared Frobenius norm along the states visited is added to the loss (4):
 
-    R = sum_t sum_k D_tk^2 n_k,  D_t = h_t (1 - h_t),  n_k = sum_j W_jk^2    (12)
-    dR/dh_tk = 2 n_k D_tk (1 - 2 h_tk),  dR/dW_jk = 2 W_jk sum_t D_tk^2      (13)
+    R = sum_t sum_k D_tk^2 n_k,  D_t = h_t (1 - h_t),  n_k = sum_j W_jk^2    (14)
+    dR/dh_tk = 2 n_k D_tk (1 - 2 h_tk),  dR/dW_jk = 2 W_jk sum_t D_tk^2      (15)
 
 Where errors shrink in every step, the sets of a proof are large, few, and closed under the steps
 (`real_proof`). docs/proof.md has the results, and other trainings that were tried.
@@ -70,7 +70,7 @@ class Contraction:
         for t in range(1, STEPS):
             inputs[t] = np.where(kept[t], inputs[t - 1], inputs[t])
         for i in range(0, SEQUENCES if wrong else 0, ONE_IN):
-            some = wrong[self.rng.integers(len(wrong))][:STEPS]
+            some = wrong[int(self.rng.integers(len(wrong)))][:STEPS]
             inputs[: len(some), i] = some
         return inputs
 
@@ -84,7 +84,7 @@ class Contraction:
 
 
 def penalty(params: Params, trace: Trace) -> float:
-    """R of (12)."""
+    """R of (14)."""
     slopes = trace.unrounded * (1 - trace.unrounded)
     return float((slopes**2 * (params.W**2).sum(axis=0)).sum())
 
@@ -92,8 +92,8 @@ def penalty(params: Params, trace: Trace) -> float:
 def penalty_gradient(
     params: Params, trace: Trace
 ) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "hidden hidden"]]:
-    """Where R has h_t and where it has W itself: dR/dh_t and dR/dW of (13)."""
+    """Where R has h_t and where it has W itself: dR/dh_t and dR/dW of (15)."""
     h = trace.unrounded
     slopes = h * (1 - h)
-    into_states = 2 * (params.W**2).sum(axis=0) * slopes * (1 - 2 * h)
-    return into_states, 2 * params.W * (slopes**2).sum(axis=(0, 1))
+    into_states = 2 * (params.W**2).sum(axis=0) * slopes * (1 - 2 * h)  # (15)
+    return into_states, 2 * params.W * (slopes**2).sum(axis=(0, 1))  # (15)

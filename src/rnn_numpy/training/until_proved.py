@@ -6,7 +6,7 @@ example in ten begins with a counterexample found so far; then the next proof is
 progress restart from the recipe's weights, at three times the learning rate.
 
 The network itself: training that makes its steps contract (`contraction.py`), on counterexamples
-as above. docs/proof.md has the results of both, and other methods tried.
+as above. docs/proof.md and docs/rounded-proof.md have the results, and other methods tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -106,7 +106,8 @@ def _until_proved_as_trained(
     """`until_proved` for the network itself, its state not rounded."""
     outcome = Outcome(params, prove_real(params, limit=limit), 0)
     yield outcome
-    training, wrong = Contraction(params, addition, recipe.seed), []
+    training = Contraction(params, addition, recipe.seed)
+    wrong: list[Int64[np.ndarray, " inputs"]] = []
     while outcome.verdict.status != "proved" and training.steps < most_steps:
         if outcome.verdict.counterexample is not None:
             wrong.append(outcome.verdict.counterexample)

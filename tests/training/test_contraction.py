@@ -1,0 +1,90 @@
+"""Training that makes steps contract: its gradient by autograd, and what it achieves."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn_numpy.elman_network.model import forward, vjp
+from rnn_numpy.elman_network.params import Params, initial_params
+from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.tasks.targets import addition, subtraction
+from rnn_numpy.training.contraction import (
+    PENALTY,
+    SEQUENCES,
+    Contraction,
+    penalty,
+    penalty_gradient,
+)
+from rnn_numpy.training.recipe import Dtype
+
+
+def small(seed: int, time: int, batch: int, hidden: int) -> tuple[Params, np.ndarray, np.ndarray]:
+    rng = np.random.RandomState(seed)
+    params = initial_params(rng, 2, hidden, 1, "float64")
+    return params, rng.randint(2, size=(time, batch, 2)) * 1.0, rng.rand(time, batch, 1)
+
+
+@given(st.integers(0, 2**16), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5))
+def test_the_penalty_is_the_jacobians_norm_and_its_gradient_is_autograds(
+    seed: int, time: int, batch: int, hidden: int
+) -> None:
+    params, x, y = small(seed, time, batch, hidden)
+    U, W, V = (torch.tensor(array, requires_grad=True) for array in params)
+    loss: Any = 0.0
+    R: Any = 0.0
+    h = torch.zeros(batch, hidden, dtype=torch.float64)
+    for x_t, y_t in zip(torch.tensor(x), torch.tensor(y), strict=True):
+        previous = h if h.requires_grad else h.requires_grad_()
+        h = torch.sigmoid(x_t @ U + previous @ W)
+        for k in range(hidden):  # a row of each example's Jacobian
+            (row,) = torch.autograd.grad(h[:, k].sum(), previous, create_graph=True)
+            R = R + row.square().sum()
+        loss = loss + (torch.sigmoid(h @ V) - y_t).square().sum() / 2
+    wanted = torch.autograd.grad(loss + 0.3 * R, [U, W, V])
+
+    outputs, trace = forward(params, x)
+    assert penalty(params, trace) == pytest.approx(R.item(), rel=1e-12)
+    into_states, into_W = penalty_gradient(params, trace)
+    got = vjp(params, trace, outputs - y, into_states=0.3 * into_states).params
+    for mine, theirs in zip((got.U, got.W + 0.3 * into_W, got.V), wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_into_states_is_checked() -> None:
+    params, x, y = small(0, 3, 2, 4)
+    outputs, trace = forward(params, x)
+    with pytest.raises(ValueError, match="into_states must be"):
+        vjp(params, trace, outputs - y, into_states=np.zeros((3, 2, 5)))
+
+
+def test_counterexamples_begin_some_sequences() -> None:
+    training = Contraction(small(0, 1, 1, 4)[0], addition)
+    wrong = [np.array([3, 0, 1, 2, 3, 3, 1, 0, 2, 1])]
+    inputs = training._draw(wrong)
+    assert (wrong[0] == inputs[:10].T).all(axis=1).sum() == SEQUENCES // 8
+    assert not (wrong[0] == training._draw([])[:10].T).all(axis=1).any()
+
+
+def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:
+    params = initial_params(np.random.RandomState(0), 2, 16, 1, dtype)
+    training = Contraction(params, subtraction, 0, penalty=penalty)
+    training.train(steps)
+    return training.params
+
+
+def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> None:
+    """From random weights."""
+    assert prove_real(learned("float64", 2000), subtraction).status == "proved"
+    without = learned("float64", 2000, penalty=0.0)
+    assert prove_real(without, subtraction, limit=1000).reason == "more than 1000 sets"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_seed_gives_the_same_weights_in_their_dtype(dtype: Dtype) -> None:
+    one, other = learned(dtype, 20), learned(dtype, 20)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert {array.dtype.name for array in one} == {dtype}
