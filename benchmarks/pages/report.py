@@ -77,6 +77,7 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables.memory,
         tables.growth,
         tables.many,
+        tables.gpu,
         tables_of_trust.proof_recipe,
         tables_of_trust.proof_strategies,
         tables_of_trust.proof_until,

@@ -131,3 +131,24 @@ def duration(seconds: float) -> str:
     unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("us", 0.0)) if seconds >= s)
     count = seconds / (size or 1e-6)
     return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"
+
+
+def gpu(found: Result) -> Lines:
+    """The layer on a GPU, and a sweep there."""
+    names = list(found["rows"][0]["seconds"])
+    yield f"| time, batch, hidden | {' | '.join(names)} | nn.RNN / ours | error of nn.RNN |"
+    yield "|---|" + "--:|" * (len(names) + 2)
+    for row in found["rows"]:
+        medians = {name: row["seconds"][name]["median"] for name in names}
+        times = " | ".join(duration(median) for median in medians.values())
+        ratio = medians["nn.RNN"] / medians["ours"]
+        error = row["error beside the naive loop's"]["nn.RNN"]
+        size = ", ".join(map(str, row["size"]))
+        yield f"| {size} | {times} | {ratio:.2f} | {error:.1f} |"
+    swept = found["sweep"]
+    yield ""
+    yield (
+        f"A sweep of {swept['networks']:,} networks of {swept['iterations']:,} steps as one batch: "
+        f"{swept['seconds']:.0f} s; {swept['exact']:,} are exact at the end. "
+        f"On one {found['device']}."
+    )
