@@ -31,12 +31,16 @@ EXIT_CODES = """\
 exit codes: 0 proved; 1 refuted; 2 bad input, or an output could not be written; 3 gave up: too many
 states or sets of states, an output is not certain, or a rounding tie decides whether it is right.
 docs/proof.md states what exactly is proved, and what has to be trusted."""
+EXAMPLES = (
+    "examples/smallest-adder.safetensors",
+    "examples/smallest-adder.safetensors --state-bits 2 --certificate adder.certificate",
+)
 
 
 @terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES)
+    parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
     add("--state-bits", type=STATE_BITS, metavar="B",

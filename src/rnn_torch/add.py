@@ -33,6 +33,10 @@ numbers too long for a command line. With --prove a proof is tried that every su
 --state-bits the state is rounded, and the proof is tried of that network."""
 
 EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
+EXAMPLES = (
+    "examples/smallest-adder.safetensors 12345678901234567890 98765432109876543210",
+    "examples/smallest-adder.safetensors 12345 67890 --prove",
+)
 #: Steps in one call if the state is not rounded.
 CHUNK = 1 << 16
 
@@ -151,7 +155,7 @@ class Operand(int):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     sys.set_int_max_str_digits(0)  # numbers of any length are the point
-    parser = terminal.parser("rnn_torch.add", DESCRIPTION, EXIT_CODES)
+    parser = terminal.parser("rnn_torch.add", DESCRIPTION, EXIT_CODES, EXAMPLES)
     flag = parser.add_argument
     flag("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
     flag("a", metavar="A", type=operand, help="integer >= 0: 123, 0x7b, 0b1111011, @FILE or -")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -34,7 +34,7 @@ from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.elman_network.gradient import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.networks import STOCK, Network
-from rnn_torch.reports.text import as_markdown, as_text, cannot_as_markdown
+from rnn_torch.reports.text import ReadableReport, as_markdown, as_text, cannot_as_markdown
 
 DESCRIPTION = """\
 Check a hand-written back-propagation through time against autograd. Of a wrong one, show where in
@@ -51,11 +51,16 @@ EXIT_CODES = """\
 exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 it could not be checked;
 130 stopped by Ctrl-C."""
 
+EXAMPLES = (
+    "examples/right_loop.py:backward",
+    "examples/wrong_lstm.py:backward --network lstm",
+)
+
 
 @terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES)
+    parser = terminal.parser("rnn_torch.check", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = parser.add_argument
     add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
         help="backward pass to check, also FILE.ipynb:FUNCTION, FILE.py:CLASS.METHOD, or "
@@ -156,7 +161,7 @@ def check(
         shapes, window, loss, seed: as the flags of `python -m rnn_torch.check`.
 
     Returns:
-        The report; `print` shows it.
+        The report: `print` shows the screen, a notebook the page of --html.
 
     Raises:
         CannotCheck: the backward pass gives no answer that can be judged.
@@ -165,7 +170,8 @@ def check(
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     name = getattr(backward, "__name__", "backward")
     ask = in_this_process(backward, subject)
-    return examine(ask, subject, dtype=dtype, seed=seed, name=name)
+    report = examine(ask, subject, dtype=dtype, seed=seed, name=name)
+    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
 
 
 def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:

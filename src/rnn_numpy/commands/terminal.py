@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
+from rnn_numpy.storage.weights import made_by
 from rnn_numpy.training.processes import Processes
 
 
@@ -29,22 +30,32 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"{error.argument_name} {error.message}" if ours else str(error))
 
     def error(self, message: str) -> NoReturn:
-        super().error(shown(message))
+        """End with code 2 and one paragraph, without a page of usage."""
+        self.exit(2, f"{self.prog}: error: {shown(message)}; --help lists the flags\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if Processes.leads():
             super()._print_message(message, file)
 
 
-def parser(program: str, description: str, exit_codes: str) -> argparse.ArgumentParser:
-    """The parser of `python -m PROGRAM`; its help, printed verbatim, ends with `exit_codes`."""
-    return _Parser(
-        prog=f"python -m {program}",
+def parser(
+    program: str, description: str, exit_codes: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`, with the flags --help and --version.
+
+    Its help, printed verbatim, ends with `exit_codes` and the arguments of `examples`.
+    """
+    command = f"python -m {program}"
+    shown_examples = "\n".join(f"  {command} {example}" for example in examples)
+    result = _Parser(
+        prog=command,
         description=description,
-        epilog=exit_codes,
+        epilog=f"{exit_codes}\n\nexamples:\n{shown_examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,  # `parse_args` exits
     )
+    result.add_argument("--version", action="version", version=made_by())
+    return result
 
 
 #: Exit codes of a stopped command.

@@ -12,6 +12,10 @@ exit codes: 0 trained, and proved if --until-proved was given; 1 the run diverge
 last finite weights), the gradient vanished, a logged gradient was wrong, or the network was not
 proved; 2 bad input, or an output could not be written; 130 stopped by Ctrl-C (--out gets the
 weights learned until then)."""
+EXAMPLES = (
+    "--seed 1 --out adder.safetensors",
+    "--seed 1 --until-proved --out adder.safetensors",
+)
 
 
 def parser(program: str, description: str, engines: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -21,7 +25,7 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         engines: a description of each engine, by its name for --engine.
     """
     default = Recipe()
-    result = terminal.parser(program, description, EXIT_CODES)
+    result = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
     add = result.add_argument
     add("--seed", type=flag_types.SEED, default=default.seed,
         help="seed of weights and examples (%(default)s)")  # fmt: skip

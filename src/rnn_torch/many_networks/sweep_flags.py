@@ -26,12 +26,13 @@ results, and the first collects them at the end."""
 EXIT_CODES = """\
 exit codes: 0 all networks are trained; 2 bad input, or an output could not be written; 130 stopped
 by Ctrl-C (--resume continues)."""
+EXAMPLES = ("--seeds 0:20 --plot learning.png", "--seeds 0:10 --hidden 8 16 --out networks.csv")
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags; the defaults are the recipe, for a hundred seeds."""
     default = Recipe()
-    result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES)
+    result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = result.add_argument
     add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Any, Literal, NamedTuple
 
 from rnn_numpy.isolation.strangers import shown
@@ -45,6 +46,24 @@ def as_text(report: Report, name: str) -> str:
     for paragraph in _paragraphs(report):
         lines += ["", *(line for part in paragraph for line in _as_lines(part))]
     return "\n".join(lines)
+
+
+class ReadableReport(Report):
+    """A report that shows itself: `repr` the verdict, `print` the screen, a notebook the page."""
+
+    def __repr__(self) -> str:
+        return headline(self, self.name)
+
+    def __str__(self) -> str:
+        return as_text(self, self.name)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, since its style must not reach the notebook's."""
+        from rnn_torch.reports.page import as_html
+
+        page = escape(as_html([(self.name, self)], self.dtype))
+        height = 120 if self.right else 640
+        return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
 
 
 def as_markdown(report: Report, name: str) -> str:

@@ -1,0 +1,67 @@
+"""What every command says of itself, and how it refuses what it cannot take."""
+
+import importlib
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import rnn_torch.__main__ as listing
+from rnn_numpy.storage.weights import made_by
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("rnn_torch.check", "rnn_torch.train", "rnn_torch.sweep", "rnn_torch.add",
+            "rnn_numpy.train", "rnn_numpy.prove")  # fmt: skip
+Capture = pytest.CaptureFixture[str]
+
+
+def ended(command: str, flags: list[str], capsys: Capture) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(command).main(flags)
+    said = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, said.out, said.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_the_help_work(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    code, text, _ = ended(command, ["--help"], capsys)
+    assert code == 0
+    examples = [line.split() for line in text.partition("\nexamples:\n")[2].splitlines()]
+    assert len(examples) == 2
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for python, m, module, *flags in examples:
+        assert (python, m, module) == ("python", "-m", command)
+        wrong = any("wrong" in flag for flag in flags)
+        assert importlib.import_module(command).main(shlex.split(" ".join(flags))) == int(wrong)
+        for flag in ("--out", "--html", "--plot", "--certificate"):
+            if flag in flags:
+                assert Path(flags[flags.index(flag) + 1]).stat().st_size > 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_version_and_a_refusal_without_a_page_of_usage(command: str, capsys: Capture) -> None:
+    assert ended(command, ["--version"], capsys) == (0, made_by() + "\n", "")
+    code, out, error = ended(command, ["--no-such-flag"], capsys)
+    assert (code, out) == (2, "")
+    (line,) = error.splitlines()
+    assert line.startswith(f"python -m {command}: error: ")
+    assert line.endswith("; --help lists the flags")
+
+
+def test_the_list_of_commands_and_the_scripts(capsys: Capture) -> None:
+    listing.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines] == list(listing.COMMANDS)
+    assert set(COMMANDS) < set(listing.COMMANDS)
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    for name, target in scripts.items():
+        module, _, function = target.partition(":")
+        assert name == f"bptt-{module.rpartition('.')[2]}"
+        assert module in COMMANDS
+        assert callable(getattr(importlib.import_module(module), function))
