@@ -88,7 +88,7 @@ def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
     argv = [*SHORT, "--learning-rate", "1e300", "--until-proved"]
     assert torch_train.main([*argv, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
-    assert (document["status"], document["steps"]) == ("vanished", 1040)
+    assert (document["status"], document["steps"]) == ("vanished", 40)
     recipe = Recipe(learning_rate=1e300)
     params, rng = start(recipe)
     learner = NumPyLearner(params, recipe)

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from rnn_numpy.elman_network.model import Trace, forward, vjp
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.targets import Target
+from rnn_numpy.training.recipe import Diverged
 
 #: The weight of R beside (4), and the sequences in a step of training, and their length.
 PENALTY, SEQUENCES, STEPS = 0.03, 32, 24
@@ -46,6 +47,9 @@ class Contraction:
 
         Args:
             wrong: inputs that the network got wrong, with which some of the sequences begin.
+
+        Raises:
+            Diverged: the gradient is not finite; no step was taken with it.
         """
         for _ in range(steps):
             self._step(self._gradient(self.params, self._draw(wrong)))
@@ -54,7 +58,10 @@ class Contraction:
         right = np.stack([self.target.run(column) for column in inputs.T], axis=1)
         dtype = params.W.dtype
         outputs, trace = forward(params, self.target.bits(inputs).astype(dtype))
-        into_states, into_W = penalty_gradient(params, trace)
+        with np.errstate(over="ignore", invalid="ignore"):  # of weights near the largest number
+            into_states, into_W = penalty_gradient(params, trace)
+        if not (np.isfinite(into_states).all() and np.isfinite(into_W).all()):
+            raise Diverged(self.steps)
         upstream = outputs - right[..., np.newaxis].astype(dtype)
         found = vjp(params, trace, upstream, into_states=dtype.type(self.penalty) * into_states)
         U, W, V = found.params

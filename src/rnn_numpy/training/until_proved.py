@@ -111,7 +111,10 @@ def _until_proved_as_trained(
     while outcome.verdict.status != "proved" and training.steps < most_steps:
         if outcome.verdict.counterexample is not None:
             wrong.append(outcome.verdict.counterexample)
-        training.train(min(CONTRACTING_ROUND, most_steps - training.steps), wrong)
+        try:
+            training.train(min(CONTRACTING_ROUND, most_steps - training.steps), wrong)
+        except Diverged:
+            return
         after = Params(*(array.copy() for array in training.params))
         outcome = Outcome(after, prove_real(after, limit=limit), training.steps)
         yield outcome
