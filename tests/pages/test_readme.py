@@ -35,6 +35,8 @@ def test_python_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None
         said = capsys.readouterr().out
         if "fraction(" in program:
             assert 0 <= float(said) < 1
+        if "print(report)" in program:
+            assert said.startswith("RIGHT: backward agrees with autograd to within rounding (")
         if "as_text" in program:
             assert said.startswith("RIGHT: my gate agrees with autograd to within rounding")
 
