@@ -3,7 +3,7 @@
 from html import unescape
 
 from rnn_numpy.elman_network.textbook import Array, textbook
-from rnn_torch import check
+from rnn_torch.check import check
 from rnn_torch.reports.text import as_text
 
 
