@@ -150,7 +150,7 @@ def check(
     window: int | None = None,
     loss: str | None = None,
     seed: int = 0,
-) -> Report:
+) -> ReadableReport:
     """Examine a function of this process: for Python, a notebook, a test.
 
     Args:
@@ -279,7 +279,7 @@ def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
 class _Callable(ModuleType):
     """Makes the module callable, for `from rnn_torch import check; check(backward)`."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Report:
+    def __call__(self, *args: Any, **kwargs: Any) -> ReadableReport:
         return check(*args, **kwargs)
 
 
