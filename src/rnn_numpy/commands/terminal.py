@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with code 2 and one paragraph, without a page of usage."""
-        self.exit(2, f"{self.prog}: error: {shown(message)}; --help lists the flags\n")
+        self.exit(2, f"{self.prog}: error: {shown(message)}\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if Processes.leads():
