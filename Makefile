@@ -29,10 +29,9 @@ help:
 setup: .venv/ready
 
 # PIP_CONSTRAINT rather than --constraint: it also holds for what builds the package.
-.venv/ready: pyproject.toml $(CONSTRAINTS)
+.venv/ready: pyproject.toml setup.py $(CONSTRAINTS) $(wildcard src/rnn_numpy/compiled/*.c)
 	$(PYTHON) -m venv .venv
 	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m rnn_numpy.compiled.native  # compiles the kernels, so that no command has to
 	@touch $@
 
 train: .venv/ready
@@ -56,20 +55,19 @@ test: lint
 # torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
 # inductor's cache does not tell processors apart: each has its own.
 sse := OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
-  MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
+  MKL_CBWR=COMPATIBLE RNN_KERNELS=generic \
   NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
 avx := OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX \
-  MKL_CBWR=AVX NUMBA_CPU_NAME=sandybridge \
+  MKL_CBWR=AVX RNN_KERNELS=generic \
   NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
 avx2 := OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
-  MKL_CBWR=AVX2 NUMBA_CPU_NAME=haswell \
+  MKL_CBWR=AVX2 RNN_KERNELS=avx2 \
   NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 own :=
 
 processors: test-sse test-avx test-avx2 test-own
 
 test-sse test-avx test-avx2 test-own: test-%: .venv/ready
-	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
 	env $($*) TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/inductor-$* \
 	  $(PYTEST) $(ARGS)
 

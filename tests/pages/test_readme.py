@@ -104,7 +104,7 @@ def test_each_equation_stands_where_bptt_md_says() -> None:
     for path, numbers in (
         ("src/rnn_numpy/elman_network/model.py", range(1, 12)),
         ("src/rnn_torch/elman_network/model.py", range(1, 6)),
-        ("src/rnn_numpy/compiled/kernels.py", (1, 2, 3, *range(6, 12))),
+        ("src/rnn_numpy/compiled/kernels.c", (1, 2, 3, *range(6, 12))),
         ("src/rnn_numpy/elman_network/rtrl.py", (12, 13)),
     ):
         assert {(path, number) for number in numbers} <= found
