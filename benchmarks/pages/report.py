@@ -63,7 +63,7 @@ def with_tables(page: str) -> str:
 def on(found: Result) -> str:
     """What it was measured on."""
     about = found["machine"]
-    names = [name for name in ("python", "numpy", "torch", "numba", "jax") if about[name]]
+    names = [n for n in about if n not in ("processor", "cores", "date") and about[n]]
     versions = ", ".join(f"{name} {about[name]}" for name in names)
     return f"*{about['processor']}, {about['cores']} cores; {versions}; {about['date']}.*"
 

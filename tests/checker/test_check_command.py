@@ -218,7 +218,7 @@ def test_the_command_imports_no_more_than_it_needs() -> None:
 import sys
 from rnn_torch import check
 check.main(["--json", {example("wrong_transpose")!r}])
-heavy = "torch._dynamo sympy matplotlib hypothesis numba jinja2"
+heavy = "torch._dynamo sympy matplotlib hypothesis jinja2"
 print([name for name in heavy.split() if name in sys.modules], file=sys.stderr)
 """
     command = [sys.executable, "-c", program]
