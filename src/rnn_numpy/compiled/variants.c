@@ -60,6 +60,7 @@ typedef ptrdiff_t intp;
 /* How many of generic, avx2 and avx512, in this order, this processor runs. */
 int variants(void)
 {
+    __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
