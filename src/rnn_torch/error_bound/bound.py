@@ -164,6 +164,8 @@ class _Shadow(TorchDispatchMode):
         name = f"_{name}" if name == "index_put_impl" else name
         if name == "detach":
             return lambda out, x: x  # the same memory, so the same shadow
+        if name == "t":
+            return self._transposed
         if name in _GIVEN:
             return lambda out, *_, **__: self._given(out)
         if name in _MOVES:
@@ -213,6 +215,11 @@ class _Shadow(TorchDispatchMode):
             return Sum(_array(out), _array(parts[0]), _array(parts[1]), depth, terms)
         each = zip(*map(_array, (out, *parts)), strict=True)
         return [Sum(value, error, size, depth, terms) for value, error, size in each]
+
+    def _transposed(self, out: Tensor, x: Any) -> Sum | None:
+        if not isinstance(x, Sum):
+            return None
+        return Sum(_array(out), x.error.T, x.size.T, x.depth, x.terms)
 
     def _scattered(self, func: Any, out: Tensor, args: Any, kwargs: Any) -> Sum:
         moved = self._moved(func, out, args, kwargs)

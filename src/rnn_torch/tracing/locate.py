@@ -57,10 +57,11 @@ class Where:
         if not cells or (len(names) == 1 and len(self.cells) + len(self.sums) > 1):
             parts = [_losses(u) for name in names for _, u in self._of(name)]
             steps = np.argwhere(np.max(parts, axis=0) > 1)
-            sums = "sum for" if len(names) == 1 else "sums for"
+            labels = " and ".join(names)
+            only = f"sum for {labels} is" if len(names) == 1 else f"sums for {labels} are"
             return (
-                f"every error passed back is right: only the {sums} {' and '.join(names)} "
-                f"{'is' if len(names) == 1 else 'are'} wrong, from the loss at t={steps[0][0] + 1} on"
+                "every error passed back is right: "
+                f"only the {only} wrong, from the loss at t={steps[0][0] + 1} on"
             )
         lags = {n: min((t - s for t, s in ts if s <= t), default=None) for n, ts in cells.items()}
         causal = [lag for lag in lags.values() if lag is not None]

@@ -120,10 +120,8 @@ class Graph:
 
     def back(self, user: int, j: Any) -> Callable[[Array], Array]:
         """What maps the gradient of a node to its contribution to that of its argument j."""
-        way = self.ways_back.get((user, j))
-        if way is None:
-            way = backward(self.nodes[user], j, self.args_of(user), self.values[user])
-            self.ways_back[user, j] = way
+        way = backward(self.nodes[user], j, self.args_of(user), self.values[user])
+        self.ways_back[user, j] = way
         return way
 
     def with_values(self, values: list[Array]) -> "Graph":
@@ -284,11 +282,10 @@ class Reverse:
         g = self.computed[user] if user in self.computed else self.of(user)
         if g is None:
             return None
-        alteration = self.mistake.edges.get(edge)
-        if alteration is None:
-            part: Any = graph.back(user, j)(g)
+        if edge in self.mistake.edges:
+            part: Any = self.mistake.edges[edge](Contribution(self, user, j, g))
         else:
-            part = alteration(Contribution(self, user, j, g))
+            part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
         if self.noise is not None and part is not None:
             part = _moved(part, self.noise)
         return part
