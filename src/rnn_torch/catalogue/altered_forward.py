@@ -6,7 +6,7 @@ the right network's; or it is the right network's and gets right values at the a
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import permutations
 from typing import Any
 
@@ -43,10 +43,9 @@ def forward_mistakes(step: Step) -> Iterator[Mistake]:
 def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
     def forward(right: Graph) -> Graph:
         tape = right.tape
-        nodes = [edit(right, n) if n.site == site else n for n in tape.nodes]
-        values = right.rerun(nodes)
+        nodes, values = _rerun(right, site, edit)
         if kind == "consistent":
-            return Graph(tape, nodes, values)
+            return right.edited(nodes, values)
         if kind == "right values":
             altered = [i for i, n in enumerate(tape.nodes) if n.site == site]
             exact = {
@@ -56,6 +55,12 @@ def _altered(site: int, edit: Edit, kind: str) -> Callable[[Graph], Graph]:
         return right.with_values(values)
 
     return forward
+
+
+@lru_cache(maxsize=1)  # the three kinds are tried one after the other
+def _rerun(right: Graph, site: int, edit: Edit) -> tuple[list[Node], list[Array]]:
+    nodes = [edit(right, n) if n.site == site else n for n in right.tape.nodes]
+    return nodes, right.rerun(nodes)
 
 
 def _edits(step: Step) -> Iterator[tuple[str, int, int, Edit]]:

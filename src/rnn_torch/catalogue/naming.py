@@ -289,7 +289,7 @@ def _unequal(asked: list[Asked], left: list[Any], right: list[Gradients]) -> Arr
 
 
 def _outcome(a: Asked, mistake: Mistake, catalogue: Catalogue) -> Gradients | None:
-    imitation = catalogue.of(mistake, a.problem)
+    imitation = catalogue.kept(mistake, a.problem)
     valid = imitation and all(np.shape(imitation[n]) == np.shape(g) for n, g in a.answer.items())
     return imitation if valid else None
 

@@ -134,6 +134,7 @@ class Candidate:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise CannotCheck("its process has ended") from None
+        self._subject.prepare(problem)
         header = self._header(len(inputs))
         try:
             arrays = load(self._frame(time.monotonic() + self._timeout))

@@ -42,6 +42,11 @@ class PosedOnce(ABC):
             self._own[id(problem)] = self._reference(problem)
         return self._own[id(problem)]
 
+    def prepare(self, problem: Any) -> None:
+        """As `Subject`."""
+        if id(problem) in self._own:
+            self.reference(problem)
+
     def _once(
         self,
         key: tuple[str, ...],

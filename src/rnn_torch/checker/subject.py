@@ -156,6 +156,9 @@ class Subject(Protocol):
     def reference(self, problem: Any) -> Right:
         """The right gradient at a problem, with its bound."""
 
+    def prepare(self, problem: Any) -> None:
+        """Compute what `reference` will be asked for, while a candidate answers the problem."""
+
     def losses(self, asked: Sequence[Asked]) -> str:
         """A sentence about the losses that the candidate returns, or an empty text."""
 

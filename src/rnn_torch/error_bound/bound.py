@@ -81,12 +81,16 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
 
 def _derived(network: Network, problem: Problem) -> Reference:
     tensors = network.tensors(problem.values, "float64")
-    rules = Rules(getattr(torch, problem.dtype))
-    with torch.backends.mkldnn.flags(False, None, None, None), _Shadow(rules) as shadow:
+    rules = Rules(problem.dtype)
+    with (
+        torch.backends.mkldnn.flags(False, None, None, None),
+        np.errstate(all="ignore"),
+        _Shadow(rules) as shadow,
+    ):
         losses = list(network.losses(tensors))
         gradients = network.gradients(torch.stack(losses), tensors)
-    bounds = {n: rules.bound(shadow.of(g)).numpy() * _OWN_ROUNDING for n, g in gradients.items()}
-    loss_bounds = [float(rules.bound(shadow.of(loss))) * _OWN_ROUNDING for loss in losses]
+        bounds = {n: rules.bound(shadow.of(g)) * _OWN_ROUNDING for n, g in gradients.items()}
+        loss_bounds = [float(rules.bound(shadow.of(loss))) * _OWN_ROUNDING for loss in losses]
     return Reference(
         np.array([float(loss.detach()) for loss in losses]),
         np.array(loss_bounds),
@@ -107,24 +111,23 @@ class _Shadow(TorchDispatchMode):
         self.rules = rules
         self.table: dict[Any, Sum] = {}
         self.storages: list[Any] = []  # kept alive, so that no address is reused
-        self.rule_of: dict[Any, Rule | None] = {}
+        self.rule_of: dict[Any, tuple[Rule | None, bool]] = {}
 
     def of(self, x: Any) -> Any:
         """The shadow of a tensor, found by its memory: autograd's saved tensors are new objects."""
         if isinstance(x, Tensor):
-            found = self.table.get(self._key(x))
+            found = self.table.get((x.data_ptr(), x.shape, x.stride()))
             if found is None and x.is_floating_point():
-                found = self.put(x, self.rules.exact(x.detach()))
+                found = self.put(x, self.rules.exact(_array(x)))
             return x if found is None else found
         return [self.of(one) for one in x] if type(x) in (list, tuple) else x
 
-    def _key(self, x: Tensor) -> Any:
-        return x.data_ptr(), x.shape, x.stride()
-
     def put(self, out: Any, shadow: Any) -> Any:
         if isinstance(shadow, Sum):
+            if not shadow.value.ndim:  # NumPy makes scalars of these, which cannot be written to
+                shadow.error, shadow.size = np.asarray(shadow.error), np.asarray(shadow.size)
             self.storages.append(out.untyped_storage())
-            self.table[self._key(out)] = shadow
+            self.table[out.data_ptr(), out.shape, out.stride()] = shadow
         elif isinstance(shadow, list | tuple):
             for tensor, its_shadow in zip(out, shadow, strict=True):
                 self.put(tensor, its_shadow)
@@ -132,19 +135,19 @@ class _Shadow(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in self.rule_of:
-            self.rule_of[func] = self._rule(func)
-        rule = self.rule_of[func]
+        known = self.rule_of.get(func)
+        if known is None:
+            known = self.rule_of[func] = self._rule(func), func._schema.name.endswith("_")
+        rule, in_place = known
         if rule is None:
             return self._in_parts(func, args, kwargs)
-        shadows = self.of(args)
-        in_place = func._schema.name.endswith("_") and isinstance(shadows[0], Sum)
-        if in_place:
-            old = shadows[0]
-            shadows[0] = Sum(old.value.clone(), old.error, old.size, old.depth, old.terms)
+        shadows = [self.of(a) for a in args]
+        old = shadows[0] if in_place else None
+        if isinstance(old, Sum):
+            shadows[0] = Sum(old.value.copy(), old.error, old.size, old.depth, old.terms)
         out = func(*args, **kwargs)
         shadow = rule(out, *shadows, **{n: self.of(a) for n, a in kwargs.items()})
-        self.put(out, self._written(old, shadow) if in_place else shadow)
+        self.put(out, self._written(old, shadow) if isinstance(old, Sum) else shadow)
         return out
 
     def _written(self, old: Sum, new: Sum) -> Sum:
@@ -152,15 +155,19 @@ class _Shadow(TorchDispatchMode):
         if old.depth + old.terms > 1:
             return new  # autograd accumulates into the result of an operation: it has no views
         new = self.rules.closed(new)
-        old.error.copy_(new.error)
-        old.size.copy_(new.size)
+        old.error[...] = new.error
+        old.size[...] = new.size
         return old
 
     def _rule(self, func: Any) -> Rule | None:
         name = func._schema.name.split("::")[1].rstrip("_")
         name = f"_{name}" if name == "index_put_impl" else name
+        if name == "detach":
+            return lambda out, x: x  # the same memory, so the same shadow
+        if name == "t":
+            return self._transposed
         if name in _GIVEN:
-            return lambda out, *_, **__: self.rules.exact(out) if out.is_floating_point() else None
+            return lambda out, *_, **__: self._given(out)
         if name in _MOVES:
             return lambda out, *a, **k: self._moved(func, out, a, k)
         if name in _SCATTERS:
@@ -168,13 +175,16 @@ class _Shadow(TorchDispatchMode):
         if name in ("_to_copy", "convert_element_type"):
             return self._converted
         if name == "copy":
-            return lambda out, old, new, *_: self._moved(
-                torch.ops.aten.expand, out, (new, out.shape), {}
-            )
+            return lambda out, old, new, *_: self._moved(aten.expand, out, (new, out.shape), {})
         if name == "_local_scalar_dense":
             return self._read
         rule: Rule | None = getattr(self.rules, name, None)
-        return rule
+        if rule is None:
+            return None
+        return lambda out, *a, **k: rule(_array(out), *a, **k)
+
+    def _given(self, out: Tensor) -> Sum | None:
+        return self.rules.exact(_array(out)) if out.is_floating_point() else None
 
     def _in_parts(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation on integers, or one that torch decomposes into others."""
@@ -198,40 +208,53 @@ class _Shadow(TorchDispatchMode):
         if not sums:
             return None  # integers
         depth, terms = max(x.depth for x in sums), max(x.terms for x in sums)
-        if func is aten.as_strided.default and not all(map(_whole, (args[0].value, args[0].error))):
+        if func is aten.as_strided.default and not _is_whole(args[0], out):
             raise NotImplementedError("no rounding rule for as_strided on a part of a tensor")
-        parts = []
-        for part in ("error", "size"):
-            moved = func(*(_part(a, part) for a in args), **kwargs)
-            parts.append(moved if isinstance(moved, list | tuple) else [moved])
-        outs = out if isinstance(out, list | tuple) else [out]
-        found = [Sum(o, e, s, depth, terms) for o, e, s in zip(outs, *parts, strict=True)]
-        return found if isinstance(out, list | tuple) else found[0]
+        parts = [func(*(_part(a, part) for a in args), **kwargs) for part in ("error", "size")]
+        if not isinstance(out, list | tuple):
+            return Sum(_array(out), _array(parts[0]), _array(parts[1]), depth, terms)
+        each = zip(*map(_array, (out, *parts)), strict=True)
+        return [Sum(value, error, size, depth, terms) for value, error, size in each]
+
+    def _transposed(self, out: Tensor, x: Any) -> Sum | None:
+        if not isinstance(x, Sum):
+            return None
+        return Sum(_array(out), x.error.T, x.size.T, x.depth, x.terms)
 
     def _scattered(self, func: Any, out: Tensor, args: Any, kwargs: Any) -> Sum:
         moved = self._moved(func, out, args, kwargs)
-        count = max(x.value.numel() for a in args if isinstance(a, Sum) for x in [a])
+        count = max(a.value.size for a in args if isinstance(a, Sum))
         if func._schema.name.split("::")[1] in ("slice_backward", "select_backward"):
             return moved
-        return Sum(out, moved.error, moved.size, moved.depth, moved.terms * max(1, count))
+        return Sum(moved.value, moved.error, moved.size, moved.depth, moved.terms * max(1, count))
 
     def _converted(self, out: Tensor, x: Any, *_: Any, **__: Any) -> Any:
         if out.is_floating_point() and torch.finfo(out.dtype).eps / 2 > self.rules.unit:
             raise NotImplementedError(f"no rounding rule for a conversion to {out.dtype}")
         if isinstance(x, Sum):
-            return Sum(out, x.error.clone(), x.size.clone(), x.depth, x.terms)
-        return self.rules.exact(out) if out.is_floating_point() else None
+            return Sum(_array(out), x.error.copy(), x.size.copy(), x.depth, x.terms)
+        return self._given(out)
 
     def _read(self, out: Any, x: Any) -> None:
         if isinstance(x, Sum) and bool(self.rules.bound(x).any()):
             raise NotImplementedError("no rounding rule for reading a computed number (.item())")
 
 
-def _whole(x: Tensor) -> bool:
-    return x.is_contiguous() and x.storage_offset() == 0
+def _is_whole(x: Sum, view: Tensor) -> bool:
+    """Whether x is the shadow of all the memory that a view of it has."""
+    start = view.untyped_storage().data_ptr()
+    contiguous = all(part.flags.c_contiguous for part in (x.value, x.error, x.size))
+    return contiguous and x.value.ctypes.data == start
+
+
+def _array(x: Any) -> Any:
+    """The results of an operation as arrays on the same memory."""
+    if isinstance(x, Tensor):
+        return (x.detach() if x.requires_grad else x).numpy()
+    return [_array(one) for one in x] if isinstance(x, list | tuple) else x
 
 
 def _part(x: Any, part: str) -> Any:
     if isinstance(x, Sum):
-        return getattr(x, part)
+        return torch.from_numpy(getattr(x, part))
     return [_part(one, part) for one in x] if isinstance(x, list | tuple) else x

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from rnn_torch.networks.network import Array
 
 Rule = Callable[..., Any]
 
@@ -33,20 +34,29 @@ class Sum:
     it is computed, the others when `terms` terms are added in any order.
     """
 
-    value: Tensor
-    error: Tensor
-    size: Tensor
+    value: Array
+    error: Array
+    size: Array
     depth: int | float = 0.0
     terms: int | float = 1.0
     rounded_off: "Sum | None" = None
 
 
+def _above_zero(x: Array) -> Array:
+    return np.maximum(x, 0.0)
+
+
+def _axes(dim: Any) -> Any:
+    """torch's `dim` as NumPy's `axis`: an empty list means all."""
+    return tuple(dim) if isinstance(dim, list | tuple) and dim else None if dim in ([], ()) else dim
+
+
 class Rules:
     """The rules for a dtype: each is called with the operation's result, then its arguments."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        info = torch.finfo(dtype)
-        self.unit, self.tiny, self.largest = info.eps / 2, info.tiny, info.max
+    def __init__(self, dtype: str) -> None:
+        info = np.finfo(dtype)
+        self.unit, self.tiny, self.largest = float(info.eps) / 2, float(info.tiny), float(info.max)
 
     # Bookkeeping.
     def gamma(self, n: int | float) -> float:
@@ -54,30 +64,31 @@ class Rules:
         nu = n * self.unit
         return nu / (1 - nu) if nu < 1 else float("inf")
 
-    def bound(self, x: Sum) -> Tensor:
+    def bound(self, x: Sum) -> Array:
         """A bound on the error of any evaluation of x; infinite where x may overflow."""
         error = x.error
         if x.depth + x.terms > 1:
             n = x.depth + x.terms - 1 + _SLACK
             error = error + self.gamma(n) * x.size + n * self.tiny
-        top = x.value.abs() + 2 * error
-        finite = top < self.largest  # False for NaN
-        return error if bool(finite.all()) else torch.where(finite, error, torch.inf)
+        top = abs(x.value) + 2 * error
+        if np.maximum.reduce(top, axis=None, initial=0.0) < self.largest:  # False for NaN
+            return error
+        return np.where(top < self.largest, error, np.inf)
 
-    def atom(self, value: Tensor, error: Tensor) -> Sum:
+    def atom(self, value: Array, error: Array) -> Sum:
         """A number that every evaluation computes, to within this error."""
-        return Sum(value, error, value.abs() + 2 * error)
+        return Sum(value, error, abs(value) + 2 * error)
 
-    def exact(self, value: Tensor) -> Sum:
+    def exact(self, value: Any) -> Sum:
         """An input of every evaluation; a subnormal number may be flushed to zero."""
-        value = value.to(torch.float64)
-        size = value.abs()
-        return Sum(value, torch.where(size < self.tiny, size, 0.0), size)
+        value = np.asarray(value, float)
+        size = abs(value)
+        return Sum(value, np.where(size < self.tiny, size, 0.0), size)
 
     def closed(self, x: Any) -> Sum:
         """x as an atom: a correct evaluation must compute this number, and does so once."""
         if not isinstance(x, Sum):
-            return self.exact(torch.as_tensor(x, dtype=torch.float64))
+            return self.exact(x)
         if x.depth + x.terms <= 1:
             return x
         if x.rounded_off is None:
@@ -85,15 +96,15 @@ class Rules:
         return x.rounded_off
 
     def smooth(
-        self, value: Tensor, x: Sum, slope: Any, relative: int | float, absolute: int | float = 0
+        self, value: Array, x: Sum, slope: Any, relative: int | float, absolute: int | float = 0
     ) -> Sum:
         """f(x): its largest slope within x's error, its rounding errors in unit roundoffs."""
-        inherited = torch.where(x.error > 0, x.error * slope, 0.0)
-        rounding = self.gamma(relative) * (value.abs() + 2 * inherited) + self.gamma(absolute)
+        inherited = np.where(x.error > 0, x.error * slope, 0.0)
+        rounding = self.gamma(relative) * (abs(value) + 2 * inherited) + self.gamma(absolute)
         return self.atom(value, inherited + rounding + self.tiny)
 
     # Polynomials.
-    def add(self, out: Tensor, a: Any, b: Any, alpha: int | float = 1) -> Sum:
+    def add(self, out: Array, a: Any, b: Any, alpha: int | float = 1) -> Sum:
         a = a if isinstance(a, Sum) else self.closed(a)
         b = b if isinstance(b, Sum) else self.closed(b)
         if abs(alpha) != 1:
@@ -103,26 +114,26 @@ class Rules:
 
     sub = add
 
-    def rsub(self, out: Tensor, a: Any, b: Any, alpha: int | float = 1) -> Sum:
+    def rsub(self, out: Array, a: Any, b: Any, alpha: int | float = 1) -> Sum:
         return self.add(out, b, a, alpha)
 
-    def scale(self, out: Tensor, a: Sum, factor: Any, roundings: int = 1) -> Sum:
+    def scale(self, out: Array, a: Sum, factor: Any, roundings: int = 1) -> Sum:
         """a times a number that every evaluation uses, rounded or not."""
-        size = abs(factor)
+        size = np.abs(factor)
         error = a.error * size + self.tiny
         return Sum(out, error, a.size * size, a.depth + roundings, a.terms)
 
-    def neg(self, out: Tensor, a: Sum) -> Sum:
-        return Sum(out, a.error, a.size, a.depth, a.terms)
+    def neg(self, out: Array, a: Sum) -> Sum:
+        return Sum(out, a.error.copy(), a.size.copy(), a.depth, a.terms)
 
-    def mul(self, out: Tensor, a: Any, b: Any) -> Sum:
+    def mul(self, out: Array, a: Any, b: Any) -> Sum:
         if not isinstance(a, Sum) or not isinstance(b, Sum):
             return self.scale(out, *((a, b) if isinstance(a, Sum) else (b, a)))
         a, b = self.closed(a), self.closed(b)
         error = a.error * b.size + a.size * b.error + self.tiny
         return Sum(out, error, a.size * b.size, 1.0)
 
-    def mm(self, out: Tensor, a: Sum, b: Sum) -> Sum:
+    def mm(self, out: Array, a: Sum, b: Sum) -> Sum:
         a, b = self.closed(a), self.closed(b)
         n = a.value.shape[-1]
         error = a.error @ b.size + a.size @ b.error + n * self.tiny
@@ -131,7 +142,7 @@ class Rules:
     bmm = mv = dot = mm
 
     def addmm(
-        self, out: Tensor, c: Sum, a: Sum, b: Sum, beta: int | float = 1, alpha: int | float = 1
+        self, out: Array, c: Sum, a: Sum, b: Sum, beta: int | float = 1, alpha: int | float = 1
     ) -> Sum:
         if beta != 1:
             c = self.scale(c.value * beta, c, beta)
@@ -139,23 +150,21 @@ class Rules:
 
     baddbmm = addmv = addmm
 
-    def sum(self, out: Tensor, x: Sum, dim: Any = None, keepdim: bool = False, **_: Any) -> Sum:
-        if dim is None or dim == []:
-            dim = tuple(range(x.value.ndim))
-        added = x.value.numel() / max(1, out.numel())
-        error, size = x.error.sum(dim, keepdim), x.size.sum(dim, keepdim)
+    def sum(self, out: Array, x: Sum, dim: Any = None, keepdim: bool = False, **_: Any) -> Sum:
+        added = x.value.size / max(1, out.size)
+        error, size = (part.sum(_axes(dim), keepdims=keepdim) for part in (x.error, x.size))
         return Sum(out, error, size, x.depth, x.terms * added)
 
-    def mean(self, out: Tensor, x: Sum, dim: Any = None, keepdim: bool = False, **_: Any) -> Sum:
+    def mean(self, out: Array, x: Sum, dim: Any = None, keepdim: bool = False, **_: Any) -> Sum:
         added = self.sum(out, x, dim, keepdim)
-        return self.scale(out, added, out.numel() / max(1, x.value.numel()), 2)
+        return self.scale(out, added, out.size / max(1, x.value.size), 2)
 
-    def var(self, out: Tensor, x: Any, dim: Any, correction: Any = 1, keepdim: bool = False) -> Sum:
+    def var(self, out: Array, x: Any, dim: Any, correction: Any = 1, keepdim: bool = False) -> Sum:
         x = self.closed(x)
-        mean = x.value.mean(dim, True)
+        mean = x.value.mean(_axes(dim), keepdims=True)
         off = self.sub(x.value - mean, x, self.mean(mean, x, dim, True))
         squares = self.sum(out, self.mul(off.value**2, off, off), dim, keepdim)
-        n = x.value.numel() / max(1, mean.numel()) - (1 if correction is None else correction)
+        n = x.value.size / max(1, mean.size) - (1 if correction is None else correction)
         return self.scale(out, squares, 1 / n, 2)
 
     def var_mean(self, out: Any, x: Any, dim: Any, *how: Any, **more: Any) -> tuple[Sum, Sum]:
@@ -163,107 +172,107 @@ class Rules:
         return spread, self.mean(out[1], x, dim, out[1].ndim == self.closed(x).value.ndim)
 
     # Quotients and other smooth functions.
-    def reciprocal(self, out: Tensor, x: Any) -> Sum:
+    def reciprocal(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.smooth(out, x, (x.value.abs() - 2 * x.error).clamp(min=0) ** -2, 1)
+        return self.smooth(out, x, 1 / _above_zero(abs(x.value) - 2 * x.error) ** 2, 1)
 
-    def div(self, out: Tensor, a: Any, b: Any) -> Sum:
+    def div(self, out: Array, a: Any, b: Any) -> Sum:
         if not isinstance(b, Sum):
             return self.scale(out, a, 1 / b, 2)
         return self.mul(out, self.closed(a), self.reciprocal(1 / b.value, b))
 
-    def tanh(self, out: Tensor, x: Any) -> Sum:
+    def tanh(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        slope = torch.cosh((x.value.abs() - 2 * x.error).clamp(min=0)) ** -2
+        slope = 1 / np.cosh(_above_zero(abs(x.value) - 2 * x.error)) ** 2
         return self.smooth(out, x, slope, 0, 2 * (_EXP + 2) + 2)  # covers 2 sigmoid(2 z) - 1
 
-    def sigmoid(self, out: Tensor, x: Any) -> Sum:
+    def sigmoid(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        near = torch.exp(-(x.value.abs() - 2 * x.error).clamp(min=0))
+        near = np.exp(-_above_zero(abs(x.value) - 2 * x.error))
         return self.smooth(out, x, near / (1 + near) ** 2, 0, _EXP + 2)
 
-    def exp(self, out: Tensor, x: Any) -> Sum:
+    def exp(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.smooth(out, x, torch.exp(x.value + 2 * x.error), _EXP)
+        return self.smooth(out, x, np.exp(x.value + 2 * x.error), _EXP)
 
-    def log(self, out: Tensor, x: Any) -> Sum:
+    def log(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.smooth(out, x, 1 / (x.value - 2 * x.error).clamp(min=0), _EXP)
+        return self.smooth(out, x, 1 / _above_zero(x.value - 2 * x.error), _EXP)
 
-    def log1p(self, out: Tensor, x: Any) -> Sum:
+    def log1p(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.smooth(out, x, 1 / (1 + x.value - 2 * x.error).clamp(min=0), _EXP, 1)
+        return self.smooth(out, x, 1 / _above_zero(1 + x.value - 2 * x.error), _EXP, 1)
 
-    def pow(self, out: Tensor, x: Any, power: Any) -> Sum:
+    def pow(self, out: Array, x: Any, power: Any) -> Sum:
         if isinstance(power, Sum) or not isinstance(x, Sum):
             raise NotImplementedError("no rounding rule for a power with a tensor as exponent")
         if power == 2:
             return self.mul(out, x, x)
         x = self.closed(x)
-        low, high = (x.value.abs() - 2 * x.error).clamp(min=0), x.value.abs() + 2 * x.error
-        steep = torch.maximum(low ** (power - 1), high ** (power - 1)) * abs(power)
+        low, high = _above_zero(abs(x.value) - 2 * x.error), abs(x.value) + 2 * x.error
+        steep = np.maximum(low ** (power - 1), high ** (power - 1)) * abs(power)
         return self.smooth(out, x, steep, _EXP + 2)
 
-    def sqrt(self, out: Tensor, x: Any) -> Sum:
+    def sqrt(self, out: Array, x: Any) -> Sum:
         return self.pow(out, x, 0.5)
 
-    def rsqrt(self, out: Tensor, x: Any) -> Sum:
+    def rsqrt(self, out: Array, x: Any) -> Sum:
         return self.pow(out, x, -0.5)
 
-    def sin(self, out: Tensor, x: Any) -> Sum:
+    def sin(self, out: Array, x: Any) -> Sum:
         return self.smooth(out, self.closed(x), 1.0, _EXP)
 
     cos = sin
 
-    def erf(self, out: Tensor, x: Any) -> Sum:
-        return self.smooth(out, self.closed(x), 2 / torch.pi**0.5, _EXP)
+    def erf(self, out: Array, x: Any) -> Sum:
+        return self.smooth(out, self.closed(x), 2 / np.pi**0.5, _EXP)
 
-    def tanh_backward(self, out: Tensor, grad: Sum, h: Any) -> Sum:
+    def tanh_backward(self, out: Array, grad: Sum, h: Any) -> Sum:
         h = self.closed(h)
         slope = (1 - h.value) * (1 + h.value)
-        inherited = h.error * (2 * h.value.abs() + 3 * h.error)
-        rounding = self.gamma(2 * _EXP + 4) * (slope.abs() + 2 * inherited)
+        inherited = h.error * (2 * abs(h.value) + 3 * h.error)
+        rounding = self.gamma(2 * _EXP + 4) * (abs(slope) + 2 * inherited)
         rounding = rounding + self.gamma(1) * (h.size * h.size) + self.tiny  # as 1 - h * h
         return self.mul(out, grad, self.atom(slope, inherited + rounding))
 
-    def sigmoid_backward(self, out: Tensor, grad: Sum, h: Any) -> Sum:
+    def sigmoid_backward(self, out: Array, grad: Sum, h: Any) -> Sum:
         h = self.closed(h)
-        steep = (1 - 2 * h.value).abs() + 3 * h.error
+        steep = abs(1 - 2 * h.value) + 3 * h.error
         return self.mul(out, grad, self.smooth(h.value * (1 - h.value), h, steep, 2 * _EXP + 4))
 
     # Softmax and its losses.
-    def _log_softmax(self, out: Tensor, x: Any, dim: int, _: bool = False) -> Sum:
+    def _log_softmax(self, out: Array, x: Any, dim: int, _: bool = False) -> Sum:
         x = self.closed(x)
-        top = x.value.abs().amax(dim, keepdim=True)
-        inherited = x.error + x.error.amax(dim, keepdim=True)
+        top = abs(x.value).max(dim, keepdims=True)
+        inherited = x.error + x.error.max(dim, keepdims=True)
         rounding = self.gamma(x.value.shape[dim] + 2 * _EXP + 4) if x.value.ndim else 0.0
-        rounding = rounding + self.gamma(_EXP + 4) * (out.abs() + 2 * top + 6 * inherited)
+        rounding = rounding + self.gamma(_EXP + 4) * (abs(out) + 2 * top + 6 * inherited)
         return self.atom(out, inherited + rounding)
 
-    def _log_softmax_backward_data(self, out: Tensor, g: Sum, logp: Any, dim: int, _: Any) -> Sum:
-        p, total = torch.exp(logp.value), g.value.sum(dim, True)
-        spread = self.mul(p * total, self.exp(p, logp), self.sum(total, g, dim, True))
+    def _log_softmax_backward_data(self, out: Array, g: Sum, logp: Any, dim: int, _: Any) -> Sum:
+        p, total = np.exp(logp.value), g.value.sum(dim, keepdims=True)
+        spread = self.mul(p * total, self.exp(p, logp), self.sum(total, g, [dim], True))
         return self.add(out, g, spread)
 
-    def _softmax(self, out: Tensor, x: Any, dim: int, _: bool = False) -> Sum:
-        return self.exp(out, self._log_softmax(out.log(), x, dim))
+    def _softmax(self, out: Array, x: Any, dim: int, _: bool = False) -> Sum:
+        return self.exp(out, self._log_softmax(np.log(out), x, dim))
 
-    def _softmax_backward_data(self, out: Tensor, grad: Sum, p: Sum, dim: int, _: Any) -> Sum:
+    def _softmax_backward_data(self, out: Array, grad: Sum, p: Sum, dim: int, _: Any) -> Sum:
         product = self.mul(grad.value * p.value, grad, p)
-        total = product.value.sum(dim, True)
-        inner = self.sub(grad.value - total, grad, self.sum(total, product, dim, True))
+        total = product.value.sum(dim, keepdims=True)
+        inner = self.sub(grad.value - total, grad, self.sum(total, product, [dim], True))
         return self.mul(out, p, inner)
 
     def nll_loss_forward(
-        self, out: Any, logp: Sum, target: Tensor, weight: Any, reduction: int, ignore: int
+        self, out: Any, logp: Sum, target: Array, weight: Any, reduction: int, ignore: int
     ) -> Any:
-        if weight is not None or bool((target == ignore).any()):
+        at = np.asarray(target).reshape(-1)
+        if weight is not None or (at == ignore).any():
             raise NotImplementedError("no rounding rule for class weights or ignored targets")
         one_row = logp.value.ndim == 1
-        at = target.reshape(-1, 1)
 
-        def pick(x: Tensor) -> Tensor:
-            return x.reshape(-1, x.shape[-1]).gather(1, at)[:, 0]
+        def pick(x: Array) -> Array:
+            return x.reshape(-1, x.shape[-1])[range(len(at)), at]
 
         value, error, size = map(pick, (logp.value, logp.error, logp.size))
         picked = Sum(value, error, size, logp.depth, logp.terms)
@@ -275,62 +284,54 @@ class Rules:
         return Sum(x.value[0], x.error[0], x.size[0], x.depth, x.terms)
 
     def nll_loss_backward(
-        self,
-        out: Tensor,
-        g: Sum,
-        logp: Sum,
-        target: Tensor,
-        weight: Any,
-        reduction: int,
-        *rest: Any,
+        self, out: Array, g: Sum, logp: Sum, target: Any, weight: Any, reduction: int, *_: Any
     ) -> Sum:
-        one = torch.ones_like(g.value)
-        total = rest[1].value if isinstance(rest[1], Sum) else rest[1]
-        backward = torch.ops.aten.nll_loss_backward
-        factor = backward(one, logp.value, target, weight, reduction, rest[0], total)
+        at = np.asarray(target).reshape(-1)
+        factor = np.zeros(logp.value.shape)
+        factor.reshape(len(at), -1)[range(len(at)), at] = 1 / len(at) if reduction == 1 else 1.0
         rows = (-1, 1) if g.value.ndim else ()
         value, error, size = (x.reshape(rows) for x in (g.value, g.error, g.size))
         its = Sum(value, error, size, g.depth, g.terms)
         return self.scale(out, its, factor, 2 if reduction == 1 else 0)
 
     # Decisions: the error is 1 where rounding may change them.
-    def decide(self, out: Tensor, a: Any, b: Any) -> Sum:
+    def decide(self, out: Array, a: Any, b: Any) -> Sum:
         a, b = self.closed(a), self.closed(b)
         error = a.error + b.error  # a comparison does not round
-        unsure = ((a.value - b.value).abs() <= 2 * error) & (error > 0)
-        return self.atom(out.double(), unsure.double())
+        unsure = (abs(a.value - b.value) <= 2 * error) & (error > 0)
+        return self.atom(out.astype(float), unsure.astype(float))
 
     gt = lt = ge = le = eq = ne = decide
 
-    def where(self, out: Tensor, c: Any, a: Any, b: Any) -> Sum:
+    def where(self, out: Array, c: Any, a: Any, b: Any) -> Sum:
         a, b = self.closed(a), self.closed(b)
         if not isinstance(c, Sum):
-            return self.atom(out, torch.where(c, a.error, b.error))
-        jump = c.error * ((a.value - b.value).abs() + a.error + b.error)
-        return self.atom(out, torch.where(c.value > 0, a.error, b.error) + jump)
+            return self.atom(out, np.where(np.asarray(c), a.error, b.error))
+        jump = c.error * (abs(a.value - b.value) + a.error + b.error)
+        return self.atom(out, np.where(c.value > 0, a.error, b.error) + jump)
 
-    def relu(self, out: Tensor, x: Any) -> Sum:
+    def relu(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.atom(out, torch.where(x.value < -2 * x.error, 0.0, x.error))
+        return self.atom(out, np.where(x.value < -2 * x.error, 0.0, x.error))
 
-    def abs(self, out: Tensor, x: Any) -> Sum:
-        return self.atom(out, self.closed(x).error)
+    def abs(self, out: Array, x: Any) -> Sum:
+        return self.atom(out, self.closed(x).error.copy())
 
-    def threshold_backward(self, out: Tensor, grad: Sum, x: Any, threshold: int | float) -> Sum:
+    def threshold_backward(self, out: Array, grad: Sum, x: Any, threshold: int | float) -> Sum:
         return self.mul(out, grad, self.decide(self.closed(x).value > threshold, x, threshold))
 
-    def sgn(self, out: Tensor, x: Any) -> Sum:
+    def sgn(self, out: Array, x: Any) -> Sum:
         x = self.closed(x)
-        return self.atom(out, 2.0 * ((x.value.abs() <= 2 * x.error) & (x.error > 0)))
+        return self.atom(out, 2.0 * ((abs(x.value) <= 2 * x.error) & (x.error > 0)))
 
     sign = sgn
 
-    def maximum(self, out: Tensor, a: Any, b: Any) -> Sum:
-        return self.atom(out, torch.maximum(self.closed(a).error, self.closed(b).error))
+    def maximum(self, out: Array, a: Any, b: Any) -> Sum:
+        return self.atom(out, np.maximum(self.closed(a).error, self.closed(b).error))
 
     minimum = maximum
 
-    def amax(self, out: Tensor, x: Any, dim: Any, keepdim: bool = False, **_: Any) -> Sum:
-        return self.atom(out, self.closed(x).error.amax(dim, keepdim))
+    def amax(self, out: Array, x: Any, dim: Any, keepdim: bool = False, **_: Any) -> Sum:
+        return self.atom(out, self.closed(x).error.max(_axes(dim), keepdims=keepdim))
 
     amin = amax

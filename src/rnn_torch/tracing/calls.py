@@ -49,42 +49,63 @@ def call(node: Node, args: list[Any]) -> Array:
 
 def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Array:
     """The contribution of g, the gradient of a node's value, to the gradient of its argument j."""
+    return backward(node, j, args, out)(g)
+
+
+def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array], Array]:
+    """What maps the gradient of a node's value to the contribution to that of its argument j."""
     op = node.op
     if op == "mm":
-        return g @ args[1].T if j == 0 else args[0].T @ g
+        other = args[1 - j].T
+        return (lambda g: g @ other) if j == 0 else (lambda g: other @ g)
     if op == "mul":
-        return unbroadcast(g * args[1 - j], np.shape(args[j]))
+        factor, shape = args[1 - j], np.shape(args[j])
+        return lambda g: unbroadcast(g * factor, shape)
     if op in ("add", "sub") and not node.kwargs and len(args) == 2:
-        g = unbroadcast(g, np.shape(args[j]))
-        return g if op == "add" or j == 0 else -g
+        shape = np.shape(args[j])
+        if op == "add" or j == 0:
+            return lambda g: unbroadcast(g, shape)
+        return lambda g: -unbroadcast(g, shape)
     if op == "copy of an argument":
-        zero = np.zeros(np.shape(args[j]))
-        return unbroadcast(g, np.shape(args[j])) if j == node.kwargs["of"] else zero
+        shape = np.shape(args[j])
+        if j == node.kwargs["of"]:
+            return lambda g: unbroadcast(g, shape)
+        return lambda g: np.zeros(shape)
     if op == "one minus":
-        return -passed_back(node.func, j, args, 1 - out, g)
+        inner = backward(node.func, j, args, 1 - out)
+        return lambda g: -inner(g)
     if op == "minus":
-        return -passed_back(node.func, j, args, -out, g)
+        inner = backward(node.func, j, args, -out)
+        return lambda g: -inner(g)
     if op in _TRANSPOSED:
         its = _TRANSPOSED[op]
-        back = passed_back(node.func, j, _with_transposed(args, its), out, g)
-        return back.T if j == its else back
+        inner = backward(node.func, j, _with_transposed(args, its), out)
+        return (lambda g: inner(g).T) if j == its else inner
     if op == "plus one inside":
-        return passed_back(node.func, j, [args[0] + 1, *args[1:]], out, g)
+        return backward(node.func, j, [args[0] + 1, *args[1:]], out)
     if op in _DERIVATIVES and j == 0:
-        return np.asarray(_DERIVATIVES[op](g, out, *args))
+        derivative = _DERIVATIVES[op]
+        return lambda g: np.asarray(derivative(g, out, *args))
+    return lambda g: _rarer(node, j, args, g)
+
+
+def _rarer(node: Node, j: Any, args: list[Any], g: Array) -> Array:
+    op = node.op
     if op == "nll_loss_forward" and j == 0 and args[0].ndim == 2 and args[2] is None:
         full = np.zeros(args[0].shape)
         full[np.arange(len(full)), args[1]] = -g / (len(full) if args[3] == 1 else 1)
         return full
-    if op == "split" and isinstance(args[1], int):
+    if (op == "split" and isinstance(args[1], int)) or op == "select":
         full = np.zeros(np.shape(args[0]))
         index: list[Any] = [slice(None)] * full.ndim
-        index[args[2] if len(args) > 2 else 0] = slice(
-            (node.which or 0) * args[1], ((node.which or 0) + 1) * args[1]
-        )
+        if op == "select":
+            index[args[1]] = args[2]
+        else:
+            start = (node.which or 0) * args[1]
+            index[args[2] if len(args) > 2 else 0] = slice(start, start + args[1])
         full[tuple(index)] = g
         return full
-    if op in ("split", "chunk", "split_with_sizes", "slice", "select", "unbind", "index"):
+    if op in ("split", "chunk", "split_with_sizes", "slice", "unbind", "index"):
         return _scattered(node, j, args, g)
     if op == "cat":
         axis = args[1] if len(args) > 1 else 0
@@ -99,9 +120,9 @@ def _with_transposed(args: list[Any], its: int) -> list[Any]:
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """g, summed over the axes along which an argument of this shape was broadcast."""
-    if np.shape(g) == shape:
-        return g
     g = np.asarray(g)
+    if g.shape == shape:
+        return g
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     repeated = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
     return np.asarray(g.sum(axis=repeated, keepdims=True)) if repeated else np.asarray(g)

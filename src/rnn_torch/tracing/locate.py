@@ -48,18 +48,20 @@ class Where:
     def words(self) -> str:
         """The meaning of the first wrong cell."""
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
-        names = {label.partition(",")[0] for label in self.wrong}
+        names = dict.fromkeys(label.partition(",")[0] for label in self.wrong)
         if not self.wrong:
             return (
                 "the gradient of each loss step alone is right at each state step: only the sum of "
                 "several losses is wrong"
             )
         if not cells or (len(names) == 1 and len(self.cells) + len(self.sums) > 1):
-            label = next(iter(names))
-            steps = np.argwhere(np.max([_losses(u) for n, u in self._of(label)], axis=0) > 1)
+            parts = [_losses(u) for name in names for _, u in self._of(name)]
+            steps = np.argwhere(np.max(parts, axis=0) > 1)
+            labels = " and ".join(names)
+            only = f"sum for {labels} is" if len(names) == 1 else f"sums for {labels} are"
             return (
-                f"every error passed back is right: only the sum for {label} is wrong, "
-                f"from the loss at t={steps[0][0] + 1} on"
+                "every error passed back is right: "
+                f"only the {only} wrong, from the loss at t={steps[0][0] + 1} on"
             )
         lags = {n: min((t - s for t, s in ts if s <= t), default=None) for n, ts in cells.items()}
         causal = [lag for lag in lags.values() if lag is not None]

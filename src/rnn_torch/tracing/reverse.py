@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnn_torch.networks.network import Array
-from rnn_torch.tracing.calls import call, passed_back
+from rnn_torch.tracing.calls import backward, call, passed_back
 from rnn_torch.tracing.tape import Node, Ref, Tape, refs
 
 Edge = tuple[int, Any]  # a site, and the position of one of its arguments
@@ -68,8 +68,7 @@ class Graph:
     ) -> None:
         self.tape, self.nodes = tape, nodes or tape.nodes
         self.values = values or tape.values
-        self.args: list[Any] = [None] * len(self.nodes)
-        self.right: Reverse | None = None
+        self.forget()
         self.reached: dict[frozenset[Edge], set[int]] = {}
         self.users: list[list[tuple[int, Any]]] = [[] for _ in self.nodes]
         differentiated = set(tape.network.differentiated)
@@ -89,9 +88,21 @@ class Graph:
         self.crossing: dict[Edge, int] = {}
         if len(tape.losses) == 1 and tape.template:  # a single step has no edge between steps
             self.crossing = Graph(tape.template).crossing
+        self.takers: dict[Edge, list[int]] = {}  # the nodes that an edge leads to
         for user, j, ref in ((u, j, r) for r, us in enumerate(self.users) for u, j in us):
+            edge = self.nodes[user].site, j
+            self.takers.setdefault(edge, []).append(ref)
             if -1 < self.nodes[ref].step < self.nodes[user].step:
-                self.crossing[self.nodes[user].site, j] = self.nodes[ref].site
+                self.crossing[edge] = self.nodes[ref].site
+        ends = set(tape.losses)
+        #: The nodes with a gradient, each after all its users.
+        self.order = [i for i, us in enumerate(self.users) if us or i in ends][::-1]
+
+    def forget(self) -> None:
+        """Forget what depends on the values."""
+        self.args: list[Any] = [None] * len(self.nodes)
+        self.ways_back: dict[tuple[int, Any], Callable[[Array], Array]] = {}
+        self.right: Reverse | None = None
 
     def _used(self) -> set[int]:
         """The nodes that a loss depends on."""
@@ -107,10 +118,17 @@ class Graph:
             self.args[index] = self.tape.arg_values(self.nodes[index], self.values)
         return self.args[index]
 
+    def back(self, user: int, j: Any) -> Callable[[Array], Array]:
+        """What maps the gradient of a node to its contribution to that of its argument j."""
+        way = backward(self.nodes[user], j, self.args_of(user), self.values[user])
+        self.ways_back[user, j] = way
+        return way
+
     def with_values(self, values: list[Array]) -> "Graph":
         """The same reverse pass, at other values."""
         graph = copy(self)
-        graph.values, graph.args, graph.right = values, [None] * len(values), None
+        graph.values = values
+        graph.forget()
         return graph
 
     def right_pass(self) -> "Reverse":
@@ -123,12 +141,12 @@ class Graph:
     def touched(self, edges: frozenset[Edge]) -> set[int]:
         """The nodes whose gradients depend on these contributions."""
         if edges not in self.reached:
-            pending = [
-                r
-                for r, users in enumerate(self.users)
-                if any((self.nodes[u].site, j) in edges for u, j in users)
-            ]
-            found = set(pending)
+            if len(edges) > 1:
+                parts = [self.touched(frozenset([edge])) for edge in edges]
+                self.reached[edges] = set().union(*parts)
+                return self.reached[edges]
+            found = {r for edge in edges for r in self.takers.get(edge, ())}
+            pending = list(found)
             while pending:
                 for _, r in refs(self.nodes[pending.pop()]):
                     if r not in found and self.users[r]:
@@ -140,13 +158,27 @@ class Graph:
     def rerun(self, nodes: list[Node], changed: Mapping[str, Array] | None = None) -> list[Array]:
         """The values that these nodes compute, with some arguments replaced by `changed`."""
         values: list[Array] = []
-        for node, old in zip(nodes, self.tape.values, strict=True):
+        moved: set[int] = set()  # what does not depend on a change keeps its value
+        for index, (node, was) in enumerate(zip(nodes, self.tape.nodes, strict=True)):
+            value = self.tape.values[index]
             if node.op in ("argument", "constant"):
                 name = self.tape.sites[node.site].name
-                values.append((changed or {}).get(name, old))
-            else:
-                values.append(call(node, self.tape.arg_values(node, values)))
+                if changed and name in changed:
+                    value = changed[name]
+                    moved.add(index)
+            elif node is not was or any(r in moved for _, r in refs(node)):
+                value = call(node, self.tape.arg_values(node, values))
+                moved.add(index)
+            values.append(value)
         return values
+
+    def edited(self, nodes: list[Node], values: list[Array]) -> "Graph":
+        """The reverse pass of other nodes of the same tape, at other values."""
+        if any(a is not b and a.args != b.args for a, b in zip(nodes, self.nodes, strict=True)):
+            return Graph(self.tape, nodes, values)
+        graph = self.with_values(values)
+        graph.nodes = nodes
+        return graph
 
     def gradients(self, mistake: Mistake | None = None, noise: Any = None) -> Gradients:
         """The gradient of each differentiated argument, with or without a mistake."""
@@ -175,6 +207,11 @@ class Reverse:
         self.graph, self.mistake, self.noise = graph, mistake, noise
         self.loss_step = loss_step
         self.computed: dict[int, Array | None] = {}
+        self.cut = -1  # no error is passed back from this or an earlier step
+        if mistake.window is not None and loss_step is not None:
+            self.cut = loss_step - mistake.window
+            steps = ((i, node.step) for i, node in enumerate(graph.nodes))
+            self.computed = dict.fromkeys(i for i, s in steps if s > loss_step or -1 < s < self.cut)
         self.in_progress: set[int] = set()
         self.losses: dict[int, float] = {}
         for step, index in enumerate(graph.tape.losses):
@@ -197,8 +234,8 @@ class Reverse:
 
     def gradients(self) -> Gradients:
         """The gradient of each differentiated argument."""
-        for index in range(len(self.graph.nodes) - 1, -1, -1):
-            if self.graph.users[index] or index in self.losses:
+        for index in self.graph.order:
+            if index not in self.computed:
                 self.of(index)
         found = {}
         for name in self.graph.tape.network.differentiated:
@@ -217,15 +254,15 @@ class Reverse:
         total: Any = None
         if index in self.losses:
             total = np.full(np.shape(self.graph.values[index]), self.losses[index])
-        carried = set()
+        carried, carry = set(), self.mistake.carry
         for user, j in self.graph.users[index]:
-            state = self.graph.crossing.get((self.graph.nodes[user].site, j))
-            if state is not None and state in self.mistake.carry:
+            state = self.graph.crossing.get((self.graph.nodes[user].site, j)) if carry else None
+            if state is not None and state in carry:
                 step = self.graph.nodes[user].step
                 if (state, step) in carried:
                     continue
                 carried.add((state, step))
-                part: Any = self.mistake.carry[state](self, state, step)
+                part: Any = carry[state](self, state, step)
                 self.carried[state, step] = part
             else:
                 part = self.part(user, j)
@@ -237,20 +274,18 @@ class Reverse:
 
     def part(self, user: int, j: Any) -> Array | None:
         """The contribution of node `user` to the gradient of its argument j."""
-        node = self.graph.nodes[user]
-        if self.mistake.window is not None and self.loss_step is not None:
-            crosses = (node.site, j) in self.graph.crossing
-            if crosses and node.step <= self.loss_step - self.mistake.window:
-                return None
-        g = self.of(user)
+        graph = self.graph
+        node = graph.nodes[user]
+        edge = node.site, j
+        if node.step <= self.cut and edge in graph.crossing:
+            return None
+        g = self.computed[user] if user in self.computed else self.of(user)
         if g is None:
             return None
-        alteration = self.mistake.edges.get((node.site, j))
-        if alteration is None:
-            graph = self.graph
-            part: Any = passed_back(node, j, graph.args_of(user), graph.values[user], g)
+        if edge in self.mistake.edges:
+            part: Any = self.mistake.edges[edge](Contribution(self, user, j, g))
         else:
-            part = alteration(Contribution(self, user, j, g))
+            part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
         if self.noise is not None and part is not None:
             part = _moved(part, self.noise)
         return part

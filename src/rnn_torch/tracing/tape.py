@@ -226,18 +226,18 @@ def _locals(generator: Any) -> dict[str, Any]:
     return dict(generator.gi_frame.f_locals)
 
 
-@cache
-def _positions(code: CodeType) -> list[Any]:
-    return list(code.co_positions())
-
-
 def _place() -> tuple[Key, str, str]:
     """The user's innermost line: its key, the expression, and `line 5 of FILE: TEXT`."""
     frame: Any = sys._getframe(3)
     while frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame = frame.f_back
-    file = frame.f_code.co_filename
-    line_number, last_line, start, end = _positions(frame.f_code)[frame.f_lasti // 2]
+    return _expression(frame.f_code, frame.f_lasti)
+
+
+@cache
+def _expression(code: CodeType, instruction: int) -> tuple[Key, str, str]:
+    file = code.co_filename
+    line_number, last_line, start, end = _positions(code)[instruction // 2]
     line = linecache.getline(file, line_number or 0).rstrip("\n")
     text = (
         line.encode()[start:end].decode()
@@ -246,3 +246,8 @@ def _place() -> tuple[Key, str, str]:
     )
     where = f"line {line_number} of {Path(file).name}: {line.strip()}" if line else ""
     return (file, line_number, last_line, start, end), text, where
+
+
+@cache
+def _positions(code: CodeType) -> list[Any]:
+    return list(code.co_positions())
