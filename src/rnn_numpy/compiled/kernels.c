@@ -60,48 +60,55 @@ KERNEL void descend(const real *U, const real *W, const real *V, real *into_U, r
 /* Count the sums, of 4^(bits - 1), with every bit right, by depth-first search.
 
    All pairs with the same low bits share a state, and no pair is followed beyond its first wrong
-   bit. `h[level, input]` are the four next states; the last bits are 0. */
+   bit. `base[level]` has up to 16 rows h_{t-1} W, one for each state that is right so far and still
+   to be followed, `carry[level]` their carries; four rows are taken at a time, with four inputs
+   each, or all 16 at the last bit, where both operands have a 0. */
 KERNEL void count_exact(const real *U, const real *W, const real *V, intp bits, intp hidden,
-                        int64_t *exact, int64_t *branch, int64_t *carry, real *h, real *base,
+                        int64_t *exact, int64_t *left, int64_t *carry, real *h, real *base,
                         real *outputs)
 {
     int64_t found = 0;
     intp level = 0;
-    branch[0] = -1, carry[0] = 0;
+    left[0] = 1, carry[0] = 0;
     clear(base, hidden);
     while (level >= 0) {
-        const int inputs = level < bits - 1 ? 4 : 1;
-        real *next = h + 4 * level * hidden, *o = outputs + 4 * level;
-        const real *from_h = base + level * hidden;
-        if (branch[level] < 0) { /* the first visit: all four inputs at once */
-            for (int i = 0; i < inputs; i++) {
-                const real a_t = i & 1, b_t = i >> 1;
-                real *h_t = next + i * hidden;
-                SIMD
-                for (intp k = 0; k < hidden; k++)
-                    h_t[k] = from_h[k] + a_t * U[k] + b_t * U[hidden + k]; /* (1) */
-            }
-            sigmoids(next, inputs * hidden); /* (2) */
-            for (int i = 0; i < inputs; i++) o[i] = dot(next + i * hidden, V, hidden);
-            sigmoids(o, inputs); /* (3) */
-            branch[level] = 0;
-        }
-        const int64_t i = branch[level];
-        if (i == inputs) {
+        const int inputs = level < bits - 1 ? 4 : 1, most = 16 / inputs;
+        const intp rows = left[level] < most ? left[level] : most, states = rows * inputs;
+        if (rows == 0) {
             level--;
             continue;
         }
-        branch[level] = i + 1;
-        const int64_t total = (i & 1) + (i >> 1) + carry[level];
-        if ((o[i] > (real)0.5) != (total & 1)) continue;
+        left[level] -= rows;
+        const intp first = 16 * level + left[level];
+        for (intp r = 0; r < states; r++) {
+            const real a_t = r % inputs & 1, b_t = r % inputs >> 1;
+            const real *from_h = base + (first + r / inputs) * hidden;
+            SIMD
+            for (intp k = 0; k < hidden; k++)
+                h[r * hidden + k] = from_h[k] + a_t * U[k] + b_t * U[hidden + k]; /* (1) */
+        }
+        sigmoids(h, states * hidden); /* (2) */
+        for (intp r = 0; r < states; r++) outputs[r] = dot(h + r * hidden, V, hidden);
+        sigmoids(outputs, states); /* (3) */
+
+        const intp next = 16 * (level + 1);
+        intp right = 0;
+        for (intp r = 0; r < states; r++) {
+            const intp input = r % inputs;
+            const int64_t total = (input & 1) + (input >> 1) + carry[first + r / inputs];
+            if ((outputs[r] > (real)0.5) != (total & 1)) continue;
+            carry[next + right] = total >> 1;
+            memmove(h + right * hidden, h + r * hidden, hidden * sizeof(real));
+            right++;
+        }
         if (level == bits - 1) {
-            found++;
+            found += right;
             continue;
         }
         level++;
-        branch[level] = -1, carry[level] = total >> 1;
-        clear(base + level * hidden, hidden);
-        add_row(base + level * hidden, next + i * hidden, 1, W, hidden, hidden, 1);
+        left[level] = right;
+        clear(base + next * hidden, right * hidden);
+        add_product(base + next * hidden, h, hidden, 1, W, right, hidden, hidden);
     }
     exact[0] = found;
 }

@@ -111,9 +111,9 @@ def count_exact_compiled(params: Params, bits: int) -> Count:
         raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")
     U, W, V = (np.ascontiguousarray(array) for array in params)
     hidden, dtype = len(W), W.dtype
-    exact, branch, carry = np.zeros(1, np.int64), np.zeros(bits, np.int64), np.zeros(bits, np.int64)
-    h, base, outputs = (np.empty(size * bits, dtype) for size in (4 * hidden, hidden, 4))
-    arrays = (U, W, V, exact, branch, carry, h, base, outputs)
+    exact, left, carry = (np.zeros(size, np.int64) for size in (1, bits, 16 * (bits + 1)))
+    h, base, outputs = (np.empty(16 * size, dtype) for size in (hidden, hidden * bits, 1))
+    arrays = (U, W, V, exact, left, carry, h, base, outputs)
     u, w, v, *workspace = (array.ctypes.data for array in arrays)
     native.kernel("count_exact", dtype)(u, w, v, bits, hidden, *workspace)
     return Count(int(exact[0]), 4 ** (bits - 1), exhaustive=True)
