@@ -31,7 +31,7 @@ settings.register_profile("dev", deadline=None, suppress_health_check=slow, max_
 settings.register_profile(
     "ci", settings.get_profile("ci"), suppress_health_check=slow, max_examples=30
 )
-settings.register_profile("nightly", settings.get_profile("dev"), max_examples=2000)
+settings.register_profile("nightly", settings.get_profile("dev"), max_examples=3000)
 # mutants: as ci, with more; that a test fails is all `make mutants` wants to know, not how simply.
 phases = [Phase.explicit, Phase.generate]
 settings.register_profile(

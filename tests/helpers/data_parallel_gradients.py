@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
 
+from profiles import NIGHTLY
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.training.recipe import Recipe, start
@@ -19,7 +20,7 @@ from rnn_torch.training.data_parallel import DataParallelLearner
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 from rnn_torch.training.torchrun import join
 
-PROBLEMS = 16
+PROBLEMS = 64 if NIGHTLY else 8
 
 
 def mean(state: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:

@@ -26,7 +26,7 @@ class Forked:
             target=_run, args=(self._texts, function, args)
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # pytest-xdist has threads
+            warnings.simplefilter("ignore")  # about the threads of pytest-xdist and of JAX
             target.start()
         self._process = target
         assert target.pid is not None

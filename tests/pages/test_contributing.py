@@ -1,11 +1,14 @@
 """The walk of CONTRIBUTING.md: its changes can be made, in order, and do what it says."""
 
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from forked import Forked
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
@@ -48,13 +51,21 @@ def shown_but_not_said(shown: str, folder: Path) -> list[str]:
 
     Numbers aside, and where they make a line wrap.
     """
-    command = [sys.executable, "-m", "rnn_torch.check"]
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
-    done = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
-    said = masked(done.stdout)
+    _, out, _ = Forked(checked_in, folder).ended()
+    said = masked(out)
     return [line for line in masked(shown) if line != "..." and line not in said]
+
+
+def checked_in(folder: Path) -> int:
+    """`python -m rnn_torch.check` with the source of this folder, in a process of its own."""
+    for name in [name for name in sys.modules if name.startswith(("rnn_numpy", "rnn_torch"))]:
+        del sys.modules[name]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "jaxtyping" not in repr(finder)]
+    sys.path.insert(0, str(folder / "src"))
+    os.chdir(folder)
+    code: int = importlib.import_module("rnn_torch.check").main([])
+    assert str(folder) in str(sys.modules["rnn_numpy"].__file__)
+    return code
 
 
 def masked(screen: str) -> list[str]:

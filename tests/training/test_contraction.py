@@ -81,7 +81,7 @@ def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> 
     """From random weights."""
     assert prove_real(learned("float64", 2000), subtraction).status == "proved"
     without = learned("float64", 2000, penalty=0.0)
-    assert prove_real(without, subtraction, limit=1000).reason == "more than 1000 sets"
+    assert prove_real(without, subtraction, limit=300).reason == "more than 300 sets"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
