@@ -21,12 +21,13 @@ from rnn_torch.any_network.subjects import subject_for
 from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.comparison import agrees, worst_entries
 from rnn_torch.checker.examine import examine
+from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import CannotCheck, Subject
 from rnn_torch.elman_by_hand.parity import blind_to
 from rnn_torch.elman_by_hand.problems import Problem, Shapes
 from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.networks import Network
-from rnn_torch.reports.text import as_text, table
+from rnn_torch.reports.text import as_text, in_one_line, table
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -97,9 +98,14 @@ def _failure(
     dtype: str,
     subject: Subject,
 ) -> str:
-    """The message of an assertion; empty if all answers are right."""
+    """The message of an assertion; empty if all answers are right.
+
+    Its first line, which pytest repeats at the end, is the verdict.
+    """
+    name = getattr(backward, "__name__", "backward")
     if problems_given is None:
-        return _screen(backward, dtype, subject)
+        report = _report(backward, dtype, subject)
+        return "" if report.right else f"{in_one_line(report, name)}\n\n{as_text(report, name)}"
     for problem in problems_given:
         answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
@@ -109,15 +115,17 @@ def _failure(
         if all(entry.right for entry in entries):
             effects = answer.impure or ("a second call returns a different gradient",)
             message = f"Not a pure function: {', '.join(effects)}"
-        return f"{message}\n\n{_screen(backward, problem.dtype.name, subject)}".rstrip()
+        report = _report(backward, problem.dtype.name, subject)
+        if report.right:
+            return f"{name} is wrong at this problem, right at the designed ones\n\n{message}"
+        return "\n\n".join([in_one_line(report, name), message, as_text(report, name)])
     return ""
 
 
 @lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
-def _screen(backward: Callable[..., object], dtype: str, subject: Subject) -> str:
+def _report(backward: Callable[..., object], dtype: str, subject: Subject) -> Report:
     name = getattr(backward, "__name__", "backward")
-    report = examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
-    return "" if report.right else as_text(report, name)
+    return examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
 
 
 def _of_others(error: Exception) -> TracebackType | None:

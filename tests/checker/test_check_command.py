@@ -164,6 +164,28 @@ def test_our_own_passes(capsys: Capture) -> None:
     assert check.main(["--shapes", "recipe"]) == 2
 
 
+def test_a_file_without_a_function_is_answered_with_its_functions(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """And is not run."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "raise SystemExit\ndef forward(x, U): ...\nclass Net:\n"
+        "    def backward(self, x, *, y=1): ...\n    def _own(self): ...\n"
+    )
+    assert check.main([str(file)]) == 2
+    assert capsys.readouterr().err == (
+        f"CANNOT CHECK {file}: add the function to check, as in {file}:forward; "
+        "it has forward(x, U), line 2; Net.backward(self, x, *, y=1), line 4.\n"
+    )
+    file.write_text("x = 1\n")
+    assert check.main([str(file)]) == 2
+    assert "has no function: put the backward pass into one" in capsys.readouterr().err
+    file.write_text("def f(:\n")
+    assert check.main([str(file)]) == 2
+    assert "must be FILE.py:FUNCTION, got" in capsys.readouterr().err
+
+
 def test_kill_matrix(capsys: Capture) -> None:
     assert check.main(["--kill-matrix"]) == 0
     table = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """`rnn_torch.testing`: what a contributor's own tests use."""
 
+import os
 import re
 import subprocess
 import sys
@@ -43,8 +44,10 @@ def test_a_wrong_pass_turns_the_three_lines_red() -> None:
 
     with pytest.raises(AssertionError) as error:
         my_test()
-    # The failing problem's own entries first, then the screen of the command.
-    assert str(error.value).startswith("worst entry")
+    # The verdict, the failing problem's own entries, then the screen of the command.
+    verdict, _, rest = str(error.value).partition("\n\n")
+    assert verdict.startswith(f"{wrong.__name__}: W not transposed; right at the loss's own step; ")
+    assert rest.startswith("worst entry")
     assert "It behaves exactly like: W not transposed" in str(error.value)
     assert "first wrong one step back, loss t=2 -> state" in " ".join(str(error.value).split())
 
@@ -171,11 +174,22 @@ def test_a_failure_shows_none_of_our_lines(tmp_path: Path) -> None:
     file = tmp_path / "test_mine.py"
     file.write_text(FAILING)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(file)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    wide = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=wide, capture_output=True, text=True, check=False
+    )
     assert "4 failed" in done.stdout
     source = str(Path(testing.__file__).parents[1])
     assert source not in done.stdout
     # pytest marks a line of source that raises with >: each test's, and the one in `broken`.
     assert sum(line.startswith(">") for line in done.stdout.splitlines()) == 5
     assert re.search("^E +ValueError: one of mine$", done.stdout, re.MULTILINE)
+    # The summary says which mistake and where.
+    summary = re.findall(
+        "^FAILED test_mine.py::test_wrong(?:_at_one)? - (.*)$", done.stdout, re.MULTILINE
+    )
+    verdict = (
+        "AssertionError: textbook: W not transposed; right at the loss's own step; first wrong"
+    )
+    assert [line.startswith(verdict) for line in summary] == [True, True]
     assert re.search("^E +It behaves exactly like: W not transposed$", done.stdout, re.MULTILINE)

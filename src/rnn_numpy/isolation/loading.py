@@ -56,6 +56,24 @@ def load_function(
     return Passes([function for _, function in found], of)
 
 
+def functions_in(file: str) -> list[str]:
+    """`NAME(ARGUMENTS), line N` of each function and method of a file, which is not run.
+
+    Raises:
+        Refused: it is no Python file or notebook.
+        OSError, ValueError, SyntaxError: it cannot be read.
+    """
+    body = ast.parse(_text(file), file).body
+    methods = [
+        (f"{of.name}.", node) for of in body if isinstance(of, ast.ClassDef) for node in of.body
+    ]
+    return [
+        f"{of}{node.name}({ast.unparse(node.args)}), line {node.lineno}"
+        for of, node in [*(("", node) for node in body), *methods]
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
+
+
 def _functions(module: ModuleType) -> str:
     known = [
         n for n, v in vars(module).items() if callable(v) and not n.startswith("_")
@@ -66,10 +84,7 @@ def _functions(module: ModuleType) -> str:
 
 def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     """The module, and what was left out of it because it fails."""
-    path = Path(file)
-    if path.suffix not in (".py", ".ipynb"):
-        raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
-    text = _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
+    path, text = Path(file), _text(file)
     unread: list[str] = []
     tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
     # As if the file were run by itself: what lies beside it can be imported.
@@ -103,6 +118,13 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     left_out = "; ".join(every[:4]) + more
     vars(module)[LEFT_OUT] = left_out
     return module, left_out
+
+
+def _text(file: str) -> str:
+    path = Path(file)
+    if path.suffix not in (".py", ".ipynb"):
+        raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
+    return _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
 
 
 def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:

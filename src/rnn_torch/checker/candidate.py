@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rnn_numpy.isolation.calling import Called, Question, Refused, call
+from rnn_numpy.isolation.loading import functions_in
 from rnn_numpy.isolation.strangers import shown
 from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
 
@@ -37,6 +38,19 @@ _INHERITED_PREFIXES = (
     *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
     *("NPY_", "ATEN_", "RNN_KERNELS"),
 )
+
+
+def _what_is_missing(target: str) -> str:
+    """The message for a target without a function: those of the file."""
+    try:
+        found = functions_in(target)
+    except (Refused, OSError, ValueError, SyntaxError):
+        return f"the candidate must be FILE.py:FUNCTION, got {target!r}"
+    if not found:
+        return f"{target} has no function: put the backward pass into one"
+    return f"add the function to check, as in {target}:{found[0].partition('(')[0]}; it has " + (
+        "; ".join(found)
+    )
 
 
 class Candidate:
@@ -63,7 +77,7 @@ class Candidate:
     ) -> None:
         file, _, name = target.rpartition(":")
         if not file or not name:
-            raise CannotCheck(f"the candidate must be FILE.py:FUNCTION, got {target!r}")
+            raise CannotCheck(_what_is_missing(target))
         self._subject = subject
         self._timeout = timeout
         reply, worker_end = os.pipe()

@@ -40,6 +40,14 @@ def headline(report: Report, name: str) -> str:
     )
 
 
+def in_one_line(report: Report, name: str) -> str:
+    """The mistake and its place in time, for the summary line of a test; the verdict without."""
+    known = report.mistakes or ()
+    words = known[0].name if len(known) == 1 else _VERDICTS[report.verdict].partition("} ")[2]
+    place = f"; {report.where.words}" if report.where else ""
+    return f"{shown(name)}: {words}{place}"
+
+
 def as_text(report: Report, name: str) -> str:
     """The whole report: one line if it is right, else one screen, prose wrapped to 100 columns."""
     lines = [headline(report, name) if report.right else _wrapped(headline(report, name))]
