@@ -15,6 +15,7 @@ from rnn_torch.tracing.step import (
     Step,
     argument_of,
     current,
+    places,
     replaced,
     result_of,
     shifts,
@@ -63,6 +64,8 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
         yield from _other_operand(step, user, j, f"{path} is multiplied by", 3)
         if same:
             yield f"{path} is divided, not multiplied", 5, lambda c: c.g / c.args[1 - c.j]
+            text = f"{step.name(node.args[1 - j])} is added to {path}, not multiplied"
+            yield text, 5, lambda c: c.g + c.args[1 - c.j]
     if node.op in ("sigmoid", "tanh", "relu"):
         yield from derivatives(step, user, ref)
     if node.op == "mm":
@@ -78,6 +81,9 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
         yield "the softmax's error lacks the -1 at the target", 1, lambda c: c.base() - c.g
         yield "the softmax's error lacks the probabilities", 1, lambda c: c.g
         yield from softmax_errors(len(np.shape(values[user])), node.args[1])
+        for label, moved in shifts(valued(result_of(node.site))):
+            text = f"the softmax's error takes the probabilities {label}"
+            yield text, 3, _with_probabilities(moved, node.args[1])
     if node.op == "nll_loss_forward":
         for label, moved in shifts(valued(argument_of(node.site, 1))):
             yield f"the target {label}", 2, replaced(1, moved)
@@ -106,11 +112,29 @@ def _other_operand(
         yield text, rank, replaced(1 - j, _complement(get))
     for label, moved in shifts(valued(argument_of(node.site, 1 - j))):
         yield f"{prefix} {right} {label}", rank, replaced(1 - j, moved)
+    if factor in step.inner and step.tape.nodes[factor].op == "rsub":
+        inner = step.name(step.tape.nodes[factor].args[0])
+        others = {f"1 + {inner}": (-1, 2), f"2 - {inner}": (1, 1), f"-{inner}": (1, -1)}
+        for label, (sign, added) in others.items():
+            text = f"{prefix} {label}, not {right}"
+            yield text, rank, replaced(1 - j, _affine(1 - j, sign, added))
+    if step.tape.nodes[factor].site in step.states:
+        own = factor in step.inner
+        for label, moved in places(step, step.tape.nodes[factor].site, (1, -2) if own else (-2, 1)):
+            yield f"{prefix} {label}, not {right}", rank, replaced(1 - j, moved)
     state = step.graph.crossing.get((node.site, 1 - j))
     if state is not None:
         last = replaced(1 - j, _last_at_first(node.site, 1 - j, state))
         text = f"{prefix} the last state, not {right}, at the first step (index -1)"
         yield text, rank, last
+
+
+def _affine(position: int, sign: int, added: int) -> Callable[[Contribution], Any]:
+    return lambda c: sign * c.args[position] + added
+
+
+def _with_probabilities(moved: Callable[[Contribution], Any], axis: int) -> Alteration:
+    return lambda c: c.g - np.exp(moved(c)) * c.g.sum(axis, keepdims=True)
 
 
 def _complement(get: Getter) -> Callable[[Contribution], Any]:

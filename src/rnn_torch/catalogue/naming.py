@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnn_torch.catalogue.altered_forward import forward_mistakes, initial_nodes
+from rnn_torch.catalogue.altered_forward import forward_mistakes
 from rnn_torch.catalogue.answers import answer_mistakes
 from rnn_torch.catalogue.contributions import edge_mistakes
+from rnn_torch.catalogue.other_values import value_mistakes
 from rnn_torch.catalogue.paths import path_mistakes
 from rnn_torch.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from rnn_torch.error_bound.bound import Reference
@@ -60,7 +61,7 @@ class Catalogue:
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
         self.template = record(network, designed(network, fixed=any_time)[0])
         step = Step(self.template)
-        initial = initial_nodes(step)
+        initial = set(step.initial.values())
         self.initial_states = {n for n, i in self.template.arguments.items() if i in initial}
         self.mistakes = [
             *answer_mistakes(self.template),
@@ -68,6 +69,7 @@ class Catalogue:
             *time_mistakes(step),
             *edge_mistakes(step),
             *path_mistakes(step),
+            *value_mistakes(step),
             *forward_mistakes(step),
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
