@@ -8,7 +8,7 @@ import numpy as np
 from rnn_torch.catalogue.derivatives import derivatives, softmax_errors
 from rnn_torch.catalogue.other_gradients import other_gradients
 from rnn_torch.networks.network import Array
-from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
+from rnn_torch.tracing.reverse import Contribution, Edge, Mistake, Reverse
 from rnn_torch.tracing.step import (
     Alteration,
     Getter,
@@ -40,9 +40,18 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
             if edge in step.graph.crossing and rank < 2:
                 text = f"at the first step {sentence}"
                 yield Mistake(text, step.where(user), 3, edges={edge: _at_first(alteration)})
+    for leaf, its in uses.items():
+        text = f"d{leaf} takes the error of the loss at its own step only"
+        yield Mistake(text, rank=3, edges=dict.fromkeys(its, _of_own_loss))
     for (leaf, sentence, rank), edges in everywhere.items():
         if len(edges) == len(set(uses[leaf])) > 1:
             yield Mistake(sentence, rank=rank, edges=edges)
+
+
+def _of_own_loss(c: Contribution) -> Array | None:
+    alone = Reverse(c.reverse.graph, Mistake("", window=0), c.step, None)
+    g = alone.of(c.user)
+    return None if g is None else c.base(g)
 
 
 def _at_first(alteration: Alteration) -> Alteration:
@@ -157,6 +166,12 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
     factor: Any = node.args[1 - j]
     right, operand, shape = step.name(factor), step.name(ref), np.shape(values[factor])
     path = f"the path {step.name(user)} -> {operand}"
+    if factor in step.leaf and step.tape.network.arguments[step.leaf[factor]].time_axis is None:
+        uses = [(u, k) for u, k in step.graph.users[factor] if u in step.inner]
+        sites = [(step.tape.nodes[u].site, k) for u, k in uses]
+        for start, words in ((0, "up to this step"), (1, "before this step")):
+            text = f"{path} takes d{right} as summed {words}, not {right}"
+            yield text, 3, replaced(1 - j, _summed_from(sites, start))
     if ref in step.leaf:
         yield from _other_operand(step, user, j, f"d{operand} takes", 2)
         text = f"d{operand} takes {right} with its features reversed"
@@ -173,6 +188,20 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
         yield text, 1, replaced(1 - j, lambda c: _reshaped(c.args[1 - c.j]))
     for label, get in step.alike(shape, factor):
         yield f"{path} takes {label}, not {right}", 3, replaced(1 - j, current(get))
+
+
+def _summed_from(sites: list[Edge], start: int) -> Callable[[Contribution], Any]:
+    """The gradient of a leaf as the loop of the backward pass has it, from the last step on."""
+
+    def value(c: Contribution) -> Any:
+        total, node_at = 0 * c.args[1 - c.j], c.reverse.graph.tape.node_at
+        for t in range(c.step + start, c.steps):
+            for site, j in sites:
+                part = c.reverse.part(node_at[site, t], j)
+                total = total if part is None else total + part
+        return total
+
+    return value
 
 
 def _reshaped(a: Array) -> Array:

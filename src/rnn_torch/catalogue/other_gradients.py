@@ -27,7 +27,7 @@ def other_gradients(
             if np.shape(values[step.tape.node_at[state, node.step]]) == shape and node.step >= 0:
                 yield f"{text} {label}", 4, _from_next(state)
         subject = f"d{step.name(ref)}" if ref in step.leaf else path
-        for label, get in step.alike(shape, user):
+        for label, get in step.alike(shape, *(() if ref in step.leaf else (user,))):
             taken = f"{subject} takes {label}"
             yield f"{taken} for the gradient of {name}", 5, _value_for_gradient(current(get))
             if ref in step.leaf or node.op == "mm":
