@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup train train-numpy sweep test processors coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
+.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
 
 help:
 	@echo "make setup         make a virtual environment in .venv with exact versions of everything"
@@ -15,6 +15,7 @@ help:
 	@echo "make sweep         run python -m rnn_torch.sweep, many seeds; flags as above"
 	@echo "make test          run the linter, the type checker and all tests, as CI does"
 	@echo "make processors    run all tests as on four processors: SSE, AVX, AVX2, your own"
+	@echo "make sanitize      test the compiled kernels under ASan and UBSan"
 	@echo "make coverage      run the tests; list lines and branches of src/ that they do not run"
 	@echo "make check         check this project's backward passes, or ARGS=FILE.py:FUNCTION"
 	@echo "make kill-matrix   write which problem detects which mistake, and under which condition"
@@ -28,20 +29,22 @@ help:
 
 setup: .venv/ready
 
+# .venv/run: torch and the package, enough to train; .venv/ready: the tools of development, too.
 # PIP_CONSTRAINT rather than --constraint: it also holds for what builds the package.
-.venv/ready: pyproject.toml $(CONSTRAINTS)
+.venv/run: EXTRAS := torch
+.venv/ready: EXTRAS := dev
+.venv/run .venv/ready: pyproject.toml setup.py $(CONSTRAINTS) $(wildcard src/rnn_numpy/compiled/*.c)
 	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/python -m rnn_numpy.compiled.native  # compiles the kernels, so that no command has to
-	@touch $@
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch .venv/run $@
 
-train: .venv/ready
+train: .venv/run
 	@$(BIN)/python -m rnn_torch.train $(ARGS)
 
-train-numpy: .venv/ready
+train-numpy: .venv/run
 	@$(BIN)/python -m rnn_numpy.train $(ARGS)
 
-sweep: .venv/ready
+sweep: .venv/run
 	@$(BIN)/python -m rnn_torch.sweep $(ARGS)
 
 lint: .venv/ready
@@ -56,22 +59,29 @@ test: lint
 # torch's vector code; our compiled kernels. x86-64 only; limits what is used, never claims more.
 # inductor's cache does not tell processors apart: each has its own.
 sse := OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
-  MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
+  MKL_CBWR=COMPATIBLE RNN_KERNELS=generic \
   NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
 avx := OPENBLAS_CORETYPE=Sandybridge ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX \
-  MKL_CBWR=AVX NUMBA_CPU_NAME=sandybridge \
+  MKL_CBWR=AVX RNN_KERNELS=generic \
   NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
 avx2 := OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
-  MKL_CBWR=AVX2 NUMBA_CPU_NAME=haswell \
+  MKL_CBWR=AVX2 RNN_KERNELS=avx2 \
   NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 own :=
 
 processors: test-sse test-avx test-avx2 test-own
 
 test-sse test-avx test-avx2 test-own: test-%: .venv/ready
-	env $($*) $(BIN)/python -m rnn_numpy.compiled.native
 	env $($*) TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/.venv/inductor-$* \
 	  $(PYTEST) $(ARGS)
+
+# gcc's: an access outside an array, an overflow or a shift too far ends the test.
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: .venv/ready
+	rm -rf build
+	CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(BIN)/python setup.py --quiet build
+	LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	  PYTHONPATH=$$(echo build/lib*) $(BIN)/pytest --capture=no tests/compiled $(ARGS)
 
 # Apart: on Python 3.11 to 3.13 tracing branches makes every test half as slow again.
 coverage: .venv/ready
@@ -122,4 +132,4 @@ format: .venv/ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage dist
+	rm -rf .venv mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage build dist

@@ -60,7 +60,7 @@ def spread(times: list[float]) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    names = ("numpy", "torch", "numba", "jax")
+    names = ("numpy", "torch", "jax")
     found: dict[str, Any] = {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
     found |= {"python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
     for name in names:

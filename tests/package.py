@@ -36,7 +36,7 @@ def main() -> None:
         python = folder / "empty" / "bin" / "python"
         run(python, "-m", "pip", "install", "--quiet", wheel)
         installed = run(python, "-m", "pip", "list").lower()
-        assert not any(heavy in installed for heavy in ("torch", "numba", "matplotlib"))
+        assert not any(heavy in installed for heavy in ("torch", "matplotlib"))
         adder, proof = folder / "adder.safetensors", folder / "adder.certificate"
         said = run(
             python,
@@ -49,7 +49,7 @@ def main() -> None:
             "5",
             cwd=folder,
         )
-        assert "16384 of 16384 sums exact" in said
+        assert "16384 of 16384 sums exact; engine: compiled" in said
         said = run(
             python,
             "-m",

@@ -17,11 +17,8 @@ from benchmarks.pages.tables import Lines, Result
 from benchmarks.speed.layer import best_ratio
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = ("check", "performance", "proof", "reliability", "rounded-proof")
-PAGES = (
-    DOCS.parent / "README.md",
-    *(DOCS / f"{name}.md" for name in NAMES),
-)
+NAMES = ("check", "performance", "proof", "reliability", "rounded-proof", "training")
+PAGES = tuple(DOCS / f"{name}.md" for name in NAMES)
 #: Tables that are made from another result than the one of their name.
 SOURCES = {"engines": "online"}
 PICTURE = DOCS / "performance-layer.png"
@@ -63,7 +60,7 @@ def with_tables(page: str) -> str:
 def on(found: Result) -> str:
     """What it was measured on."""
     about = found["machine"]
-    names = [name for name in ("python", "numpy", "torch", "numba", "jax") if about[name]]
+    names = [n for n in about if n not in ("processor", "cores", "date") and about[n]]
     versions = ", ".join(f"{name} {about[name]}" for name in names)
     return f"*{about['processor']}, {about['cores']} cores; {versions}; {about['date']}.*"
 

@@ -12,7 +12,7 @@ DESCRIPTION = (
 )
 
 ENGINES = {
-    "compiled": "one compiled kernel (needs numba, the extra `fast`)",
+    "compiled": "one compiled kernel",
     "numpy": "the same loop in NumPy",
 }
 

@@ -16,7 +16,7 @@ what rounding allows. Under torchrun the processes share each batch, and the sum
 their gradients is compared."""
 
 ENGINES = {
-    "compiled": "one compiled kernel (needs a CPU and numba, the extra `fast`)",
+    "compiled": "one compiled kernel (needs a CPU)",
     "fused": "the layer as one operation with a hand-written backward pass",
     "autograd": "torch's own backward pass, step by step",
 }

@@ -13,6 +13,7 @@ from rnn_numpy.storage.weights import made_by
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("rnn_torch.check", "rnn_torch.train", "rnn_torch.sweep", "rnn_torch.add",
             "rnn_numpy.train", "rnn_numpy.prove")  # fmt: skip
+pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 
 

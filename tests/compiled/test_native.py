@@ -1,32 +1,116 @@
-"""The compiled kernels: their exp, their files, and that they run without numba."""
+"""The compiled kernels: each variant right by the bound, their exp; that they may be absent."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from problems import Array
+from agreement import assert_gradients, assert_within
+from problems import Array, problem
+from rnn_numpy import bounds, bptt, forward, vjp
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.running_error import EXP_ULPS
+from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
+from rnn_numpy.tasks.exact_sums import advance, count_exact, count_exact_compiled
+from rnn_numpy.training.recipe import Recipe, start
+from rnn_numpy.training.sgd import CompiledSGD
 
+ROOT = Path(__file__).parents[2]
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def use(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNN_KERNELS", variant)
+    native.kernel.cache_clear()
+
+
+@pytest.fixture(params=native._VARIANTS[: native._library().variants()])
+def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each variant that this processor runs."""
+    use(request.param, monkeypatch)
+    yield str(request.param)
+    native.kernel.cache_clear()
+
+
+def call(name: str, *arguments: Array | int) -> None:
+    memory = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+    native.kernel(name, next(a.dtype for a in arguments if isinstance(a, np.ndarray)))(*memory)
+
+
+@dtypes
+@pytest.mark.parametrize("seed", range(8))
+def test_the_layer_is_that_of_numpy(variant: str, dtype: np.dtype, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    time, batch, n_in, hidden = (int(rng.choice([1, 2, 3, 4, 5, 8, 9, 17, 40])) for _ in range(4))
+    params, x, upstream, h_0 = problem(seed, time, batch, n_in, hidden, 2, dtype=dtype.name)
+    (U, W, V), sizes = params, (time, batch, n_in, hidden)
+    outputs, trace = forward(params, x, h_0)
+    right, bound = vjp(params, trace, upstream), bounds(params, x, upstream=upstream, h_0=h_0)
+    states, given = np.empty((time, batch, hidden), dtype), x @ U
+    call("forward", x, U, W, h_0, states, 1, *sizes)
+    call("forward", x, U, W, h_0, given, 1, time, batch, 0, hidden)
+    for got in (states, given):
+        assert_within({"states": got}, {"states": trace.states[1:]}, {"states": bound.states})
+
+    into_states = (upstream * outputs * (1 - outputs)) @ V.T
+    names = ("x", "U", "W", "h_0")
+    wanted = dict(zip(names, (right.x, *right.params[:2], right.h_0), strict=True))
+    allowed = dict(zip(names, (bound.x, *bound.params[:2], bound.h_0), strict=True))
+    gradients = {name: np.full_like(wanted[name], np.nan) for name in names}
+    workspace = np.empty((time * batch + max(n_in, hidden)) * hidden, dtype)
+    call("whole_backward", x, U, W, h_0, states, into_states, 1, *gradients.values(),
+         workspace, *sizes)  # fmt: skip
+    assert_within(gradients, wanted, allowed)
+    for matrix, transposed in ((W, 0), (np.ascontiguousarray(W.T), 1)):
+        delta = np.empty_like(states)
+        call("backward", matrix, transposed, states, into_states, delta, time, batch, hidden)
+        assert_within({"x": delta @ U.T}, {"x": right.x}, {"x": bound.x})
+
+
+@dtypes
+@pytest.mark.parametrize("bits", [1, 5, 64])
+@pytest.mark.parametrize("hidden", [1, 7, 16, 33])
+def test_a_step_is_that_of_numpy(variant: str, dtype: np.dtype, bits: int, hidden: int) -> None:
+    """With 64 bits a sum leaves the integers that memory has."""
+    recipe = Recipe(hidden, bits, hidden, dtype=dtype.name)  # type: ignore[arg-type]
+    params, rng = start(recipe)
+    pairs = draw_pairs(rng, bits, 1)
+    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, recipe.dtype))
+    gradient = CompiledSGD(params, bits, 0.1).gradient(pairs)
+    expected = bptt(params, forward(params, x)[1], y)
+    assert_gradients(gradient, expected, bounds(params, x, y).params)
+
+
+@dtypes
+def test_a_count_is_that_of_numpy(variant: str, dtype: np.dtype) -> None:
+    recipe = Recipe(seed=3, bits=5, dtype=dtype.name)  # type: ignore[arg-type]
+    params, rng = start(recipe)
+    network, seen = CompiledSGD(params, recipe.bits, recipe.learning_rate), set()
+    for _ in range(8):
+        network.descend(draw_pairs(rng, recipe.bits, 800))
+        found = count_exact_compiled(params, recipe.bits)
+        assert found == count_exact(partial(advance, params), len(params.W), 5, dtype)
+        seen.add(found.exact)
+    assert len(seen) > 3
 
 
 def sigmoids(z: Array) -> Array:
     """The kernels' sigmoid: one step of a network without weights, x_t U given as it is."""
     states, none = z.copy(), np.zeros((len(z), len(z)), z.dtype)
-    arguments = [array.ctypes.data for array in (z, none, none, z, states)]
-    native.kernel("forward", z.dtype)(*arguments, 0, 1, 1, 0, len(z))
+    call("forward", z, none, none, z, states, 0, 1, 1, 0, len(z))
     return states
 
 
 @dtypes
-def test_the_sigmoid_is_as_exact_as_the_bound_assumes(dtype: np.dtype[np.floating]) -> None:
+def test_the_sigmoid_is_as_exact_as_the_bound_assumes(variant: str, dtype: np.dtype) -> None:
     """`rounding.py` allows EXP_ULPS for exp, and half an ulp each for the sum and the quotient."""
     rng = np.random.default_rng(0)
     limit = 700.0 if dtype == np.float64 else 86.0
@@ -43,29 +127,30 @@ def test_the_sigmoid_is_as_exact_as_the_bound_assumes(dtype: np.dtype[np.floatin
 
 
 @dtypes
-def test_the_sigmoid_at_its_ends(dtype: np.dtype[np.floating]) -> None:
+def test_the_sigmoid_at_its_ends(variant: str, dtype: np.dtype) -> None:
     z = np.array([np.nan, np.inf, -np.inf, 1e4, -1e4, -800, 0, -0.0] * 5, dtype)
     expected = np.array([np.nan, 1, 0, 1, 0, 0, 0.5, 0.5] * 5, dtype)
     np.testing.assert_array_equal(sigmoids(z), expected)
 
 
-PROGRAM = """
-import sys, numpy as np
-from rnn_numpy.compiled import native
-for name in native.SIGNATURES:
-    for dtype in (np.float32, np.float64):
-        native.kernel(name, np.dtype(dtype))
-from rnn_numpy.train import main
-assert main(["--engine", "compiled", "--iterations", "9", "--bits", "3"]) == 0
-print(sorted(m for m in ("numba", "torch", "scipy") if m in sys.modules))
-"""
+def test_a_variant_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_library", lambda: SimpleNamespace(variants=lambda: 2))
+    assert native.variant() == "avx2"
+    for chosen in ("avx512", "haswell"):
+        use(chosen, monkeypatch)
+        with pytest.raises(ValueError, match=f"must be one of generic, avx2 .*, got {chosen}$"):
+            native.variant()
+    monkeypatch.setattr(native, "_library", lambda: None)
+    with pytest.raises(ModuleNotFoundError, match="the compiled kernels are not built: install a"):
+        native.kernel("forward", DTYPES[0])
 
 
-def run(program: str, source: Path) -> subprocess.CompletedProcess[str]:
-    processor = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
+def run(package: str, *flags: str, source: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a train command of the packages in this folder."""
+    kept = {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(source), "HOME": str(source), "PATH": "/usr/bin:/bin", **processor},
+        [sys.executable, "-m", f"{package}.train", "--iterations", "20", "--bits", "3", *flags],
+        env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin", **kept, **env},
         capture_output=True,
         text=True,
         timeout=120,
@@ -73,104 +158,46 @@ def run(program: str, source: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def a_copy(tmp_path: Path) -> Path:
-    """The package without any compiled code, somewhere else."""
-    source = tmp_path / "source"
-    package = Path(native.__file__).parents[1]
-    shutil.copytree(package, source / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return source
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_a_bad_variant_is_a_line_and_exit_code_2(engine: str) -> None:
+    source = Path(native.__file__).parents[2]
+    done = run("rnn_numpy", "--engine", engine, source=source, RNN_KERNELS="haswell")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("python -m rnn_numpy.train: error: RNN_KERNELS must be one of ")
+    assert done.stderr.count("\n") == 1
 
 
-def compiled(source: Path) -> list[Path]:
-    return sorted(source.rglob("*.o"))
-
-
-def test_read_code_runs_without_numba() -> None:
-    """Every kernel of this very package: make setup has compiled them, or an earlier test has."""
-    for name in native.SIGNATURES:
-        for dtype in DTYPES:
-            native.kernel(name, dtype)
-    done = run(PROGRAM, Path(native.__file__).parents[2])
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_code_is_compiled_once_and_damage_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, dtype = "forward", np.dtype(np.float32)
-    native.kernel(name, dtype)
-    code = native._read(native._file(name, dtype))
-    assert code is not None
-    made = []
-
-    def compiled_again(*asked: object) -> bytes:
-        made.append(asked)
-        return code
-
-    monkeypatch.setattr(native, "_folders", lambda: iter([tmp_path]))
-    monkeypatch.setattr(native, "_compiled_elsewhere", compiled_again)
-    load = native.kernel.__wrapped__
-    load(name, dtype)
-    (file,) = compiled(tmp_path)
-    content = file.read_bytes()
-    load(name, dtype)
-    assert made == [(name, dtype)]
-    for damaged in (content[:-100], b"", content[:500] + b"?" + content[501:]):
-        made.clear()
-        file.write_bytes(damaged)
-        load(name, dtype)
-        assert made == [(name, dtype)]
-        assert file.read_bytes() == content
-
-
-def test_code_for_another_processor_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numba compiles for the processor that NUMBA_CPU_NAME names, whichever this one is."""
-    files = set()
-    for settings in ({"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_NAME": "haswell"}, {}):
-        monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        files.add(native._file("descend", np.dtype(np.float64)))
-    assert len(files) == 3
-
-
-def test_a_read_only_package_keeps_its_code_with_the_user(a_copy: Path) -> None:
-    (a_copy / "rnn_numpy" / "compiled" / "__pycache__").write_text("no folder can be made here")
-    program = "import numpy as np; from rnn_numpy.compiled.native import kernel; "
-    program += "kernel('forward', np.dtype('float32'))"
-    done = run(program, a_copy)
-    assert (done.returncode, done.stderr) == (0, "")
-    (file,) = compiled(a_copy)
-    assert file.parent == a_copy / ".cache" / "rnn-bptt-reference"
-
-
-WITHOUT_NUMBA = """
-import sys
-
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("numba", "llvmlite"):
-            raise ModuleNotFoundError(name)
-
-from importlib import util
-find = util.find_spec
-util.find_spec = lambda name, *rest: None if name in ("numba", "llvmlite") else find(name, *rest)
-sys.meta_path.insert(0, Hidden())
-from {package}.train import main
-print(main(["--iterations", "20", "--bits", "3", *{flags}]))
-"""
+@pytest.fixture(scope="module")
+def without_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages built where there is no C compiler."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    leave_out = shutil.ignore_patterns("__pycache__", "*.library", "*.egg-info")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=leave_out)
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build", "--build-lib", "built"],
+        cwd=folder,
+        env={**os.environ, "CC": "/no/such/compiler"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'building extension "rnn_numpy.compiled.kernels" failed' in done.stdout + done.stderr
+    assert (folder / "built" / "rnn_numpy" / "compiled" / "kernels.c").exists()
+    return folder / "built"
 
 
 @pytest.mark.parametrize(("package", "engine"), [("rnn_numpy", "numpy"), ("rnn_torch", "fused")])
-def test_without_numba_the_next_engine_runs_and_says_so(package: str, engine: str) -> None:
-    source = Path(native.__file__).parents[2]
-    done = run(WITHOUT_NUMBA.format(package=package, flags=[]), source)
-    assert (done.stderr, done.stdout.splitlines()[-1]) == ("", "0")
-    wanted = f"engine: {engine} (the compiled one needs numba: {native.INSTALL})"
-    assert done.stdout.splitlines()[-2].endswith(wanted)
-    done = run(WITHOUT_NUMBA.format(package=package, flags=["--engine", "compiled"]), source)
+def test_without_kernels_the_next_engine_runs_and_says_so(
+    package: str, engine: str, without_kernels: Path
+) -> None:
+    done = run(package, source=without_kernels)
+    assert (done.stderr, done.returncode) == ("", 0)
+    wanted = f"engine: {engine} (the compiled one is not built: {native.INSTALL})"
+    assert done.stdout.splitlines()[-1].endswith(wanted)
+    done = run(package, "--engine", "compiled", source=without_kernels)
     assert done.returncode == 2
-    assert f"needs numba: {native.INSTALL}" in done.stderr
+    assert f"error: the compiled engine is not built: {native.INSTALL}\n" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 from agreement import assert_gradients, numpy_array
 from problems import Problem, generated, problem, problems
+from profiles import nightly
 from rnn_numpy import Params, bounds, bptt, forward, vjp
 from rnn_torch import ElmanRNN, autograd_gradient, squared_error
 from torch_needs import needs_compiler, uses_torch_script
@@ -109,7 +110,9 @@ def test_double_backward() -> None:
 
 @pytest.mark.unannotated  # dynamo would trace into the annotation checks
 @uses_torch_script
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=[needs_compiler, nightly])]
+)
 def test_compile(backend: str) -> None:
     params, x, targets, _ = problem(0, 3, 2, 2, 4, 1)
     model = ElmanRNN.from_params(params)

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from forked import Forked
 from rnn_numpy.training.many_networks import Trained, train
 from rnn_numpy.training.recipe import Recipe
 from rnn_torch import sweep
@@ -170,17 +170,15 @@ def test_a_foreign_file_without_a_line_end_is_not_emptied(tmp_path: Path) -> Non
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
 def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
-    command = [sys.executable, "-m", "rnn_torch.sweep", "--seeds", "0:3000", "--bits", "4"]
-    command += ["--iterations", "500", "--engine", engine, "--at-once", "8", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    flags = ["--seeds", "0:3000", "--bits", "4", "--iterations", "500", "--engine", engine]
+    process = Forked(sweep.main, [*flags, "--at-once", "8", "--out", str(out)])
     deadline = time.monotonic() + 60
     while not (out.exists() and out.read_text().count("\n") >= 8):
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.ended()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    printed, errors = process.succeeded(130)
     # Where it took ten seconds to come so far, also how long it would go on.
     assert re.fullmatch(r"([\d,]+ networks are left: .*\n)?", errors)
     assert "of 3000; --resume continues" in printed

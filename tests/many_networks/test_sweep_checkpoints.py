@@ -1,16 +1,14 @@
 """Networks in training, kept by a sweep and resumed: one by one, and in batches."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import numpy as np
 import pytest
 
+from forked import Forked
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, pack, unpack
 from rnn_numpy.tasks import addition
 from rnn_numpy.training import recipe as recipes
@@ -202,16 +200,14 @@ def test_a_sweep_killed_within_a_network(
              "10000"]  # fmt: skip
     assert sweep.main([*flags, "--out", str(whole)]) == 0
     kept = [*flags, "--out", str(out), "--checkpoint", str(folder), "--checkpoint-every", "100"]
-    command = [sys.executable, "-m", "rnn_torch.sweep", *kept, "--resume"]
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)):
         before = {file.name for file in folder.glob("*/step-*")}
-        process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True)
+        process = Forked(sweep.main, [*kept, "--resume"])
         while {file.name for file in folder.glob("*/step-*")} <= before:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == code, errors
+        process.succeeded(code)
         assert any(folder.glob("*/step-*"))
     with pytest.raises(SystemExit):
         sweep.main([*kept[:-4], "--checkpoint", str(folder)])

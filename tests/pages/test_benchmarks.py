@@ -28,16 +28,8 @@ def test_the_pages_are_made_from_the_kept_results() -> None:
 def test_results_name_no_machine() -> None:
     for file in harness.RESULTS.glob("*.json"):
         about = json.loads(file.read_text())["machine"]
-        assert set(about) == {
-            "processor",
-            "cores",
-            "python",
-            "numpy",
-            "torch",
-            "numba",
-            "jax",
-            "date",
-        }
+        about.pop("numba", None)  # which compiled the kernels of the older results
+        assert set(about) == {"processor", "cores", "python", "numpy", "torch", "jax", "date"}
 
 
 def test_the_gate_of_the_recipe() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forked import Forked
 from profiles import NIGHTLY
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.checkpoint_folder import Folder
@@ -81,35 +82,24 @@ def test_kill_9(package: str, tmp_path: Path) -> None:
     """At any moment: the folder is never without a whole checkpoint, and the end is the same."""
     # Half a second of work at least, so that it is killed and not at its end.
     engine, steps = {"rnn_numpy": ("numpy", 12000), "rnn_torch": ("autograd", 2000)}[package]
-    command: list[Any] = [sys.executable, "-m", f"{package}.train", "--engine", engine,
-               "--iterations", str(steps), "--log-every", "1000000"]  # fmt: skip
+    main = {"rnn_numpy": numpy_train.main, "rnn_torch": torch_train.main}[package]
+    flags = ["--engine", engine, "--iterations", str(steps), "--log-every", "1000000"]
     whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
-    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
-    kept: list[Any] = [
-        "--checkpoint",
-        folder,
-        "--checkpoint-every",
-        "37",
-        "--resume",
-        "--out",
-        resumed,
-    ]
+    Forked(main, [*flags, "--out", str(whole)]).succeeded()
+    kept = ["--checkpoint", str(folder), "--checkpoint-every", "37", "--resume"]
     rng = np.random.default_rng(len(package))
     wanted = 20 if NIGHTLY else 2
     kills = 0
     while True:
-        process = subprocess.Popen([*command, *kept], stdout=PIPE, stderr=PIPE)
-        try:
-            if kills < wanted:
-                wait_for_progress(folder, process)
-                time.sleep(rng.uniform(0, 0.1))
-                process.kill()
-                kills += process.wait() == -signal.SIGKILL
-            _, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert b"Traceback" not in err
-        if process.returncode == 0:
+        process = Forked(main, [*flags, *kept, "--out", str(resumed)])
+        if kills < wanted:
+            wait_for_progress(folder, process)
+            time.sleep(rng.uniform(0, 0.1))
+            process.send_signal(signal.SIGKILL)
+        code, _, err = process.ended()
+        kills += code == -signal.SIGKILL
+        assert "Traceback" not in err
+        if code == 0:
             break
         for file in sorted(folder.glob("step-*"))[-1:]:
             load_checkpoint(file)
@@ -119,7 +109,7 @@ def test_kill_9(package: str, tmp_path: Path) -> None:
     assert bytes_of(whole) == bytes_of(resumed)
 
 
-def wait_for_progress(folder: Path, process: "subprocess.Popen[bytes]") -> None:
+def wait_for_progress(folder: Path, process: Forked) -> None:
     """Until there is a checkpoint that was not there before."""
     before = checkpoints(folder)
     while checkpoints(folder)[-1:] == before[-1:] and process.poll() is None:

@@ -76,6 +76,7 @@ def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:
     return training.params
 
 
+@pytest.mark.unannotated
 def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> None:
     """From random weights."""
     assert prove_real(learned("float64", 2000), subtraction).status == "proved"

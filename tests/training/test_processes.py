@@ -13,39 +13,39 @@ from typing import Any
 import pytest
 
 import data_parallel_gradients
-import forked_ranks
+from forked import Forked, ranks
+from profiles import NIGHTLY
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoints import load_checkpoint
 from rnn_numpy.training.processes import Processes
 from rnn_torch import sweep, train
 
-pytestmark = pytest.mark.unannotated
+# In one worker, which imports what DistributedDataParallel needs.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("processes")]
+Launcher = Forked | subprocess.Popen[str]
 Capture = pytest.CaptureFixture[str]
 
 
-def torchrun(processes: int, *command: Any, restarts: int = 0) -> subprocess.Popen[str]:
+def torchrun(processes: int, module: Any, *flags: Any) -> Launcher:
+    """With one restart. By day without torchrun itself, which imports torch again and again."""
+    if not NIGHTLY:
+        return ranks([processes], module.main, *flags, restarts=1)
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes),
-         "--max-restarts", str(restarts), *map(str, command)],
+         "--max-restarts", "1", "-m", module.__name__, *map(str, flags)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def forked(counts: str, module: str, *flags: Any) -> subprocess.Popen[str]:
-    """As torchrun without restarts, for each of these counts in turn; quicker."""
-    return subprocess.Popen(
-        [sys.executable, forked_ranks.__file__, counts, module, *map(str, flags)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def finished(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == code, err[-2000:]
+def succeeded(launcher: Launcher) -> tuple[str, str]:
+    if isinstance(launcher, Forked):
+        return launcher.succeeded()
+    out, err = launcher.communicate(timeout=120)
+    assert launcher.returncode == 0, err[-2000:]
     return out, err
 
 
-def wait_until(there: Callable[[], bool], launcher: subprocess.Popen[str]) -> None:
+def wait_until(there: Callable[[], bool], launcher: Launcher) -> None:
     limit = time.monotonic() + 60
     while not there():
         assert launcher.poll() is None
@@ -53,7 +53,7 @@ def wait_until(there: Callable[[], bool], launcher: subprocess.Popen[str]) -> No
         time.sleep(0.01)
 
 
-def kill_one_when(there: Callable[[], bool], launcher: subprocess.Popen[str]) -> None:
+def kill_one_when(there: Callable[[], bool], launcher: Launcher) -> None:
     """kill -9, of the last process, once there is something to lose."""
     wait_until(there, launcher)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
@@ -62,7 +62,7 @@ def kill_one_when(there: Callable[[], bool], launcher: subprocess.Popen[str]) ->
 
 def test_the_gradient_of_several_processes_is_that_of_one() -> None:
     counts = (1, 2, 4)
-    out, _ = finished(forked(",".join(map(str, counts)), "data_parallel_gradients"))
+    out, _ = ranks(counts, data_parallel_gradients.main).succeeded()
     for processes, line in zip(counts, out.splitlines(), strict=True):
         found = json.loads(line)
         assert found["worst"] < 1
@@ -76,7 +76,7 @@ def test_training_in_two_processes_killed_and_stopped(tmp_path: Path, capsys: Ca
     assert train.main([*flags, "--engine", "fused", "--out", str(one)]) == 0
     alone = json.loads(capsys.readouterr().out)
 
-    out, _ = finished(forked("2", "rnn_torch.train", *flags, "--out", two))
+    out, _ = ranks([2], train.main, *flags, "--out", two).succeeded()
     together = json.loads(out)
     assert together["engine"] == "fused, 2 processes"
     assert together["sums"] == alone["sums"]
@@ -90,15 +90,15 @@ def test_training_in_two_processes_killed_and_stopped(tmp_path: Path, capsys: Ca
         return max((file.name for file in folder.glob("step-*")), default="")
 
     checkpoints = ["--checkpoint", folder, "--checkpoint-every", "20", "--out", killed]
-    launcher = torchrun(2, "-m", "rnn_torch.train", *flags, *checkpoints, restarts=1)
+    launcher = torchrun(2, train, *flags, *checkpoints)
     kill_one_when(lambda: newest() != "", launcher)
     # The new processes go on, until torchrun is asked to stop: both after the same step.
     before = newest()
     wait_until(lambda: newest() > before, launcher)
-    launcher.terminate()
-    launcher.communicate(timeout=60)
+    launcher.send_signal(signal.SIGTERM)
+    launcher.ended() if isinstance(launcher, Forked) else launcher.communicate(timeout=60)
     assert load_checkpoint(folder / newest()).run.steps < 400
-    finished(forked("2", "rnn_torch.train", *flags, *checkpoints, "--resume"))
+    ranks([2], train.main, *flags, *checkpoints, "--resume").succeeded()
     assert killed.read_bytes() == two.read_bytes()
 
 
@@ -115,9 +115,9 @@ def test_a_sweep_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys:
             before[:] = part.read_text().splitlines(keepends=True)
         return len(before) > 3
 
-    launcher = torchrun(2, "-m", "rnn_torch.sweep", *flags, "--out", out, restarts=1)
+    launcher = torchrun(2, sweep, *flags, "--out", out)
     kill_one_when(something_to_lose, launcher)
-    said, _ = finished(launcher)
+    said, _ = succeeded(launcher)
     assert said == table
     lines = out.read_text().splitlines(keepends=True)
     assert sorted(lines) == sorted(whole.read_text().splitlines(keepends=True))
@@ -140,7 +140,7 @@ def test_an_error_of_one_process_is_raised_in_every_one() -> None:
 def test_bad_input_is_said_once(tmp_path: Path) -> None:
     there = tmp_path / "there.jsonl"
     there.write_text("")
-    out, err = finished(forked("2", "rnn_torch.sweep", "--out", there), code=2)
+    out, err = ranks([2], sweep.main, "--out", there).succeeded(code=2)
     assert out == ""
     assert err.count("exists: pass --resume to continue it") == 1
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from rnn_numpy.compiled import native
 from rnn_numpy.isolation.strangers import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 from rnn_numpy.storage.weights import made_by
@@ -23,6 +24,9 @@ from rnn_numpy.training.processes import Processes
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; if a type of `flag_types` refuses a value, its message follows the flag's name."""
+        with bad_input(self):
+            if native.available():
+                native.variant()  # RNN_KERNELS
         try:
             return super().parse_args(args, namespace)
         except argparse.ArgumentError as error:

@@ -174,5 +174,5 @@ def _metadata(result: Run) -> dict[str, str]:
 
 def _in_words(engine: Engine, flags: argparse.Namespace) -> str:
     if flags.engine is None and engine.name != "compiled" and not native.available():
-        return f"{engine.name} (the compiled one needs numba: {native.INSTALL})"
+        return f"{engine.name} (the compiled one is not built: {native.INSTALL})"
     return engine.name

@@ -104,7 +104,7 @@ def count_exact_compiled(params: Params, bits: int) -> Count:
 
     Raises:
         ValueError: there are too many bits to try every sum.
-        ModuleNotFoundError: the extra `fast` is not installed.
+        ModuleNotFoundError: the kernels are not built.
     """
     check_params(params)
     if bits > MOST_BITS_EXHAUSTIVE:

@@ -165,7 +165,7 @@ class CompiledSGD(OnlineSGD):
     """The recipe's loop as a compiled kernel.
 
     Raises:
-        ModuleNotFoundError: the extra `fast` is not installed.
+        ModuleNotFoundError: the kernels are not built.
     """
 
     engine = "compiled"
@@ -228,16 +228,16 @@ def sgd(
 
 
 def engine_for(hidden: int, engine: str | None = None) -> str:
-    """The given engine, or the faster one: compiled, if it is installed and suits the size.
+    """The given engine, or the faster one: compiled, if it is built and suits the size.
 
     Raises:
-        ValueError: `engine` is compiled and the extra `fast` is not installed.
+        ValueError: `engine` is compiled and the kernels are not built.
     """
     if engine is None:
         fits = native.available() and hidden <= MOST_HIDDEN_COMPILED
         engine = "compiled" if fits else "numpy"
     if engine == "compiled" and not native.available():
-        raise ValueError(f"the compiled engine needs numba: {native.INSTALL}")
+        raise ValueError(f"the compiled engine is not built: {native.INSTALL}")
     return engine
 
 

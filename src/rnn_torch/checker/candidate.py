@@ -30,12 +30,12 @@ _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"
 
 #: The environment variables that a candidate's process inherits: paths, the language, Python's
-#: settings, and the numerical settings of NumPy, torch and numba, so that both processes compute
-#: alike. No others, so no secret of a CI job; `check --env NAME` adds one.
+#: settings, and the numerical settings of NumPy, torch and our kernels, so that both processes
+#: compute alike. No others, so no secret of a CI job; `check --env NAME` adds one.
 _INHERITED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
 _INHERITED_PREFIXES = (
     *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
-    *("NPY_", "ATEN_", "NUMBA_"),
+    *("NPY_", "ATEN_", "RNN_KERNELS"),
 )
 
 

@@ -44,9 +44,8 @@ def _behaves_like(mistakes: tuple[Mistake, ...], asked: Sequence[Asked]) -> bool
 
 def _scaled(right: Reference, imitation: Gradients) -> Gradients:
     """The bound, scaled by the factor by which the mistake enlarges the gradient."""
-
-    def scale(name: str) -> float:
-        largest = float(np.abs(right.gradients[name]).max())
-        return max(1.0, float(np.abs(imitation[name]).max()) / max(largest, np.finfo(float).tiny))
-
-    return {name: bound * scale(name) for name, bound in right.bounds.items()}
+    scaled = {}
+    for name, bound in right.bounds.items():
+        largest = max(float(np.abs(right.gradients[name]).max()), np.finfo(float).tiny)
+        scaled[name] = bound * max(1.0, float(np.abs(imitation[name]).max()) / largest)
+    return scaled

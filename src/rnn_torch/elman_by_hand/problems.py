@@ -98,15 +98,15 @@ def problem(
     """Normally distributed weights, inputs and targets, times their scales."""
     rng = np.random.default_rng(seed)
     time, batch, n_in, hidden, n_out = sizes
-
-    def normal(size: float, *shape: int) -> Any:
-        return (size * rng.standard_normal(shape)).astype(dtype)
-
-    params = Params(
-        normal(scale, n_in, hidden), normal(scale, hidden, hidden), normal(scale, hidden, n_out)
+    drawn = (
+        (scale, (n_in, hidden)),
+        (scale, (hidden, hidden)),
+        (scale, (hidden, n_out)),
+        (x_scale, (time, batch, n_in)),
+        (target_scale, (time, batch, n_out)),
     )
-    x, targets = normal(x_scale, time, batch, n_in), normal(target_scale, time, batch, n_out)
-    return Problem(params, x, targets, name)
+    U, W, V, x, targets = ((size * rng.standard_normal(s)).astype(dtype) for size, s in drawn)
+    return Problem(Params(U, W, V), x, targets, name)
 
 
 class Condition(NamedTuple):

@@ -4,7 +4,7 @@
 works on one network, or on several at once: then U, W and every (batch, feature) have a `networks`
 axis in front. Three ways, chosen by size alone:
 
-- a compiled kernel (the extra `fast`) on the CPU, in float32 and float64, where torch would spend
+- a compiled kernel on the CPU, in float32 and float64, where torch would spend
   its time between its operations: the whole loop in one call, or even the whole pass;
 - oneDNN where it beats torch's own BLAS: large float32 products on the CPU. On an AMD processor it
   has twice the rate of MKL;

@@ -52,9 +52,9 @@ def parser() -> argparse.ArgumentParser:
     add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy", "batched"],
-        help="compiled: one network on each core, in a compiled kernel (needs numba, the extra "
-        "`fast`); numpy: the same loop in NumPy; batched: all networks of one size together, in "
-        "torch. Default: on a CPU compiled, or numpy without numba; elsewhere batched")  # fmt: skip
+        help="compiled: one network on each core, in a compiled kernel; numpy: the same loop in "
+        "NumPy; batched: all networks of one size together, in torch. Default: on a CPU compiled, "
+        "or numpy where the kernels are not built; elsewhere batched")  # fmt: skip
     add("--device", default="cpu", help="torch device of the batched engine (%(default)s)")
     add("--at-once", type=flag_types.POSITIVE, default=4096, metavar="N",
         help="most networks that the batched engine trains together; without --checkpoint they are "
@@ -105,7 +105,7 @@ def engine_of(flags: argparse.Namespace) -> str:
     if flags.engine is None:
         engine = ("compiled" if native.available() else "numpy") if on_cpu else "batched"
     if engine == "compiled" and not native.available():
-        raise ValueError(f"--engine compiled needs numba: {native.INSTALL}")
+        raise ValueError(f"--engine compiled is not built: {native.INSTALL}")
     if engine == "batched":
         _check_device(flags.device)
         if max(flags.bits) > MOST_BITS_EXHAUSTIVE:

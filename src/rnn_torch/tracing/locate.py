@@ -57,8 +57,8 @@ class Where:
         if not cells or (len(names) == 1 and len(self.cells) + len(self.sums) > 1):
             parts = [_losses(u) for name in names for _, u in self._of(name)]
             steps = np.argwhere(np.max(parts, axis=0) > 1)
-            said = " and ".join(names)
-            only = f"sum for {said} is" if len(names) == 1 else f"sums for {said} are"
+            which = " and ".join(names)
+            only = f"sum for {which} is" if len(names) == 1 else f"sums for {which} are"
             return (
                 "every error passed back is right: "
                 f"only the {only} wrong, from the loss at t={steps[0][0] + 1} on"

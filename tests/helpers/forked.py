@@ -1,0 +1,123 @@
+"""Commands in processes of their own, forked from this one: `import torch` takes two seconds.
+
+`Forked` is as `subprocess.Popen` of a command, its text captured; `ranks` is as torchrun.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Main = Callable[[list[str]], int]
+MASTER = "localhost"
+
+
+class Forked:
+    """`function(*args)` in a forked process, which ends with its return value as exit code."""
+
+    def __init__(self, function: Callable[..., int], *args: Any) -> None:
+        self._texts = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 - kept open
+        target = multiprocessing.get_context("fork").Process(
+            target=_run, args=(self._texts, function, args)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # pytest-xdist has threads
+            target.start()
+        self._process = target
+        assert target.pid is not None
+        self.pid = target.pid
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for its end: exit code, standard output, standard error."""
+        self._process.join(300)
+        code = self._process.exitcode
+        assert code is not None, "it does not end"
+        said = []
+        for text in self._texts:
+            text.seek(0)
+            said.append(text.read())
+            text.close()
+        return code, said[0], said[1]
+
+    def succeeded(self, code: int = 0) -> tuple[str, str]:
+        """Wait for its end with this exit code: standard output, standard error."""
+        found, out, err = self.ended()
+        assert found == code, err[-2000:]
+        return out, err
+
+
+def _run(texts: Sequence[Any], function: Callable[..., int], args: Sequence[Any]) -> None:
+    for descriptor, text in enumerate(texts, start=1):
+        os.dup2(text.fileno(), descriptor)
+    sys.stdout, sys.stderr = (os.fdopen(d, "w", buffering=1, closefd=False) for d in (1, 2))
+    sys.exit(function(*args))
+
+
+def ranks(counts: Sequence[int], main: Main, *flags: Any, restarts: int = 0) -> Forked:
+    """As torchrun, for each of these counts of processes in turn."""
+    import torch._dynamo  # noqa: F401 - DistributedDataParallel imports it, in every process
+
+    return Forked(_launch, counts, main, list(map(str, flags)), restarts)
+
+
+def _launch(counts: Sequence[int], main: Main, flags: list[str], restarts: int) -> int:
+    """The highest exit code of all processes."""
+    return max(_world(count, main, flags, 0, restarts) for count in counts)
+
+
+def _world(count: int, main: Main, flags: list[str], restart: int, restarts: int) -> int:
+    """One world of processes. If one is killed, stop the others and start all of them again."""
+    with socket.create_server((MASTER, 0)) as server:
+        world = (count, server.getsockname()[1], restart)
+    children = {os.fork() or _rank(rank, world, main, flags) for rank in range(count)}
+
+    def stop(number: int, _: Any) -> None:
+        for child in children:
+            os.kill(child, number)
+
+    signal.signal(signal.SIGTERM, stop)
+    codes = []
+    while children:
+        child, status = os.wait()
+        children.discard(child)
+        codes.append(os.waitstatus_to_exitcode(status))
+        if codes[-1] == -signal.SIGKILL and restart < restarts:
+            stop(signal.SIGTERM, None)
+    if -signal.SIGKILL in codes and restart < restarts:
+        return _world(count, main, flags, restart + 1, restarts)
+    return max(codes)
+
+
+def _rank(rank: int, world: tuple[int, int, int], main: Main, flags: list[str]) -> int:
+    """In the child, which ends here."""
+    count, port, restart = world
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ.update(
+            MASTER_ADDR=MASTER, MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank),
+            WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), TORCHELASTIC_RUN_ID="forked",
+            TORCHELASTIC_RESTART_COUNT=str(restart), TORCHELASTIC_USE_AGENT_STORE="False",
+        )  # fmt: skip
+        code = main(flags)
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
