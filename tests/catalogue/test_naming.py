@@ -77,9 +77,6 @@ def test_a_planted_mistake_is_named_and_located(
     its, catalogue, problems = lstm()
     found = named(its, catalogue, problems, planted(right, wrong))
     said = locate(its, planted(right, wrong)).words()
-    if "clip" in wrong:  # 5 is not in the catalogue for a single gradient: no guess is made
-        assert found == []
-        return
     assert any(sentence in text for text in (found[0].sentence, *found[0].also))
     assert where in said
 

@@ -23,7 +23,8 @@ def backward(x, y, h_0, c_0, U, W, b, V, c):
         e = np.exp(h[t] @ V + c)
         p[t] = e / e.sum(axis=1, keepdims=True)
     dU, dW, db, dV, dc = (np.zeros_like(a) for a in (U, W, b, V, c))
-    dh_next = ds_next = np.zeros((B, H))
+    dh_next = np.zeros((B, H))
+    ds_next = np.zeros((B, H))
     for t in reversed(range(T)):
         i, f, g, o = gates[t]
         dy = p[t].copy()
@@ -61,7 +62,20 @@ PLANTED = [
     ("np.hstack([di * i * (1 - i), df * f * (1 - f),",
      "np.hstack([df * f * (1 - f), di * i * (1 - i),",
      "concatenated as z_f, z_i, z_g, z_o", "gate i and gate f"),
-    ("return dict(U=dU", "return dict(U=dU.clip(-5, 5)", "", ""),
+    ("return dict(U=dU", "return dict(U=dU.clip(-0.2, 0.2)",
+     "right, but clipped: dU is clipped to [-0.2, 0.2]", ""),
+    ("ds * s[t - 1], ds * i", "ds + s[t - 1], ds * i", "c_(t-1) is added to the path", "gate f"),
+    ("ds * s[t - 1], ds * i", "ds * c_0, ds * i", "multiplied by c_0, not c_(t-1)", "gate f"),
+    ("di * i * (1 - i)", "di * i / (1 - i)", "taken as v / (1 - v), with v its value", "gate i"),
+    ("di * i * (1 - i)", "c_0 * i * (1 - i)", "takes c_0 for the gradient of i", "gate i"),
+    ("reversed(range(T))", "range(T)", "the backward pass runs forward in time", ""),
+    ("ds_next = np.zeros(", "ds_next = np.ones(", "through c starts from 1, not 0", ""),
+    ("dz @ W.T", "dz @ dW.T", "takes dW as summed up to this step, not W", "wrong one step back"),
+    ("e / e.sum(axis=1", "e / e.mean(axis=1", "divided by its mean, not by its sum", "at its own"),
+    ("s[t] = f * s[t - 1] + i * g", "s[t] = f * s[t - 1] + i + g",
+     "in the forward pass the factors of i * g are added, not multiplied", ""),
+    ("do * o * (1 - o)", "do * o * (2 - o)", "taken as v (2 - v), with v its value", "gate o"),
+    ("dV += h[t].T @ dy", "dV += h_0.T @ dy", "dV takes h_0, not h_t", "only the sum for dV"),
 ]  # fmt: skip
 
 

@@ -3,11 +3,16 @@
 import inspect
 from itertools import islice
 
+import numpy as np
 import pytest
 
-from benchmarks.trust.one_token import every_change, one_token
+from benchmarks.trust.one_token import Backward, every_change, one_token
+from profiles import NIGHTLY
+from rnn_torch.catalogue import Asked, Catalogue, name_mistakes
+from rnn_torch.error_bound import Reference, reference
+from rnn_torch.networks import Problem, random, stock
 from tests.judge import textbook
-from tests.judge.stock_problems import first_wrong
+from tests.judge.stock_problems import answer, first_wrong, posed
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
@@ -49,3 +54,28 @@ def test_those_that_are_kept_are_wrong() -> None:
     kept = [*islice(one_token("tanh"), 15)]
     assert len(kept) == 15
     assert all(first_wrong("tanh", change.function) for change in kept)
+
+
+def asked(backward: Backward, problems: list[tuple[Problem, Reference]]) -> list[Asked]:
+    """Where the answer is finite: the judge refuses any other."""
+    given = [Asked(problem, answer(backward, problem), right) for problem, right in problems]
+    return [a for a in given if all(np.isfinite(g).all() for g in a.answer.values())]
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"] if NIGHTLY else ["tanh"])
+def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> None:
+    its = stock(name)
+    catalogue = Catalogue(its)
+    others = [(p, reference(its, p)) for p in random(its, seed=5, count=8)]
+    changes = [*one_token(name)][:: 1 if NIGHTLY else 9]
+    named, refuted = 0, {}
+    for change in changes:
+        if not (found := name_mistakes(asked(change.function, posed(name)), catalogue)):
+            continue
+        named += 1
+        elsewhere = name_mistakes(asked(change.function, others), catalogue, pairs=False)
+        said = {sentence for e in elsewhere for sentence in (e.sentence, *e.also)}
+        if elsewhere and "; and " not in found[0].sentence and found[0].sentence not in said:
+            refuted[change.description] = found[0].sentence, said
+    assert named >= 0.75 * len(changes)
+    assert refuted == {}

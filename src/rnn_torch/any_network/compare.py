@@ -6,15 +6,17 @@ the loss's Hessian: Pearlmutter's product), and if every gradient of the backwar
 Carlo arithmetic: D. S. Parker 1997, and the earlier CESTAC).
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from rnn_numpy.isolation.strangers import shown
-from rnn_torch.checker.comparison import as_multiple, constant_factor, worst_entry
-from rnn_torch.checker.report import Report
+from rnn_numpy.isolation.calling import Form
+from rnn_torch.checker.examine import examine
+from rnn_torch.checker.subject import Answer, Array, Ask, Asked, CannotCheck, Explanation, Where
+from rnn_torch.reports.text import ReadableReport
 
 _DIRECTIONS = 8
 
@@ -25,7 +27,7 @@ def compare_gradients(
     parameters: Mapping[str, torch.Tensor],
     *,
     ulps: int = 64,
-) -> Report:
+) -> ReadableReport:
     """Compare hand-written gradients of a loss with autograd's.
 
     Args:
@@ -36,7 +38,7 @@ def compare_gradients(
         ulps: the size of the perturbations that define the noise floor, in units in the last place.
 
     Returns:
-        A report with the worst entry of each gradient; `rnn_torch.reports.text.as_text` prints it.
+        The judge's report: `print` shows the screen, a notebook the page of --html.
 
     Raises:
         ValueError: names or shapes do not match, the loss is not a scalar or does not depend on a
@@ -53,26 +55,69 @@ def compare_gradients(
             f"loss must be a twice differentiable function of every parameter: {reason}"
         ) from error
 
-    worst, factors = [], []
-    for name, gradient, floor in zip(names, gradients, floors, strict=True):
-        expected, got = gradient.numpy(force=True), np.asarray(hand_written[name])
-        bound = floor / 2  # of one evaluation; the comparison doubles it
-        label = f"d{shown(name)}"
-        worst.append(worst_entry(label, "this loss", got, expected, bound))
-        factor = constant_factor(got, expected, bound)
-        if factor is not None and not worst[-1].right:
-            factors.append(as_multiple(label, factor, [(got, expected, bound)]))
-    used = max(entry.fraction for entry in worst)
-    return Report(
-        "agrees" if used <= 1 else "disagrees",
-        dtype=str(tensors[0].dtype).removeprefix("torch."),
-        window=None,
-        problems=1,
-        used=used,
-        worst=tuple(worst),
-        factors=tuple(factors),
-        mistakes=None,
-    )
+    # Halved: of one evaluation. The comparison doubles it.
+    right = {n: g.numpy(force=True) for n, g in zip(names, gradients, strict=True)}
+    bounds = {n: floor / 2 for n, floor in zip(names, floors, strict=True)}
+    dtype = str(tensors[0].dtype).removeprefix("torch.")
+    subject = _OneLoss(_Given("this loss", dtype, right, bounds))
+    answer = {n: np.asarray(hand_written[n], dtype=float) for n in names}
+    report = examine(lambda *_: Answer(answer, answer), subject, dtype=dtype)
+    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
+
+
+class _Given(NamedTuple):
+    """The only problem, and what is right there."""
+
+    name: str
+    dtype: str
+    gradients: Mapping[str, Array]
+    bounds: Mapping[str, Array]
+    measured: str = "a measured noise floor, not a bound: the loss is of no declared network"
+
+
+class _OneLoss:
+    """A loss that is given with its graph, as a `rnn_torch.checker.subject.Subject`."""
+
+    window: int | None = None
+
+    def __init__(self, given: _Given) -> None:
+        self.given, self.form = given, Form((), list(given.gradients))
+
+    def problems(self, dtype: str, seed: int) -> list[_Given]:
+        return [self.given]
+
+    def in_turn(self, dtype: str) -> Iterator[tuple[_Given, ...]]:
+        return iter(())
+
+    def inputs(self, problem: _Given) -> Mapping[str, Array]:
+        return {}
+
+    def sizes(self, problem: _Given) -> Mapping[str, int]:
+        return {}
+
+    def advice(self) -> str:
+        return ""
+
+    def reference(self, problem: _Given) -> _Given:
+        return problem
+
+    def prepare(self, problem: _Given) -> None:
+        pass
+
+    def losses(self, asked: Sequence[Asked]) -> str:
+        return ""
+
+    def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
+        return None
+
+    def locate(self, ask: Ask, dtype: str) -> Where:
+        raise CannotCheck("one loss alone has no steps; declare its network (rnn_torch.networks)")
+
+    def votes(self, wrong: Sequence[Asked]) -> Sequence[Any]:
+        return ()
+
+    def blind(self, asked: Sequence[Asked]) -> Sequence[str]:
+        return ()
 
 
 def _noise_floors(

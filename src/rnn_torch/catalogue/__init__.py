@@ -5,6 +5,7 @@ names = name_mistakes(asked, Catalogue(network))   which mistake, and the line o
 contributions, derivatives, other_gradients    one contribution altered
 paths, sums_and_states                         several; sums over time, the error of a state
 answers, altered_forward                       finished gradients; an altered forward pass
+other_values                                   wrong values in the backward pass
 naming                                         find the mistake that gives a candidate's answers
 """
 

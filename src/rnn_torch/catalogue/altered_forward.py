@@ -79,6 +79,16 @@ def _edits(step: Step) -> Iterator[tuple[str, int, int, Edit]]:
         if node.op == "add" and len(inputs) == 2 == len(node.args) and not node.kwargs:
             minus = f"{step.name(inputs[1])} is subtracted, not added, in {label}"
             yield minus, user, 4, _as("sub")
+        if node.op == "mul" and len(inputs) == 2 == len(node.args):
+            yield f"the factors of {label} are added, not multiplied", user, 4, _as("add")
+            yield f"the factors of {label} are divided, not multiplied", user, 4, _as("div")
+        if node.op == "rsub" and len(node.args) == 2:
+            yield (
+                f"{step.name(inputs[0])} is added, not subtracted, in {label}",
+                user,
+                4,
+                _as("add"),
+            )
         if node.op in ("sigmoid", "tanh", "relu"):
             yield f"{node.op} is missing in {label}", user, 4, _as("copy of an argument", of=0)
             shifted = f"1 is added to the argument of {label} = {node.op}(...)"
@@ -107,10 +117,10 @@ def _swaps(step: Step, user: int) -> Iterator[tuple[str, int, int, Edit]]:
     for j, a in enumerate(node.args):
         if not isinstance(a, Ref) or step.tape.nodes[a].op == "constant":
             continue
-        is_leaf = a in step.leaf
+        is_leaf, initial = a in step.leaf, set(step.initial.values())
         for label, index, get in step.quantities:
             fits = np.shape(values[index]) == np.shape(values[a]) and index < user
-            if index != a and fits and (index in step.leaf) == is_leaf:
+            if index != a and fits and (index in step.leaf and index not in initial) == is_leaf:
                 text = f"{label} replaces {step.name(a)} in {step.name(user)}"
                 yield text, user, 5, _taking(j, get)
 
@@ -139,6 +149,7 @@ def _taking(j: int, get: Getter) -> Edit:
 
 def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Array]]]]:
     """Arguments taken from another step, or set to zero."""
+    initial = set(step.initial.values())
     for name, argument in step.tape.network.arguments.items():
         axis = argument.time_axis
         if axis is not None:
@@ -147,8 +158,12 @@ def _data(step: Step) -> Iterator[tuple[str, int, Callable[[Tape], dict[str, Arr
                 yield sentence, 4, _changed(name, partial(np.roll, shift=shift, axis=axis))
             reverse = partial(np.flip, axis=axis)
             yield f"{name} is reversed in time", 3, _changed(name, reverse)
-        elif step.tape.arguments[name] in initial_nodes(step):
+        elif step.tape.arguments[name] in initial:
             yield f"the initial state {name} is ignored: zero", 3, _changed(name, np.zeros_like)
+            for other, index in step.tape.arguments.items():
+                if index in initial and other != name:
+                    sentence = f"the initial state {name} is {other}"
+                    yield sentence, 3, partial(_taken_from, name, other)
 
 
 def _orders(step: Step) -> Iterator[Mistake]:
@@ -202,15 +217,12 @@ def _restored(gated: dict[str, int], change: Any, _: Tape, found: Gradients) -> 
     return {n: change(g, gated[n]) if n in gated else g for n, g in found.items()}
 
 
+def _taken_from(name: str, other: str, tape: Tape) -> dict[str, Array]:
+    return {name: tape.problem.values[other]}
+
+
 def _changed(name: str, change: Callable[[Array], Array]) -> Callable[[Tape], dict[str, Array]]:
     return lambda tape: {name: change(tape.problem.values[name])}
-
-
-def initial_nodes(step: Step) -> set[int]:
-    """The nodes that hold an initial state."""
-    node_at, nodes = step.tape.node_at, step.tape.nodes
-    uses = {(site, j): node_at.get((site, 0)) for site, j in step.graph.crossing}
-    return {nodes[i].args[j] for (_, j), i in uses.items() if i is not None and isinstance(j, int)}
 
 
 def _other_data(changed_arguments: Callable[[Tape], dict[str, Array]]) -> Callable[[Graph], Graph]:

@@ -1,6 +1,6 @@
 """Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     for size in (1, 5, 10):
         clip = _all(names, lambda g, _, s=size: g.clip(-s, s))
         yield _final(f"every gradient is clipped to [-{size}, {size}]", 1, clip)
-        yield _final(f"every gradient is clipped to norm {size}", 1, _norm_clip(size))
+        yield _final(f"every gradient is clipped to norm {size}", 1, _norm_clip(size, names))
     for name in names:
         yield from _scalings(f"d{name}", [name], 1, sizes)
         for size in (1, 5, 10):
@@ -54,6 +54,42 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
                 yield _final(f"d{name} is d{other}", 2, _copied(name, other))
                 if name < other:
                     yield _final(f"d{name} and d{other} are swapped", 1, _swapped(name, other))
+
+
+def clipped(answers: Sequence[Gradients], rights: Sequence[Gradients], tape: Tape) -> list[Mistake]:
+    """The clips, to any size, that the sizes of the answers suggest.
+
+    Args:
+        answers, rights: a candidate's gradients at each problem, and the right ones.
+    """
+    found, weights = [], _weights(tape)
+    groups = {"every gradient": [*answers[0]], "every weight's gradient": weights}
+    groups |= {f"d{name}": [name] for name in answers[0]}
+    for label, names in groups.items():
+        pairs = [
+            ([got[n] for n in names if n in got], [right[n] for n in names if n in got])
+            for got, right in zip(answers, rights, strict=True)
+        ]
+        for measure, words in ((_largest, "[-{0:g}, {0:g}]"), (_norm, "norm {0:g}")):
+            sizes = [(measure(got), measure(right)) for got, right in pairs]
+            size = max(got for got, _ in sizes)
+            if size <= 0 or not any(size * (1 + 1e-9) < right for _, right in sizes):
+                continue
+            text = f"right, but clipped: {label} is clipped to {words.format(size)}"
+            if measure is _largest:
+                clip = _all(names, lambda g, _, s=size: g.clip(-s, s))
+            else:
+                clip = _norm_clip(size, names)
+            found.append(_final(text, len(names) == 1, clip))
+    return found
+
+
+def _largest(arrays: Iterable[Array]) -> float:
+    return max((float(abs(a).max(initial=0)) for a in arrays), default=0.0)
+
+
+def _norm(arrays: Iterable[Array]) -> float:
+    return float(np.sqrt(sum(float((a * a).sum()) for a in arrays)))
 
 
 def _weights(tape: Tape) -> list[str]:
@@ -128,10 +164,11 @@ def _narrowed(g: Array, _: Tape) -> Array:
     return g.astype(np.float32).astype(np.float64)
 
 
-def _norm_clip(size: int | float) -> Callable[[Tape, Gradients], Gradients]:
+def _norm_clip(size: int | float, names: Sequence[str]) -> Callable[[Tape, Gradients], Gradients]:
     def clipped(_: Tape, g: Gradients) -> Gradients:
-        norm = np.sqrt(sum(float((v * v).sum()) for v in g.values()))
-        return {n: v * min(1.0, size / norm) if norm > 0 else v for n, v in g.items()}
+        norm = _norm(g[n] for n in names)
+        factor = min(1.0, size / norm) if norm > 0 else 1.0
+        return {n: v * factor if n in names else v for n, v in g.items()}
 
     return clipped
 

@@ -8,13 +8,14 @@ import numpy as np
 from rnn_torch.catalogue.derivatives import derivatives, softmax_errors
 from rnn_torch.catalogue.other_gradients import other_gradients
 from rnn_torch.networks.network import Array
-from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
+from rnn_torch.tracing.reverse import Contribution, Edge, Mistake, Reverse
 from rnn_torch.tracing.step import (
     Alteration,
     Getter,
     Step,
     argument_of,
     current,
+    places,
     replaced,
     result_of,
     shifts,
@@ -39,9 +40,18 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
             if edge in step.graph.crossing and rank < 2:
                 text = f"at the first step {sentence}"
                 yield Mistake(text, step.where(user), 3, edges={edge: _at_first(alteration)})
+    for leaf, its in uses.items():
+        text = f"d{leaf} takes the error of the loss at its own step only"
+        yield Mistake(text, rank=3, edges=dict.fromkeys(its, _of_own_loss))
     for (leaf, sentence, rank), edges in everywhere.items():
         if len(edges) == len(set(uses[leaf])) > 1:
             yield Mistake(sentence, rank=rank, edges=edges)
+
+
+def _of_own_loss(c: Contribution) -> Array | None:
+    alone = Reverse(c.reverse.graph, Mistake("", window=0), c.step, None)
+    g = alone.of(c.user)
+    return None if g is None else c.base(g)
 
 
 def _at_first(alteration: Alteration) -> Alteration:
@@ -63,6 +73,8 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
         yield from _other_operand(step, user, j, f"{path} is multiplied by", 3)
         if same:
             yield f"{path} is divided, not multiplied", 5, lambda c: c.g / c.args[1 - c.j]
+            text = f"{step.name(node.args[1 - j])} is added to {path}, not multiplied"
+            yield text, 5, lambda c: c.g + c.args[1 - c.j]
     if node.op in ("sigmoid", "tanh", "relu"):
         yield from derivatives(step, user, ref)
     if node.op == "mm":
@@ -78,6 +90,9 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
         yield "the softmax's error lacks the -1 at the target", 1, lambda c: c.base() - c.g
         yield "the softmax's error lacks the probabilities", 1, lambda c: c.g
         yield from softmax_errors(len(np.shape(values[user])), node.args[1])
+        for label, moved in shifts(valued(result_of(node.site))):
+            text = f"the softmax's error takes the probabilities {label}"
+            yield text, 3, _with_probabilities(moved, node.args[1])
     if node.op == "nll_loss_forward":
         for label, moved in shifts(valued(argument_of(node.site, 1))):
             yield f"the target {label}", 2, replaced(1, moved)
@@ -106,11 +121,29 @@ def _other_operand(
         yield text, rank, replaced(1 - j, _complement(get))
     for label, moved in shifts(valued(argument_of(node.site, 1 - j))):
         yield f"{prefix} {right} {label}", rank, replaced(1 - j, moved)
+    if factor in step.inner and step.tape.nodes[factor].op == "rsub":
+        inner = step.name(step.tape.nodes[factor].args[0])
+        others = {f"1 + {inner}": (-1, 2), f"2 - {inner}": (1, 1), f"-{inner}": (1, -1)}
+        for label, (sign, added) in others.items():
+            text = f"{prefix} {label}, not {right}"
+            yield text, rank, replaced(1 - j, _affine(1 - j, sign, added))
+    if step.tape.nodes[factor].site in step.states:
+        own = factor in step.inner
+        for label, moved in places(step, step.tape.nodes[factor].site, (1, -2) if own else (-2, 1)):
+            yield f"{prefix} {label}, not {right}", rank, replaced(1 - j, moved)
     state = step.graph.crossing.get((node.site, 1 - j))
     if state is not None:
         last = replaced(1 - j, _last_at_first(node.site, 1 - j, state))
         text = f"{prefix} the last state, not {right}, at the first step (index -1)"
         yield text, rank, last
+
+
+def _affine(position: int, sign: int, added: int) -> Callable[[Contribution], Any]:
+    return lambda c: sign * c.args[position] + added
+
+
+def _with_probabilities(moved: Callable[[Contribution], Any], axis: int) -> Alteration:
+    return lambda c: c.g - np.exp(moved(c)) * c.g.sum(axis, keepdims=True)
 
 
 def _complement(get: Getter) -> Callable[[Contribution], Any]:
@@ -133,6 +166,12 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
     factor: Any = node.args[1 - j]
     right, operand, shape = step.name(factor), step.name(ref), np.shape(values[factor])
     path = f"the path {step.name(user)} -> {operand}"
+    if factor in step.leaf and step.tape.network.arguments[step.leaf[factor]].time_axis is None:
+        uses = [(u, k) for u, k in step.graph.users[factor] if u in step.inner]
+        sites = [(step.tape.nodes[u].site, k) for u, k in uses]
+        for start, words in ((0, "up to this step"), (1, "before this step")):
+            text = f"{path} takes d{right} as summed {words}, not {right}"
+            yield text, 3, replaced(1 - j, _summed_from(sites, start))
     if ref in step.leaf:
         yield from _other_operand(step, user, j, f"d{operand} takes", 2)
         text = f"d{operand} takes {right} with its features reversed"
@@ -149,6 +188,20 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
         yield text, 1, replaced(1 - j, lambda c: _reshaped(c.args[1 - c.j]))
     for label, get in step.alike(shape, factor):
         yield f"{path} takes {label}, not {right}", 3, replaced(1 - j, current(get))
+
+
+def _summed_from(sites: list[Edge], start: int) -> Callable[[Contribution], Any]:
+    """The gradient of a leaf as the loop of the backward pass has it, from the last step on."""
+
+    def value(c: Contribution) -> Any:
+        total, node_at = 0 * c.args[1 - c.j], c.reverse.graph.tape.node_at
+        for t in range(c.step + start, c.steps):
+            for site, j in sites:
+                part = c.reverse.part(node_at[site, t], j)
+                total = total if part is None else total + part
+        return total
+
+    return value
 
 
 def _reshaped(a: Array) -> Array:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnn_torch.catalogue.altered_forward import forward_mistakes, initial_nodes
-from rnn_torch.catalogue.answers import answer_mistakes
+from rnn_torch.catalogue.altered_forward import forward_mistakes
+from rnn_torch.catalogue.answers import answer_mistakes, clipped
 from rnn_torch.catalogue.contributions import edge_mistakes
+from rnn_torch.catalogue.other_values import value_mistakes
 from rnn_torch.catalogue.paths import path_mistakes
 from rnn_torch.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from rnn_torch.error_bound.bound import Reference
@@ -60,7 +61,7 @@ class Catalogue:
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
         self.template = record(network, designed(network, fixed=any_time)[0])
         step = Step(self.template)
-        initial = initial_nodes(step)
+        initial = set(step.initial.values())
         self.initial_states = {n for n, i in self.template.arguments.items() if i in initial}
         self.mistakes = [
             *answer_mistakes(self.template),
@@ -68,6 +69,7 @@ class Catalogue:
             *time_mistakes(step),
             *edge_mistakes(step),
             *path_mistakes(step),
+            *value_mistakes(step),
             *forward_mistakes(step),
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
@@ -114,7 +116,8 @@ def name_mistakes(
     wrong = [a for a in wide if not _equals(a, a.right.gradients)]
     if not wrong:
         return []
-    found = _singles(wide, wrong, catalogue) or _scaled_singles(wide, catalogue)
+    found = _clips(wide, catalogue) or _singles(wide, wrong, catalogue)
+    found = found or _scaled_singles(wide, catalogue)
     if not found and pairs:
         found = _pairs(wide, wrong, catalogue)
     if not found:
@@ -128,6 +131,17 @@ def name_mistakes(
 
 def _cost(a: Asked) -> int:
     return a.problem.sizes.get("time", 1) * sum(v.size for v in a.problem.values.values())
+
+
+def _clips(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+    """Clips of right gradients, to any size."""
+    rights = [{n: a.right.gradients[n] for n in a.answer} for a in wide]
+    tape, found = catalogue.template, []
+    for clip in clipped([dict(a.answer) for a in wide], rights, tape):
+        final = clip.final
+        if final and all(_equals(a, final(tape, r)) for a, r in zip(wide, rights, strict=True)):
+            found.append(clip)
+    return found
 
 
 def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:

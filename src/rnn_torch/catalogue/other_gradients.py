@@ -1,13 +1,13 @@
 """A contribution made from a wrong gradient: of another node, of another step, or incomplete."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.reverse import Contribution, Edge
-from rnn_torch.tracing.step import Alteration, Getter, Step, result_of
+from rnn_torch.tracing.step import Alteration, Getter, Step, current, result_of
 
 
 def other_gradients(
@@ -26,7 +26,17 @@ def other_gradients(
             label = step.tape.sites[state].name or step.tape.sites[state].text
             if np.shape(values[step.tape.node_at[state, node.step]]) == shape and node.step >= 0:
                 yield f"{text} {label}", 4, _from_next(state)
+        subject = f"d{step.name(ref)}" if ref in step.leaf else path
+        for label, get in step.alike(shape, *(() if ref in step.leaf else (user,))):
+            taken = f"{subject} takes {label}"
+            yield f"{taken} for the gradient of {name}", 5, _value_for_gradient(current(get))
+            if ref in step.leaf or node.op == "mm":
+                text = f"{taken} of the last step for the gradient of {name}"
+                yield text, 5, _value_for_gradient(_of_last_step(get))
     result = result_of(node.site)
+    for label, at in (("first", lambda c: 0), ("last", lambda c: c.steps - 1)):
+        text = f"{path} takes the {label} step's gradient of {name} at every step"
+        yield text, 4, _gradient_at(result, at)
     text = f"{path} takes the next step's gradient of {name}"
     yield text, 2 if ref in step.leaf else 4, _gradient_of(lambda graph, t: result(graph, t + 1))
     if ref in step.leaf:
@@ -39,8 +49,6 @@ def other_gradients(
             if np.ndim(values[ref]) < len(shape):
                 text = f"d{leaf} is the maximum over the batch, not the sum"
                 yield text, 3, _largest_over(axis)
-        for label, get in step.alike(shape, user):
-            yield f"d{leaf} takes {label} for the gradient of {name}", 5, _value_for_gradient(get)
         text = f"{path} takes the previous step's gradient of {name}"
         yield text, 4, _gradient_of(lambda graph, t: result(graph, t - 1))
         if "batch" in step.tape.problem.sizes:
@@ -109,8 +117,21 @@ def _largest_over(axis: int) -> Alteration:
     return lambda c: c.g.max(axis).reshape(np.shape(c.base()))
 
 
-def _value_for_gradient(get: Getter) -> Alteration:
-    return lambda c: c.base(c.value(get(c.reverse.graph, c.step)))
+def _value_for_gradient(value: Callable[[Contribution], Any]) -> Alteration:
+    return lambda c: c.base(value(c))
+
+
+def _of_last_step(get: Getter) -> Callable[[Contribution], Any]:
+    return lambda c: c.value(get(c.reverse.graph, c.steps - 1))
+
+
+def _gradient_at(get: Getter, step: Callable[[Contribution], int]) -> Alteration:
+    def alteration(c: Contribution) -> Array | None:
+        index = get(c.reverse.graph, step(c))
+        g = None if index is None else c.reverse.of(index)
+        return None if g is None else c.base(g)
+
+    return alteration
 
 
 def _first_example(axis: int) -> Alteration:

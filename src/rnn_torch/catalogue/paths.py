@@ -1,7 +1,7 @@
 """Several contributions altered together: gradients assigned, weights or gates swapped."""
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
 from rnn_torch.tracing.step import VIEWS, Alteration, Step, argument_of, current, replaced
 from rnn_torch.tracing.tape import Ref
 
+_MOST_PATHS = 5  # to one quantity, of which several remain
+
 
 def path_mistakes(step: Step) -> Iterator[Mistake]:
     """The mistakes of this kind in a step."""
@@ -20,12 +22,15 @@ def path_mistakes(step: Step) -> Iterator[Mistake]:
     for user, j, ref in step.edges:
         paths.setdefault(ref, []).append((nodes[user].site, j))
     for ref, edges in paths.items():
-        if len(edges) > 2 and ref not in step.leaf:
-            for edge_kept in edges:
-                user = step.tape.node_at[edge_kept[0], nodes[step.inner[0]].step]
-                text = f"only the path {step.name(user)} -> {step.name(ref)} remains (= for +=)"
-                cut = {edge: (lambda c: None) for edge in edges if edge != edge_kept}
-                yield Mistake(text, step.where(user), 1, edges=cut)
+        few = len(edges) <= _MOST_PATHS
+        for count in range(1, len(edges) - 1 if few else min(2, len(edges) - 1)):
+            for kept in combinations(edges, count) if ref not in step.leaf else ():
+                users = [step.tape.node_at[site, nodes[step.inner[0]].step] for site, _ in kept]
+                said = " and ".join(f"{step.name(user)} -> {step.name(ref)}" for user in users)
+                verb = "path {} remains" if count == 1 else "paths {} remain"
+                cut = {edge: (lambda c: None) for edge in edges if edge not in kept}
+                text = f"only the {verb.format(said)} (= for +=)"
+                yield Mistake(text, step.where(users[0]), count, edges=cut)
     for user in step.inner:
         node = nodes[user]
         factors = [a for a in node.args[:2] if isinstance(a, Ref)]

@@ -1,13 +1,14 @@
 """Mistakes in sums over the steps, and in the error passed back to a state."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.reverse import Contribution, Edge, Mistake, Reverse
-from rnn_torch.tracing.step import Step
+from rnn_torch.tracing.step import Step, current
 
 
 def sum_mistakes(step: Step) -> Iterator[Mistake]:
@@ -69,7 +70,10 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
             text = f"{error} replaces that of the loss (= for +=), except at the last step"
             only_last = {e: (lambda c: c.base() if c.step == c.steps - 1 else None) for e in inner}
             yield Mistake(text, where, 1, edges=only_last)
+        if len(group) == 1:
+            yield from _wrong_errors(step, group[0], error, where)
     yield from _initial_states(step)
+    yield _forward_in_time(step)
     if len(states) == 2:
         a, b = states
         swapped = {
@@ -130,10 +134,80 @@ def _initial_states(step: Step) -> Iterator[Mistake]:
         text = f"the gradient of {name}_1 is returned for that of the initial state"
         yield Mistake(text, rank=2, edges={edges[0]: after_first, **others})
         ends |= {edges[0]: after_first}
+        shape = np.shape(tape.values[tape.node_at[state, number]])
+        for index in step.inner:
+            site = tape.nodes[index].site
+            if site != state and step.graph.users[index] and np.shape(tape.values[index]) == shape:
+                text = f"the gradient of {step.name(index)} at the first step is returned for that"
+                returned: dict[Edge, Any] = {**others, edges[0]: partial(_of_first_step, site)}
+                yield Mistake(f"{text} of {name}'s initial state", rank=4, edges=returned)
     cut = [(tape.nodes[u].site, j) for u, j, ref in step.edges if ref in step.leaf]
     cut += _inner_edges(step, list(step.states))
     altered = {**dict.fromkeys(cut, _not_at_first), **ends}
     yield Mistake("the backward loop stops before the first step", rank=1, edges=altered)
+
+
+def _of_first_step(site: int, c: Contribution) -> Array | None:
+    return c.reverse.of(c.reverse.graph.tape.node_at[site, 0]) if c.step == 0 else c.base()
+
+
+def _wrong_errors(step: Step, state: int, error: str, where: str) -> Iterator[Mistake]:
+    """Another value in place of the error passed back to a state, from the last step on."""
+    inner, crossing = _inner_edges(step, [state]), step.graph.crossing
+    number = step.tape.nodes[step.inner[0]].step
+    shape = np.shape(step.tape.values[step.tape.node_at[state, number]])
+    if not inner:
+        return
+
+    def from_one(c: Contribution) -> Array:
+        return c.base() + float(c.step == c.steps - 1)
+
+    yield Mistake(f"{error} starts from 1, not 0, at the last step", where, 2, {inner[0]: from_one})
+    lost = [edge for edge, its_state in crossing.items() if its_state == state]
+    for label, get in step.alike(shape):
+        added = {inner[0]: partial(_plus, current(get))}
+        text = f"{label} is taken for {error}"
+        edges: dict[Edge, Any] = {**dict.fromkeys(lost, _only_at_first), **added}
+        yield Mistake(text, where, 5, edges=edges)
+
+
+def _plus(value: Callable[[Contribution], Any], c: Contribution) -> Array:
+    return np.asarray(c.base() + value(c))
+
+
+def _only_at_first(c: Contribution) -> Array | None:
+    return c.base() if c.step == 0 else None
+
+
+def _forward_in_time(step: Step) -> Mistake:
+    """The loop of the backward pass runs from the first step to the last."""
+    edges: dict[Edge, Any] = {}
+    carry: dict[int, Any] = {}
+    for state in step.states:
+        ways = [edge for edge, its_state in step.graph.crossing.items() if its_state == state]
+        carry[state] = partial(_at_the_end, ways)
+        edges |= {edge: partial(_from_before, ways) for edge in _inner_edges(step, [state])[:1]}
+    text = "the loop of the backward pass runs forward in time"
+    return Mistake(text, rank=1, edges=edges, carry=carry)
+
+
+def _passed_back(ways: list[Edge], reverse: Reverse, step: int) -> Any:
+    """The error that a step passes back to a state."""
+    graph, total = reverse.graph, np.zeros(())
+    for site, j in ways:
+        user = graph.tape.node_at.get((site, step))
+        if user is not None and (g := reverse.of(user)) is not None:
+            total = total + graph.back(user, j)(g)
+    return total
+
+
+def _from_before(ways: list[Edge], c: Contribution) -> Array:
+    return np.asarray(c.base() + _passed_back(ways, c.reverse, c.step - 1))
+
+
+def _at_the_end(ways: list[Edge], reverse: Reverse, _: int, step: int) -> Any:
+    last = len(reverse.graph.tape.losses) - 1
+    return _passed_back(ways, reverse, last) if step == 0 else np.zeros(())
 
 
 def _not_at_first(c: Contribution) -> Array | None:

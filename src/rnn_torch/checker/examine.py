@@ -70,6 +70,7 @@ def examine(
     if not wrong and not impure:
         return Report("agrees", blind=tuple(subject.blind(asked)), **common)
 
+    few = min(_FEW, len(asked) - 1)
     named = subject.names(asked)
     mistakes = None if named is None else tuple(named)
     verdict: Verdict = "disagrees"
@@ -86,7 +87,7 @@ def examine(
     return Report(
         verdict,
         factors=tuple(constant_factors(asked, [subject.sizes(a.problem) for a in asked])),
-        only_at=tuple(a.problem.name for a in wrong) if len(wrong) <= _FEW else (),
+        only_at=tuple(a.problem.name for a in wrong) if len(wrong) <= few else (),
         where=where,
         not_located=not_located,
         mistakes=mistakes,

@@ -13,6 +13,7 @@ VALUES: dict[str, Callable[..., Any]] = {
     "mm": lambda a, b: a @ b,
     "mul": lambda a, b: a * b,
     "sub": lambda a, b: a - b,
+    "div": lambda a, b: a / b,
     "tanh": np.tanh,
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "relu": lambda a: a * (a > 0),
@@ -66,6 +67,10 @@ def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array
         if op == "add" or j == 0:
             return lambda g: unbroadcast(g, shape)
         return lambda g: -unbroadcast(g, shape)
+    if op == "div" and not node.kwargs:
+        shape = np.shape(args[j])
+        factor = 1 / args[1] if j == 0 else -out / args[1]
+        return lambda g: unbroadcast(g * factor, shape)
     if op == "copy of an argument":
         shape = np.shape(args[j])
         if j == node.kwargs["of"]:

@@ -13,6 +13,7 @@ from rnn_torch.tracing.tape import Node, Ref, Tape, refs
 
 Edge = tuple[int, Any]  # a site, and the position of one of its arguments
 Gradients = dict[str, Array]
+Noise = tuple[np.random.Generator, float]  # signs, and their size: the share of a number
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Graph:
         self.tape, self.nodes = tape, nodes or tape.nodes
         self.values = values or tape.values
         self.forget()
+        self.noise: Noise | None = None
         self.reached: dict[frozenset[Edge], set[int]] = {}
         self.users: list[list[tuple[int, Any]]] = [[] for _ in self.nodes]
         differentiated = set(tape.network.differentiated)
@@ -160,17 +162,27 @@ class Graph:
         values: list[Array] = []
         moved: set[int] = set()  # what does not depend on a change keeps its value
         for index, (node, was) in enumerate(zip(nodes, self.tape.nodes, strict=True)):
-            value = self.tape.values[index]
+            value, args = self.tape.values[index], None
             if node.op in ("argument", "constant"):
                 name = self.tape.sites[node.site].name
                 if changed and name in changed:
                     value = changed[name]
                     moved.add(index)
-            elif node is not was or any(r in moved for _, r in refs(node)):
-                value = call(node, self.tape.arg_values(node, values))
+            elif self.noise or node is not was or any(r in moved for _, r in refs(node)):
+                args = self.tape.arg_values(node, values)
+                value = call(node, args)
                 moved.add(index)
+            if self.noise:
+                terms = abs(args[0]) @ abs(args[1]) if args and node.op == "mm" else value
+                value = _moved(value, terms, self.noise)
             values.append(value)
         return values
+
+    def with_noise(self, noise: Noise) -> "Graph":
+        """The graph with each value moved at random, and with it what depends on it."""
+        graph = copy(self)
+        graph.noise = noise
+        return graph.with_values(graph.rerun(graph.nodes))
 
     def edited(self, nodes: list[Node], values: list[Array]) -> "Graph":
         """The reverse pass of other nodes of the same tape, at other values."""
@@ -180,12 +192,11 @@ class Graph:
         graph.nodes = nodes
         return graph
 
-    def gradients(self, mistake: Mistake | None = None, noise: Any = None) -> Gradients:
+    def gradients(self, mistake: Mistake | None = None, noise: Noise | None = None) -> Gradients:
         """The gradient of each differentiated argument, with or without a mistake."""
         mistake = mistake or Mistake("")
-        graph = mistake.forward(self) if mistake.forward else self
-        if noise is not None:  # noise in the values, too
-            graph = graph.with_values([_moved(v, noise) for v in graph.values])
+        right = self if noise is None else self.with_noise(noise)
+        graph = mistake.forward(right) if mistake.forward else right
         plain = noise is None and mistake.window is None
         if plain and mistake.final and not (mistake.edges or mistake.carry or mistake.weight):
             found = graph.right_pass().gradients()
@@ -203,7 +214,9 @@ class Graph:
 class Reverse:
     """A reverse pass from the losses, or one of them, that computes each gradient on demand."""
 
-    def __init__(self, graph: Graph, mistake: Mistake, loss_step: int | None, noise: Any) -> None:
+    def __init__(
+        self, graph: Graph, mistake: Mistake, loss_step: int | None, noise: Noise | None
+    ) -> None:
         self.graph, self.mistake, self.noise = graph, mistake, noise
         self.loss_step = loss_step
         self.computed: dict[int, Array | None] = {}
@@ -234,15 +247,22 @@ class Reverse:
 
     def gradients(self) -> Gradients:
         """The gradient of each differentiated argument."""
-        for index in self.graph.order:
-            if index not in self.computed:
-                self.of(index)
+        try:
+            self._compute(self.graph.order)
+        except RecursionError:  # a mistake that passes errors forward in time
+            self.in_progress.clear()
+            self._compute(sorted(self.graph.order, key=lambda i: self.graph.nodes[i].step))
         found = {}
         for name in self.graph.tape.network.differentiated:
             index = self.graph.tape.arguments[name]
             g = self.of(index)
             found[name] = np.zeros_like(self.graph.values[index]) if g is None else np.asarray(g)
         return found
+
+    def _compute(self, order: list[int]) -> None:
+        for index in order:
+            if index not in self.computed:
+                self.of(index)
 
     def of(self, index: int) -> Array | None:
         """The gradient of a node's value; None for zero."""
@@ -287,8 +307,16 @@ class Reverse:
         else:
             part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
         if self.noise is not None and part is not None:
-            part = _moved(part, self.noise)
+            part = _moved(part, self._terms(user, j, g, part), self.noise)
         return part
+
+    def _terms(self, user: int, j: Any, g: Array, part: Array) -> Array:
+        """The sum of the magnitudes of the terms that a contribution is the sum of."""
+        node = self.graph.nodes[user]
+        if node.op not in ("mm", "mul", "add", "sub") or (node.site, j) in self.mistake.edges:
+            return part
+        args = [abs(a) if isinstance(a, np.ndarray) else a for a in self.graph.args_of(user)]
+        return backward(node, j, args, self.graph.values[user])(abs(g))
 
     def crossing(self, state: int, step: int) -> Array:
         """The error passed back from this step to the state of this site; 0 after the last step."""
@@ -301,12 +329,12 @@ class Reverse:
         return total
 
 
-def _moved(a: Array, noise: Any) -> Array:
-    """Each number, moved up or down by a small share of itself."""
+def _moved(a: Array, terms: Array, noise: Noise) -> Array:
+    """Each number, moved up or down by a small share of its terms."""
     if np.asarray(a).dtype.kind != "f":
         return a
     generator, size = noise
-    return np.asarray(a * (1 + size * (generator.integers(0, 2, np.shape(a)) * 2 - 1)))
+    return np.asarray(a + terms * (size * (generator.integers(0, 2, np.shape(a)) * 2 - 1)))
 
 
 @dataclass(slots=True)

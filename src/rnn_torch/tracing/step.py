@@ -36,6 +36,7 @@ class Step:
         ]
         self.edges.sort(key=lambda edge: -edge[0])
         self.leaf = self._leaves()
+        self.initial = self._initial_states()
         texts = Counter(tape.sites[tape.nodes[i].site].text for i in self.inner)
         self.ambiguous = {text for text, count in texts.items() if count > 1}
         self.quantities = list(self._quantities(inner))
@@ -50,6 +51,15 @@ class Step:
                 found[index] = found[node.args[0]]
         return found
 
+    def _initial_states(self) -> dict[int, int]:
+        """The node that holds the initial value of each state, by the state's site."""
+        found = {}
+        for (site, j), state in self.graph.crossing.items():
+            index = self.tape.node_at.get((site, 0))
+            if index is not None and isinstance(j, int):
+                found[state] = self.tape.nodes[index].args[j]
+        return found
+
     def _quantities(self, inner: set[int]) -> Iterator[tuple[str, int, Getter]]:
         """(name, its node in this step, its node in any step) of every floating-point quantity."""
         seen = set()
@@ -61,6 +71,9 @@ class Step:
                     yield self.name(r), r, argument_of(node.site, j)
             if self.tape.values[index].dtype.kind == "f" and index not in self.tape.losses:
                 yield self.name(index), index, result_of(node.site)
+        for index in self.initial.values():
+            if self.tape.nodes[index].op == "argument" and index not in seen:
+                yield self.name(index), index, always(index)
 
     def name(self, index: int) -> str:
         """The name of a node: a variable, an expression, or an operation."""
@@ -107,6 +120,11 @@ class Step:
                 yield name, get
 
 
+def always(index: int) -> Getter:
+    """This node, in every step."""
+    return lambda graph, step: index
+
+
 def result_of(site: int) -> Getter:
     """The node that a site computes in a step."""
     return lambda graph, step: graph.tape.node_at.get((site, step))
@@ -149,6 +167,26 @@ def shifts(
     yield "of the last step at every step", lambda c: value_at(c, c.steps - 1)
     yield "zero at the first step", lambda c: value_at(c, c.step) * (c.step > 0)
     yield "zero at the last step", lambda c: value_at(c, c.step) * (c.step < c.steps - 1)
+
+
+def places(
+    step: Step, state: int, offsets: tuple[int, ...]
+) -> Iterator[tuple[str, Callable[[Contribution], Any]]]:
+    """A state of other steps, from an array with the initial state in its last place."""
+    first = step.initial.get(state)
+    name = step.tape.sites[state].name or step.tape.sites[state].text
+
+    def value_at(c: Contribution, place: int) -> Any:
+        place %= c.steps + 1
+        at_place = c.reverse.graph.tape.node_at.get((state, place))
+        return c.value(first if place == c.steps else at_place)
+
+    def moved(offset: int) -> Callable[[Contribution], Any]:
+        return lambda c: value_at(c, c.step + offset)
+
+    for offset in offsets:
+        yield f"{name}_(t{offset:+}), the initial state at index -1", moved(offset)
+    yield f"{name} of the last step at every step", lambda c: value_at(c, c.steps - 1)
 
 
 def valued(get: Getter) -> Callable[[Contribution, int], Any]:
