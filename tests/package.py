@@ -64,7 +64,7 @@ def main() -> None:
         assert said.startswith("proved")
         run(python, "-I", "-S", ROOT / "src" / "rnn_numpy" / "verify.py", proof, adder)
         said = run(python, "-m", "rnn_torch.check", code=2, cwd=folder)
-        assert said == "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'\n"
+        assert said == "rnn_torch needs torch: pip install torch\n"
     print(f"{wheel.name} and {sdist.name}: complete; the wheel learns and proves on its own")
 
 

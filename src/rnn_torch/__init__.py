@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if find_spec("torch") is None:
-    _hint = "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'"
+    _hint = "rnn_torch needs torch: pip install torch"
     if sys.argv[:1] == ["-m"]:  # a command of this package is being looked for
         print(_hint, file=sys.stderr)
         raise SystemExit(2)

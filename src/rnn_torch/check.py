@@ -118,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
         check_outputs(flags, "plot", "html")
         if flags.html is not None and find_spec("jinja2") is None:
-            raise WeightsError(
-                "--html: a page needs jinja2: pip install 'rnn-bptt-reference[torch]'"
-            )
+            raise WeightsError("--html: a page needs jinja2: pip install jinja2")
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:

@@ -157,6 +157,6 @@ def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "a
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise
-        needs = "problems needs hypothesis: pip install 'rnn-bptt-reference[testing]'"
+        needs = "problems needs hypothesis: pip install hypothesis"
         raise ModuleNotFoundError(needs, name=error.name) from None
     return strategies.problems(dtype, Shapes.parse(shapes).only, corners=corners)

@@ -137,6 +137,20 @@ def test_markdown(capsys: Capture) -> None:
     assert said == "### CANNOT CHECK `nowhere.py:f`\n\n```\nthere is no file nowhere.py\n```\n"
 
 
+def test_the_job_of_the_page_writes_a_summary(capsys: Capture) -> None:
+    (line,) = re.findall(
+        r"- run: python -m rnn_torch\.check (.*) >> \"\$GITHUB_STEP_SUMMARY\"$",
+        (EXAMPLES.parent / "docs" / "check.md").read_text(),
+        re.MULTILINE,
+    )
+    assert check.main(line.replace("examples", str(EXAMPLES)).split()) == 1
+    summary = capsys.readouterr().out
+    assert summary.startswith("### WRONG: `")
+    fences = re.findall(r"^```(\w*)$", summary, re.MULTILINE)
+    assert "diff" in fences
+    assert len(fences) % 2 == 0
+
+
 def test_plot(tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "where.png"

@@ -145,7 +145,7 @@ problems()
 def test_without_hypothesis_only_problems_is_missing() -> None:
     command = [sys.executable, "-c", WITHOUT_HYPOTHESIS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = "problems needs hypothesis: pip install 'rnn-bptt-reference[testing]'"
+    said = "problems needs hypothesis: pip install hypothesis"
     assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {said}"
     assert done.returncode == 1
 

@@ -68,13 +68,13 @@ def test_without_matplotlib(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     said = bad(main, [*argv, "--plot", "picture.png"], capsys)
-    assert said == "--plot: a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
+    assert said == "--plot: a picture needs matplotlib: pip install matplotlib"
 
 
 def test_without_jinja(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     said = bad(check.main, [WRONG, "--html", "page.html"], capsys)
-    assert said == "--html: a page needs jinja2: pip install 'rnn-bptt-reference[torch]'"
+    assert said == "--html: a page needs jinja2: pip install jinja2"
 
 
 def test_a_folder_for_checkpoints_is_asked_for(capsys: Capture) -> None:

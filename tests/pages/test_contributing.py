@@ -19,7 +19,7 @@ def test_without_torch_a_command_says_what_it_needs() -> None:
     command = [sys.executable, "-S", "-m", "rnn_torch.check"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stderr == "rnn_torch needs torch: pip install 'rnn-bptt-reference[torch]'\n"
+    assert done.stderr == "rnn_torch needs torch: pip install torch\n"
     assert done.returncode == 2
 
 

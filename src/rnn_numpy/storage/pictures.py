@@ -12,9 +12,7 @@ def check_format(file: str | Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise ValueError(
-            "a picture needs matplotlib: pip install 'rnn-bptt-reference[plot]'"
-        ) from None
+        raise ValueError("a picture needs matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(1, 1))
     figure.text(0.5, 0.5, "trial")
     try:

@@ -68,9 +68,7 @@ def _parquet() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise ResultsError(
-            "Parquet files need pyarrow: pip install 'rnn-bptt-reference[parquet]'"
-        ) from None
+        raise ResultsError("Parquet files need pyarrow: pip install pyarrow") from None
     return pyarrow, pyarrow.parquet
 
 
