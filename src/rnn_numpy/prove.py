@@ -67,10 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
     add("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
+    try:
+        target = targets.by_name(flags.target)
+    except ValueError as error:
+        parser.error(f"--{error}")
     with terminal.bad_input(parser, "not enough memory: a lower --limit?"):
         check_outputs(flags, "certificate", "plot", "dot")
         params, _ = load_params(flags.weights)
-        target = targets.by_name(flags.target)
         if flags.state_bits is None:
             for flag in ("dot", "plot"):
                 if getattr(flags, flag) is not None:

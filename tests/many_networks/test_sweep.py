@@ -234,7 +234,7 @@ def test_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ResultsError, match=r"need pyarrow: pip install '.*\[parquet\]'"):
+    with pytest.raises(ResultsError, match="need pyarrow: pip install pyarrow"):
         journal_of(tmp_path / "results.parquet", resume=False)
 
 
