@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rnn_numpy.commands import train_command
+from rnn_numpy.commands import terminal, train_command
 from rnn_numpy.storage.weights import load_params
 from trainings import MAINS, SHORT, both
 
@@ -105,3 +105,33 @@ def test_progress_bar_on_a_terminal_only() -> None:
         printed, _ = process.communicate(timeout=60)
     assert b"/3000 [" in bar
     assert printed.decode() == quiet.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("RIGHT: mine", "\x1b[32mRIGHT\x1b[0m: mine"),
+        ("WRONG: mine\nRIGHT", "\x1b[31mWRONG\x1b[0m: mine\nRIGHT"),
+        ("   20000  refuted, as trained", "   20000  \x1b[31mrefuted\x1b[0m, as trained"),
+        ("gave up: no proof", "\x1b[33mgave up\x1b[0m: no proof"),
+        ("proven", "proven"),
+        ("   1000   3.5086", "   1000   3.5086"),
+    ],
+)
+def test_verdicts_are_coloured_on_a_terminal_alone(
+    line: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    master, slave = pty.openpty()
+    with open(slave, "w") as screen, open(master, "rb", buffering=0) as seen:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        for variable, value, expected in (
+            ("TERM", "xterm", shown), ("TERM", "dumb", line), ("NO_COLOR", "1", line)
+        ):  # fmt: skip
+            with monkeypatch.context() as changed:
+                changed.setenv("TERM", "xterm")
+                changed.setenv(variable, value)
+                changed.setattr(sys, "stdout", screen)
+                terminal.say(line)
+            assert seen.read(1000).decode().replace("\r\n", "\n") == f"{expected}\n"
+    terminal.say(line)
+    assert capsys.readouterr().out == f"{line}\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import rnn_torch.__main__ as listing
+from rnn_numpy import __main__ as without_torch
 from rnn_numpy.storage.weights import made_by
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,8 @@ def test_the_list_of_commands_and_the_scripts(capsys: Capture) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == list(listing.COMMANDS)
     assert set(COMMANDS) < set(listing.COMMANDS)
+    without_torch.show(without_torch.COMMANDS)
+    assert capsys.readouterr().out.splitlines() == [x for x in lines if " rnn_numpy." in x]
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     for name, target in scripts.items():
         module, _, function = target.partition(":")

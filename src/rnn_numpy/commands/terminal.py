@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -157,9 +158,20 @@ class _Unfailing:
                 os.dup2(null.fileno(), self._stream.fileno())
 
 
+#: The verdict that a line begins with, perhaps after a step, and its colour.
+_VERDICT = re.compile(r"( *\d* *)(RIGHT|WRONG|APPROXIMATE|IMPURE|proved|refuted|gave up)(?=\b)")
+_GREEN, _RED, _YELLOW = 32, 31, 33
+_COLOURS = {"RIGHT": _GREEN, "proved": _GREEN, "WRONG": _RED, "refuted": _RED}
+
+
 def say(line: str) -> None:
-    """Print a line, above the progress bar if there is one."""
+    """Print a line, above the progress bar if there is one; on a terminal its verdict in colour."""
     if Processes.leads():
+        plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
+        found = None if plain or os.environ.get("NO_COLOR") else _VERDICT.match(line)
+        if found:
+            colour = _COLOURS.get(found[2], _YELLOW)
+            line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
         tqdm.write(line)
         sys.stdout.flush()
 
