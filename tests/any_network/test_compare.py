@@ -118,6 +118,9 @@ def test_a_wrong_lstm_is_rejected(seed: int, dtype: str) -> None:
     assert "Which mistake: not determined, there is no catalogue for this case." in said
     assert "none of the catalogue" not in said
     assert report.as_dict()["mistakes"] is None
+    assert "Wrong only at" not in said
+    assert "declare its network" in said
+    assert str(report) == as_text(report, "backward")
 
 
 @pytest.mark.parametrize("factor", [1.0001, 0.5, 1 + 1e-9, -3.0])

@@ -18,8 +18,9 @@ from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from rnn_torch.checker.comparison import Entry, agrees
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, CannotCheck
-from rnn_torch.elman_by_hand.parity import blind_to, power, reference
+from rnn_torch.elman_by_hand.parity import Reference, blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
+from rnn_torch.elman_by_hand.subject import ElmanByHand
 from rnn_torch.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -52,6 +53,23 @@ def test_right_passes_pass(backward: Backward) -> None:
     assert report.used <= 1
     assert as_text(report, "f").startswith("RIGHT: f agrees with autograd to within rounding")
     assert "\n" not in as_text(report, "f")
+
+
+def test_what_is_right_is_prepared_once_and_for_its_own_problems_only() -> None:
+    asked = []
+
+    class Counting(ElmanByHand):
+        def _reference(self, problem: Problem) -> Reference:
+            asked.append(problem.name)
+            return super()._reference(problem)
+
+    subject = Counting()
+    own, stranger = subject.problems("float64", 0)[0], designed(ANY, "float64")[0]
+    subject.prepare(stranger)
+    assert asked == []
+    subject.prepare(own)
+    assert subject.reference(own) is subject.reference(own)
+    assert asked == [own.name]
 
 
 def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:

@@ -9,7 +9,16 @@ import torch
 
 import rnn_numpy
 from rnn_torch.error_bound.bound import Reference, reference
-from rnn_torch.networks import Network, Problem, designed, in_columns, network, random, stock
+from rnn_torch.networks import (
+    Network,
+    Problem,
+    designed,
+    in_columns,
+    network,
+    random,
+    stock,
+    tokens,
+)
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
@@ -148,3 +157,27 @@ def test_other_operations_and_writing_in_place() -> None:
             right_64 = _other_operations.evaluate(problem.values, "float64").gradients
             for name, gradient in right_64.items():
                 np.testing.assert_allclose(gradient, right.gradients[name], rtol=1e-6, atol=1e-9)
+
+
+@network(y=tokens("batch time", below="vocab"), W="vocab")
+def _in_a_view(y: Any, W: Any) -> Iterator[Any]:
+    totals = torch.zeros(2)
+    total = totals[0]
+    for y_t in y.t():
+        total += W[y_t].sin().sum()
+        yield (totals.clone() ** 2).sum()
+
+
+@network(y=tokens("batch time", below="vocab"), W="vocab")
+def _in_a_number(y: Any, W: Any) -> Iterator[Any]:
+    total = torch.zeros(())
+    for y_t in y.t():
+        total = total + W[y_t].sin().sum()
+        yield total**2
+
+
+def test_what_is_written_in_a_view_of_a_single_number_is_in_the_whole() -> None:
+    for problem in designed(_in_a_view)[:6]:
+        whole, number = reference(_in_a_view, problem), reference(_in_a_number, problem)
+        assert worst(_in_a_view.evaluate(problem.values).gradients, whole) < 1
+        np.testing.assert_allclose(whole.loss_bounds, number.loss_bounds, rtol=0.5)

@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rnn_torch.elman_by_hand",
         "rnn_torch.error_bound",
         "rnn_torch.networks",
+        "rnn_torch.reports",
         "rnn_torch.tracing",
     },
     "rnn_torch.reports": {

@@ -137,10 +137,11 @@ def _clips(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
     """Clips of right gradients, to any size."""
     rights = [{n: a.right.gradients[n] for n in a.answer} for a in wide]
     tape, found = catalogue.template, []
-    for clip in clipped([dict(a.answer) for a in wide], rights, tape):
-        final = clip.final
-        if final and all(_equals(a, final(tape, r)) for a, r in zip(wide, rights, strict=True)):
-            found.append(clip)
+    with np.errstate(all="ignore"):
+        for clip in clipped([dict(a.answer) for a in wide], rights, tape):
+            final: Any = clip.final
+            if all(_equals(a, final(tape, r)) for a, r in zip(wide, rights, strict=True)):
+                found.append(clip)
     return found
 
 
@@ -285,10 +286,19 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
         for k in np.flatnonzero(partners & backward):
             pair, tried = usable[i][0] + usable[k][0], tried + 1
             if pair and all(_behaves_like(a, pair, catalogue, 1e-9) for a in probes):
-                found += [pair] * all(_behaves_like(a, pair, catalogue) for a in rest)
+                found += [pair] * _holds_at(rest, pair, catalogue)
         if found or tried > _MOST_PAIRS:
             return found
     return []
+
+
+def _holds_at(asked: list[Asked], mistake: Mistake, catalogue: Catalogue) -> bool:
+    """Whether a mistake gives all answers; a problem that refutes it is asked first next time."""
+    for index, a in enumerate(asked):
+        if not _behaves_like(a, mistake, catalogue):
+            asked.insert(0, asked.pop(index))
+            return False
+    return True
 
 
 def _unequal(asked: list[Asked], left: list[Any], right: list[Gradients]) -> Array:
