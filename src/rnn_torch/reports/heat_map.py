@@ -31,7 +31,7 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     shown_panels = [p for p in panels(where) if p.wrong.any()][:_MOST_PANELS] or panels(where)[:1]
     time, sums = where.steps, np.column_stack([*where.sums.values(), np.zeros((where.steps, 0))])
     shades = LinearSegmentedColormap.from_list("wrong", ["#fde0b5", "#e6550d", "#7f0000"])
-    colours = shades.with_extremes(under="#d5e8d4", bad="white")
+    colours = shades.with_extremes(under="#d3e4f3", bad="white")
     # Values below 1 are right and get one colour; the scale starts at 1.
     fractions = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
     top = max(10.0, float(np.clip(np.nan_to_num(fractions, posinf=1e300), 0, 1e300).max()))
@@ -48,16 +48,22 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
         look = {"cmap": colours, "norm": LogNorm(1, top), "edgecolors": "white", "linewidth": 1}
         return axes.pcolormesh(edges[1], edges[0], clipped, **look)
 
+    def mark(axes: Any, t: int, s: int, used: float, text: str = "X") -> None:
+        ink = "white" if used > top**0.4 else "black"
+        axes.text(s + 1, t + 1, text, ha="center", va="center", color=ink, weight="bold")
+
     for axes, panel in zip(all_axes, shown_panels, strict=True):
         causal = np.tril(np.ones((time, time), bool)) | panel.wrong
         mesh = draw(axes, np.ma.masked_array(panel.used, ~causal))
-        for t, s in np.argwhere(panel.wrong & panel.zero):
-            axes.text(s + 1, t + 1, "0", ha="center", va="center", color="white")
+        for t, s in np.argwhere(panel.wrong):
+            mark(axes, t, s, panel.used[t, s], "0" if panel.zero[t, s] else "X")
         axes.set(xlabel=f"{panel.label}: state step", xticks=range(1, time + 1))
     all_axes[0].set(ylabel="loss step", yticks=range(1, time + 1))
     all_axes[0].invert_yaxis()
     if sums.shape[1]:
         draw(sum_axes, np.ma.masked_array(sums))
+        for t, s in np.argwhere(sums > 1):
+            mark(sum_axes, t, s, sums[t, s])
         sum_axes.set(
             xticks=range(1, 1 + sums.shape[1]), xticklabels=list(where.sums), xlabel="sums"
         )
@@ -68,7 +74,7 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
         mesh,
         ax=[*all_axes, sum_axes],
         extend="min",
-        label="times what rounding allows (green: right)",
+        label="times what rounding allows (X and 0: wrong; blue: right)",
     )
     figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
     figure.text(0.5, 0.02, textwrap.fill(where.words, 90), ha="center", fontsize=8)
