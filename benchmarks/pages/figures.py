@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
-from rnn_numpy.elman_network.model import absolute_error, forward
+from rnn_numpy.commands.train_plot import Learning, draw_states
+from rnn_numpy.elman_network.model import forward
 from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
@@ -56,15 +56,9 @@ def where_in_time() -> None:
 
 def carry() -> None:
     """The hidden states over a long sum, coloured by carry."""
-    params, _ = trained(Recipe(PROVED))
-    rng = np.random.default_rng(0)
-    x = rng.integers(2, size=(2000, 1, 2)).astype(float)
-    _, trace = forward(params, x)
-    carries, now = [], 0
-    for a_t, b_t in x[:, 0].astype(int):
-        now = (a_t + b_t + now) >> 1
-        carries.append(now)
-    carry_plot(trace.states[1:, 0], np.array(carries), file("carry"))
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    draw_states(figure.subplots(), trained(Recipe(PROVED))[0])
+    save(figure, file("carry"))
 
 
 def invariant() -> None:
@@ -139,45 +133,14 @@ def learning(every: int = 250) -> None:
     """Loss and exactness over the recipe's training."""
     recipe = Recipe(PROVED)
     params, rng = start(recipe)
-    network = sgd(params, recipe.bits, recipe.learning_rate)
-    steps, losses, exact = [], [], []
+    network, curve = sgd(params, recipe.bits, recipe.learning_rate), Learning(recipe.bits)
     for step in range(0, recipe.iterations + 1, every):
-        pairs = np.random.RandomState(0).randint(2 ** (recipe.bits - 1), size=(2, 512))
-        x, y = encode(pairs[0].tolist(), pairs[1].tolist(), recipe.bits)
-        outputs, _ = forward(params, x)
-        steps.append(step)
-        losses.append(absolute_error(outputs, y) / 512)
-        found = count(params, recipe.bits)
-        exact.append(found.exact / found.tried)
+        curve.add(step, params)
         if step < recipe.iterations:
             network.descend(draw_pairs(rng, recipe.bits, every))
-    learning_plot(steps, losses, exact, file("learning"))
-
-
-def carry_plot(
-    states: Float[np.ndarray, "steps hidden"],
-    carries: Int64[np.ndarray, " steps"],
-    file: str | Path,
-) -> None:
-    """Draw hidden states by their first two principal components, coloured by the carry."""
-    centred = states - states.mean(axis=0)
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    share = singular**2 / np.square(singular).sum()
-    places = centred @ directions[:2].T
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axes = figure.subplots()
-    for carry, colour in enumerate(COLOURS):
-        chosen = places[carries == carry]
-        axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=9, alpha=0.5, color=colour, lw=0, label=f"carry {carry}"
-        )
-    axes.set(
-        xlabel=f"first principal component ({share[0]:.0%} of the variance)",
-        ylabel=f"second ({share[1]:.0%})",
-        title=f"the {states.shape[1]} hidden units after each of {len(states):,} steps of one sum",
-    )
-    axes.legend(markerscale=2)
-    save(figure, file)
+    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
+    curve.draw(figure.subplots())
+    save(figure, file("learning"))
 
 
 def length_plot(
@@ -197,24 +160,6 @@ def length_plot(
     axes.set_ylim(-2, 103)
     axes.grid(alpha=0.3)
     axes.legend()
-    save(figure, file)
-
-
-def learning_plot(
-    steps: Sequence[int], losses: Sequence[float], exact: Sequence[float], file: str | Path
-) -> None:
-    """Draw loss (5), on average over some steps, and the share of exact sums over training."""
-    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    (loss,) = axes.plot(steps, losses, color=COLOURS[1], label="mean loss of an example (5)")
-    axes.set(xlabel="SGD steps", ylabel="mean loss of an example (5)", xlim=(0, steps[-1]))
-    axes.set_ylim(bottom=0)
-    beside = axes.twinx()
-    (right,) = beside.plot(steps, [100 * e for e in exact], color=COLOURS[0], label="exact sums")
-    beside.set(ylabel="exact sums of all 16,384", ylim=(-2, 103))
-    beside.yaxis.set_major_formatter(PercentFormatter())
-    axes.grid(alpha=0.3)
-    axes.legend(handles=[loss, right], loc="center right")
     save(figure, file)
 
 

@@ -27,6 +27,7 @@ DRAWING: list[tuple[Callable[..., int], list[str]]] = [
     (prove.main, [ADDER, "--state-bits", "2"]),
     (check.main, [WRONG]),
     (sweep.main, ["--seeds", "0:2", "--iterations", "5", "--bits", "3"]),
+    (numpy_train.main, ["--iterations", "5", "--bits", "3"]),
 ]
 drawing = pytest.mark.parametrize(("main", "argv"), DRAWING)
 
@@ -120,4 +121,12 @@ def test_a_disk_that_fills_up_does_not_cost_the_table(capsys: Capture) -> None:
     assert sweep.main([*DRAWING[2][1], "--plot", "kept.png"]) == 2
     said = capsys.readouterr()
     assert "2 networks; engine: " in said.out
+    assert said.err == "error: cannot write kept.png: No space left on device\n"
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_fills_up_does_not_cost_the_log(capsys: Capture) -> None:
+    assert numpy_train.main([*DRAWING[3][1], "--plot", "kept.png"]) == 2
+    said = capsys.readouterr()
+    assert "of 16 sums exact; engine: " in said.out
     assert said.err == "error: cannot write kept.png: No space left on device\n"

@@ -12,11 +12,13 @@ import pytest
 import rnn_torch.elman_network.parity
 import rnn_torch.train
 from rnn_numpy.commands import flag_types, train_log
+from rnn_numpy.commands.train_plot import Learning
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import Recipe
-from trainings import MAINS, SHORT, both
+from trainings import MAINS, SHORT, both, bytes_of
 
+ROOT = Path(__file__).parents[2]
 Main = Callable[[list[str]], int]
 
 
@@ -206,3 +208,29 @@ def test_sampled_sums_are_called_so() -> None:
     assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
+
+
+@both
+def test_a_picture_of_the_training_changes_nothing_else(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With any number of units and bits, and where the training ends early."""
+    for flags in ([*SHORT], ["--hidden", "1", "--bits", "12", "--iterations", "40"]):
+        assert MAINS[package]([*flags, "--out", str(tmp_path / "plain")]) == 0
+        plain = capsys.readouterr().out.replace("plain", "drawn")
+        picture = tmp_path / "learning.svg"
+        drawn = ["--out", str(tmp_path / "drawn"), "--plot", str(picture)]
+        assert MAINS[package]([*flags, *drawn]) == 0
+        assert capsys.readouterr().out.replace(f"picture written to {picture}\n", "") == plain
+        assert bytes_of(tmp_path / "plain") == bytes_of(tmp_path / "drawn")
+        assert picture.read_text().startswith("<?xml")
+        picture.unlink()
+
+
+def test_the_curve_of_a_training_is_of_all_sums_or_of_a_sample() -> None:
+    params = load_params(ROOT / "examples" / "smallest-adder.safetensors")[0]
+    for bits, tried in ((3, 16), (8, 16384), (20, 512)):
+        learning = Learning(bits)
+        learning.add(7, params)
+        assert (learning.tried, learning.steps, learning.exact) == (tried, [7], [100.0])
+        assert 0 < learning.losses[0] < bits

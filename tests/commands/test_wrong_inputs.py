@@ -49,6 +49,8 @@ TRAIN = """
 --out: --out .
 --out: --out
 there.txt: --checkpoint there.txt
+--plot: --plot p.foo
+--plot: --plot /no/such/folder/p.png
 --checkpoint: --checkpoint-every 5
 --checkpoint-every: --checkpoint c --checkpoint-every 0
 --checkpoint: --resume

@@ -12,6 +12,7 @@ import numpy as np
 from rnn_numpy.commands.terminal import bad_input, check_outputs, complain, interruptible, progress
 from rnn_numpy.commands.train_checkpoints import Keeper
 from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
+from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.report import as_json, headline
@@ -42,7 +43,7 @@ def train(
         with bad_input(parser, "not enough memory for a network of this size"):
             with ranks.failing_together():
                 if ranks.leads():
-                    check_outputs(flags, "out")
+                    check_outputs(flags, "out", "plot")
             params, rng = start(recipe)
             learner = engine.learner(params, recipe)
             keeper = Keeper(flags, recipe, engine.name, ranks)
@@ -74,12 +75,17 @@ def _run(
     if keeper.found is not None:
         log.say(f"continuing from step {result.steps}")
     outcome: Outcome | None = None
+    learning = Learning(recipe.bits) if flags.plot is not None and ranks.leads() else None
+    if learning is not None:
+        learning.add(result.steps, learner.params())
     with interruptible() as interrupted:
         stretches = run(result, learner, rng, log_every=flags.log_every, pause_every=keeper.every)
         with progress(recipe.iterations, "step", done=result.steps) as bar:
             for stretch in stretches:
                 if stretch.record is not None:
                     log.record(stretch.record)
+                    if learning is not None:
+                        learning.add(result.steps, learner.params())
                 bar.update(stretch.steps)
                 if keeper.every is not None and result.steps % keeper.every == 0:
                     keeper.keep(learner, rng, result)
@@ -99,6 +105,8 @@ def _run(
                     bar.update(outcome.steps - bar.n)
                     result.steps = recipe.iterations + outcome.steps
                     log.say(f"{result.steps:8}  {_headline(outcome)}")
+                    if learning is not None:
+                        learning.add(result.steps, outcome.params)
                     if outcome.verdict.status != "proved" and ranks.any(interrupted()):
                         result.status = "interrupted"
                         break
@@ -108,6 +116,8 @@ def _run(
         failure, count = "", None
         if ranks.leads():
             failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
+        if learning is not None:
+            failure = failure or _plot(learning, learner.params(), flags.plot, log)
     try:
         if ranks.leads():
             total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
@@ -160,6 +170,16 @@ def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) ->
     except WeightsError as error:
         return str(error)
     log.say(f"weights written to {out}")
+    return ""
+
+
+def _plot(learning: Learning, params: Params, file: str, log: Log) -> str:
+    """Draw the training; returns the reason of a failure, or an empty text."""
+    try:
+        train_plot(learning, params, file)
+    except WeightsError as error:
+        return str(error)
+    log.say(f"picture written to {file}")
     return ""
 
 

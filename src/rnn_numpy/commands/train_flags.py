@@ -13,7 +13,7 @@ last finite weights), the gradient vanished, a logged gradient was wrong, or the
 proved; 2 bad input, or an output could not be written; 130 stopped by Ctrl-C (--out gets the
 weights learned until then)."""
 EXAMPLES = (
-    "--seed 1 --out adder.safetensors",
+    "--seed 1 --out adder.safetensors --plot learning.png",
     "--seed 1 --until-proved --out adder.safetensors",
 )
 
@@ -53,6 +53,9 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         help="with --until-proved: give up after N SGD steps, those of --iterations included "
         "(200000, or --iterations if that is larger)")  # fmt: skip
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe to this file")
+    add("--plot", metavar="FILE.png",
+        help="draw loss and exact sums at the logged steps and, below, the hidden states by carry "
+        "(needs matplotlib)")  # fmt: skip
     add("--checkpoint", metavar="DIR",
         help="write checkpoints for --resume to this folder, during the training and when it is "
         "stopped")  # fmt: skip
