@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check kill-matrix mutants bench proofs figures reliability package clean
+.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check kill-matrix mutants bench proofs figures reliability docs package clean
 
 help:
 	@echo "make setup         make a virtual environment in .venv with exact versions of everything"
@@ -24,6 +24,7 @@ help:
 	@echo "make proofs        count the adders that are proved, into docs/*proof.md (three hours)"
 	@echo "make reliability   test kill -9 and mutated files, into docs/reliability.md (ten minutes)"
 	@echo "make figures       draw the figures of README.md and docs/proof.md"
+	@echo "make docs          build the documentation as a site in dist/docs"
 	@echo "make package       build wheel and sdist in dist/, and try them in an empty environment"
 	@echo "make lint, make format, make clean"
 
@@ -120,6 +121,10 @@ reliability: .venv/ready
 
 figures: .venv/ready
 	@$(BIN)/python -m benchmarks.pages.figures
+
+docs: .venv/ready
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 package: .venv/ready
 	rm -rf dist

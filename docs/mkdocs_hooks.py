@@ -1,0 +1,42 @@
+"""Hooks of mkdocs: the first page, the API reference, and the files that pages link to."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+#: What the reference shows: the names that each package exports, and modules of their own.
+REFERENCE = ("rnn_torch.check.check", "rnn_torch.testing", "rnn_torch.networks", "rnn_torch",
+             "rnn_numpy")  # fmt: skip
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add what does not lie in docs/."""
+    readme = (ROOT / "README.md").read_text().replace("](docs/", "](")
+    readme = re.sub(r"\]\((?=src/|examples/|tests/|\w[\w.-]*\.md\))", "](../", readme)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    readme = re.sub(
+        r"\]\(\.\./([\w-]+\.md)", lambda m: f"]({m[1]}" if m[1] in pages else m[0], readme
+    )
+    reference = "# Reference\n\n" + "\n".join(f"::: {name}\n" for name in REFERENCE)
+    for name, text in {"index.md": readme, "reference.md": reference}.items():
+        files.append(File.generated(config, name, content=text))
+    texts = [readme, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))]
+    for linked in sorted({link for text in texts for link in _outside(text)}):
+        # As plain text, which every browser shows.
+        path = ROOT / linked
+        listed = "\n".join(sorted(each.name for each in path.iterdir())) if path.is_dir() else ""
+        content = listed or path.read_bytes()
+        files.append(File.generated(config, f"source/{linked.rstrip('/')}.txt", content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead links to files outside docs/ to their copies, without the number of a line."""
+    return re.sub(r"\]\(\.\./([^)#]+?)/?(#\w+)?\)", r"](source/\1.txt)", markdown)
+
+
+def _outside(text: str) -> list[str]:
+    return re.findall(r"\]\(\.\./([^)#]+)", text)
