@@ -134,6 +134,7 @@ def test_the_sigmoid_at_its_ends(variant: str, dtype: np.dtype) -> None:
 
 
 def test_a_variant_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RNN_KERNELS", raising=False)
     monkeypatch.setattr(native, "_library", lambda: SimpleNamespace(variants=lambda: 2))
     assert native.variant() == "avx2"
     for chosen in ("avx512", "haswell"):
