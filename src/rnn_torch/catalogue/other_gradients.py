@@ -34,9 +34,9 @@ def other_gradients(
                 text = f"{taken} of the last step for the gradient of {name}"
                 yield text, 5, _value_for_gradient(_of_last_step(get))
     result = result_of(node.site)
-    for label, at in (("first", lambda c: 0), ("last", lambda c: c.steps - 1)):
+    for label, last in (("first", False), ("last", True)):
         text = f"{path} takes the {label} step's gradient of {name} at every step"
-        yield text, 4, _gradient_at(result, at)
+        yield text, 4, _gradient_of(_at_end(result, last))
     text = f"{path} takes the next step's gradient of {name}"
     yield text, 2 if ref in step.leaf else 4, _gradient_of(lambda graph, t: result(graph, t + 1))
     if ref in step.leaf:
@@ -125,13 +125,8 @@ def _of_last_step(get: Getter) -> Callable[[Contribution], Any]:
     return lambda c: c.value(get(c.reverse.graph, c.steps - 1))
 
 
-def _gradient_at(get: Getter, step: Callable[[Contribution], int]) -> Alteration:
-    def alteration(c: Contribution) -> Array | None:
-        index = get(c.reverse.graph, step(c))
-        g = None if index is None else c.reverse.of(index)
-        return None if g is None else c.base(g)
-
-    return alteration
+def _at_end(get: Getter, last: bool) -> Getter:
+    return lambda graph, step: get(graph, len(graph.tape.losses) - 1 if last else 0)
 
 
 def _first_example(axis: int) -> Alteration:
