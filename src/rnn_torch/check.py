@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--kill-matrix", action="store_true",
         help="check nothing; print which problem detects which mistake, as Markdown")  # fmt: skip
     flags = parser.parse_args(argv)
+    flags.argv = sys.argv[1:] if argv is None else argv
     try:
         subject = subject_for(
             flags.network, shapes=flags.shapes, window=flags.window, loss=flags.loss,
@@ -207,7 +209,8 @@ def _write_page(
 
     matrix = kill_matrix(flags.dtype) if reports and flags.network is None else None
     name = flags.candidate or "our own passes"
-    page = as_html(reports, flags.dtype, name=name, why=why, matrix=matrix)
+    command = shlex.join(["python", "-m", "rnn_torch.check", *flags.argv])
+    page = as_html(reports, flags.dtype, name=name, why=why, command=command, matrix=matrix)
     write_text(flags.html, page)
 
 

@@ -2,13 +2,16 @@
 
 import html
 import re
+import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
+from candidate_files import RIGHT_FILE
 from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_torch import check
 
@@ -68,6 +71,28 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     assert all(f">{mistake.name}\n" in page for mistake in CATALOGUE if "'" not in mistake.name)
     assert elements.count("tr", "named") == 1
     assert '<tr><td>dV</td><td colspan="7">right</td></tr>' in page  # no entry of it
+
+
+def test_every_problem_and_how_the_page_was_made(wrong: Path, tmp_path: Path) -> None:
+    """The command is one for a shell, whatever the file's name."""
+    right = tmp_path / "a name.py"
+    right.write_text(RIGHT_FILE)
+    file = tmp_path / "report.html"
+    flags = [f"{right}:backward", "--seed", "3", "--html", str(file)]
+    assert check.main(flags) == 0
+    for text, words, opened in (
+        (file.read_text(), "within", True),
+        (wrong.read_text(), "beyond", False),
+    ):
+        elements = Elements(text)
+        assert elements.count("td", words) > 20
+        assert ("<details open>" in text) == opened
+        assert "<td>general</td>" in text
+        assert f"torch {torch.__version__}" in text
+    assert Elements(file.read_text()).count("td", "beyond") == 0
+    command = re.search("<p><code>(.*?)</code></p>", file.read_text())
+    assert command is not None
+    assert shlex.split(html.unescape(command[1])) == ["python", "-m", "rnn_torch.check", *flags]
 
 
 def test_it_stands_on_its_own(wrong: Path) -> None:

@@ -62,6 +62,7 @@ def examine(
         "problems": len(asked),
         "used": max(entry.fraction for entry in worst),
         "worst": worst,
+        "by_problem": tuple(map(tuple, entries)),
         "name": name,
         "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _names(worst)),
         "loss": subject.losses(asked),

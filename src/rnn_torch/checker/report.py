@@ -21,6 +21,7 @@ class Report:
     used: float  # the largest error of an entry / what rounding allows
     name: str = "backward"
     worst: tuple[Entry, ...] = ()  # one for each gradient returned
+    by_problem: tuple[tuple[Entry, ...], ...] = ()  # for each problem, as `worst`
     missing: tuple[str, ...] = ()  # the gradients not returned
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
     measured: str = ""  # why the bound is measured instead of derived; empty if derived
@@ -54,6 +55,10 @@ class Report:
                 }
                 for entry in self.worst
             ],
+            "by_problem": {
+                entries[0].problem: {entry.name: finite(entry.fraction) for entry in entries}
+                for entries in self.by_problem
+            },
             "not_returned": list(self.missing),
             "loss": self.loss,
             "measured": self.measured,

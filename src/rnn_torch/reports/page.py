@@ -1,8 +1,12 @@
 """The report of an examination as one self-contained HTML page: `check --html FILE.html`."""
 
 import math
+import platform
 from collections.abc import Sequence
+from datetime import date
 
+import numpy as np
+import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -22,9 +26,12 @@ def as_html(
     *,
     name: str = "",
     why: str = "",
+    command: str = "",
     matrix: KillMatrix | None = None,
 ) -> str:
     """The page: a section for each report, or why `name` cannot be checked; a kill matrix.
+
+    Its footer has the `command` that wrote it, if any, the date and the versions.
 
     Text from the candidate or its file is escaped by `shown` and never interpreted as markup.
     """
@@ -56,7 +63,10 @@ def as_html(
         panels=panels,
         most_also=MOST_ALSO,
         most_shown=MOST_SHOWN,
-        made_by=made_by(),
+        command=command,
+        date=date.today().isoformat(),
+        versions=f"{made_by()}, NumPy {np.__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}",
     )
 
 
