@@ -103,6 +103,7 @@ def test_a_right_lstm_is_accepted(seed: int, sizes: tuple[int, int, int, int], d
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["float64", "float32"]))
+@example(seed=502979, dtype="float32")  # small gradients: twice one of them is no approximation
 def test_a_wrong_lstm_is_rejected(seed: int, dtype: str) -> None:
     x, upstream, weights = drawn(seed, (4, 2, 3, 3), dtype)
     loss, parameters = lstm_loss(x, upstream, weights)

@@ -74,10 +74,11 @@ def examine(
     few = min(_FEW, len(asked) - 1)
     named = subject.names(asked)
     mistakes = None if named is None else tuple(named)
+    factors = tuple(constant_factors(asked, [subject.sizes(a.problem) for a in asked]))
     verdict: Verdict = "disagrees"
     if not wrong:
         verdict = "impure"
-    elif not mistakes and is_approximate(asked):
+    elif not mistakes and not factors and is_approximate(asked):
         verdict = "approximate"
     where, not_located = None, ""
     if wrong:
@@ -87,7 +88,7 @@ def examine(
             not_located = str(error)
     return Report(
         verdict,
-        factors=tuple(constant_factors(asked, [subject.sizes(a.problem) for a in asked])),
+        factors=factors,
         only_at=tuple(a.problem.name for a in wrong) if len(wrong) <= few else (),
         where=where,
         not_located=not_located,
