@@ -58,6 +58,7 @@ def _sample(
     h, q = np.zeros((RUNS, hidden)), np.zeros(RUNS, np.int64)
     spread = np.zeros((RUNS, hidden, hidden))
     total, seen = np.zeros((len(classes.task), hidden, hidden)), np.zeros(len(classes.task))
+    places = np.arange(len(classes.task))[:, np.newaxis]
     found: list[Transitions] = []
     for t, number in enumerate(inputs):
         with np.errstate(over="ignore"):
@@ -68,8 +69,9 @@ def _sample(
         spread += np.eye(hidden) * 1e-2
         if t >= SETTLED:
             found.append(Transitions(slopes, q, after))
-            np.add.at(total, after, spread)
-            np.add.at(seen, after, 1)
+            ended = places == after
+            total += np.tensordot(ended.astype(float), spread, 1)
+            seen += ended.sum(axis=1)
         q = after
     L = np.broadcast_to(np.eye(hidden), total.shape).copy()
     known = seen > 0
@@ -77,8 +79,9 @@ def _sample(
     L[known] = (vectors / np.sqrt(values)[:, np.newaxis]) @ vectors.swapaxes(1, 2)
     every = Transitions(*(np.concatenate(column) for column in zip(*found, strict=True)))
     alike = np.column_stack([np.rint(every.slopes * 60), every.before, every.after])
-    _, first = np.unique(alike, axis=0, return_index=True)
-    first = rng.permutation(first)[:6_000]
+    ordered = np.lexsort(alike.T[::-1])  # much faster than np.unique(alike, axis=0)
+    new = np.r_[True, (np.diff(alike[ordered], axis=0) != 0).any(axis=1)]
+    first = rng.permutation(ordered[new])[:6_000]
     return Transitions(*(column[first] for column in every)), L
 
 
@@ -89,25 +92,26 @@ def _descend(
 ) -> Float[np.ndarray, "classes hidden hidden"]:
     """Adam on a soft maximum of log norms; moves are L <- (1 - G) L, so L stays invertible."""
     first, second = np.zeros_like(L), np.zeros_like(L)
+    places = np.arange(len(L))[:, np.newaxis]
     best, least = L, np.inf
     for step in range(ITERATIONS + 1):
         if step % 25 == 0:
-            norms = _norms(W, L, transitions)[1]
+            maps = _maps(W, L, transitions)
+            norms = np.sqrt(np.linalg.eigvalsh(maps.swapaxes(1, 2) @ maps)[:, -1])
             if norms.max() < least:
                 best, least = L, norms.max()
             hardest = np.argsort(-norms)[:HARDEST]
             hard = Transitions(*(column[hardest] for column in transitions))
-        maps, norms = _norms(W, L, hard)
-        _, vectors = np.linalg.eigh(maps.swapaxes(1, 2) @ maps)
-        right = vectors[:, :, -1]
+        maps = _maps(W, L, hard)
+        squares, vectors = np.linalg.eigh(maps.swapaxes(1, 2) @ maps)
+        norms, right = np.sqrt(squares[:, -1]), vectors[:, :, -1]
         left = (maps @ right[:, :, np.newaxis])[:, :, 0] / norms[:, np.newaxis]
         weight = norms ** (30 + 120 * step / ITERATIONS) / norms.max() ** (
             30 + 120 * step / ITERATIONS
         )
-        weight = (weight / weight.sum())[:, np.newaxis, np.newaxis]
-        gradient = np.zeros_like(L)
-        np.add.at(gradient, hard.after, weight * left[:, :, np.newaxis] * left[:, np.newaxis])
-        np.add.at(gradient, hard.before, -weight * right[:, :, np.newaxis] * right[:, np.newaxis])
+        weight /= weight.sum()
+        gradient = np.tensordot((places == hard.after) * weight, _squared(left), 1)
+        gradient -= np.tensordot((places == hard.before) * weight, _squared(right), 1)
         first = 0.9 * first + 0.1 * gradient
         second = 0.99 * second + 0.01 * (gradient**2).mean(axis=(1, 2), keepdims=True)
         rate = RATE * (1 - step / (ITERATIONS + 1)) / (1 - 0.9 ** (step + 1))
@@ -115,8 +119,12 @@ def _descend(
     return best
 
 
-def _norms(W: Any, L: Any, steps: Transitions) -> tuple[Any, Any]:
-    """Each step as a map between the metrics, and its spectral norm."""
+def _maps(W: Any, L: Any, steps: Transitions) -> Any:
+    """Each step as a map between the metrics; its spectral norm tells whether it contracts."""
     back = W.T @ np.linalg.inv(L)
-    maps = (L[steps.after] * steps.slopes[:, np.newaxis]) @ back[steps.before]
-    return maps, np.sqrt(np.linalg.eigvalsh(maps.swapaxes(1, 2) @ maps)[:, -1])
+    return (L[steps.after] * steps.slopes[:, np.newaxis]) @ back[steps.before]
+
+
+def _squared(rows: Any) -> Any:
+    """The product of each row with itself, as a matrix."""
+    return rows[:, :, np.newaxis] * rows[:, np.newaxis]

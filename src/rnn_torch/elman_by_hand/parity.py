@@ -1,11 +1,11 @@
 """The right gradient at a problem of the project's own network; the mistakes a problem detects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.rounding import bounds
 from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch.checker.comparison import agrees
@@ -34,39 +34,38 @@ def reference(problem: Problem, window: int | None = None) -> Reference:
     return Reference(gradient._asdict(), bound._asdict())
 
 
-def twice(backward: Backward, problem: Problem) -> tuple[Gradients, Gradients]:
-    """The gradients of two calls with copies of the same arrays.
+def called_twice(backward: Backward, problem: Problem) -> Iterator[Gradients]:
+    """The gradients of two calls with copies of the same arrays, each when it is asked for.
 
     Raises:
         FloatingPointError: an answer is not finite.
     """
-    answers = []
     for _ in range(2):
         inputs = [np.copy(array) for array in (problem.x, problem.targets, *problem.params)]
-        gradient = backward(*inputs)
+        with np.errstate(all="ignore"):
+            gradient = backward(*inputs)
         if not all(np.isfinite(array).all() for array in gradient):
             raise FloatingPointError
-        answers.append({n: np.array(g, float) for n, g in zip("UWV", gradient, strict=True)})
-    return answers[0], answers[1]
+        yield {n: np.array(g, float) for n, g in zip("UWV", gradient, strict=True)}
 
 
 def power(problem: Problem, window: int | None = None) -> frozenset[str]:
     """The names of the mistakes of the catalogue that this problem detects."""
     right = reference(problem, window)
-    detected = set()
-    for mistake in CATALOGUE:
-        try:
-            with np.errstate(all="ignore"):
-                first, second = twice(planted(mistake), problem)
-        except FloatingPointError:  # NaN or infinity
-            detected.add(mistake.name)
-            continue
-        if not (agrees(first, right) and agrees(second, right)):
-            detected.add(mistake.name)
-    return frozenset(detected)
+    return frozenset(mistake.name for mistake in CATALOGUE if _detects(problem, right, mistake))
 
 
 def blind_to(problems: Iterable[Problem], window: int | None = None) -> list[str]:
     """The mistakes of the catalogue that none of these problems detects."""
-    detected = frozenset[str]().union(*(power(problem, window) for problem in problems))
-    return [mistake.name for mistake in CATALOGUE if mistake.name not in detected]
+    undetected = list(CATALOGUE)
+    for problem in problems:
+        right = reference(problem, window)
+        undetected = [m for m in undetected if not _detects(problem, right, m)]
+    return [mistake.name for mistake in undetected]
+
+
+def _detects(problem: Problem, right: Reference, mistake: Mistake) -> bool:
+    try:
+        return not all(agrees(g, right) for g in called_twice(planted(mistake), problem))
+    except FloatingPointError:  # NaN or infinity
+        return True
