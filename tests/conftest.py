@@ -22,8 +22,6 @@ hook = jaxtyping.install_import_hook(modules, "beartype.beartype")
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import torch  # noqa: E402 - after the hook
-
 # dev: new examples every time, quickly. ci: hypothesis' own ci settings, the same examples every
 # time. nightly: new examples, many. Choose with --hypothesis-profile; CI=true chooses ci.
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -38,8 +36,6 @@ settings.register_profile(
     "mutants", settings.get_profile("ci"), phases=phases, database=None, max_examples=100
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
-
-torch.set_num_threads(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,6 @@
 """Files that do something else than answer: each ends in exit code 2, or in the right verdict."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from candidate_files import RIGHT_FILE
+from forked import Forked
 from rnn_torch import check
 
 pytestmark = pytest.mark.unannotated
@@ -179,12 +181,8 @@ def test_what_a_file_cannot_do_alone_in_its_namespace(escape: str, tmp_path: Pat
         f"{RIGHT_FILE}\nimport os\nassert os.getpid() < 9\n"
         f"try:\n{indented(escape.format(marker=marker))}\nexcept ProcessLookupError:\n    pass\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "rnn_torch.check", f"{file}:backward"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("RIGHT")
+    said, _ = Forked(check.main, [f"{file}:backward"]).succeeded()
+    assert said.startswith("RIGHT")
     assert not running(marker, str(file))
 
 
@@ -192,13 +190,13 @@ def test_what_a_file_cannot_do_alone_in_its_namespace(escape: str, tmp_path: Pat
 def test_a_killed_command_leaves_nothing(tmp_path: Path) -> None:
     file, begun = tmp_path / "mine.py", tmp_path / "begun"
     file.write_text(f"open({str(begun)!r}, 'w').close()\nwhile True: pass\n")
-    command = subprocess.Popen([sys.executable, "-m", "rnn_torch.check", f"{file}:backward"])
+    command = Forked(check.main, [f"{file}:backward"])
     while not begun.exists():
         assert command.poll() is None
         time.sleep(0.01)
     assert running(str(file))
-    command.kill()
-    command.wait()
+    command.send_signal(signal.SIGKILL)
+    command.ended()
     assert not running_soon(str(file))
 
 

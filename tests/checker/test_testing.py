@@ -1,6 +1,5 @@
 """`rnn_torch.testing`: what a contributor's own tests use."""
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forked import Forked
 from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
@@ -170,26 +170,23 @@ def test_none(): assert_gradient_parity(none, [problem(0, Sizes(3, 2, 2, 3, 1))]
 """
 
 
-def test_a_failure_shows_none_of_our_lines(tmp_path: Path) -> None:
+def test_a_failure_shows_none_of_our_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "test_mine.py"
     file.write_text(FAILING)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(file)]
-    wide = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=wide, capture_output=True, text=True, check=False
-    )
-    assert "4 failed" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    flags = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={tmp_path}", str(file)]
+    said, _ = Forked(pytest.main, flags).succeeded(1)
+    assert "4 failed" in said
     source = str(Path(testing.__file__).parents[1])
-    assert source not in done.stdout
+    assert source not in said
     # pytest marks a line of source that raises with >: each test's, and the one in `broken`.
-    assert sum(line.startswith(">") for line in done.stdout.splitlines()) == 5
-    assert re.search("^E +ValueError: one of mine$", done.stdout, re.MULTILINE)
+    assert sum(line.startswith(">") for line in said.splitlines()) == 5
+    assert re.search("^E +ValueError: one of mine$", said, re.MULTILINE)
     # The summary says which mistake and where.
-    summary = re.findall(
-        "^FAILED test_mine.py::test_wrong(?:_at_one)? - (.*)$", done.stdout, re.MULTILINE
-    )
+    summary = re.findall("^FAILED test_mine.py::test_wrong(?:_at_one)? - (.*)$", said, re.MULTILINE)
     verdict = (
         "AssertionError: textbook: W not transposed; right at the loss's own step; first wrong"
     )
     assert [line.startswith(verdict) for line in summary] == [True, True]
-    assert re.search("^E +It behaves exactly like: W not transposed$", done.stdout, re.MULTILINE)
+    assert re.search("^E +It behaves exactly like: W not transposed$", said, re.MULTILINE)

@@ -56,6 +56,7 @@ def test_steps_stay_in_their_enclosure(target: Target, scale: float) -> None:
     assert (along <= np.sqrt(images.axes) + images.rest[:, np.newaxis]).all()
 
 
+@pytest.mark.unannotated
 def test_the_smallest_adder_is_proved_as_it_is(tmp_path: Path, capsys: Capture) -> None:
     """In float32, which covers float64; the checker agrees; `add` says so."""
     file = tmp_path / "proof"

@@ -14,7 +14,7 @@ from typing import Any
 
 from rnn_numpy.isolation.calling import Passes
 from rnn_numpy.isolation.placing import LEFT_OUT
-from rnn_numpy.isolation.returned import Refused, source
+from rnn_numpy.isolation.returned import Refused, statements
 
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
@@ -45,7 +45,7 @@ def load_function(
             raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
-        source(function)  # read once: the questions are answered in forks
+        statements(function)  # read once: the questions are answered in forks
     classes = {of for of, _ in found}
     if len(classes) > 1:
         raise Refused(f"{name} must be functions, or methods of one class")

@@ -67,7 +67,7 @@ def by_name(returned: Any, function: Any) -> dict[str, Any]:
     """What was returned, by the variables of the `return` statement; a mapping as it is."""
     if isinstance(returned, Mapping):
         return dict(returned)
-    returns, tuples = _statements(function)
+    returns, tuples = statements(function)
     found: dict[str, Any] = {}
     for names in returns:
         if len(names) == 1:
@@ -88,9 +88,7 @@ def _split(
     names = by_name(returned, function)
     loss = next((v for k, v in names.items() if _is_loss(k)), None)
     found = {n: names[k] for n in gradients if (k := _key(n, names)) is not None}
-    if isinstance(
-        returned, Mapping
-    ):  # a key may be the input's own name; a variable is no gradient
+    if isinstance(returned, Mapping):  # a key may be the input's own name; a variable is none
         return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
     if found and set(required) <= set(found):
         return found, loss
@@ -118,18 +116,16 @@ def _is_loss(name: str) -> bool:
     return name.lower().endswith(("loss", "cost")) or name in _LOSS
 
 
-def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
+@cache
+def statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     """The variables of every `return`, in order; those in a tuple that a variable is set to."""
     returns: list[list[str]] = []
     tuples: dict[str, list[str]] = {}
-    nodes = [n for n in ast.walk(source(function)) if isinstance(n, ast.Return | ast.Assign)]
+    nodes = [n for n in ast.walk(_source(function)) if isinstance(n, ast.Return | ast.Assign)]
     for node in sorted(nodes, key=lambda n: n.lineno):
         if node.value is not None:
-            several = isinstance(node.value, ast.Tuple | ast.List)
-            parts = (
-                node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else [node.value]
-            )
-            names = [_last_name(part) for part in parts]
+            several = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else None
+            names = [_last_name(part) for part in several or [node.value]]
             if isinstance(node, ast.Return):
                 returns.append(names)
             elif several and isinstance(node.targets[0], ast.Name):
@@ -137,8 +133,7 @@ def _statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     return returns, tuples
 
 
-@cache
-def source(function: Any) -> ast.AST:
+def _source(function: Any) -> ast.AST:
     """The tree of a function's source; an empty one, if there is none."""
     try:
         text = inspect.getsource(inspect.unwrap(function))
