@@ -20,6 +20,9 @@ STEPS, RUNS = 64, 1_200
 SETTLED = 6
 #: Steps of the descent, the transitions that are the hardest now and looked at in each, its rate.
 ITERATIONS, HARDEST, RATE = 300, 128, 0.01
+#: The descent ends when every step looked at multiplies errors by at most this: a better metric
+#: would need fewer sets, but takes longer to find than these sets take to follow.
+ENOUGH = 0.7
 #: An error is forgotten by this factor in a step, to begin with.
 FORGOTTEN = 0.9
 #: The certificate has L^T L in multiples of 2^-METRIC_BITS.
@@ -100,6 +103,8 @@ def _descend(
             norms = np.sqrt(np.linalg.eigvalsh(maps.swapaxes(1, 2) @ maps)[:, -1])
             if norms.max() < least:
                 best, least = L, norms.max()
+            if least < ENOUGH:
+                break
             hardest = np.argsort(-norms)[:HARDEST]
             hard = Transitions(*(column[hardest] for column in transitions))
         maps = _maps(W, L, hard)
