@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from rnn_numpy.commands import flag_types, terminal
-from rnn_numpy.commands.train_checkpoints import checkpoint_every
+from rnn_numpy.commands.train_flags import checkpoint_every
 from rnn_numpy.compiled import native
 from rnn_numpy.storage.atomic_files import check_writable
 from rnn_numpy.storage.checkpoint_folder import make_folder
