@@ -24,7 +24,7 @@ from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_torch.any_network.subjects import subject_for
 from rnn_torch.checker.candidate import Candidate, in_this_process
