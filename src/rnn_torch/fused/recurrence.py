@@ -15,6 +15,8 @@ Products for all steps at once are taken some steps at a time, while they are in
 The limits between them are measured: benchmarks/speed/layer.py, docs/performance.md.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,10 +35,11 @@ ONEDNN_LEAST_ROWS = 32  #: fewest rows for the same
 ROWS = 2048  #: rows in one product for several steps; more leave the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
-_HAVE_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
-    torch.ops.mkldnn, "_linear_pointwise"
+_HAVE_ONEDNN = torch.backends.mkldnn.is_available() and all(
+    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
 )
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
+Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
@@ -60,12 +63,11 @@ def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
         return result
 
     h = torch.zeros_like(result[0]) if h_0 is None else h_0
-    step = _onednn_step if _by_onednn(h, W) else _blas_step
+    product = _product_of_a_step(h, W)
     for part in _parts(result):
         _multiply(x[part], U, result[part])
         for z in result[part].unbind():  # z holds x_t U
-            step(z, h, W)
-            h = z
+            h = torch.sigmoid(product(h, z, z), out=z)  # (1), (2)
     return result
 
 
@@ -81,11 +83,12 @@ def gradients(
         every_delta = _errors_by_kernel(W, h, upstream)
     into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
     from_next: Tensor | None = None
+    product = _product_of_a_step(h[0], W.mT)
     for part in reversed(_parts(h)):
         if by_kernel:
             delta = every_delta[part]
         else:
-            delta = _errors(W, h[part], upstream[part], from_next)
+            delta = _errors(product, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
         into_U += sum_of_products(x[part], delta)  # (9)
@@ -136,18 +139,13 @@ def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
     return delta
 
 
-def _errors(W: Tensor, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
+def _errors(product: Product, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
     """As `_errors_by_kernel` by torch's operations, going on from a later step's delta."""
     delta = torch.empty_like(h)
-    W_T = W.mT
-    onednn = _by_onednn(h[0], W)
     steps = list(zip(h.unbind(), upstream.unbind(), delta.unbind(), strict=True))
     for h_t, dh, now in reversed(steps):
-        if from_next is not None:  # (7)
-            if onednn:
-                dh = torch.ops.mkldnn._linear_pointwise.binary(from_next, dh, W, None, "add")
-            else:
-                dh = _addmm(dh, from_next, W_T, now)
+        if from_next is not None:
+            dh = product(from_next, dh, now)  # (7)
         _sigmoid_backward.grad_input(dh, h_t, grad_input=now)  # (8)
         from_next = now
     return delta
@@ -171,17 +169,15 @@ def _small(x: Tensor, hidden: int) -> bool:
     return time * batch * n_in * hidden <= SMALL and max(n_in, hidden) * hidden <= largest
 
 
-def _blas_step(z: Tensor, h: Tensor, W: Tensor) -> None:
-    _addmm(z, h, W, z).sigmoid_()  # (1), (2)
-
-
-def _onednn_step(z: Tensor, h: Tensor, W: Tensor) -> None:
-    torch.sigmoid(torch.ops.mkldnn._linear_pointwise.binary(h, z, W.mT, None, "add"), out=z)
-
-
-def _addmm(z: Tensor, h: Tensor, W: Tensor, out: Tensor) -> Tensor:
-    """z + h W into `out`."""
-    return (torch.addmm if W.dim() == 2 else torch.baddbmm)(z, h, W, out=out)
+def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
+    """A function of (one, other, out): `one matrix + other`, perhaps in `out`."""
+    if _by_onednn(rows, matrix):
+        # In the layout that oneDNN computes in: made once instead of at every step.
+        packed = torch.ops.mkldnn._reorder_linear_weight(matrix.mT.contiguous(), len(rows))
+        binary = torch.ops.mkldnn._linear_pointwise.binary
+        return lambda one, other, _: binary(one, other, packed, None, "add")
+    addmm = torch.addmm if matrix.dim() == 2 else torch.baddbmm
+    return lambda one, other, out: addmm(other, one, matrix, out=out)
 
 
 def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> Tensor:
