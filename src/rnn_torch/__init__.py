@@ -12,8 +12,7 @@ if find_spec("torch") is None:
         raise SystemExit(2)
     raise ModuleNotFoundError(_hint, name="torch")
 
-from rnn_torch.elman_network.gradient import autograd_gradient
-from rnn_torch.elman_network.model import ElmanRNN, absolute_error, squared_error
+from rnn_torch.elman_network.model import ElmanRNN, absolute_error, autograd_gradient, squared_error
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
 
 if TYPE_CHECKING:

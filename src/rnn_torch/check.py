@@ -24,7 +24,7 @@ from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
 from rnn_numpy.elman_network.textbook import Array, Backward, textbook
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_torch.any_network.subjects import subject_for
 from rnn_torch.checker.candidate import Candidate, in_this_process
@@ -33,7 +33,7 @@ from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, CannotCheck, Subject
 from rnn_torch.elman_by_hand.problems import Shapes
 from rnn_torch.elman_by_hand.subject import ElmanByHand
-from rnn_torch.elman_network.gradient import autograd_gradient
+from rnn_torch.elman_network.model import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.networks import STOCK, Network
 from rnn_torch.reports.text import ReadableReport, as_markdown, as_text, cannot_as_markdown

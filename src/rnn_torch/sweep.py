@@ -1,4 +1,4 @@
-"""python -m rnn_torch.sweep: train many networks and tell how many learn to add, and when."""
+"""python -m rnn_torch.sweep: train many networks; count how many learn to add, and when."""
 
 import argparse
 import signal
@@ -42,8 +42,8 @@ def _sweep(parser: argparse.ArgumentParser, flags: argparse.Namespace, processes
             check_outputs(flags, "out", "plot")
         collection = Collection(flags.out, resume, recipes, processes)
         with processes.failing_together():
-            for begun in keep.path.glob("*/step-*") if keep and not resume else ():
-                refuse_existing(begun.parent, resume)
+            for checkpoint in keep.path.glob("*/step-*") if keep and not resume else ():
+                refuse_existing(checkpoint.parent, resume)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
@@ -70,7 +70,7 @@ def _sweep(parser: argparse.ArgumentParser, flags: argparse.Namespace, processes
         if flags.plot is not None and results:
             try:
                 sweep_plot(summary(results), flags.plot)
-            except WeightsError as error:  # since it was asked
+            except WeightsError as error:  # the file was writable when the sweep began
                 complain(f"error: {error}")
                 return 2
     if missing:
@@ -94,7 +94,7 @@ def _train(
         CheckpointError, WeightsError: a checkpoint could not be used or written.
     """
     finished = collection.finished
-    # The first process speaks of its own share.
+    # The first process shows the progress of its own share.
     done = len(finished) // processes.world
     left = len(range(processes.rank, len(recipes) - len(finished), processes.world))
     threads = max(1, cores() // processes.local_world)
@@ -121,7 +121,7 @@ def _train(
                 threads=threads, keep=keep, stop=stop, say=complain,
             )  # fmt: skip
         for result in trained:
-            # Of a batch that was begun before, some may be finished, or not asked for.
+            # A resumed batch may contain networks that have a result or are not in this sweep.
             if result.recipe in recipes and result.recipe not in finished:
                 collection.add(result)
             if engine != "batched":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from rnn_numpy.commands import terminal, train_command, train_flags
-from rnn_torch.training.engines import choose
+from rnn_torch.training.learners import choose
 from rnn_torch.training.torchrun import join
 
 DESCRIPTION = """\

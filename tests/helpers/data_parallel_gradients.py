@@ -15,9 +15,8 @@ from profiles import NIGHTLY
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_torch.training import data_parallel
-from rnn_torch.training.data_parallel import DataParallelLearner
-from rnn_torch.training.learners import AutogradLearner, FusedLearner
+from rnn_torch.training import learners
+from rnn_torch.training.learners import AutogradLearner, DataParallelLearner, FusedLearner
 from rnn_torch.training.torchrun import join
 
 PROBLEMS = 64 if NIGHTLY else 8
@@ -44,9 +43,9 @@ def main(_: list[str]) -> int:
         engine = (AutogradLearner, FusedLearner)[problem % 4 // 2]
         pairs = draw_pairs(draws, bits, batch)
         used = DataParallelLearner(params, recipe, "cpu", engine).audit(pairs)
-        right, data_parallel._added_up = data_parallel._added_up, mean
+        right, learners._summed = learners._summed, mean
         planted = DataParallelLearner(params, recipe, "cpu", engine).audit(pairs)
-        data_parallel._added_up = right
+        learners._summed = right
         blind += used is None
         worst = max(worst, used or 0.0)
         seen += planted is not None and planted > 1

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from rnn_numpy.compiled import native
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 from rnn_numpy.storage.weights import made_by
 from rnn_numpy.training.processes import Processes

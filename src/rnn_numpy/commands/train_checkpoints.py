@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 
 from rnn_numpy.commands.terminal import complain
+from rnn_numpy.commands.train_flags import checkpoint_every
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
@@ -75,16 +76,3 @@ class Keeper:
             if not self.failure:
                 complain(f"{error}; the training continues")
             self.failure = str(error)
-
-
-def checkpoint_every(flags: argparse.Namespace) -> int | None:
-    """The steps between two checkpoints from --checkpoint and --checkpoint-every; None for never.
-
-    Raises:
-        ValueError: --checkpoint-every is given without --checkpoint.
-    """
-    if flags.checkpoint is None:
-        if flags.checkpoint_every is not None:
-            raise ValueError("--checkpoint-every needs --checkpoint DIR")
-        return None
-    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)

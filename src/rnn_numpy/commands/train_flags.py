@@ -89,3 +89,16 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
             f"got {flags.max_iterations}"
         )
     return recipe
+
+
+def checkpoint_every(flags: argparse.Namespace) -> int | None:
+    """The steps between two checkpoints from --checkpoint and --checkpoint-every; None for never.
+
+    Raises:
+        ValueError: --checkpoint-every is given without --checkpoint.
+    """
+    if flags.checkpoint is None:
+        if flags.checkpoint_every is not None:
+            raise ValueError("--checkpoint-every needs --checkpoint DIR")
+        return None
+    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)

@@ -1,8 +1,9 @@
-"""Call a backward pass twice with copies of the same inputs, and note what it does beside that.
+"""Call a backward pass twice with copies of the same inputs, and note its side effects.
 
-Each input goes where the pass expects it: to its parameter of that name, to an attribute of its
-object, or to a global of its file; by position if it names its parameters otherwise. So do the
-sizes of the axes, the rate of an update, and `parameters` or `params`, a mapping of all inputs.
+Each input is passed as the parameter of its name; an input that is no parameter is set as an
+attribute of the pass's object, or as a global of its file. If the parameters have other names, all
+inputs are passed by position. The sizes of the axes, the rate of an update, and `parameters` or
+`params`, a mapping of all inputs, are passed and set in the same way.
 """
 
 import inspect
@@ -22,11 +23,11 @@ _TOGETHER = ("parameters", "params")
 
 
 class Form(NamedTuple):
-    """What a backward pass is called with, and what it returns; JSON can hold it.
+    """The inputs and the results of a backward pass, as values that JSON can represent.
 
-    `inputs` in order; `gradients`: the inputs that it may return a gradient of, in order;
-    `required`: those that it must. `rate`: it returns nothing, and subtracts this times the
-    gradient from its inputs.
+    `inputs`: their names, in order. `gradients`: the inputs of which it may return a gradient, in
+    order; `required`: those of which it must. `rate`: if given, the pass returns nothing and
+    subtracts the gradients times this number from its inputs.
     """
 
     inputs: Sequence[str]
@@ -36,23 +37,26 @@ class Form(NamedTuple):
 
 
 class Question(NamedTuple):
-    """The inputs of one call, and the sizes of the axes, for what is named like one."""
+    """The inputs of one call, by name, and the sizes of the axes, for parameters named so."""
 
     inputs: Mapping[str, Any]
     sizes: Mapping[str, int] = {}
 
 
 class Called(NamedTuple):
-    """The gradients of two calls with the same inputs, in float64, and what was seen of them."""
+    """The result of two calls with the same inputs."""
 
-    arrays: dict[str, Any]  # "first.U" ... "second.V"
-    impure: list[str]
-    bits: int  # of the narrowest floating-point type among the gradients
-    loss: float | None = None  # its own, if it returns it
+    arrays: dict[str, Any]  # the gradients in float64: "first.U" ... "second.V"
+    impure: list[str]  # the side effects, in words
+    bits: int  # width of the narrowest floating-point type among the gradients
+    loss: float | None = None  # the loss, if the pass returns it
 
 
 def laid_out(array: Any, strides: Sequence[int]) -> Any:
-    """A copy with these strides, in bytes, 3 in the gaps; a plain one if they go backwards."""
+    """A copy with these strides, in bytes, and the number 3 between the entries.
+
+    It is C-contiguous if a stride is negative, zero or not a multiple of the item size.
+    """
     copy = array.copy()
     if copy.strides == tuple(strides) or any(s <= 0 or s % array.itemsize for s in strides):
         return copy
@@ -64,14 +68,15 @@ def laid_out(array: Any, strides: Sequence[int]) -> Any:
 
 
 def call(function: Any, form: Form, question: Question, *before: Question) -> Called:
-    """Call the function twice with copies of the same inputs, laid out as they are in memory.
+    """Call the function twice with copies of the same inputs, which keep their memory layout.
 
     Args:
-        form: what it is called with, and what it returns.
-        before: what it is called with before that, in this order.
+        function: a function, or `Passes`.
+        form: its inputs and results.
+        before: the inputs of earlier calls, in this order; their results are ignored.
 
     Raises:
-        Refused: it takes other arguments, or returns something else.
+        Refused: the function takes other arguments, or returns something else.
         Exception: whatever the function raises.
     """
     for earlier_question in before:
@@ -109,9 +114,9 @@ def _copies(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Passes(NamedTuple):
-    """What is called: functions one after the other, what one returns is there for the next.
+    """Functions that are called in order, each with the results of those before it.
 
-    `of`: the class that they are methods of, if they are.
+    `of`: their class, if they are methods.
     """
 
     functions: Sequence[Callable[..., Any]]
@@ -121,7 +126,7 @@ class Passes(NamedTuple):
 def _invoke(
     function: Any, form: Form, given: dict[str, Any], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Any], float | None]:
-    """The gradients by the names of their inputs, and the loss if it is returned."""
+    """Call it once; return the gradients by the names of their inputs, and the loss if returned."""
     passes = function if isinstance(function, Passes) else Passes([function])
     before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
     together = dict(given)
@@ -145,7 +150,7 @@ def _invoke(
         lost = [name for name in given if name not in used]
         if not in_order and (unknown or lost):
             raise Refused(_other_arguments(its, form, passes.of, unknown, lost))
-        with _said_what_was_left_out(space):
+        with _omissions_reported(space):
             returned = each(*first, *given.values()) if in_order else each(*first, **passed)
         if each is not passes.functions[-1]:
             values = {**by_name(returned, each), **values}
@@ -157,7 +162,7 @@ def _invoke(
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
-    """Its parameters, without `self`; `*rest` alone if it does not say."""
+    """The parameters of a function, without `self`; `*rest` if it has no signature."""
     try:
         found = list(inspect.signature(inspect.unwrap(function)).parameters.values())
     except (TypeError, ValueError):
@@ -166,11 +171,12 @@ def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
 
 
 def _must(p: inspect.Parameter) -> bool:
+    """Whether a call must give this parameter a value."""
     return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
 
 
 def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], count: int) -> bool:
-    """Whether it must be called by position: it has other names, for as many inputs."""
+    """Whether to pass `count` inputs by position: the parameters are as many, with other names."""
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
         return True
     must = [p.name for p in parameters if _must(p)]
@@ -184,6 +190,7 @@ def _other_arguments(
     unknown: list[str],
     lost: list[str],
 ) -> str:
+    """The message that it takes unknown parameters, or does not use some inputs."""
     takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
     but = f", and nothing is called {', '.join(unknown)}" if unknown else ""
     if lost:
@@ -196,10 +203,11 @@ def _other_arguments(
 
 
 @contextmanager
-def _said_what_was_left_out(values: Mapping[str, Any]) -> Iterator[None]:
+def _omissions_reported(values: Mapping[str, Any]) -> Iterator[None]:
+    """Add to the message of a NameError which statements of the file were left out."""
     try:
         yield
     except NameError as error:
         if what := values.get(LEFT_OUT):
-            error.args = (f"{error}; of the file was left out, since it fails: {what}",)
+            error.args = (f"{error}; statements that fail were left out: {what}",)
         raise

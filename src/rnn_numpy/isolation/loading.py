@@ -1,4 +1,4 @@
-"""Take a function out of a stranger's file: a module, a file of a package, a notebook, a class."""
+"""Import a function from an untrusted file: a module, a file of a package, or a notebook."""
 
 import ast
 import importlib
@@ -22,15 +22,16 @@ _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 def load_function(
     file: str, name: str, definitions_only: bool = False
 ) -> Callable[..., Any] | Passes:
-    """Run the file and take the function out of it.
+    """Run the file and return a function of it.
 
     Args:
-        name: `function`, `Class.method`, or `forward,backward`: two of them, one after the other.
-        definitions_only: run its imports, functions, classes and plain constants alone; those that
-            fail, as an import of what is not installed, are left out.
+        file: a .py or .ipynb file.
+        name: `function`, `Class.method`, or two of them, `forward,backward`, to call in order.
+        definitions_only: run only its imports, functions, classes, and constants without calls;
+            leave out those that fail, such as the import of a missing package.
 
     Raises:
-        Refused: no such function.
+        Refused: there is no such function, or the file is neither a Python file nor a notebook.
         Exception: whatever the file raises.
     """
     module, left_out = _run(file, definitions_only)
@@ -41,11 +42,11 @@ def load_function(
         for part in each.split("."):
             owner, function = function, getattr(function, part, None)
         if not callable(function):
-            but = f"; left out, since they fail: {left_out}" if left_out else ""
+            but = f"; statements that fail were left out: {left_out}" if left_out else ""
             raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
-        statements(function)  # read once: the questions are answered in forks
+        statements(function)  # caches them for the forks that answer the questions
     classes = {of for of, _ in found}
     if len(classes) > 1:
         raise Refused(f"{name} must be functions, or methods of one class")
@@ -57,10 +58,10 @@ def load_function(
 
 
 def functions_in(file: str) -> list[str]:
-    """`NAME(ARGUMENTS), line N` of each function and method of a file, which is not run.
+    """`NAME(ARGUMENTS), line N` for each public function and method of a file, without running it.
 
     Raises:
-        Refused: it is no Python file or notebook.
+        Refused: the file is neither a Python file nor a notebook.
         OSError, ValueError, SyntaxError: it cannot be read.
     """
     body = ast.parse(_text(file), file).body
@@ -75,6 +76,7 @@ def functions_in(file: str) -> list[str]:
 
 
 def _functions(module: ModuleType) -> str:
+    """The names of a module's public functions, as text."""
     known = [
         n for n, v in vars(module).items() if callable(v) and not n.startswith("_")
         and getattr(v, "__module__", module.__name__) == module.__name__
@@ -83,15 +85,15 @@ def _functions(module: ModuleType) -> str:
 
 
 def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
-    """The module, and what was left out of it because it fails."""
+    """The module, and the statements that were left out because they fail, as text."""
     path, text = Path(file), _text(file)
     unread: list[str] = []
     tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
-    # As if the file were run by itself: what lies beside it can be imported.
+    # Like a script, the file can import the modules in its folder.
     folder = path.resolve().parent
     sys.path.insert(0, str(folder))
     folders: list[Path] = []
-    while (folder / "__init__.py").exists():  # a file of a package, which may import relatively
+    while (folder / "__init__.py").exists():  # a file of a package, which may use relative imports
         folders, folder = [folder, *folders], folder.parent
     package = ".".join(each.name for each in folders)
     if package:
@@ -100,7 +102,7 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
     module.__file__, module.__package__ = file, package
-    vars(module)["xrange"] = range  # as Python 2 calls it
+    vars(module)["xrange"] = range  # Python 2's name
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     if not definitions_only:
@@ -113,14 +115,15 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
         except Exception as error:
             if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
                 failed.append(f"line {node.lineno} ({type(error).__name__}: {error})")
-    every = [*failed, *unread]
-    more = f" and {len(every) - 4} more" if len(every) > 4 else ""
-    left_out = "; ".join(every[:4]) + more
+    omitted = [*failed, *unread]
+    more = f" and {len(omitted) - 4} more" if len(omitted) > 4 else ""
+    left_out = "; ".join(omitted[:4]) + more
     vars(module)[LEFT_OUT] = left_out
     return module, left_out
 
 
 def _text(file: str) -> str:
+    """The Python source of a file or notebook."""
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
@@ -128,7 +131,7 @@ def _text(file: str) -> str:
 
 
 def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
-    """Run a definition; a default value that only the rest of the file sets is None."""
+    """Run a definition; use None for a default value that a statement not run would define."""
     code = compile(ast.Module([node], []), file, "exec")
     try:
         exec(code, values)
@@ -144,7 +147,10 @@ def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
 
 
 def _import_package(folders: list[Path], definitions_only: bool) -> None:
-    """Import it; of one that fails only the folders, so that the files in them can be imported."""
+    """Import a package; if that fails, make empty ones, so that the files in them can be imported.
+
+    Without `definitions_only` the failure is raised.
+    """
     names = [".".join(f.name for f in folders[: i + 1]) for i in range(len(folders))]
     try:
         importlib.import_module(names[-1])
@@ -157,7 +163,7 @@ def _import_package(folders: list[Path], definitions_only: bool) -> None:
 
 
 def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
-    """The statements that can be read, each at its line: those of Python 2 often cannot."""
+    """The statements that can be parsed, with their line numbers; Python 2 has others."""
     lines = text.splitlines()
     while True:
         try:
@@ -175,7 +181,7 @@ def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
 
 
 def _defines(node: ast.stmt) -> bool:
-    """Whether a statement of a module only defines: a constant is computed without a call."""
+    """Whether a statement is an import, a definition, or a constant without calls."""
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         calls = any(isinstance(each, ast.Call) for each in ast.walk(node))
@@ -186,23 +192,24 @@ def _defines(node: ast.stmt) -> bool:
 
 
 def _cells(file: str) -> str:
-    """The code cells of a notebook as one text; IPython's own lines are empty."""
+    """The code cells of a notebook as one text, without IPython's magics and shell commands."""
     try:
         cells = json.loads(Path(file).read_bytes())["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"{file} is no notebook that can be read ({error})") from None
+        raise Refused(f"{file} cannot be read as a notebook ({error})") from None
     lines: list[str] = []
     for cell in sources:
         its = cell.splitlines()
         magic = its[0].split()[0] if its and its[0].startswith("%%") else ""
         if magic and magic not in _CELL_MAGIC_OF_PYTHON:
             its = [""] * len(its)
-        lines += [re.sub(r"^(\s*)[%!].*|^(\s*)[\w.]+\?{1,2}\s*$", _nothing, line) for line in its]
+        lines += [re.sub(r"^(\s*)[%!].*|^(\s*)[\w.]+\?{1,2}\s*$", _no_op, line) for line in its]
         lines.append("")
     return "\n".join(lines) + "\n"
 
 
-def _nothing(found: re.Match[str]) -> str:
+def _no_op(found: re.Match[str]) -> str:
+    """An empty line, or `pass` with the indent of a line in a block."""
     indent = found[1] or found[2] or ""
     return f"{indent}pass" if indent else ""

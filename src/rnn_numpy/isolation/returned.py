@@ -1,4 +1,4 @@
-"""What a backward pass returned, by the name of the input that each gradient is of."""
+"""Assign the results of a backward pass to the inputs of which they are the gradients."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_LOSS = {"J", "E", "L"}  # and whatever ends in loss or cost
+_LOSS = {"J", "E", "L"}  # names of a loss, beside those that end in loss or cost
 _GRADIENT = (
     "d{}", "dLd{}", "dL_d{}", "d_{}", "D_{}", "grad_{}", "grad{}", "{}_grad", "{}_d", "{}_diff",
     "delta_{}", "g{}",
@@ -17,7 +17,7 @@ _GRADIENT = (
 
 
 class Refused(Exception):
-    """The candidate cannot be asked; the message is for its author."""
+    """The candidate cannot be checked; the message tells its author why."""
 
 
 def named(
@@ -30,15 +30,15 @@ def named(
     """The gradients by the names of their inputs, and the loss if it is returned.
 
     Args:
-        returned: a mapping; arrays in order, or as the `return` statement names them; a loss and
-            either; nothing, if the gradients are attributes.
-        gradients: the inputs that it may return a gradient of, in order.
-        required: those that it must; all others may be missing.
-        function: whose `return` statement it is.
-        attributes: those of the pass's object, such as dW.
+        returned: a mapping, or arrays, in order or as named by the `return` statement, with or
+            without a loss; nothing if the gradients are attributes.
+        gradients: the inputs of which it may return a gradient, in order.
+        required: the inputs of which it must return a gradient.
+        function: the function that returned it.
+        attributes: the attributes of the pass's object, such as dW.
 
     Raises:
-        Refused: gradients are missing, or are no arrays of floating-point numbers.
+        Refused: gradients are missing, or are not arrays of floating-point numbers.
     """
     found, loss = _split(returned, gradients, required, function)
     for name in gradients:
@@ -64,7 +64,7 @@ def named(
 
 
 def by_name(returned: Any, function: Any) -> dict[str, Any]:
-    """What was returned, by the variables of the `return` statement; a mapping as it is."""
+    """The returned values by the names of the variables in `return`; a mapping as it is."""
     if isinstance(returned, Mapping):
         return dict(returned)
     returns, tuples = statements(function)
@@ -84,11 +84,11 @@ def by_name(returned: Any, function: Any) -> dict[str, Any]:
 def _split(
     returned: Any, gradients: Sequence[str], required: Sequence[str], function: Any
 ) -> tuple[dict[str, Any], Any]:
-    """Gradients and loss, as far as the names tell them; else by their number."""
+    """The gradients and the loss, identified by their names; without names by their number."""
     names = by_name(returned, function)
     loss = next((v for k, v in names.items() if _is_loss(k)), None)
     found = {n: names[k] for n in gradients if (k := _key(n, names)) is not None}
-    if isinstance(returned, Mapping):  # a key may be the input's own name; a variable is none
+    if isinstance(returned, Mapping):  # a key may be the input's own name, a variable may not
         return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
     if found and set(required) <= set(found):
         return found, loss
@@ -99,7 +99,7 @@ def _split(
     if len(returned) == len(in_order) and len(mappings) != 1:
         return dict(zip(in_order, returned, strict=True)), loss
     inner: list[Any] = mappings or [one for one in returned if isinstance(one, tuple | list)]
-    if len(inner) == 1:  # a loss, and the gradients together
+    if len(inner) == 1:  # a loss, and a mapping or tuple of the gradients
         found, its = _split(inner[0], gradients, required, None)
         numbers = [one for one in returned if np.isscalar(one) or isinstance(one, np.ndarray)]
         only = numbers[0] if len(numbers) == 1 and np.size(numbers[0]) == 1 else None
@@ -108,17 +108,18 @@ def _split(
 
 
 def _key(name: str, keys: Any) -> str | None:
-    """How the gradient of `name` is called among these: dW, dLdW, grad_W, W_grad."""
+    """The key of the gradient of `name`: dW, dLdW, grad_W, W_grad, ...; None if there is none."""
     return next((k for form in _GRADIENT if (k := form.format(name)) in keys), None)
 
 
 def _is_loss(name: str) -> bool:
+    """Whether a variable of this name is a loss."""
     return name.lower().endswith(("loss", "cost")) or name in _LOSS
 
 
 @cache
 def statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
-    """The variables of every `return`, in order; those in a tuple that a variable is set to."""
+    """The variables of every `return`, in order; for each variable set to a tuple, those in it."""
     returns: list[list[str]] = []
     tuples: dict[str, list[str]] = {}
     nodes = [n for n in ast.walk(_source(function)) if isinstance(n, ast.Return | ast.Assign)]
@@ -134,7 +135,7 @@ def statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
 
 
 def _source(function: Any) -> ast.AST:
-    """The tree of a function's source; an empty one, if there is none."""
+    """The syntax tree of a function; an empty one if its source is not available."""
     try:
         text = inspect.getsource(inspect.unwrap(function))
         return ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented

@@ -1,1 +1,1 @@
-"""Every state that the network itself can reach, enclosed in finitely many sets."""
+"""Enclose every state that the network as trained can reach in finitely many sets."""

@@ -1,13 +1,13 @@
-"""Write a proof of the network itself as a file that `verify.py` checks: its sets, their metrics.
+"""Write a proof of the network as trained, its sets and metrics, as a file for `verify.py`.
 
-The header has six lines; the fourth says `state-real` and what the network is evaluated in. One
-line for each set follows, the one that holds h_0 first, and then one for each metric:
+The header has six lines; the fourth is `state-real` and the dtype of the evaluation. Then there is
+a line for each set, first the set that contains h_0, and a line for each metric. A set's line has:
 
-    the centre; the target's state; the output bit; for each input the number of the set that it
-    leads to, a colon, and lambda (docs/proof.md); the radius; the number of its metric
-    metric, and P = L^T L row by row, up to the diagonal
+    the centre; the target's state; the output bit; for each input the number of the next set, a
+    colon, and lambda (docs/proof.md); the radius; the number of the metric
 
-Numbers are hexadecimal: those of P in units of 2^-30, all others that are no counts of 2^-40.
+A metric's line has the word `metric` and P = L^T L, row by row, up to the diagonal. Numbers are
+hexadecimal: P in units of 2^-30; centre, radius and lambda in units of 2^-40.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ BITS = 40
 
 
 def real_certificate(params: Params, verdict: RealVerdict) -> Iterator[str]:
-    """The lines of the certificate that goes with these weights.
+    """The lines of the certificate of a proof about these weights.
 
     Raises:
         ValueError: the verdict is not a proof.
@@ -54,4 +54,5 @@ def real_certificate(params: Params, verdict: RealVerdict) -> Iterator[str]:
 
 
 def _integers(array: Any, bits: int) -> Any:
+    """The entries in units of 2^-bits, rounded, as lists of integers."""
     return np.rint(array * 2.0**bits).astype(np.int64).tolist()

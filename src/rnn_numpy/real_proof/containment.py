@@ -1,11 +1,11 @@
-"""Which of some balls contain an ellipsoid: by the S-procedure, for many at a time.
+"""Find a ball that contains an ellipsoid, by the S-procedure, for many ellipsoids at a time.
 
-With d the ellipsoid's centre seen from the ball's, all of `d + A u`, |u| <= 1, lies within S of 0
-if and only if some lambda above the largest squared semi-axis has
+Let d be the ellipsoid's centre minus the ball's, s_k its semi-axes and d_k the part of d along
+s_k. All points `d + A u`, |u| <= 1, lie within S of 0 if and only if for some lambda > max s_k^2
 
-    lambda + sum_k lambda d_k^2 / (lambda - s_k^2) <= S^2,
+    lambda + sum_k lambda d_k^2 / (lambda - s_k^2) <= S^2.
 
-d_k being d along the k-th semi-axis s_k. A rest of length `rest` leaves S = radius - rest.
+For an image with a rest, S is the ball's radius minus the length of the rest.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from jaxtyping import Float, Int64
 
 from rnn_numpy.real_proof.enclosure import Images
 
-NEAREST = 8  # balls that are asked for each ellipsoid
-SHARES = np.array([0.05, 0.15, 0.35, 0.65, 0.9])  # where lambda is tried, from s^2 to S^2
-CERTAIN = 1 - 1e-6  # so that the containment still holds when lambda and the centre are rounded
+NEAREST = 8  # balls tried for each ellipsoid
+SHARES = np.array([0.05, 0.15, 0.35, 0.65, 0.9])  # values tried for lambda: 0 is s^2, 1 is S^2
+CERTAIN = 1 - 1e-6  # leaves room for the rounding of lambda and the centre in the certificate
 
 
 def nearest_that_contain(
@@ -27,7 +27,10 @@ def nearest_that_contain(
     """For each image a ball that contains it, or -1; and lambda over the ball's squared radius.
 
     Args:
-        seen: the centres of the images in the metric, as the balls are.
+        seen: the centres of the images, in the coordinates of the metric (L c).
+        images: the images, all of one class.
+        balls: the centres of the balls, in the same coordinates.
+        radii: their radii.
     """
     square = (seen**2).sum(axis=1)[:, np.newaxis] + (balls**2).sum(axis=1)
     away = (square - 2 * seen @ balls.T) / radii**2
@@ -40,7 +43,7 @@ def nearest_that_contain(
     inner = np.maximum(radii[nearest] - images.rest[:, np.newaxis], 0) ** 2 * CERTAIN
     inner = inner[..., np.newaxis]
     lam = top + SHARES * np.maximum(inner - top, np.finfo(float).tiny)
-    with np.errstate(divide="ignore", invalid="ignore"):  # where the ball is too small anyway
+    with np.errstate(divide="ignore", invalid="ignore"):  # only where the ball is too small
         needed = lam + (along * lam[..., np.newaxis] / (lam[..., np.newaxis] - s2)).sum(axis=3)
     fits = ((needed <= inner) & (inner > top)).reshape(len(seen), -1)
     rows, first = np.arange(len(seen)), fits.argmax(axis=1)

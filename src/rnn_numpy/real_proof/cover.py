@@ -1,7 +1,8 @@
-"""Cover all that the network can reach by finitely many sets, closed under every input.
+"""Cover all reachable states by finitely many sets that are closed under every input.
 
-Begin with {h_0}. Where no known set contains what a set is led to, add one around it. If that
-ever ends, each step of the network leads from a set into a set: the proof for every length.
+The first set contains h_0. Each set is led on by each input; if no set contains the image, a set
+around it is added. When no transition is left, every step of the network leads from a set into a
+set, for operands of every length.
 """
 
 from collections.abc import Callable
@@ -13,35 +14,35 @@ from jaxtyping import Float, Int64
 from rnn_numpy.real_proof.containment import nearest_that_contain
 from rnn_numpy.real_proof.enclosure import Images, Network
 
-#: How much larger than what it is made for a set is; and {h_0}, than nothing.
+#: Radius of a new set, as a multiple of its image's; of the first set, of the usual radius.
 LARGER, FIRST = 1.02, 1e-4
-#: Sets in the first steps are as small as can be: there errors may grow, once, before they shrink.
+#: The sets of this many first steps are as small as possible: errors may grow there, but only once.
 EARLY = 4
 BATCH = 512  # transitions that are followed together
 
 
 class Cover(NamedTuple):
-    """Sets `{c + e : |L_q e| <= radius}`, closed under every input; set 0 holds h_0."""
+    """Sets `{c + e : |L_q e| <= radius}`, closed under every input; set 0 contains h_0."""
 
     centre: Float[np.ndarray, "sets hidden"]
     radius: Float[np.ndarray, " sets"]
     q: Int64[np.ndarray, " sets"]
     next: Int64[np.ndarray, "sets inputs"]
-    #: lambda of the containment, as a part of the squared radius of the set that is led to.
+    #: lambda of the containment in the next set, as a fraction of that set's squared radius.
     share: Float[np.ndarray, "sets inputs"]
 
 
 class Obstacle(NamedTuple):
-    """What stood in the way: a step from a set to states whose output is not certain."""
+    """Why no cover was found: a step whose output is not certain, or too many sets."""
 
-    sets: int
-    #: The set, the inputs that lead to it, the last of them the one in question, and by what factor
-    #: this step shrinks errors in the metric; None where only the limit of sets stood in the way.
+    sets: int  # number of sets when the search ended
+    #: The set before the step; the inputs that lead to it, and the input of the step; the factor by
+    #: which the step multiplies errors in the metric. None if there were too many sets.
     step: tuple[int, Int64[np.ndarray, " steps"], float] | None
 
 
 class Worklist:
-    """Sets in columns, and the transitions that are still to be followed, the oldest first."""
+    """The sets found so far, in columns, and the transitions to follow, the oldest first."""
 
     def __init__(self, network: Network, usual: float) -> None:
         self.network, self.usual = network, usual
@@ -57,20 +58,20 @@ class Worklist:
             "depth": np.zeros(size, np.int64),
             "parent": np.zeros((size, 2), np.int64),
         }
-        # Nothing is led to {h_0}, since its output is no bit.
+        # Set 0 is no member of its class: it must not contain an image, as its output is no bit.
         self.members: list[list[int]] = [[] for _ in network.classes.task]
         self.count, self.followed = 1, 0
         self.obstacle: Obstacle | None = None
 
     def follow(self) -> None:
-        """Lead a batch of transitions on; leaves an obstacle if one cannot be."""
-        now = np.arange(self.followed, min(self.followed + BATCH, self.count * self.inputs))
-        self.followed += len(now)
-        source, number = np.divmod(now, self.inputs)
+        """Follow a batch of transitions; set `obstacle` if an output is not certain."""
+        batch = np.arange(self.followed, min(self.followed + BATCH, self.count * self.inputs))
+        self.followed += len(batch)
+        source, number = np.divmod(batch, self.inputs)
         columns = self.columns
         centre, radius, q = (columns[name][source] for name in ("centre", "radius", "q"))
         images = self.network.step(centre, radius, q, number)
-        to, share = np.full(len(now), -1), np.zeros(len(now))
+        to, share = np.full(len(batch), -1), np.zeros(len(batch))
         for q in np.unique(images.q).tolist():
             mine = np.flatnonzero(images.q == q)
             parents = np.column_stack([source, number])[mine]
@@ -84,7 +85,10 @@ class Worklist:
             self.obstacle = Obstacle(self.count, (int(source[i]), path, factor))
 
     def _place(self, q: int, images: Images, parents: Any) -> tuple[Any, Any]:
-        """Which set contains each of these images of class q, made where there is none; lambda."""
+        """The set that contains each of these images of class q, and lambda; adds missing sets.
+
+        The set is -1 if a set around the image would contain states without a certain output.
+        """
         seen = images.centre @ self.network.L[q].T
         need = LARGER * (np.sqrt(images.axes[:, -1]) + images.rest)
         most = self.network.room(images.centre, images.q)
@@ -98,13 +102,13 @@ class Worklist:
                 centre=images.centre[i], seen=seen[i], radius=radius, q=q, parent=parents[i],
                 depth=self.columns["depth"][parents[i, 0]] + 1,
             )  # fmt: skip
-            some = Images(*(column[waiting] for column in images))
-            found[waiting], share[waiting] = self._search([new], seen[waiting], some)
+            remaining = Images(*(column[waiting] for column in images))
+            found[waiting], share[waiting] = self._search([new], seen[waiting], remaining)
             waiting = waiting[1:][found[waiting[1:]] < 0]
         return found, share
 
     def _search(self, sets: list[int], seen: Any, images: Images) -> tuple[Any, Any]:
-        """Which of these sets contains each image, or -1; and lambda."""
+        """The one of these sets that contains each image, or -1; and lambda."""
         if not sets:
             return np.full(len(seen), -1), np.zeros(len(seen))
         members = np.array(sets)
@@ -113,6 +117,7 @@ class Worklist:
         return np.where(found < 0, -1, members[found]), share
 
     def _add(self, **row: Any) -> int:
+        """Add a set with these columns; return its number."""
         new, self.count = self.count, self.count + 1
         for name, column in self.columns.items():
             if new == len(column):
@@ -123,7 +128,7 @@ class Worklist:
         return new
 
     def _path(self, i: int) -> list[int]:
-        """Inputs that led to this set when it was made."""
+        """The inputs that lead from h_0 to the image for which this set was added."""
         inputs: list[int] = []
         while i:
             i, number = self.columns["parent"][i].tolist()
@@ -137,11 +142,11 @@ def cover(
     limit: int,
     on_progress: Callable[[int], object] = lambda sets: None,
 ) -> Cover | Obstacle:
-    """Sets that are closed under every input, or what stood in the way.
+    """Sets that are closed under every input, or why none were found.
 
     Args:
-        usual: the radius of sets that need not be larger.
-        limit: give up beyond this many sets.
+        usual: least radius of a set, except in the first steps.
+        limit: largest number of sets.
         on_progress: called with the number of sets found since the last call.
     """
     work = Worklist(network, usual)

@@ -1,12 +1,12 @@
-"""One step of a set of states, enclosed: where can the network be after it, in any evaluation?
+"""Enclose the states after one step from a set of states, for every floating-point evaluation.
 
-A set of class q is `{c + e : |L_q e| <= r}`. With z = c W + x U, D = diag(sigmoid'(z)) and e W of
-at most a in each entry, Taylor's formula says that the step leads to
+A set of class q is `{c + e : |L_q e| <= r}`. Let z = c W + x U, D = diag(sigmoid'(z)), and let a
+bound the entries of e W. By Taylor's formula the step leads to
 
     sigmoid(z) + m + e W D + rest,  m = s a^2 / 4,  |rest| <= b = |s| a^2 / 4 + t a^3 / 6,
 
-entry by entry, where s is the second derivative at z and t bounds the third within a of z. b has
-room for the rounding of any evaluation, too; in the metric, rest counts for at most
+entry by entry, where s is the second derivative at z and t bounds the third derivative within a of
+z. b also has room for the rounding of an evaluation. The norm of rest in the metric is at most
 `sqrt(b^T |P| b)`, P = L^T L.
 """
 
@@ -19,26 +19,32 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.real_proof.histories import Histories
 from rnn_numpy.tasks.targets import Target
 
-#: Outputs h V must be this far from 0, and further by what rounding may move them.
+#: Least distance of h V from 0, beside the room for its rounding.
 LEAST_OUTPUT = 2.0**-10
-#: Room for the arithmetic of this search and of the checker, in a unit's state.
+#: Room in each entry of the state for the arithmetic of this search and of the checker.
 ROOM = 1e-10
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
 class Images(NamedTuple):
-    """Where sets lead: `centre + L^-1 A u + rest`, |u| <= 1, |rest| <= `rest` in the metric."""
+    """The images of sets: `centre + L^-1 A u + rest`, |u| <= 1, |rest| <= `rest` in the metric."""
 
     centre: Float[np.ndarray, "sets hidden"]
     q: Int64[np.ndarray, " sets"]
     rest: Float[np.ndarray, " sets"]
-    #: The semi-axes of A u, squared, in ascending order, and their directions in columns.
+    #: The squared semi-axes of A u, in ascending order, and their directions, in columns.
     axes: Float[np.ndarray, "sets hidden"]
     directions: Float[np.ndarray, "sets hidden hidden"]
 
 
 class Network:
-    """The network and its metric, made ready for enclosing many sets at a time."""
+    """The network with its metric, prepared to enclose many sets at a time.
+
+    Args:
+        dtype: the dtype in which the network is evaluated.
+        classes: the classes of the target's histories.
+        L: the metric of each class.
+    """
 
     def __init__(
         self,
@@ -53,7 +59,7 @@ class Network:
         self.driven = target.bits(np.arange(2**target.operands)) @ U
         self.inverse = np.linalg.inv(L)
         self.back = self.W.T @ self.inverse
-        self.reach = np.linalg.norm(self.back, axis=2)  # of (e W)_k where |L e| <= 1
+        self.reach = np.linalg.norm(self.back, axis=2)  # largest |(e W)_k| for |L e| <= 1
         self.weight = np.abs(L.swapaxes(1, 2) @ L)
         self.output_reach = np.linalg.norm(self.V @ self.inverse, axis=1)
         self.error, self.least = errors(params, dtype)
@@ -65,13 +71,14 @@ class Network:
         q: Int64[np.ndarray, " sets"],
         number: Int64[np.ndarray, " sets"],
     ) -> Images:
-        """Where these sets are led by the inputs of these numbers."""
+        """The images of these sets of classes q under the inputs of these numbers."""
         after = self.classes.next[q, number]
         z = centre @ self.W + self.driven[number]
         h, reach = _sigmoid(z), radius[:, np.newaxis] * self.reach[q]
         slope = h * (1 - h)
         second = slope * (1 - 2 * h) * reach**2 / 4
-        # The third derivative is at most the first, which grows by at most e^a <= 1 + 2a; and 1/8.
+        # The third derivative is at most 1/8, and at most the first derivative, which grows within
+        # a of z by a factor of at most e^a <= 1 + 2a.
         third = np.where(reach <= 1, np.minimum(slope * (1 + 2 * reach), 1 / 8), 1 / 8)
         b = np.abs(second) + third * reach**3 / 6 + self.error + ROOM
         rest = np.sqrt((b * (self.weight[after] @ b[:, :, np.newaxis])[:, :, 0]).sum(axis=1))
@@ -83,22 +90,23 @@ class Network:
     def room(
         self, centre: Float[np.ndarray, "sets hidden"], q: Int64[np.ndarray, " sets"]
     ) -> Float[np.ndarray, " sets"]:
-        """How large a set may be so that every state in it says the right bit for certain."""
+        """The largest radius with which every state of a set has the right output for certain."""
         return (self._output(centre, q) - self.least) / self.output_reach[q] * (1 - 1e-9)
 
     def margin(self, centre: Any, radius: Any, q: Any) -> Any:
-        """How far h V is from 0, on the right side, everywhere in these sets."""
+        """The least distance of h V from 0, on the right side, in each of these sets."""
         return self._output(centre, q) - radius * self.output_reach[q]
 
     def _output(self, centre: Any, q: Any) -> Any:
+        """h V at the centre of each set; positive on the right side of 0."""
         return np.where(self.classes.said[q] == 1, 1, -1) * (centre @ self.V)
 
 
 def errors(params: Params, dtype: str) -> tuple[float, float]:
-    """How far any evaluation of a step, in this dtype, may be off; how far h V must be from 0.
+    """The error bound of a step's evaluation in this dtype; the least distance of h V from 0.
 
-    As docs/proof.md; with one rounding more for weights that are converted to this dtype, and twice
-    that, so that a state a little above 1 is covered.
+    The bounds are those of docs/proof.md, with one more rounding for the conversion of the weights
+    to this dtype, and doubled for states that rounding puts above 1.
     """
     unit = UNIT_ROUNDOFF[dtype]
     U, W, V = (np.abs(array.astype(np.float64)) for array in params)

@@ -1,7 +1,7 @@
-"""Classes of histories: what the target was doing before the last few inputs, and these inputs.
+"""Classes of input histories: the last few inputs, and the target's state before them.
 
-A class fixes the target's state and the bit that is right, and nearly fixes where the network's
-state lies: the sets of a proof are kept, and measured, class by class.
+A class determines the target's state and right output, and nearly determines the network's state.
+Each class of a proof has its own sets and its own metric.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from jaxtyping import Int64
 
 from rnn_numpy.tasks.targets import Target
 
-#: As many inputs are remembered as keep the number of classes at or below this.
+#: The histories are as long as possible with at most this many classes.
 MOST_CLASSES = 200
 
 
 class Histories(NamedTuple):
-    """The classes; class 0 is the beginning, as if zeros had gone before it."""
+    """The classes; class 0 is that of h_0, as if its past inputs were zeros."""
 
-    #: The class that follows; the target's state and the bit that is right in a class.
+    #: The next class; the target's state and the right output bit in each class.
     next: Int64[np.ndarray, "classes inputs"]
     task: Int64[np.ndarray, " classes"]
     said: Int64[np.ndarray, " classes"]
@@ -45,17 +45,17 @@ def histories(target: Target) -> Histories:
 def draw_inputs(
     rng: np.random.Generator, inputs: int, steps: int, count: int
 ) -> Int64[np.ndarray, "steps count"]:
-    """Random inputs that find a network's weak places: each sequence has its own taste.
+    """Random sequences of inputs that are likely to show a wrong output.
 
-    The first half end in a short word, repeated. Of the others, some keep their last input nearly
-    always, some draw evenly, some have a favourite.
+    Each sequence has its own distribution of inputs and its own probability of repeating the last
+    input. The first half of the sequences repeat, from step 8 on, a word of 1 to 4 inputs.
     """
-    taste = np.cumsum(rng.dirichlet(np.full(inputs, 0.4), size=count), axis=1)
+    distribution = np.cumsum(rng.dirichlet(np.full(inputs, 0.4), size=count), axis=1)
     keeps = rng.choice([0, 0.5, 0.9, 0.98], size=count)
     period = rng.integers(1, 5, size=count)
     drawn = np.empty((steps, count), np.int64)
     for t in range(steps):
-        fresh = (rng.random(count)[:, np.newaxis] > taste[:, :-1]).sum(axis=1)
+        fresh = (rng.random(count)[:, np.newaxis] > distribution[:, :-1]).sum(axis=1)
         drawn[t] = np.where((rng.random(count) < keeps) & (t > 0), drawn[t - 1], fresh)
         if t >= 8:
             half = np.arange(count // 2)

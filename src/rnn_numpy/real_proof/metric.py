@@ -1,9 +1,8 @@
-"""A quadratic norm |L_q e| for each class q of histories, in which steps of the network contract.
+"""Find a quadratic norm |L_q e| for each class q in which the steps of the network contract.
 
-It begins with the spread of small errors that are new at each step and slowly forgotten, averaged
-over sampled runs. Then the largest of the spectral norms of `L_q' diag(sigmoid') W^T L_q^-1`
-is made smaller by gradient descent. None of it has to be right: a metric is a proposal, the proof
-(`cover.py`) and its checker decide.
+It starts from the covariance of small errors that are added at each step and slowly forgotten, as
+an average over sampled runs. Then gradient descent reduces the largest of the spectral norms of
+`L_q' diag(sigmoid') W^T L_q^-1`. Any metric is sound: with a bad one `cover.py` finds no cover.
 """
 
 from typing import Any, NamedTuple
@@ -16,21 +15,21 @@ from rnn_numpy.real_proof.histories import Histories, draw_inputs
 from rnn_numpy.tasks.targets import Target
 
 STEPS, RUNS = 64, 1_200
-#: Steps from h_0 that are not looked at: each happens once, and need not contract.
+#: The first steps from h_0, which are ignored: each happens once, and need not contract.
 SETTLED = 6
-#: Steps of the descent, the transitions that are the hardest now and looked at in each, its rate.
+#: Steps of the descent; transitions with the largest norms, whose gradient it takes; step size.
 ITERATIONS, HARDEST, RATE = 300, 128, 0.01
-#: The descent ends when every step looked at multiplies errors by at most this: a better metric
-#: would need fewer sets, but takes longer to find than these sets take to follow.
+#: The descent ends when each sampled step multiplies errors by at most this: a better metric needs
+#: fewer sets, but takes longer to find than the further sets take to follow.
 ENOUGH = 0.7
-#: An error is forgotten by this factor in a step, to begin with.
+#: Factor by which an error is forgotten in a step, in the first metric.
 FORGOTTEN = 0.9
 #: The certificate has L^T L in multiples of 2^-METRIC_BITS.
 METRIC_BITS = 30
 
 
 class Transitions(NamedTuple):
-    """Steps that were sampled: sigmoid' after each, and the classes before and after it."""
+    """Sampled steps: sigmoid' at each of them, and the classes before and after it."""
 
     slopes: Float[np.ndarray, "steps hidden"]
     before: Any
@@ -38,13 +37,11 @@ class Transitions(NamedTuple):
 
 
 def metric(
-    params: Params, target: Target, classes: Histories, seed: int = 0
+    params: Params, target: Target, classes: Histories
 ) -> Float[np.ndarray, "classes hidden hidden"]:
-    """L_q of every class; scaled so that a radius is about the size of an error in the state."""
-    rng = np.random.default_rng(seed)
-    W = params.W.astype(np.float64)
-    transitions, L = _sample(params, target, classes, rng)
-    L = _descend(W, transitions, L)
+    """L_q of every class, scaled so that a radius is about the size of an error in the state."""
+    transitions, L = _sample(params, target, classes, np.random.default_rng(0))
+    L = _descend(params.W.astype(np.float64), transitions, L)
     L /= np.median(np.linalg.norm(L, 2, axis=(1, 2)))
     rounded = np.rint(L.swapaxes(1, 2) @ L * 2.0**METRIC_BITS) / 2.0**METRIC_BITS
     return np.linalg.cholesky(rounded).swapaxes(1, 2)
@@ -53,7 +50,7 @@ def metric(
 def _sample(
     params: Params, target: Target, classes: Histories, rng: np.random.Generator
 ) -> tuple[Transitions, Float[np.ndarray, "classes hidden hidden"]]:
-    """Distinct transitions of sampled runs, and the spread of errors in each class as a metric."""
+    """Distinct transitions of sampled runs, and the metric of each class's error covariance."""
     U, W, _ = (array.astype(np.float64) for array in params)
     inputs = draw_inputs(rng, 2**target.operands, STEPS, RUNS)
     driven = target.bits(np.arange(2**target.operands)) @ U
@@ -93,7 +90,10 @@ def _descend(
     transitions: Transitions,
     L: Float[np.ndarray, "classes hidden hidden"],
 ) -> Float[np.ndarray, "classes hidden hidden"]:
-    """Adam on a soft maximum of log norms; moves are L <- (1 - G) L, so L stays invertible."""
+    """Reduce a soft maximum of the log norms by Adam; return the best metric.
+
+    An update is L <- (1 - G) L, so that L stays invertible.
+    """
     first, second = np.zeros_like(L), np.zeros_like(L)
     places = np.arange(len(L))[:, np.newaxis]
     best, least = L, np.inf
@@ -111,9 +111,8 @@ def _descend(
         squares, vectors = np.linalg.eigh(maps.swapaxes(1, 2) @ maps)
         norms, right = np.sqrt(squares[:, -1]), vectors[:, :, -1]
         left = (maps @ right[:, :, np.newaxis])[:, :, 0] / norms[:, np.newaxis]
-        weight = norms ** (30 + 120 * step / ITERATIONS) / norms.max() ** (
-            30 + 120 * step / ITERATIONS
-        )
+        sharpness = 30 + 120 * step / ITERATIONS
+        weight = norms**sharpness / norms.max() ** sharpness
         weight /= weight.sum()
         gradient = np.tensordot((places == hard.after) * weight, _squared(left), 1)
         gradient -= np.tensordot((places == hard.before) * weight, _squared(right), 1)
@@ -125,7 +124,7 @@ def _descend(
 
 
 def _maps(W: Any, L: Any, steps: Transitions) -> Any:
-    """Each step as a map between the metrics; its spectral norm tells whether it contracts."""
+    """Each step as a linear map from metric to metric; it contracts if its norm is below 1."""
     back = W.T @ np.linalg.inv(L)
     return (L[steps.after] * steps.slopes[:, np.newaxis]) @ back[steps.before]
 

@@ -1,8 +1,8 @@
-"""Look for operands that the network itself gets wrong; what is found is made short.
+"""Search for inputs that the network as trained gets wrong, and shorten them.
 
-Three sources, none of which has to be complete: the network with a rounded state, whose shortest
-wrong inputs are often wrong without rounding, too; long runs of one input after short beginnings,
-for a carry has to survive them; and random inputs, each sequence with a taste of its own.
+Three incomplete searches: counterexamples of the network with a rounded state, which are often
+wrong without rounding, too; short prefixes followed by a long run of one input, which a carry has
+to survive; and random inputs of `draw_inputs`.
 """
 
 from collections.abc import Iterator
@@ -18,27 +18,28 @@ from rnn_numpy.proof.explore import explore
 from rnn_numpy.real_proof.histories import draw_inputs
 from rnn_numpy.tasks.targets import Target
 
-#: Bits of the rounded states that are explored, and states visited at most in each.
+#: Bits of the rounded states that are explored; most states visited for each.
 STATE_BITS, STATES = (4, 5, 6, 7), 30_000
-#: Beginnings of runs (at most), and how long runs are; random sequences, and their length.
+#: Most prefixes of runs; length of a run; number of random sequences; their length.
 RUNS, RUN, SEQUENCES, STEPS = 256, 100, 1_000, 100
 
 
 def wrong_inputs(params: Params, target: Target) -> Int64[np.ndarray, " found"] | None:
-    """Inputs of which the last has a wrong output, as short as was found; None if none was."""
+    """The shortest inputs found whose last output is wrong; None if none were found."""
     found = [wrong for wrong in _all_wrong(params, target) if wrong is not None]
     return _shortened(params, target, min(found, key=len)) if found else None
 
 
 def _all_wrong(params: Params, target: Target) -> Iterator[Int64[np.ndarray, " steps"] | None]:
+    """What each search finds, or None."""
     inputs = 2**target.operands
     for bits in STATE_BITS:
         counterexample = explore(params, bits, target, limit=STATES).counterexample
         if counterexample is not None:
             yield _first_wrong(params, target, counterexample[:, np.newaxis])
-    beginning = int(np.log(RUNS) / np.log(inputs))
-    first = np.array(list(product(range(inputs), repeat=beginning)), np.int64).T
-    runs = np.concatenate([first, np.repeat(first[-1:], RUN, axis=0)])
+    length = int(np.log(RUNS) / np.log(inputs))
+    prefixes = np.array(list(product(range(inputs), repeat=length)), np.int64).T
+    runs = np.concatenate([prefixes, np.repeat(prefixes[-1:], RUN, axis=0)])
     yield _first_wrong(params, target, runs)
     yield from (_first_wrong_after(params, target, runs, last) for last in range(inputs))
     drawn = draw_inputs(np.random.default_rng(0), inputs, STEPS, SEQUENCES)
@@ -63,7 +64,7 @@ def _run(
 def _first_wrong(
     params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"]
 ) -> Int64[np.ndarray, " found"] | None:
-    """The shortest of these sequences' beginnings whose last output is wrong."""
+    """The shortest prefix of these sequences whose last output is wrong."""
     wrong, _, _ = _run(params, target, inputs)
     if not wrong.any():
         return None
@@ -74,7 +75,7 @@ def _first_wrong(
 def _first_wrong_after(
     params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"], last: int
 ) -> Int64[np.ndarray, " found"] | None:
-    """As `_first_wrong`, for each beginning of each sequence with `last` after it."""
+    """The shortest prefix of these sequences that gives a wrong output with `last` appended."""
     _, states, tasks = _run(params, target, inputs)
     x = target.bits(np.full((1, tasks.size), last)).astype(params.W.dtype)
     outputs, _ = forward(params, x, np.ascontiguousarray(states.reshape(tasks.size, -1)))
@@ -88,7 +89,7 @@ def _first_wrong_after(
 def _shortened(
     params: Params, target: Target, inputs: Int64[np.ndarray, " steps"]
 ) -> Int64[np.ndarray, " fewer"]:
-    """Leave out steps, one after the other, as long as some output is still wrong."""
+    """Remove steps one at a time while some output stays wrong."""
     while len(inputs) > 1:
         without = ~np.eye(len(inputs), dtype=bool)
         shorter = np.stack([inputs[keep] for keep in without], axis=1)

@@ -1,4 +1,4 @@
-"""The verdict about the network itself, as text and as JSON."""
+"""The verdict about the network as trained, as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ EVALUATED = {"float64": "float64", "float32": "float32 or float64"}
 
 
 def replay_real(params: Params, verdict: RealVerdict) -> Example:
-    """Run the network on the counterexample of a refutation, until all of its result is out.
+    """Run the network on the counterexample of a refutation, until it has output every bit.
 
     Raises:
         ValueError: the verdict is not a refutation.
@@ -38,7 +38,7 @@ def headline(params: Params, verdict: RealVerdict) -> str:
 
 
 def in_words(params: Params, verdict: RealVerdict) -> Iterator[str]:
-    """The verdict for a reader."""
+    """The verdict as lines of text."""
     yield headline(params, verdict)
     if verdict.status == "proved":
         yield (
@@ -46,11 +46,11 @@ def in_words(params: Params, verdict: RealVerdict) -> Iterator[str]:
             f"{verdict.margin:.2g} from 0 in each"
         )
     if verdict.status == "refuted":
-        yield "the shortest that was found; leaving out a step of it, no output is wrong"
+        yield "this is the shortest sum found; without any one of its steps no output is wrong"
 
 
 def as_json(params: Params, verdict: RealVerdict) -> dict[str, Any]:
-    """The verdict for a program."""
+    """The verdict as values that JSON can represent."""
     names = ("status", "reason", "dtype", "sets", "margin")
     result = {name: getattr(verdict, name) for name in names}
     result["target"] = verdict.target.name

@@ -1,8 +1,8 @@
-"""Prove or refute the network itself, its state not rounded, for operands of every length.
+"""Prove or refute the network as trained, its state not rounded, for operands of every length.
 
-First a wrong answer is looked for (`refutation.py`), since that is quick. Then a metric is made
-(`metric.py`) and covers are tried in it with smaller and smaller sets (`cover.py`), until
-one is closed: proved. docs/proof.md states what is proved, and what has to be trusted.
+First it searches for a wrong output, which is quick (`refutation.py`). Then it computes a metric
+(`metric.py`) and searches for a closed cover, with smaller and smaller sets (`cover.py`); a closed
+cover is a proof. docs/proof.md states what is proved, and what has to be trusted.
 """
 
 from collections.abc import Callable
@@ -20,25 +20,25 @@ from rnn_numpy.real_proof.metric import metric
 from rnn_numpy.real_proof.refutation import wrong_inputs
 from rnn_numpy.tasks.targets import Target, addition, check_fits
 
-#: Sets made at most, unless another limit is given; about 1 kB each.
+#: Default of the largest number of sets, of about 1 kB each.
 LIMIT = 40_000
-#: The radii that are tried in turn, in units of the state.
+#: The radii that are tried in turn; the entries of a state are between 0 and 1.
 RADII = (0.035, 0.025, 0.018, 0.013, 0.009, 0.006, 0.004, 0.0025, 0.0015, 0.001)
 
 
 @dataclass(frozen=True)
 class RealVerdict:
-    """What is known about the network itself."""
+    """What is known about the network as trained."""
 
     status: Literal["proved", "refuted", "gave up"]
-    #: Why it gave up, in words; empty otherwise.
+    #: Why the search gave up, in words; empty otherwise.
     reason: str
-    #: What it is evaluated in: float64, or float32 and anything more precise.
+    #: The evaluation that is covered: float64, or float32 and anything more precise.
     dtype: str
     target: Target
-    #: Sets of the cover, or of the last that was tried.
+    #: Number of sets of the cover, or of the last search.
     sets: int
-    #: The least distance of h V from 0 in any of them.
+    #: The least distance of h V from 0 in these sets; 0 without a proof.
     margin: float
     #: Inputs whose last output is wrong, if refuted.
     counterexample: Int64[np.ndarray, " steps"] | None
@@ -58,15 +58,16 @@ def prove_real(
     """Prove or refute that the network computes the target, for operands of every length.
 
     Args:
-        params: the weights; one input for each operand, one output.
-        dtype: what the network is evaluated in: "float64", or "float32", which covers float64, too;
-            None for the weights' own.
-        limit: give up beyond this many sets.
+        params: the weights of a network with one input for each operand, and one output.
+        target: what the network has to compute.
+        dtype: the evaluation that is covered: "float64"; or "float32", which includes float64; None
+            for the weights' dtype.
+        limit: largest number of sets; the search gives up beyond it.
         on_progress: called with the number of sets found since the last call.
 
     Raises:
-        TypeError, ValueError: as `check_params`; weights that do not fit the target, another dtype,
-            or a limit below 1.
+        TypeError, ValueError: as `check_params`; also if the weights do not fit the target, the
+            dtype is another one, or the limit is below 1.
     """
     check_params(params)
     check_fits(target, params)
@@ -78,29 +79,31 @@ def prove_real(
     classes = histories(target)
 
     evaluated = Params(*(array.astype(name) for array in params))
-    nothing = RealVerdict("gave up", "", name, target, 0, 0.0, None, classes, None, None)
+    gave_up = RealVerdict("gave up", "", name, target, 0, 0.0, None, classes, None, None)
     wrong = wrong_inputs(evaluated, target)
     if wrong is not None:
-        return replace(nothing, status="refuted", counterexample=wrong)
+        return replace(gave_up, status="refuted", counterexample=wrong)
     try:
         L = metric(params, target, classes)
     except np.linalg.LinAlgError:
-        return replace(nothing, reason="no metric was found: the weights are too large")
+        return replace(gave_up, reason="no metric was found: the weights are too large")
     network, reason, sets = Network(params, name, target, classes, L), "", 0
     for radius in RADII:
         found = cover(network, radius, limit, on_progress)
         sets = len(found.q) if isinstance(found, Cover) else found.sets
         if isinstance(found, Cover):
             margin = float(network.margin(found.centre, found.radius, found.q)[1:].min())
-            known = replace(nothing, sets=sets, margin=margin, metric=L, cover=found)
-            return replace(known, status="proved")
+            return replace(
+                gave_up, status="proved", sets=sets, margin=margin, metric=L, cover=found
+            )
         reason = _in_words(found, limit)
         if found.step is None:
             break
-    return replace(nothing, reason=reason, sets=sets)
+    return replace(gave_up, reason=reason, sets=sets)
 
 
 def _in_words(obstacle: Obstacle, limit: int) -> str:
+    """Why no cover was found."""
     if obstacle.step is None:
         return f"more than {limit} sets"
     number, inputs, factor = obstacle.step

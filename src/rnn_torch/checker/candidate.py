@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rnn_numpy.isolation.calling import Called, Question, Refused, call
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.isolation.loading import functions_in
-from rnn_numpy.isolation.strangers import shown
 from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
 
 _LARGEST_FRAME = 1 << 28

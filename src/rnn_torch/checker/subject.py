@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from rnn_numpy.isolation.calling import Form
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 
 Array = np.ndarray
 #: Gradients by the names of the arguments differentiated.

@@ -4,15 +4,17 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from jaxtyping import Float
 
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rounding import bounds
 from rnn_numpy.elman_network.textbook import Backward
 from rnn_torch.checker.comparison import agrees
 from rnn_torch.checker.subject import Gradients
 from rnn_torch.elman_by_hand.problems import Problem
-from rnn_torch.elman_network.gradient import autograd_gradient, truncated_gradient
-from rnn_torch.elman_network.model import ElmanRNN
+from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient, squared_error
 
 
 class Reference(NamedTuple):
@@ -30,8 +32,32 @@ def reference(problem: Problem, window: int | None = None) -> Reference:
     if window is None or window >= len(x):
         gradient = autograd_gradient(model, x, targets)
     else:
-        gradient = truncated_gradient(model, x, targets, window)
+        gradient = _truncated_gradient(model, x, targets, window)
     return Reference(gradient._asdict(), bound._asdict())
+
+
+def _truncated_gradient(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+    window: int,
+) -> Params:
+    """The gradient of (4) by autograd, the error of each loss passed back `window` steps at most.
+
+    Each loss is computed with the state before its window detached, as is usual in torch; the
+    windows of all losses are computed together, as examples of one batch.
+    """
+    U, W, V = model.U, model.W, model.V
+    with torch.no_grad():
+        _, states = model(torch.as_tensor(x))
+    steps = np.arange(len(x))
+    h = torch.cat([torch.zeros_like(states[:1]), states])[np.maximum(steps - window, 0)]
+    for back in reversed(range(window + 1)):
+        begun = torch.as_tensor(steps >= back)[:, None, None]
+        x_t = torch.as_tensor(x[np.maximum(steps - back, 0)])
+        h = torch.where(begun, torch.sigmoid(x_t @ U + h @ W), h)
+    loss = squared_error(torch.sigmoid(h @ V), torch.as_tensor(targets))
+    return Params(*(g.numpy() for g in torch.autograd.grad(loss, [U, W, V])))
 
 
 def called_twice(backward: Backward, problem: Problem) -> Iterator[Gradients]:

@@ -1,4 +1,4 @@
-"""The same Elman RNN as a torch.nn.Module: equations (1)-(4) only, gradients by autograd.
+"""The same Elman RNN as a torch.nn.Module: equations (1)-(5), and the gradient by autograd.
 
 It is the reference for the hand-written backward pass, so it imports nothing from
 `rnn_numpy.elman_network.model` and contains no derivative.
@@ -144,3 +144,20 @@ def absolute_error(
 ) -> Float[Tensor, ""]:
     """The loss (5), which the recipe reports while it descends (4)."""
     return torch.abs(outputs - targets).sum()
+
+
+def autograd_gradient(
+    model: ElmanRNN,
+    x: Float[np.ndarray, "time batch n_in"],
+    targets: Float[np.ndarray, "time batch n_out"],
+) -> Params:
+    """The gradient of the squared error (4) by autograd, on the model's device, as NumPy arrays.
+
+    Raises:
+        TypeError, ValueError: as `ElmanRNN.forward`.
+    """
+    device = model.W.device
+    outputs, _ = model(torch.as_tensor(x, device=device))
+    loss = squared_error(outputs, torch.as_tensor(targets, device=device))
+    gradients = torch.autograd.grad(loss, [model.U, model.W, model.V])
+    return Params(*(gradient.numpy(force=True) for gradient in gradients))

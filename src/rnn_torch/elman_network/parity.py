@@ -6,8 +6,7 @@ from jaxtyping import Float
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rounding import bounds, fraction
-from rnn_torch.elman_network.gradient import autograd_gradient
-from rnn_torch.elman_network.model import ElmanRNN
+from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient
 
 
 def gradient_parity(

@@ -1,11 +1,11 @@
-"""Our network as `torch.nn.RNN` computes it: `h = (1 + g) / 2` makes it a tanh network, exactly.
+"""Convert the network to a tanh network and back, so that `torch.nn.RNN` and cuDNN can run it.
 
-sigmoid(z) = (1 + tanh(z / 2)) / 2, so with h_t = (1 + g_t) / 2, (1)-(3) become
+Because sigmoid(z) = (1 + tanh(z / 2)) / 2, the substitution h_t = (1 + g_t) / 2 turns (1)-(3) into
 
     g_t = tanh(x_t U/2 + g_{t-1} W/4 + 1^T W/4),  g_0 = -1,    o_t = sigmoid(g_t V/2 + 1^T V/2)
 
-where 1^T W are W's column sums. Halves and quarters are exact in binary floating point; the column
-sums are rounded once more. So a trained network runs in `torch.nn.RNN`, and in cuDNN.
+where 1^T W are W's column sums. Halves and quarters are exact in binary floating point; only the
+column sums are rounded.
 """
 
 from typing import Any
@@ -18,9 +18,9 @@ from rnn_torch.elman_network.model import ElmanRNN
 
 
 class TanhElmanRNN(nn.Module):
-    """An Elman RNN as `rnn`, a `torch.nn.RNN`, and `readout`, a `torch.nn.Linear`.
+    """The tanh form of an Elman RNN: `rnn`, a `torch.nn.RNN`, and `readout`, a `torch.nn.Linear`.
 
-    `forward` takes and gives what `ElmanRNN.forward` does, in the sigmoid form.
+    `forward` takes and returns the states of the sigmoid form, as `ElmanRNN.forward`.
     """
 
     def __init__(self, rnn: nn.RNN, readout: nn.Linear) -> None:
@@ -46,9 +46,9 @@ def to_nn_rnn(model: ElmanRNN) -> TanhElmanRNN:
     """A copy of the network in its tanh form, on the same device and in the same dtype."""
     U, W, V = (p.detach() for p in (model.U, model.W, model.V))
     n_in, hidden, n_out = len(U), len(W), V.shape[1]
-    made_like: dict[str, Any] = {"device": W.device, "dtype": W.dtype}
-    rnn = nn.RNN(n_in, hidden, **made_like)
-    readout = nn.Linear(hidden, n_out, **made_like)
+    options: dict[str, Any] = {"device": W.device, "dtype": W.dtype}
+    rnn = nn.RNN(n_in, hidden, **options)
+    readout = nn.Linear(hidden, n_out, **options)
     with torch.no_grad():
         rnn.get_parameter("weight_ih_l0").copy_(U.mT / 2)
         rnn.get_parameter("weight_hh_l0").copy_(W.mT / 4)
@@ -60,11 +60,11 @@ def to_nn_rnn(model: ElmanRNN) -> TanhElmanRNN:
 
 
 def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
-    """The network of a tanh form, a copy; undoes `to_nn_rnn` without a rounding error.
+    """A copy of the network in its sigmoid form: the inverse of `to_nn_rnn`, without rounding.
 
     Raises:
-        ValueError: several layers, both directions, relu, no biases, batch first, or biases other
-            than the ones of a tanh form: our network has none, so it cannot be this one.
+        ValueError: `rnn` has several layers, two directions, relu, no biases or the batch first,
+            or biases other than the column sums: an `ElmanRNN` has no biases.
     """
     rnn, readout = tanh.rnn, tanh.readout
     wanted = {
@@ -94,10 +94,10 @@ def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
 
 
 def _check_bias(name: str, bias: Tensor, weights: Tensor) -> None:
-    """Raise unless `bias` is the column sums of `weights`, in whatever order they were added."""
+    """Raise ValueError unless `bias` is the column sums of `weights`, to within rounding."""
     wanted = weights.double().sum(0)
-    terms = len(weights) + 2  # and one for each sum's own rounding
-    allowed = terms * torch.finfo(bias.dtype).eps * weights.double().abs().sum(0)
+    roundings = len(weights) + 2  # those of the additions, and two to spare
+    allowed = roundings * torch.finfo(bias.dtype).eps * weights.double().abs().sum(0)
     if not bool(((bias.double() - wanted).abs() <= allowed).all()):
         raise ValueError(
             f"{name} must be the column sums {wanted.tolist()} of a network without biases, "

@@ -1,6 +1,6 @@
-"""The layer as two registered torch operators, which `torch.compile` puts into its graph.
+"""The layer as two registered torch operators: `torch.compile` puts them into its graph.
 
-The compiler does not trace into them, so compile time does not grow with the number of steps.
+The compiler does not trace into them, so its time does not grow with the number of steps.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from rnn_torch.fused import recurrence
 
 @torch.library.custom_op("rnn_torch::elman", mutates_args=())
 def elman(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor) -> Tensor:
-    """The states: `recurrence.states`."""
+    """h_1 ... h_T (time, batch, hidden), as `recurrence.states`."""
     return recurrence.states(x, U, W, h_0)
 
 
@@ -21,7 +21,7 @@ def elman(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor) -> Tensor:
 def elman_backward(
     x: Tensor, U: Tensor, W: Tensor, h_0: Tensor, states: Tensor, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, U, W and h_0 from the gradient of every state."""
+    """The gradients of x, U, W and h_0 from that of every state, as `recurrence.gradients`."""
     into_x, into_U, into_W, into_h_0 = recurrence.gradients(x, U, W, h_0, states, upstream)
     assert into_h_0 is not None
     return into_x, into_U, into_W, into_h_0

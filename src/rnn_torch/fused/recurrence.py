@@ -1,18 +1,18 @@
-"""The recurrence's two loops over time, as fast as the machine allows; no autograd in here.
+"""The layer's forward and backward pass by the fastest implementation; autograd is not involved.
 
-`states` is (1) and (2), `errors` is (7) and (8), `products` the rest of the backward pass. Each
-works on one network, or on several at once: then U, W and every (batch, feature) have a `networks`
-axis in front. Three ways, chosen by size alone:
+`states` computes (1) and (2), `gradients` computes (7)-(10). Both take one network, or several:
+then U, W and h_0 have an axis `networks` in front, and so has every (batch, feature). One of three
+implementations is chosen by device, dtype and size:
 
-- a compiled kernel on the CPU, in float32 and float64, where torch would spend
-  its time between its operations: the whole loop in one call, or even the whole pass;
-- oneDNN where it beats torch's own BLAS: large float32 products on the CPU. On an AMD processor it
-  has twice the rate of MKL;
-- `addmm` and an in-place sigmoid a step, anywhere else: any device, any floating dtype.
+- a compiled kernel, for small float32 and float64 networks on the CPU, where the overhead of
+  torch's operations dominates: one call computes a loop over time, or a whole pass;
+- oneDNN, for large float32 products on the CPU, where it is faster than torch's own BLAS: on an AMD
+  processor it has twice the rate of MKL;
+- torch's `addmm` and an in-place sigmoid in each step, for all other sizes, devices and dtypes.
 
-Products for all steps at once are taken some steps at a time, while they are in the cache.
+A matrix product over all steps is divided into products of `ROWS` rows, which fit into the cache.
 
-The limits between them are measured: benchmarks/speed/layer.py, docs/performance.md.
+The limits between the implementations are measured: benchmarks/speed/layer.py, docs/performance.md.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,15 @@ from torch import Tensor
 from rnn_numpy.compiled import native
 
 # The measured limits; a row is one example of one step.
-SMALL = 1 << 19  #: most multiplications in a product for which one kernel call does a whole pass
-SMALL_MATRIX = 1 << 12  #: most entries in a matrix for the same
-SMALL_MATRIX_FEW_ROWS = 1 << 14  #: the same, where the product has fewer than FEW_ROWS rows
+SMALL = 1 << 19  #: most multiplications in a product for one kernel call a pass
+SMALL_MATRIX = 1 << 12  #: most entries in U or W for one kernel call a pass
+SMALL_MATRIX_FEW_ROWS = 1 << 14  #: the same limit if the product has fewer than FEW_ROWS rows
 FEW_ROWS = 16
-LARGE_STEP = 1 << 22  #: multiplications in a step from which BLAS beats the kernel's loop
-LARGE_MATRIX = 1 << 21  #: bytes of W from which it does
-ONEDNN = 1 << 22  #: multiplications in a product from which oneDNN beats MKL
-ONEDNN_LEAST_ROWS = 32  #: fewest rows for the same
-ROWS = 2048  #: rows in one product for several steps; more leave the cache
+LARGE_STEP = 1 << 22  #: fewest multiplications in a step for which BLAS is faster than the kernel
+LARGE_MATRIX = 1 << 21  #: fewest bytes of W for which BLAS is faster than the kernel
+ONEDNN = 1 << 22  #: fewest multiplications in a product for which oneDNN is faster than MKL
+ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is faster than MKL
+ROWS = 2048  #: most rows in one product; more do not fit into the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
 _HAVE_ONEDNN = torch.backends.mkldnn.is_available() and all(
@@ -45,7 +45,8 @@ Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
     """h_1 ... h_T (time, batch, hidden) from x (time, batch, n_in) and h_0 (batch, hidden).
 
-    All with `networks` in front of batch, n_in and hidden, or none. No h_0 means zeros.
+    For several networks: (time, networks, batch, ...), and h_0 (networks, batch, hidden). None for
+    h_0 means zeros.
     """
     x, U, W = x.contiguous(), U.contiguous(), W.contiguous()
     n_in, hidden = U.shape[-2:]
@@ -74,25 +75,28 @@ def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
 def gradients(
     x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None, h: Tensor, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """The gradients of x, U, W and h_0 from that of every state: (7)-(10)."""
+    """The gradients of x, U, W and h_0 from `upstream`, that of every state in h: (7)-(10).
+
+    Each has the shape of its argument; None for h_0 if that is None.
+    """
     upstream = upstream.contiguous()
     hidden = h.shape[-1]
     if by_kernel := _by_kernel(h, hidden):
         if _small(x, hidden):
             return _small_gradients(x, U, W, h_0, h, upstream)
-        every_delta = _errors_by_kernel(W, h, upstream)
+        all_deltas = _errors_by_kernel(W, h, upstream)
     into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
     from_next: Tensor | None = None
     product = _product_of_a_step(h[0], W.mT)
     for part in reversed(_parts(h)):
         if by_kernel:
-            delta = every_delta[part]
+            delta = all_deltas[part]
         else:
             delta = _errors(product, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
         into_U += sum_of_products(x[part], delta)  # (9)
-        first = max(part.start, 1)  # (10), but for h_0
+        first = max(part.start, 1)  # (10), without the term of h_0
         if first < part.stop:
             into_W += sum_of_products(h[first - 1 : part.stop - 1], delta[first - part.start :])
     if h_0 is None:
@@ -102,7 +106,7 @@ def gradients(
 
 
 def _parts(sequence: Tensor) -> list[slice]:
-    """The steps, as many at a time as make `ROWS`."""
+    """The steps, divided into parts of at most `ROWS` rows, but of at least one step."""
     time = len(sequence)
     steps = max(1, ROWS // (sequence[0].numel() // sequence.shape[-1]))
     return [slice(first, min(first + steps, time)) for first in range(0, time, steps)]
@@ -111,7 +115,7 @@ def _parts(sequence: Tensor) -> list[slice]:
 def _small_gradients(
     x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None, h: Tensor, upstream: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """As `gradients`, in one call of a kernel."""
+    """`gradients` in one call of the kernel."""
     x, U, W = x.contiguous(), U.contiguous(), W.contiguous()
     initial = U if h_0 is None else h_0.contiguous()
     (time, batch, n_in), hidden = x.shape, len(W)
@@ -128,7 +132,7 @@ def _small_gradients(
 
 
 def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
-    """delta_1 ... delta_T (8) from the gradient with respect to every state."""
+    """delta_1 ... delta_T (8) from the gradient of every state, in one call of the kernel."""
     delta = torch.empty_like(h)
     transposed = h.shape[1] >= 4
     matrix = (W.mT if transposed else W).contiguous()
@@ -140,19 +144,19 @@ def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
 
 
 def _errors(product: Product, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
-    """As `_errors_by_kernel` by torch's operations, going on from a later step's delta."""
+    """As `_errors_by_kernel`, by torch's operations; `from_next` is the delta of the step after."""
     delta = torch.empty_like(h)
     steps = list(zip(h.unbind(), upstream.unbind(), delta.unbind(), strict=True))
-    for h_t, dh, now in reversed(steps):
+    for h_t, dh, delta_t in reversed(steps):
         if from_next is not None:
-            dh = product(from_next, dh, now)  # (7)
-        _sigmoid_backward.grad_input(dh, h_t, grad_input=now)  # (8)
-        from_next = now
+            dh = product(from_next, dh, delta_t)  # (7)
+        _sigmoid_backward.grad_input(dh, h_t, grad_input=delta_t)  # (8)
+        from_next = delta_t
     return delta
 
 
 def _by_kernel(sequence: Tensor, hidden: int) -> bool:
-    """`sequence` has (time, batch, n), or (time, networks, batch, n)."""
+    """Whether a kernel computes the loop over time of a (time, batch, n) sequence."""
     return (
         _HAVE_KERNELS
         and sequence.dtype in _KERNELS
@@ -164,15 +168,16 @@ def _by_kernel(sequence: Tensor, hidden: int) -> bool:
 
 
 def _small(x: Tensor, hidden: int) -> bool:
+    """Whether one kernel call computes a whole pass."""
     time, batch, n_in = x.shape
     largest = SMALL_MATRIX if time * batch >= FEW_ROWS else SMALL_MATRIX_FEW_ROWS
     return time * batch * n_in * hidden <= SMALL and max(n_in, hidden) * hidden <= largest
 
 
 def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
-    """A function of (one, other, out): `one matrix + other`, perhaps in `out`."""
+    """A function of (one, other, out) that computes `one matrix + other`; it may write to `out`."""
     if _by_onednn(rows, matrix):
-        # In the layout that oneDNN computes in: made once instead of at every step.
+        # oneDNN's own layout of the matrix, which it would otherwise make at every step.
         packed = torch.ops.mkldnn._reorder_linear_weight(matrix.mT.contiguous(), len(rows))
         binary = torch.ops.mkldnn._linear_pointwise.binary
         return lambda one, other, _: binary(one, other, packed, None, "add")
@@ -180,16 +185,16 @@ def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
     return lambda one, other, out: addmm(other, one, matrix, out=out)
 
 
-def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> Tensor:
-    """`sequence` times `matrix` into `out`, over time and batch at once."""
+def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
+    """Write the product of `sequence`, of all steps and examples, and `matrix` to `out`."""
     if matrix.dim() == 3:
-        return torch.matmul(sequence, matrix, out=out)
+        torch.matmul(sequence, matrix, out=out)
+        return
     rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
     if _by_onednn(rows, matrix):
         into.copy_(_onednn(rows, matrix))
     else:
         torch.mm(rows, matrix, out=into)
-    return out
 
 
 def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
@@ -205,6 +210,7 @@ def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
+    """Whether oneDNN computes this product."""
     return (
         len(rows) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
         and len(rows) >= ONEDNN_LEAST_ROWS
@@ -216,5 +222,6 @@ def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
 
 
 def _onednn(one: Tensor, other: Tensor) -> Tensor:
+    """The product of two matrices by oneDNN."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise(one, other.mT, None, "none", [], "")
     return result

@@ -32,9 +32,13 @@ Recipes = tuple[Recipe, ...]
 
 
 def formed(recipes: Iterable[Recipe], at_once: int) -> Iterator[Recipes]:
-    """Batches of so many networks at most, of one size: those must come one after the other."""
-    for _, some in groupby(recipes, key=size):
-        while batch := tuple(islice(some, at_once)):
+    """Batches of at most `at_once` networks of one size, in order.
+
+    Args:
+        recipes: grouped by size, as `Grid.by_size`.
+    """
+    for _, same_size in groupby(recipes, key=size):
+        while batch := tuple(islice(same_size, at_once)):
             yield batch
 
 
@@ -45,27 +49,33 @@ def shared_out(
     keep: Keep | None,
     processes: Processes,
 ) -> Iterator[Recipes]:
-    """The batches of this process: its share of those that have begun, then of all others.
+    """The batches that this process trains: its share of the resumed ones, then of the new ones.
 
-    A batch that has begun stays together, whatever of it is finished; it goes to a process that
-    can see its checkpoints. Those of which everything is are removed.
+    A batch with checkpoints is resumed unchanged, by a process that can read them, even if some of
+    its networks are finished. If all are, its checkpoints are removed. All processes call this.
+
+    Args:
+        recipes: the networks of the sweep.
+        finished: those that have a result.
+        at_once: most networks in a new batch.
+        keep: the folder of the checkpoints; None if there are none.
     """
     with processes.failing_together():
-        begun = _begun(keep.path) if keep else []
-    seen = processes.gather(begun)
+        resumable = _resumable(keep.path) if keep else []
+    resumable_by_rank = processes.gather(resumable)
     mine: list[Recipes] = []
     taken: set[Recipe] = set()
-    for number, batch in enumerate(dict.fromkeys(chain.from_iterable(seen))):
-        holders = [rank for rank, some in enumerate(seen) if batch in some]
-        is_mine = holders[number % len(holders)] == processes.rank
+    for number, batch in enumerate(dict.fromkeys(chain.from_iterable(resumable_by_rank))):
+        readers = [rank for rank, batches in enumerate(resumable_by_rank) if batch in batches]
+        is_mine = readers[number % len(readers)] == processes.rank
         if any(recipe in recipes for recipe in set(batch) - finished - taken):
             taken.update(batch)
             if is_mine:
                 mine.append(batch)
         elif keep and is_mine and finished.issuperset(batch):
             Folder(folder_of(keep.path, batch)).remove()
-    there = finished | taken
-    rest = (recipe for recipe in recipes.by_size() if recipe not in there)
+    excluded = finished | taken
+    rest = (recipe for recipe in recipes.by_size() if recipe not in excluded)
     return chain(mine, formed(islice(rest, processes.rank, None, processes.world), at_once))
 
 
@@ -80,24 +90,28 @@ def train_batches(
     on_progress: Callable[[float], object] = lambda networks: None,
     on_resumed: Callable[[float], object] = lambda networks: None,
 ) -> Iterator[Trained]:
-    """Train one batch after the other; yields the results of each when it ends.
+    """Train the batches in order; yields the results of each batch when its training ends.
 
     Args:
-        keep, stop, say: as in `rnn_numpy.training.many_networks.train`; a stop ends the batch in
-            hand at once.
-        on_progress: called with how many networks, or what part of one, have been trained.
-        on_resumed: likewise, with what had been trained of a batch before.
+        count_every: as in `train_batch`.
+        device: the torch device.
+        keep, say: as in `rnn_numpy.training.many_networks.train`.
+        stop: called between steps; True ends the training, after a checkpoint if there is `keep`.
+        on_progress: called with the number of networks trained since the last call, fractional: a
+            tenth of the steps of ten networks is one network.
+        on_resumed: called with the same number, of the steps before a checkpoint.
 
     Raises:
-        CheckpointError, WeightsError: checkpoints that cannot be used or written.
+        CheckpointError, WeightsError: a checkpoint cannot be used or written.
     """
-    about = {"count_every": count_every, "device": torch.device(device).type}
+    # A batch resumes only with the same counts, on the same kind of device.
+    origin = {"count_every": count_every, "device": torch.device(device).type}
     with suppress(Stopped):
         for recipes in batches:
             folder = keep and Folder(folder_of(keep.path, recipes))
             found = folder and folder.newest(partial(load_batch, device=device), say)
             if folder and found:
-                folder.refuse_another(found[1], about)
+                folder.refuse_another(found[1], origin)
             batch = found[0] if found else begin(recipes, device)
             networks_a_step = len(recipes) / max(1, recipes[0].iterations)
             on_resumed(batch.steps * networks_a_step)
@@ -106,7 +120,7 @@ def train_batches(
                 count_every,
                 stop=stop,
                 save_every=keep and keep.every,
-                on_save=partial(_save, folder, about),
+                on_save=partial(_save, folder, origin),
             ):
                 on_progress(steps * networks_a_step)
             yield from results(batch, count_every)
@@ -115,24 +129,24 @@ def train_batches(
 
 
 def folder_of(path: Path, batch: Recipes) -> Path:
-    """Where the checkpoints of this batch are."""
+    """The folder of this batch's checkpoints."""
     return path / f"batch-{hashlib.sha256(repr(batch).encode()).hexdigest()[:16]}"
 
 
 def load_batch(file: Path, device: torch.device | str) -> tuple[Batch, dict[str, object]]:
-    """Read a batch's checkpoint, and what it is about: how it was counted, and where.
+    """Read a batch's checkpoint, and its `count_every` and type of device.
 
     Raises:
-        CheckpointError: unreadable, truncated, changed, or not a batch's at all.
+        CheckpointError: the file cannot be read, is damaged, or is not a batch's checkpoint.
     """
     with understanding(file):
         arrays, state = unpack(FORMAT, ["U", "V", "W", "keys", "counts"], file)
         recipes = tuple(Recipe(**recipe) for recipe in state["recipes"])
         check_alike(recipes)
-        steps, about = state["steps"], dict(state["about"])
+        steps, origin = state["steps"], dict(state["about"])
         check_integer("steps", steps, 0, recipes[0].iterations)
-        check_integer("count_every", about["count_every"], 1, None)
-        counted = counts_until(steps, recipes[0], about["count_every"])
+        check_integer("count_every", origin["count_every"], 1, None)
+        counted = counts_until(steps, recipes[0], origin["count_every"])
         networks, hidden, dtype = len(recipes), recipes[0].hidden, recipes[0].dtype
         for name, shape, kind in (
             ("U", (networks, 2, hidden), dtype),
@@ -147,10 +161,11 @@ def load_batch(file: Path, device: torch.device | str) -> tuple[Batch, dict[str,
         if len(generators) != networks:
             raise ValueError(f"{len(generators)} generators for {networks} networks")
         weights = [torch.tensor(arrays[name], device=device) for name in "UWV"]
-        return Batch(recipes, weights, generators, steps, [*arrays["counts"]]), about
+        return Batch(recipes, weights, generators, steps, [*arrays["counts"]]), origin
 
 
-def _save(folder: Folder | None, about: object, batch: Batch) -> None:
+def _save(folder: Folder | None, origin: object, batch: Batch) -> None:
+    """Write a checkpoint of the batch; do nothing without a folder."""
     if folder is None:
         return
     parts = [generator_parts(rng.get_state(legacy=False)) for rng in batch.generators]
@@ -161,13 +176,13 @@ def _save(folder: Folder | None, about: object, batch: Batch) -> None:
         "recipes": [asdict(recipe) for recipe in batch.recipes],
         "steps": batch.steps,
         "generators": [state for state, _ in parts],
-        "about": about,
+        "about": origin,
     }
     folder.write(batch.steps, pack(FORMAT, {**tensors, "counts": counts}, state))
 
 
-def _begun(path: Path) -> list[Recipes]:
-    """The batches with a whole checkpoint here."""
+def _resumable(path: Path) -> list[Recipes]:
+    """The batches that have an undamaged checkpoint below this folder."""
     found = []
     for folder in sorted(path.glob("batch-*")):
         for file in sorted(folder.glob("step-*.safetensors"), reverse=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from rnn_numpy.commands import flag_types, terminal
-from rnn_numpy.commands.train_checkpoints import checkpoint_every
+from rnn_numpy.commands.train_flags import checkpoint_every
 from rnn_numpy.compiled import native
 from rnn_numpy.storage.atomic_files import check_writable
 from rnn_numpy.storage.checkpoint_folder import make_folder
@@ -75,7 +75,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def keep_of(flags: argparse.Namespace) -> Keep | None:
-    """Where networks in training are kept, if that was asked for; ValueError for bad flags."""
+    """The folder for checkpoints, which is made; None without --checkpoint.
+
+    Raises:
+        ValueError: a flag needs another one, or the folder cannot be written.
+    """
     every = checkpoint_every(flags)
     if flags.out is None and (flags.resume or every is not None):
         given = "--resume" if flags.resume else "--checkpoint DIR"
@@ -89,7 +93,7 @@ def keep_of(flags: argparse.Namespace) -> Keep | None:
 
 
 def recipes_of(flags: argparse.Namespace) -> Grid:
-    """Every combination of the seeds and settings."""
+    """The networks: every combination of the seeds and settings."""
     combined = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
     settings = [
         Recipe(0, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
@@ -99,7 +103,11 @@ def recipes_of(flags: argparse.Namespace) -> Grid:
 
 
 def engine_of(flags: argparse.Namespace) -> str:
-    """The engine asked for, or the one that fits the device; ValueError for bad flags."""
+    """The engine that the flags name, or the one that fits the device.
+
+    Raises:
+        ValueError: this engine cannot run here, on this device, or with these bits.
+    """
     on_cpu = flags.device.split(":")[0] == "cpu"
     engine = str(flags.engine)
     if flags.engine is None:
@@ -119,6 +127,7 @@ def engine_of(flags: argparse.Namespace) -> str:
 
 
 def _check_device(device: str) -> None:
+    """Raise ValueError unless torch can use the device."""
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""Draw the number of exact networks against the steps. Needs matplotlib: the extra `plot`."""
+"""`sweep --plot`: how many networks get every sum right. Needs matplotlib, the extra `plot`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,19 +8,23 @@ from rnn_torch.many_networks.tables import Row, Setting
 
 
 def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> None:
-    """Draw how many networks of a sweep add exactly after each counted step, a line a setting.
+    """Draw a line for each setting: the per cent of exact networks after each counted step.
+
+    Args:
+        tables: as `rnn_torch.many_networks.tables.summary`.
+        file: written in the format of its suffix.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
         WeightsError: the file cannot be written.
-        ValueError: a file ending that matplotlib does not know.
+        ValueError: matplotlib does not know the file's suffix.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    # What all settings share goes into the title, the rest into the legend.
+    # The title has the values that all settings share; the legend has the others.
     common = set.intersection(*(set(setting) for setting in tables))
     for setting, rows in tables.items():
         own = ", ".join(_in_words(*item) for item in setting if item not in common)
@@ -40,6 +44,7 @@ def sweep_plot(tables: Mapping[Setting, Sequence[Row]], file: str | Path) -> Non
 
 
 def _in_words(name: str, value: object) -> str:
+    """A value of a setting, with its unit."""
     words = {
         "bits": "{} bits",
         "hidden": "{} hidden units",

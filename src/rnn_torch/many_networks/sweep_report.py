@@ -1,4 +1,4 @@
-"""The output of a sweep, as tables and as JSON, and its progress."""
+"""The result of a sweep as tables and as JSON, and an estimate of the remaining time."""
 
 import json
 import time
@@ -11,17 +11,17 @@ from rnn_torch.many_networks.tables import Row, Setting, summary
 
 
 class Pace:
-    """Says once how long the networks that are left will take, at the rate of the first ones.
+    """Estimates the remaining time once, from the rate so far.
 
-    It waits for ten seconds, and a network from each that is trained at a time; what is left then
-    must take a minute.
+    The estimate is made after ten seconds and `at_once` networks; it is printed if it is a minute
+    or more.
 
     Args:
-        left: networks to be trained.
-        say: told the line.
-        at_once: networks that are trained side by side, each of which is counted when it ends; 0 if
-            parts of networks are counted.
-        clock: seconds.
+        left: number of networks to train.
+        say: called with the line.
+        at_once: number of networks trained at a time, if each is counted when its training ends; 0
+            if fractions of networks are counted.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._left, self._say, self._at_once, self._clock = float(left), say, at_once, clock
-        self._begun, self._trained, self._said = clock(), 0.0, False
+        self._start, self._trained, self._said = clock(), 0.0, False
 
     def update(self, networks: int | float) -> None:
-        """So many more have been trained."""
+        """Count this many networks as trained."""
         self._left -= networks
         self._trained += networks
-        seconds = self._clock() - self._begun
+        seconds = self._clock() - self._start
         if self._said or seconds < 10 or self._trained < self._at_once or not self._trained:
             return
         self._said = True
@@ -53,7 +53,7 @@ class Pace:
 
 
 def _duration(seconds: float) -> str:
-    """In the largest unit of which there are two at least."""
+    """Seconds as text, in the largest unit that gives at least 2."""
     units = {"years": 365.25 * 86400, "days": 86400, "hours": 3600, "minutes": 60}
     for unit, length in units.items():
         if seconds >= 2 * length:
@@ -62,12 +62,17 @@ def _duration(seconds: float) -> str:
 
 
 def print_json(results: list[Trained], wanted: int, engine: str, out: str | None) -> None:
-    """One object on one line: how many of the wanted networks there are, and their counts."""
+    """Print the summary as one JSON object on one line.
+
+    Args:
+        wanted: number of networks in the sweep.
+        out: the file of the results, if there is one.
+    """
     document = {
         "networks": len(results),
         "wanted": wanted,
-        "diverged": _with(results, "diverged"),
-        "vanished": _with(results, "vanished"),
+        "diverged": _number(results, "diverged"),
+        "vanished": _number(results, "vanished"),
         "engine": engine,
         "out": out,
         "settings": [
@@ -79,22 +84,24 @@ def print_json(results: list[Trained], wanted: int, engine: str, out: str | None
 
 
 def print_tables(results: list[Trained], wanted: int, engine: str) -> None:
-    """A table for each setting, and how many of the wanted networks there are."""
+    """Print a table for each setting, then the number of networks, of `wanted` in the sweep."""
     for setting, rows in summary(results).items():
         say("\n".join(_table(setting, rows)))
     unfinished = "" if len(results) == wanted else f" of {wanted}; --resume continues"
     ends = {"diverged": "diverged", "vanished": "whose gradient vanished"}
     failed = "".join(
-        f", {count} {words}" for end, words in ends.items() if (count := _with(results, end))
+        f", {count} {words}" for end, words in ends.items() if (count := _number(results, end))
     )
     say(f"{len(results)} networks{unfinished}{failed}; engine: {engine}")
 
 
-def _with(results: list[Trained], status: str) -> int:
+def _number(results: list[Trained], status: str) -> int:
+    """The number of networks with this status."""
     return sum(result.status == status for result in results)
 
 
 def _table(setting: Setting, rows: list[Row]) -> Iterator[str]:
+    """The lines of one setting's table."""
     named = dict(setting)
     yield (
         f"{named['bits']} bits, {named['hidden']} hidden units, learning rate "

@@ -1,4 +1,4 @@
-"""Tables of a sweep: CSV and Parquet, a row for each network and counted step; and the summary."""
+"""Results of a sweep as CSV or Parquet, a row for each network and counted step; their summary."""
 
 import csv
 import io
@@ -17,12 +17,11 @@ Setting = tuple[tuple[str, Any], ...]
 
 
 def journal_of(out: Path, resume: bool) -> Path:
-    """The journal of a sweep: `out` itself, or FILE.csv.jsonl until the table is written.
+    """The file of a sweep's journal: `out` if it ends in .jsonl, else `out` with .jsonl appended.
 
     Raises:
-        ResultsError: an unknown ending, one whose library is not installed, or a table that is
-            there already.
-        WeightsError: a table that cannot be written.
+        ResultsError: the suffix is unknown, its library is not installed, or the table exists.
+        WeightsError: the table cannot be written.
     """
     if out.suffix not in FORMATS:
         raise ResultsError(f"{out} must end in one of {', '.join(FORMATS)}")
@@ -39,10 +38,10 @@ def journal_of(out: Path, resume: bool) -> Path:
 
 
 def write_table(out: Path, results: Iterable[Trained]) -> None:
-    """Write a table, in the format that its ending names.
+    """Write a table, in the format of its suffix.
 
     Raises:
-        WeightsError: it cannot be written.
+        WeightsError: the file cannot be written.
     """
     rows: list[dict[str, Any]] = [
         {**asdict(result.recipe), "status": result.status, "step": step, "exact": exact,
@@ -64,6 +63,7 @@ def write_table(out: Path, results: Iterable[Trained]) -> None:
 
 
 def _parquet() -> tuple[Any, Any]:
+    """pyarrow and its module for Parquet; ResultsError if it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -74,7 +74,11 @@ def _parquet() -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Row:
-    """The networks of one setting after one step; the numbers of sums are of `tried`."""
+    """The networks of one setting after one step.
+
+    `exact` networks get all `tried` sums right; `median` and `worst` are their numbers of right
+    sums.
+    """
 
     step: int
     networks: int
@@ -85,19 +89,20 @@ class Row:
 
 
 def summary(results: Iterable[Trained]) -> dict[Setting, list[Row]]:
-    """For each setting, whatever the seed: how many networks are exact after each counted step.
+    """For each setting, the rows of its networks of all seeds, in the order of the steps.
 
-    A network that diverged has no sum right from then on.
+    A network that diverged counts as having no right sum from that step on.
     """
     by_setting: dict[Setting, list[Trained]] = {}
     for result in results:
         fields = asdict(result.recipe)
         del fields["seed"]
         by_setting.setdefault(tuple(fields.items()), []).append(result)
-    return {setting: list(_summary(some)) for setting, some in by_setting.items()}
+    return {setting: list(_rows(alike)) for setting, alike in by_setting.items()}
 
 
-def _summary(results: list[Trained]) -> Iterator[Row]:
+def _rows(results: list[Trained]) -> Iterator[Row]:
+    """The rows of one setting."""
     tried = max(result.tried for result in results)
     for step in sorted({step for result in results for step in result.steps}):
         exact = [dict(zip(r.steps, r.exact, strict=True)).get(step, 0) for r in results]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.pictures import save
 from rnn_torch.checker.report import Report
 from rnn_torch.reports.panels import panels

@@ -10,7 +10,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.weights import made_by
 from rnn_torch.checker.report import Report
 from rnn_torch.elman_by_hand.kill_matrix import KillMatrix

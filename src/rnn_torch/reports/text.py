@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple
 
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_torch.checker.comparison import Entry
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Where

@@ -1,18 +1,20 @@
-"""The learners in torch: three engines, whose logged gradients are compared with autograd's."""
+"""The engines in torch and their learners; logged gradients are compared with autograd's."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.distributed import GradBucket  # type: ignore[attr-defined]
+from torch.nn.parallel import DistributedDataParallel
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
 from rnn_numpy.training.recipe import Diverged, Recipe
-from rnn_numpy.training.sgd import CompiledSGD
-from rnn_torch.elman_network.gradient import autograd_gradient
-from rnn_torch.elman_network.model import ElmanRNN, squared_error
+from rnn_numpy.training.sgd import CompiledSGD, engine_for
+from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient, squared_error
 from rnn_torch.elman_network.parity import gradient_parity
 from rnn_torch.fused.layer import FusedElmanRNN
 
@@ -29,10 +31,10 @@ class AutogradLearner:
         self._device = device
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """Descend, a step for each batch; return the outputs for the last, before its step.
+        """Take a step for each batch; return the outputs for the last batch, before its step.
 
         Raises:
-            Diverged: a step leads to weights that are not finite; those before it are kept.
+            Diverged: a step would make the weights infinite or NaN; it is not taken.
         """
         weights = [self.model.U, self.model.W, self.model.V]
         recipe = self._recipe
@@ -41,7 +43,7 @@ class AutogradLearner:
         for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
             outputs, gradients = self._differentiate(x_step, y_step)
             with torch.no_grad():
-                rate = self._recipe.learning_rate
+                rate = recipe.learning_rate
                 updated = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
                 if not all(bool(w.isfinite().all()) for w in updated):
                     raise Diverged(step)
@@ -52,7 +54,7 @@ class AutogradLearner:
     def _differentiate(
         self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
     ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
-        """The outputs for this process's share of a batch, and the gradient of the whole."""
+        """The outputs for this process's share of a batch; the gradient of the whole batch."""
         outputs, _ = self.model(x)
         weights = [self.model.U, self.model.W, self.model.V]
         return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
@@ -60,27 +62,31 @@ class AutogradLearner:
     def _of_the_batch(
         self, outputs: Float[Tensor, "bits share 1"]
     ) -> Float[Tensor, "bits batch 1"]:
+        """The outputs for the whole batch, from those for this process's share."""
         return outputs
 
     def advance(
         self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
     ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: its outputs, and the states that follow."""
+        """One time step of the network: the outputs and the next states."""
         with torch.no_grad():
             state = torch.as_tensor(h, device=self._device)
             outputs, states = self.model(torch.as_tensor(x, device=self._device), state)
         return outputs.numpy(force=True), states[0].numpy(force=True)
 
     def params(self) -> Params:
-        """A copy of the weights as they are now."""
+        """A copy of the current weights."""
         return self.model.to_params()
 
     def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
-        """How far the hand-written gradient of this batch is from autograd's."""
+        """The distance of this batch's hand-written gradient from autograd's.
+
+        In units of what rounding allows, as `gradient_parity`.
+        """
         return gradient_parity(self.model, *self._encoded(pairs), self._hand_written(pairs))
 
     def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params | None:
-        """The gradient that is audited; None for the one of `rnn_numpy.bptt`."""
+        """The gradient that is audited; None for that of `rnn_numpy.bptt`."""
         return None
 
     def _encoded(
@@ -92,7 +98,7 @@ class AutogradLearner:
 
 
 class FusedLearner(AutogradLearner):
-    """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits that."""
+    """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits it."""
 
     model_class = FusedElmanRNN
 
@@ -101,7 +107,7 @@ class FusedLearner(AutogradLearner):
 
 
 class CompiledLearner(AutogradLearner):
-    """Plain SGD by the compiled kernel, on the parameters' own memory; audits that."""
+    """Plain SGD by the compiled kernel, on the parameters' own memory; audits its gradient."""
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
         super().__init__(params, recipe, device)
@@ -116,3 +122,108 @@ class CompiledLearner(AutogradLearner):
 
     def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         return self._sgd.gradient(pairs)
+
+
+class DataParallelLearner(AutogradLearner):
+    """Plain SGD by all processes that torchrun started; each takes a share of every batch.
+
+    The sum of their gradients is audited, against autograd's gradient of the whole batch.
+
+    Args:
+        alone: the learner for one process; this one uses its model.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        recipe: Recipe,
+        device: torch.device | str,
+        alone: type[AutogradLearner],
+    ) -> None:
+        self.model_class = alone.model_class
+        super().__init__(params, recipe, device)
+        self._rank, self._world = distributed.get_rank(), distributed.get_world_size()
+        self._parallel = DistributedDataParallel(self.model)
+        self._parallel.register_comm_hook(None, _summed)
+
+    def _differentiate(
+        self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
+    ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
+        weights = [self.model.U, self.model.W, self.model.V]
+        for weight in weights:
+            weight.grad = None
+        # A process without an example computes the first one, and contributes zero.
+        idle = self._rank >= x.shape[1]
+        share = slice(0, 1) if idle else slice(self._rank, None, self._world)
+        outputs, _ = self._parallel(x[:, share])
+        loss = squared_error(outputs, y[:, share])
+        (0 * loss if idle else loss).backward()
+        if idle:
+            outputs = outputs[:, :0]
+        return outputs, [weight.grad for weight in weights if weight.grad is not None]
+
+    def _of_the_batch(
+        self, outputs: Float[Tensor, "bits share 1"]
+    ) -> Float[Tensor, "bits batch 1"]:
+        bits, _, n_out = outputs.shape
+        whole = outputs.new_zeros(bits, self._recipe.batch_size, n_out)
+        whole[:, self._rank :: self._world] = outputs.detach()
+        distributed.all_reduce(whole)
+        return whole
+
+    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
+        whole = (torch.as_tensor(array, device=self._device) for array in self._encoded(pairs))
+        return Params(*(g.numpy(force=True) for g in self._differentiate(*whole)[1]))
+
+
+def _summed(state: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """Add the processes' gradients: DistributedDataParallel takes their mean, but (4) is a sum."""
+    work = distributed.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])
+
+
+LEARNERS = {"compiled": CompiledLearner, "fused": FusedLearner, "autograd": AutogradLearner}
+
+
+class TorchEngine(NamedTuple):
+    """An engine on a device; under torchrun, all processes of the group together."""
+
+    name: str
+    learner_class: type[AutogradLearner]
+    device: str
+
+    def learner(self, params: Params, recipe: Recipe) -> AutogradLearner:
+        """As `Engine.learner`."""
+        try:
+            if distributed.is_initialized():
+                return DataParallelLearner(params, recipe, self.device, self.learner_class)
+            learner = self.learner_class(params, recipe, self.device)
+            learner.params()  # fails on a device whose numbers cannot be read back
+            return learner
+        except (RuntimeError, AssertionError, TypeError) as error:
+            # torch refuses a device in any of these ways; the reason is in the first line.
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"--device {self.device} cannot be used: {reason}") from error
+
+
+def choose(name: str | None, device: str, hidden: int) -> TorchEngine:
+    """The engine of this name; None for the first that suits the device and the size.
+
+    Raises:
+        ValueError: the engine does not run on this device, or is not built.
+    """
+    on_cpu, together = device.split(":")[0] == "cpu", distributed.is_initialized()
+    if name is None:
+        fits = on_cpu and not together and engine_for(hidden) == "compiled"
+        name = "compiled" if fits else "fused"
+    learner_class = LEARNERS[name]
+    if name == "compiled":
+        if together:
+            raise ValueError("--engine compiled runs in one process, not under torchrun: fused?")
+        if not on_cpu:
+            raise ValueError(f"--engine compiled runs on the CPU, not on {device}: fused?")
+        engine_for(hidden, name)
+    if together and distributed.get_world_size() > 1:
+        # The number of processes is part of the name: it changes the order of the additions.
+        name = f"{name}, {distributed.get_world_size()} processes"
+    return TorchEngine(name, learner_class, device)

@@ -13,7 +13,7 @@ from rnn_numpy.training.processes import Processes
 
 T = TypeVar("T")
 
-#: Time limit for a process that the others wait for, such as at a sweep's end.
+#: Time limit of a collective call: at a sweep's end the processes wait for the slowest one.
 PATIENCE = timedelta(days=365)
 
 
@@ -36,15 +36,16 @@ class Torchrun(Processes):
             multi_tenant=True,
         )
         if self.world == self.local_world:
-            # What the processes before a restart wrote is still there (pytorch issue 167288). On
-            # several machines the counts differ: docs/reliability.md says what helps there.
+            # The store keeps the keys from before a restart (pytorch issue 167288), so that each
+            # restart needs a prefix of its own. On several machines the restart counts differ:
+            # docs/reliability.md has the workaround.
             store = PrefixStore(f"restart-{restarts}", store)
         distributed.init_process_group(
             store=store, rank=self.rank, world_size=self.world, timeout=PATIENCE
         )
 
     def gather(self, mine: T) -> list[T]:
-        """As `Processes.gather`; values travel as pickles, between these processes only."""
+        """As `Processes.gather`; the values are pickled."""
         everyone: list[Any] = [None] * self.world
         distributed.all_gather_object(everyone, mine)
         return everyone
@@ -64,5 +65,5 @@ class Torchrun(Processes):
 
 
 def join() -> Processes:
-    """The group that torchrun started this process in, or this process alone."""
+    """The group of processes that torchrun started; without torchrun, this process alone."""
     return Torchrun() if distributed.is_torchelastic_launched() else Processes()

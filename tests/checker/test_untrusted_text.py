@@ -18,7 +18,7 @@ from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.isolation.calling import Question, call
-from rnn_numpy.isolation.strangers import shown
+from rnn_numpy.isolation.escaping import shown
 from rnn_torch import check
 from rnn_torch.checker.candidate import judged
 from rnn_torch.checker.report import Report
