@@ -15,7 +15,7 @@ from rnn_numpy.isolation.loading import pieces
 from rnn_numpy.isolation.strangers import shown
 
 _MOST = 20  # lines; more narrow nothing
-_LONGEST = 86  # characters of a line
+_LONGEST = 200  # characters of a line
 _LARGEST = 500  # statements of a function that is read
 
 

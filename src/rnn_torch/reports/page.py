@@ -102,7 +102,7 @@ def _cell(
     text = "" if later else "✓"
     if wrong:
         text = "0!" if zero else f"{power:.0f}"
-    heat = f"--heat: {min(85, 25 + 4 * power):.0f}%" if wrong else ""
+    heat = f"--heat: {min(60, 20 + 3 * power):.0f}%" if wrong else ""
     tooltip = f"{what}: {fraction:.2g} times what rounding allows"
     classes = f"{kind} gap" if gap else kind
     return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(

@@ -128,7 +128,7 @@ def _as_lines(part: _Part) -> list[str]:
     if part.kind == "table":
         return lines
     if part.kind == "lines":
-        return [f"    {line}" for line in lines]
+        return [f"    {line if len(line) <= 96 else line[:92] + ' ...'}" for line in lines]
     if part.kind == "diff":
         return [_MARKS[line[0]] + line[1:] for line in lines]
     return [_wrapped(f"  {line}" if part.kind == "quote" else line) for line in lines]
