@@ -46,7 +46,7 @@ class DataFlow:
         self.inputs: dict[str, frozenset[int]] = {}
         self.gradients: dict[str, frozenset[int]] = {}
         self._numbers: dict[tuple[ast.AST, _Path], int] = {}
-        self._values: dict[str, ast.expr] = {}
+        self._values: dict[str, tuple[ast.expr, ast.stmt]] = {}
         self._form = form
         state: _State = {}
         names = [a.arg for a in function.args.posonlyargs + function.args.args if a.arg != "self"]
@@ -94,7 +94,7 @@ class DataFlow:
                 for target in targets:
                     self._bind(node, _pairs(target, value), state)
                     if isinstance(target, ast.Name):
-                        self._values[target.id] = value
+                        self._values[target.id] = value, node
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 self._bind(node, [(target, value, False)], state)
             case ast.AugAssign(target=target, value=value):
@@ -122,9 +122,9 @@ class DataFlow:
             case ast.FunctionDef(name=name):
                 self._assign(node, (name,), _read(node, state), state)
             case ast.Return(value=ast.expr() as value):
-                for name, part in self._returned(value, state):
+                for name, part, where in self._returned(value, node, state):
                     path = ("return", name)
-                    self._assign(node, path, _read(part, state), state)
+                    self._assign(where, path, _read(part, state), state)
                     its = state.pop(path)
                     self.assignments[min(its)].plain = isinstance(part, _Part)
                     self.gradients[name] = self.gradients.get(name, frozenset()) | its
@@ -158,28 +158,38 @@ class DataFlow:
             if path:
                 self._assign(node, path, reads, state, shared)
 
-    def _returned(self, value: ast.expr, state: _State) -> list[tuple[str, ast.expr]]:
-        """The expression of each gradient, found as `returned.named` finds its value."""
-        parts: dict[str, ast.expr] = _items(value)
+    def _returned(
+        self, value: ast.expr, node: ast.stmt, state: _State
+    ) -> list[tuple[str, ast.expr, ast.stmt]]:
+        """The expression of each gradient and its statement, found as `returned.named` does."""
+        parts = _items(value)
+        form = self._form
         if isinstance(value, ast.Name) and value.id in self._values:
             keys = [p[1] for p in state if p[0] == value.id and len(p) == 2]  # grads["dW"] = ...
-            if not keys:
-                return self._returned(self._values[value.id], state) or self._only(value)
-            parts = {k: ast.Subscript(value, ast.Constant(k)) for k in keys}
-        named = {n: k for n in self._form.gradients if (k := key_of(n, parts))}
-        in_order = self._form.required or self._form.gradients
+            parts = {key: ast.Subscript(value, ast.Constant(key)) for key in keys} or parts
+            if not keys and (found := self._returned(*self._values[value.id], state)):
+                return found
+        named = {n: parts[k] for n in form.gradients if (k := key_of(n, parts))}
         if isinstance(value, ast.Tuple | ast.List):
-            if not (named and set(self._form.required) <= set(named)):
-                if len(value.elts) == len(in_order):
-                    return list(zip(in_order, value.elts, strict=True))
-                inner = [self._returned(each, state) for each in value.elts]
+            in_order = form.required or form.gradients
+            mappings = [each for each in value.elts if self._is_mapping(each)]
+            if named and set(form.required) <= set(named):
+                pass
+            elif len(value.elts) == len(in_order) and len(mappings) != 1:
+                named = dict(zip(in_order, value.elts, strict=True))
+            else:  # a loss, and the gradients together
+                inner = [self._returned(each, node, state) for each in mappings or value.elts]
                 return max(inner, key=len, default=[])
         else:
-            named = {n: n for n in self._form.gradients if n in parts} | named
-        return [(n, parts[k]) for n, k in named.items()] or self._only(value)
+            named = {n: parts[n] for n in form.gradients if n in parts} | named
+            if not named and len(form.gradients) == 1:
+                named = {form.gradients[0]: value}
+        return [(name, part, node) for name, part in named.items()]
 
-    def _only(self, value: ast.expr) -> list[tuple[str, ast.expr]]:
-        return [(name, value) for name in self._form.gradients if len(self._form.gradients) == 1]
+    def _is_mapping(self, value: ast.expr) -> bool:
+        if isinstance(value, ast.Name) and value.id in self._values:
+            value = self._values[value.id][0]
+        return isinstance(value, ast.Dict)
 
 
 def _items(value: ast.expr) -> dict[str, ast.expr]:
@@ -218,16 +228,20 @@ def _known(path: _Path, state: _State) -> frozenset[int]:
 
 def _read(node: ast.AST, state: _State) -> frozenset[int]:
     """The assignments that an expression reads, for more than a shape."""
-    path = _path(node.func if isinstance(node, ast.Call) else node)
+    path = _path(node)
+    match node:
+        case ast.BinOp(left=ast.Constant(value=0), op=ast.Mult()):  # 0 * W
+            return frozenset()
+        case ast.Call(func=function) if _ONLY_SHAPE.intersection(_path(function)):
+            return frozenset()
+        case ast.GeneratorExp(elt=each) | ast.ListComp(elt=each):
+            inner = dict(state)
+            for loop in node.generators:
+                for target, values, _ in _pairs_of_each(loop.target, loop.iter):
+                    inner[_path(target)] = _read(values, inner)
+            return _read(each, inner)
     if _ONLY_SHAPE.intersection(path):
         return frozenset()
-    path = _path(node)
-    if isinstance(node, ast.GeneratorExp | ast.ListComp):
-        inner = dict(state)
-        for each in node.generators:
-            for target, values, _ in _pairs_of_each(each.target, each.iter):
-                inner[_path(target)] = _read(values, inner)
-        return _read(node.elt, inner)
     if not path:
         return frozenset().union(*(_read(child, state) for child in ast.iter_child_nodes(node)))
     indices = [n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript)]

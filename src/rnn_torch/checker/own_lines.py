@@ -93,10 +93,11 @@ def own_lines(
     # Who uses one part of a shared value does not show that its other parts are right.
     cleared = {d for n in right for d in ways.get(n, ()) if not flow.assignments[d].shared}
     parts = [{flow.assignments[d].node for d in ways[name] - cleared} for name in wrong]
-    together = set.intersection(*parts)
-    nodes = together or set.union(*parts)
-    nodes = nodes - {a.node for a in flow.assignments if a.plain} or nodes
-    places = sorted({(node.lineno, _end(node)) for node in nodes if node is not source.function})
+    plain = {a.node for a in flow.assignments if a.plain}
+    dull = {source.function, *plain}  # the parameters, and the return of variables as they are
+    together = set.intersection(*parts) - dull
+    nodes = together or set.union(*parts) - dull or set.union(*parts) & plain
+    places = sorted({(node.lineno, _end(node)) for node in nodes})
     if not 0 < len(places) <= _MOST:
         return None
     but = f", not to {_joined(right, 'or')}" if right else ""
