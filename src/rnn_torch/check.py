@@ -29,6 +29,7 @@ from rnn_numpy.storage.atomic_files import WeightsError, write_text
 from rnn_torch.any_network.subjects import subject_for
 from rnn_torch.checker.candidate import Candidate, in_this_process
 from rnn_torch.checker.examine import examine
+from rnn_torch.checker.own_lines import source_in_file, source_of
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, CannotCheck, Subject
 from rnn_torch.elman_by_hand.problems import Shapes
@@ -171,7 +172,8 @@ def check(
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     name = getattr(backward, "__name__", "backward")
     ask = in_this_process(backward, subject)
-    report = examine(ask, subject, dtype=dtype, seed=seed, name=name)
+    source = source_of(backward)
+    report = examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
     return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
 
 
@@ -187,7 +189,10 @@ def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
             bar.update()
             return candidate(problem, *before)
 
-        report = examine(ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate)
+        report = examine(
+            ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
+            source=source_in_file(flags.candidate),
+        )  # fmt: skip
     if flags.json:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}
         say(json.dumps(document, allow_nan=False))

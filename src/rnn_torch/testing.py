@@ -21,6 +21,7 @@ from rnn_torch.any_network.subjects import subject_for
 from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.comparison import agrees, worst_entries
 from rnn_torch.checker.examine import examine
+from rnn_torch.checker.own_lines import source_of
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import CannotCheck, Subject
 from rnn_torch.elman_by_hand.parity import blind_to
@@ -125,7 +126,8 @@ def _failure(
 @lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
 def _report(backward: Callable[..., object], dtype: str, subject: Subject) -> Report:
     name = getattr(backward, "__name__", "backward")
-    return examine(in_this_process(backward, subject), subject, dtype=dtype, name=name)
+    ask, source = in_this_process(backward, subject), source_of(backward)
+    return examine(ask, subject, dtype=dtype, name=name, source=source)
 
 
 def _of_others(error: Exception) -> TracebackType | None:

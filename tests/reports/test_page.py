@@ -62,6 +62,10 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     assert "W not transposed" in page
     assert "- dh = eps @ V.T + delta_next @ W<" in page
     assert "Right at the loss&#39;s own step; first wrong one step back" in page
+    assert '<span class="number">  20</span>  delta = (eps @ V.T + delta @ W)' in page
+    assert '<a href="#eq-7">(7)</a>' in page
+    assert elements.count("div", "cited") == 1
+    assert "&part;E/&part;h<sub>t</sub> = &epsilon;<sub>t</sub> V<sup>T</sup>" in page
     # Of 6 losses and states, the 15 below the diagonal are wrong, and dW of four losses.
     assert elements.count("td", "is-wrong") == 15 + 4
     assert elements.count("td", "is-right") == 6 + 2 + 6
@@ -98,7 +102,8 @@ def test_every_problem_and_how_the_page_was_made(wrong: Path, tmp_path: Path) ->
 def test_the_page_is_self_contained(wrong: Path) -> None:
     for tag, attributes in Elements(wrong.read_text()).found:
         assert tag not in ("script", "link", "img", "iframe")
-        assert not {"src", "href"} & set(attributes)
+        assert "src" not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
     assert "url(" not in wrong.read_text()
 
 

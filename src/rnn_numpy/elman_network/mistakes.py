@@ -31,6 +31,20 @@ class Mistake(NamedTuple):
         """The equation that the mistake violates, and the remedy."""
         return f"equation {self.equation} of docs/bptt.md: {self.remedy}"
 
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """The gradients that it can change."""
+        return _CHANGED.get(self.equation, ("dU", "dW", "dV"))
+
+
+_CHANGED = {
+    "(7)": ("dU", "dW"),
+    "(8)": ("dU", "dW"),
+    "(9)": ("dU",),
+    "(10)": ("dW",),
+    "(11)": ("dV",),
+}
+
 
 _SIZES = "time, batch, hidden = len(x), x.shape[1], len(W)"
 _Z = "z = np.zeros((time, batch, hidden), x.dtype)"

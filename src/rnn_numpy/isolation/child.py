@@ -1,12 +1,13 @@
-"""The process in which a contributor's file runs: `python -m rnn_numpy.isolation.child REPLY TASK`.
+"""The process in which a contributor's file runs: `python -m rnn_numpy.isolation.child TASK`.
 
 TASK is a JSON object: `file`, `function`, `definitions_only`, and the `form` of its calls. The
-process reads questions from standard input and answers on the file descriptor REPLY, in frames: 8
-bytes of length, then as many bytes. A question is a sequence of problems, the last of which is
-answered: a JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of
-arrays for each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with
-the gradients of two calls. Each question is answered in a new fork, so that no call affects a
-later one. `rnn_torch.checker.candidate` is the other end; it trusts no data from this process.
+process reads questions from standard input and answers on standard output, in frames: 8 bytes of
+length, then as many bytes. A question is a sequence of problems, the last of which is answered: a
+JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of arrays for
+each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the gradients
+of two calls. Each question is answered in a new fork, so that no call affects a later one; where
+there is no fork, the file is loaded anew. `rnn_torch.checker.candidate` is the other end; it trusts
+no data from this process.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from rnn_numpy.isolation.limits import enclose, limit
 from rnn_numpy.isolation.loading import load_function
 
 ANSWERED = 77  # the exit code of a fork that has answered
+FORKS = hasattr(os, "fork")  # Windows does not
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
@@ -54,13 +56,13 @@ def explain(error: BaseException, file: str) -> str:
     return f"{type(error).__name__}: {str(error).strip() or 'no message'}{place}"
 
 
-def main(reply: int, task: str) -> None:
+def main(task: str) -> None:
     """Answer problems until standard input ends."""
     file, name, definitions_only, form = json.loads(task).values()
     limit()
-    enclose()
-    out = os.fdopen(reply, "wb")
-    problems = os.fdopen(os.dup(0), "rb")
+    if FORKS:
+        enclose()
+    problems, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Discard the candidate's output; give it no input.
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -68,6 +70,19 @@ def main(reply: int, task: str) -> None:
 
     def refuse(message: str) -> None:
         write_frame(out, json.dumps({"error": message}).encode())
+
+    def answer(function: Any, headers: Any, frames: list[bytes]) -> None:
+        try:
+            *before, question = map(_question, headers, frames)
+            called = call(function, Form(**form), question, *before)
+        except Refused as error:
+            refuse(str(error))
+        except BaseException as error:
+            refuse(f"it raises {explain(error, file)}")
+        else:
+            seen = {"impure": called.impure, "bits": called.bits, "loss": called.loss}
+            write_frame(out, json.dumps(seen).encode())
+            write_frame(out, save(called.arrays))
 
     try:
         function = load_function(file, name, definitions_only)
@@ -85,28 +100,20 @@ def main(reply: int, task: str) -> None:
     while (frame := read_frame(problems)) is not None:
         headers = json.loads(frame)
         frames = [read_frame(problems) or b"" for _ in headers]
-        if pid := os.fork():
+        if not FORKS:
+            answer(load_function(file, name, definitions_only), headers, frames)
+        elif pid := os.fork():
             _, status = os.waitpid(pid, 0)
             if os.WIFSIGNALED(status):
                 refuse(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
             elif os.WEXITSTATUS(status) != ANSWERED:
                 refuse(f"it left the process with exit code {os.WEXITSTATUS(status)}")
-            continue
-        with contextlib.suppress(BaseException):
-            try:
-                *before, question = map(_question, headers, frames)
-                called = call(function, Form(**form), question, *before)
-            except Refused as error:
-                refuse(str(error))
-            except BaseException as error:
-                refuse(f"it raises {explain(error, file)}")
-            else:
-                seen = {"impure": called.impure, "bits": called.bits, "loss": called.loss}
-                write_frame(out, json.dumps(seen).encode())
-                write_frame(out, save(called.arrays))
-            os._exit(ANSWERED)
-        os._exit(1)
+        else:
+            with contextlib.suppress(BaseException):
+                answer(function, headers, frames)
+                os._exit(ANSWERED)
+            os._exit(1)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1])

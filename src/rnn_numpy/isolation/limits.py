@@ -2,11 +2,15 @@
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 #: Limits of the address space and of a written file, in bytes. torch reserves 4 GiB of address
 #: space, most of which it never uses.
@@ -18,7 +22,9 @@ _DIE_WITH_PARENT = 1
 
 
 def limit() -> None:
-    """Limit the resources of this process and of the processes it starts."""
+    """Limit the resources of this process and of the processes it starts; not on Windows."""
+    if resource is None:
+        return
     for resource_type, wanted in {
         resource.RLIMIT_AS: MOST_MEMORY,
         resource.RLIMIT_FSIZE: MOST_FILE,
@@ -26,9 +32,10 @@ def limit() -> None:
     }.items():
         _, hard = resource.getrlimit(resource_type)
         bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource_type, (bound, bound))
+        with suppress(ValueError):  # macOS refuses one of memory
+            resource.setrlimit(resource_type, (bound, bound))
     with suppress(OSError):  # if memory still runs out, Linux ends these processes first
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
 
 
 def enclose() -> None:
@@ -66,5 +73,5 @@ def _unshare_with_users(libc: ctypes.CDLL) -> bool:
             ("uid_map", f"{user} {user} 1"),
             ("gid_map", f"{group} {group} 1"),
         ):
-            Path("/proc/self", file).write_text(text)
+            Path("/proc/self", file).write_text(text, "ascii")
     return True

@@ -122,12 +122,26 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     return module, left_out
 
 
+def pieces(file: str) -> list[tuple[str, ast.Module]]:
+    """The text of the file, or of each code cell, and its tree without what cannot be read.
+
+    Raises:
+        Refused: it is no Python file or notebook.
+        OSError, ValueError, SyntaxError: it cannot be read.
+    """
+    return [(text, _parsed_in_part(text, file, [])) for text in _texts(file)]
+
+
 def _text(file: str) -> str:
     """The Python source of a file or notebook."""
+    return "\n".join(_texts(file))
+
+
+def _texts(file: str) -> list[str]:
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
-    return _cells(file) if path.suffix == ".ipynb" else path.read_bytes().decode("utf-8-sig")
+    return _cells(file) if path.suffix == ".ipynb" else [path.read_bytes().decode("utf-8-sig")]
 
 
 def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
@@ -191,22 +205,22 @@ def _defines(node: ast.stmt) -> bool:
     return isinstance(node, kinds)
 
 
-def _cells(file: str) -> str:
-    """The code cells of a notebook as one text, without IPython's magics and shell commands."""
+def _cells(file: str) -> list[str]:
+    """The code cells of a notebook; IPython's own lines are empty."""
     try:
         cells = json.loads(Path(file).read_bytes())["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
         raise Refused(f"{file} cannot be read as a notebook ({error})") from None
-    lines: list[str] = []
+    texts = []
     for cell in sources:
         its = cell.splitlines()
         magic = its[0].split()[0] if its and its[0].startswith("%%") else ""
         if magic and magic not in _CELL_MAGIC_OF_PYTHON:
             its = [""] * len(its)
-        lines += [re.sub(r"^(\s*)[%!].*|^(\s*)[\w.]+\?{1,2}\s*$", _no_op, line) for line in its]
-        lines.append("")
-    return "\n".join(lines) + "\n"
+        ours = [re.sub(r"^(\s*)[%!].*|^(\s*)[\w.]+\?{1,2}\s*$", _no_op, line) for line in its]
+        texts.append("\n".join([*ours, ""]))
+    return texts
 
 
 def _no_op(found: re.Match[str]) -> str:

@@ -42,7 +42,7 @@ def named(
     """
     found, loss = _split(returned, gradients, required, function)
     for name in gradients:
-        if name not in found and (key := _key(name, attributes)) is not None:
+        if name not in found and (key := key_of(name, attributes)) is not None:
             found[name] = attributes[key]
     if not found or not set(required) <= set(found):
         every = ", ".join(f"d{n}" for n in required or gradients)
@@ -87,7 +87,7 @@ def _split(
     """The gradients and the loss, identified by their names; without names by their number."""
     names = by_name(returned, function)
     loss = next((v for k, v in names.items() if _is_loss(k)), None)
-    found = {n: names[k] for n in gradients if (k := _key(n, names)) is not None}
+    found = {n: names[k] for n in gradients if (k := key_of(n, names)) is not None}
     if isinstance(returned, Mapping):  # a key may be the input's own name, a variable may not
         return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
     if found and set(required) <= set(found):
@@ -107,7 +107,7 @@ def _split(
     return {}, loss
 
 
-def _key(name: str, keys: Any) -> str | None:
+def key_of(name: str, keys: Any) -> str | None:
     """The key of the gradient of `name`: dW, dLdW, grad_W, W_grad, ...; None if there is none."""
     return next((k for form in _GRADIENT if (k := form.format(name)) in keys), None)
 
@@ -126,7 +126,7 @@ def statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
     for node in sorted(nodes, key=lambda n: n.lineno):
         if node.value is not None:
             several = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else None
-            names = [_last_name(part) for part in several or [node.value]]
+            names = [last_name(part) for part in several or [node.value]]
             if isinstance(node, ast.Return):
                 returns.append(names)
             elif several and isinstance(node.targets[0], ast.Name):
@@ -143,7 +143,7 @@ def _source(function: Any) -> ast.AST:
         return ast.Module([], [])
 
 
-def _last_name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
     """`W` of W, self.W and p["W"]; the text of anything else."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         return str(node.slice.value)

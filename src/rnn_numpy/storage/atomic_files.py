@@ -1,13 +1,18 @@
 """Write files atomically; lock files that one process at a time may append to."""
 
 import contextlib
-import fcntl
 import os
 import stat
 import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -33,9 +38,17 @@ def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
         BlockingIOError: another owner has the lock.
         OSError: the file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
     close = weakref.finalize(owner, os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:  # Windows locks bytes, which nobody else can read then: one that no file has
+        os.lseek(descriptor, 1 << 40, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(error.errno, error.strerror) from error
     return descriptor, close
 
 
@@ -58,24 +71,26 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
     target = os.path.realpath(path)
     try:
         _refuse_all_but_files(path)
-        with tempfile.NamedTemporaryFile(
+        temporary = tempfile.NamedTemporaryFile(  # noqa: SIM115 - renamed when it is closed
             dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.", delete=False
-        ) as temporary:
-            try:
+        )
+        try:
+            with temporary:
                 temporary.write(octets)
                 temporary.flush()
                 os.fsync(temporary.fileno())
-                os.chmod(temporary.name, _usual_mode())
-                os.replace(temporary.name, target)
-            except BaseException:
-                with contextlib.suppress(OSError):  # the folder may have been removed
-                    os.unlink(temporary.name)
-                raise
-        folder = os.open(os.path.dirname(target), os.O_RDONLY)
-        try:
-            os.fsync(folder)  # makes the renaming durable
-        finally:
-            os.close(folder)
+            os.chmod(temporary.name, _usual_mode())
+            os.replace(temporary.name, target)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the folder may have been removed
+                os.unlink(temporary.name)
+            raise
+        if hasattr(os, "O_DIRECTORY"):  # not on Windows
+            folder = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)  # makes the renaming durable
+            finally:
+                os.close(folder)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
 

@@ -79,9 +79,10 @@ class Folder:
 
     def remove(self) -> None:
         """Remove the checkpoints, and the folder unless it contains other files."""
-        for file in (*self.files(), self.path / "lock"):
+        for file in self.files():
             file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (self.path / "lock").unlink(missing_ok=True)
             self.path.rmdir()
         self.close()
 

@@ -7,12 +7,13 @@ A crash, an endless loop, a `sys.exit` or a changed global in that process does 
 import contextlib
 import json
 import os
+import queue
 import secrets
-import select
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ _UNREADABLE = "its process sent an answer that cannot be decoded"
 #: settings, and the numerical settings of NumPy, torch and our kernels, so that both processes
 #: compute alike. No others, so no secret of a CI job; `check --env NAME` adds one.
 _INHERITED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+_INHERITED |= {"SYSTEMROOT", "USERPROFILE", "TEMP", "TMP"}  # Windows
 _INHERITED_PREFIXES = (
     *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
     *("NPY_", "ATEN_", "RNN_KERNELS"),
@@ -80,8 +82,6 @@ class Candidate:
             raise CannotCheck(_what_is_missing(target))
         self._subject = subject
         self._timeout = timeout
-        reply, worker_end = os.pipe()
-        self._reply = reply
         # One thread: the problems are small, and the worker forks. Its children inherit the mark.
         mark = ("RNN_BPTT_CANDIDATE", secrets.token_hex(16))
         self._mark = "=".join(mark)
@@ -91,15 +91,16 @@ class Candidate:
         task["form"] = subject.form._asdict()
         child = [sys.executable, "-m", "rnn_numpy.isolation.child"]
         self._process = subprocess.Popen(
-            [*child, str(worker_end), json.dumps(task)],
+            [*child, json.dumps(task)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pass_fds=[worker_end],
             start_new_session=True,
             env=environment,
         )
-        os.close(worker_end)
+        self._received: queue.Queue[bytes] = queue.Queue(maxsize=8)
+        self._unread = b""
+        threading.Thread(target=self._receive, daemon=True).start()
         try:
             self._header()
         except CannotCheck:
@@ -115,7 +116,10 @@ class Candidate:
     def close(self) -> None:
         """End the process and all processes that it has started."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows
+                self._process.kill()
         self._process.wait()
         for _ in range(100):  # a process may start another one while it is being killed
             if not (marked := _processes(self._mark)):
@@ -124,10 +128,12 @@ class Candidate:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        os.close(self._reply)
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        with contextlib.suppress(queue.Empty):
+            while True:  # let `_receive` end
+                self._received.get_nowait()
 
     def __call__(self, problem: Any, *earlier: Any) -> Answer:
         """Ask one problem, after those in `earlier`; raises CannotCheck, as `Ask` does."""
@@ -146,7 +152,7 @@ class Candidate:
             for frame in frames:
                 self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
             self._process.stdin.flush()
-        except BrokenPipeError:
+        except OSError:
             raise CannotCheck("its process has ended") from None
         self._subject.prepare(problem)
         header = self._header(len(inputs))
@@ -176,17 +182,26 @@ class Candidate:
             raise CannotCheck(_UNREADABLE)
         return self._exactly(length, deadline)
 
+    def _receive(self) -> None:
+        """In a thread of its own, since Windows cannot wait for a pipe with a time limit."""
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 20):
+                self._received.put(chunk)
+        self._received.put(b"")
+
     def _exactly(self, count: int, deadline: float) -> bytes:
-        read = bytearray()
+        read = bytearray(self._unread)
         while len(read) < count:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._reply], [], [], left)[0]:
-                raise CannotCheck(f"it gave no answer within {self._timeout:g} seconds")
-            chunk = os.read(self._reply, min(count - len(read), 1 << 20))
+            try:
+                chunk = self._received.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise CannotCheck(f"it gave no answer within {self._timeout:g} seconds") from None
             if not chunk:
                 raise CannotCheck("its process ended without an answer")
             read += chunk
-        return bytes(read)
+        self._unread = bytes(read[count:])
+        return bytes(read[:count])
 
 
 def inherited(extra: Sequence[str] = ()) -> dict[str, str]:

@@ -3,23 +3,32 @@
 Only this module knows the order of these steps. The `Subject` describes the network.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rnn_torch.checker.comparison import (
+    Entry,
     agrees,
     constant_factors,
     is_approximate,
     worst_entries,
 )
+from rnn_torch.checker.own_lines import OwnLines, Source, own_lines
 from rnn_torch.checker.purity import answered, impurities, kept_between_calls
 from rnn_torch.checker.report import Report, Verdict
-from rnn_torch.checker.subject import Ask, Asked, CannotCheck, NotFinite, Subject
+from rnn_torch.checker.subject import Ask, Asked, CannotCheck, Explanation, NotFinite, Subject
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 
 
 def examine(
-    ask: Ask, subject: Subject, *, dtype: str = "float64", seed: int = 0, name: str = "backward"
+    ask: Ask,
+    subject: Subject,
+    *,
+    dtype: str = "float64",
+    seed: int = 0,
+    name: str = "backward",
+    source: Source | None = None,
 ) -> Report:
     """Decide whether a backward pass is right; if not, find the time step and name the mistake.
 
@@ -29,6 +38,7 @@ def examine(
         dtype: dtype of the problems.
         seed: seed of the random problems, which follow the designed ones.
         name: name of the backward pass in the report.
+        source: its source, if there is one.
 
     Raises:
         CannotCheck: the backward pass gives no answer that can be judged.
@@ -93,11 +103,27 @@ def examine(
         where=where,
         not_located=not_located,
         mistakes=mistakes,
+        lines=tuple(_lines(source, subject, worst, mistakes or ()))
+        if verdict == "disagrees"
+        else (),
         votes=tuple(subject.votes(wrong)) if wrong and subject.window is None else (),
         impure=impure,
         **common,
     )
 
 
-def _names(entries: tuple[Any, ...]) -> set[str]:
+def _lines(
+    source: Source | None, subject: Subject, worst: Sequence[Entry], named: Sequence[Explanation]
+) -> Iterator[OwnLines]:
+    """The lines that lead to the wrong gradients; of two mistakes, to those that each changes."""
+    wrong = {entry.name for entry in worst if not entry.right}
+    pair = named[0].mistakes if named and len(named[0].mistakes) > 1 else ()
+    for changed in [wrong.intersection(mistake.gradients) for mistake in pair] or [wrong]:
+        ours = [n for n in subject.form.gradients if f"d{n}" in changed]
+        others = [n for n in subject.form.gradients if f"d{n}" in _names(worst) - changed]
+        if source is not None and (found := own_lines(source, subject.form, ours, others)):
+            yield found
+
+
+def _names(entries: Sequence[Entry]) -> set[str]:
     return {entry.name for entry in entries}

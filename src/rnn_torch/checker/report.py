@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from rnn_numpy.elman_network.checks import finite
 from rnn_torch.checker.comparison import Entry
+from rnn_torch.checker.own_lines import OwnLines
 from rnn_torch.checker.subject import Explanation, Vote, Where
 
 Verdict = Literal["agrees", "disagrees", "approximate", "impure"]
@@ -29,6 +30,7 @@ class Report:
     only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
     where: Where | None = None
     mistakes: tuple[Explanation, ...] | None = ()  # None: there is no catalogue
+    lines: tuple[OwnLines, ...] = ()  # one for each mistake, or one for all
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
     not_located: str = ""  # why a wrong pass has no `where`
@@ -85,6 +87,10 @@ class Report:
                     "also": list(explanation.also),
                 }
                 for explanation in self.mistakes
+            ],
+            "your_lines": [
+                {"words": own.words, "lines": [{"line": n, "text": t} for n, t in own.lines]}
+                for own in self.lines
             ],
             "votes": [vote._asdict() for vote in self.votes],
             "impure": list(self.impure),

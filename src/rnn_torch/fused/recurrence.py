@@ -15,6 +15,8 @@ A matrix product over all steps is divided into products of `ROWS` rows, which f
 The limits between the implementations are measured: benchmarks/speed/layer.py, docs/performance.md.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,10 +35,11 @@ ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is faster t
 ROWS = 2048  #: most rows in one product; more do not fit into the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
-_HAVE_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
-    torch.ops.mkldnn, "_linear_pointwise"
+_HAVE_ONEDNN = torch.backends.mkldnn.is_available() and all(
+    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
 )
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
+Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
@@ -61,12 +64,11 @@ def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
         return result
 
     h = torch.zeros_like(result[0]) if h_0 is None else h_0
-    step = _onednn_step if _by_onednn(h, W) else _blas_step
+    product = _product_of_a_step(h, W)
     for part in _parts(result):
         _multiply(x[part], U, result[part])
         for z in result[part].unbind():  # z holds x_t U
-            step(z, h, W)
-            h = z
+            h = torch.sigmoid(product(h, z, z), out=z)  # (1), (2)
     return result
 
 
@@ -85,11 +87,12 @@ def gradients(
         all_deltas = _errors_by_kernel(W, h, upstream)
     into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
     from_next: Tensor | None = None
+    product = _product_of_a_step(h[0], W.mT)
     for part in reversed(_parts(h)):
         if by_kernel:
             delta = all_deltas[part]
         else:
-            delta = _errors(W, h[part], upstream[part], from_next)
+            delta = _errors(product, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
         into_U += sum_of_products(x[part], delta)  # (9)
@@ -140,18 +143,13 @@ def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
     return delta
 
 
-def _errors(W: Tensor, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
+def _errors(product: Product, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
     """As `_errors_by_kernel`, by torch's operations; `from_next` is the delta of the step after."""
     delta = torch.empty_like(h)
-    W_T = W.mT
-    onednn = _by_onednn(h[0], W)
     steps = list(zip(h.unbind(), upstream.unbind(), delta.unbind(), strict=True))
     for h_t, dh, delta_t in reversed(steps):
-        if from_next is not None:  # (7)
-            if onednn:
-                dh = torch.ops.mkldnn._linear_pointwise.binary(from_next, dh, W, None, "add")
-            else:
-                dh = _addmm(dh, from_next, W_T, delta_t)
+        if from_next is not None:
+            dh = product(from_next, dh, delta_t)  # (7)
         _sigmoid_backward.grad_input(dh, h_t, grad_input=delta_t)  # (8)
         from_next = delta_t
     return delta
@@ -176,17 +174,15 @@ def _small(x: Tensor, hidden: int) -> bool:
     return time * batch * n_in * hidden <= SMALL and max(n_in, hidden) * hidden <= largest
 
 
-def _blas_step(z: Tensor, h: Tensor, W: Tensor) -> None:
-    _addmm(z, h, W, z).sigmoid_()  # (1), (2)
-
-
-def _onednn_step(z: Tensor, h: Tensor, W: Tensor) -> None:
-    torch.sigmoid(torch.ops.mkldnn._linear_pointwise.binary(h, z, W.mT, None, "add"), out=z)
-
-
-def _addmm(z: Tensor, h: Tensor, W: Tensor, out: Tensor) -> Tensor:
-    """Write z + h W to `out`."""
-    return (torch.addmm if W.dim() == 2 else torch.baddbmm)(z, h, W, out=out)
+def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
+    """A function of (one, other, out) that computes `one matrix + other`; it may write to `out`."""
+    if _by_onednn(rows, matrix):
+        # oneDNN's own layout of the matrix, which it would otherwise make at every step.
+        packed = torch.ops.mkldnn._reorder_linear_weight(matrix.mT.contiguous(), len(rows))
+        binary = torch.ops.mkldnn._linear_pointwise.binary
+        return lambda one, other, _: binary(one, other, packed, None, "add")
+    addmm = torch.addmm if matrix.dim() == 2 else torch.baddbmm
+    return lambda one, other, out: addmm(other, one, matrix, out=out)
 
 
 def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:

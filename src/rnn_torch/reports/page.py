@@ -14,6 +14,7 @@ from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.weights import made_by
 from rnn_torch.checker.report import Report
 from rnn_torch.elman_by_hand.kill_matrix import KillMatrix
+from rnn_torch.reports.equations import EQUATIONS, as_markup, cited, linked
 from rnn_torch.reports.panels import in_words, panels
 from rnn_torch.reports.text import MOST_ALSO, MOST_SHOWN, NOT_ASKED, explanations_line, headline
 
@@ -63,6 +64,9 @@ def as_html(
         panels=panels,
         most_also=MOST_ALSO,
         most_shown=MOST_SHOWN,
+        cited=_cited(reports),
+        equations={number: as_markup(text) for number, text in EQUATIONS.items()},
+        linked=linked,
         command=command,
         date=date.today().isoformat(),
         versions=f"{made_by()}, NumPy {np.__version__}, torch {torch.__version__}, "
@@ -77,6 +81,17 @@ def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
     return headline(report, first).partition(" (")[0] if len(reports) == 1 else "Backward passes"
 
 
+def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:
+    """The equations that the reports mention."""
+    found: set[int] = set()
+    for _, report in reports:
+        found |= cited(report.where.words) if report.where else set()
+        for explanation in (report.mistakes or ())[:MOST_SHOWN]:
+            for m in explanation.mistakes:
+                found |= cited(m.place) if m.place.startswith("equation") else set()
+    return found
+
+
 def _cell(
     fraction: float, what: str, *, zero: bool = False, later: bool = False, gap: bool = False
 ) -> Markup:
@@ -87,7 +102,7 @@ def _cell(
     text = "" if later else "✓"
     if wrong:
         text = "0!" if zero else f"{power:.0f}"
-    heat = f"--heat: {min(85, 25 + 4 * power):.0f}%" if wrong else ""
+    heat = f"--heat: {min(60, 20 + 3 * power):.0f}%" if wrong else ""
     tooltip = f"{what}: {fraction:.2g} times what rounding allows"
     classes = f"{kind} gap" if gap else kind
     return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(

@@ -17,6 +17,8 @@ _WIDTH = 100
 MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
 MOST_BLIND = 8
+#: Lines of the candidate shown at most; of more, only the numbers.
+MOST_LINES = 3
 MOST_ALSO = 3
 _VERDICTS = {
     "agrees": "RIGHT: {name} agrees with autograd to within rounding",
@@ -112,11 +114,11 @@ NOT_ASKED = "not determined, there is no catalogue for this case"
 class _Part(NamedTuple):
     """Some lines of a paragraph; prose if `kind` is empty."""
 
-    kind: Literal["", "table", "diff", "quote"]
+    kind: Literal["", "table", "diff", "quote", "lines"]
     text: str
 
 
-_FENCES = {"table": "", "quote": "", "diff": "diff"}
+_FENCES = {"table": "", "quote": "", "diff": "diff", "lines": ""}
 _MARKS = {"-": "    wrong: ", "+": "    right: "}
 
 
@@ -125,6 +127,8 @@ def _as_lines(part: _Part) -> list[str]:
     lines = part.text.splitlines()
     if part.kind == "table":
         return lines
+    if part.kind == "lines":
+        return [f"    {line if len(line) <= 96 else line[:92] + ' ...'}" for line in lines]
     if part.kind == "diff":
         return [_MARKS[line[0]] + line[1:] for line in lines]
     return [_wrapped(f"  {line}" if part.kind == "quote" else line) for line in lines]
@@ -158,6 +162,12 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         words = "Where in time: not determined, asked loss by loss it gives no answer:"
         yield [_Part("", words), _Part("quote", report.not_located)]
     yield from _mistakes(report)
+    for own in report.lines:
+        if len(own.lines) > MOST_LINES:
+            yield [_Part("", f"Your {own.words}: {', '.join(str(n) for n, _ in own.lines)}.")]
+        else:
+            text = "\n".join(f"line {number}: {line}" for number, line in own.lines)
+            yield [_Part("", f"Your {own.words}:"), _Part("lines", text)]
     if report.impure:
         yield [
             _Part("", "Not a pure function:"),

@@ -1,0 +1,159 @@
+"""Which lines of a pass lead to its wrong gradients: found by reading it, never by running it."""
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from candidate_files import EXAMPLES
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_numpy.isolation.calling import Form
+from rnn_torch.check import check
+from rnn_torch.checker.own_lines import own_lines, source_in_file, source_of
+from rnn_torch.elman_by_hand.problems import Shapes, designed
+from rnn_torch.elman_by_hand.subject import ElmanByHand
+
+FORM = Form(("x", "y", "W", "b"), ("W", "b"))
+
+
+def listed(
+    body: str, folder: Path, wrong: str = "W", right: str = "b", form: Form = FORM
+) -> list[str] | None:
+    file = folder / "candidate.py"
+    file.write_text(f"def backward(x, y, W, b):\n    e = x @ W + b - y\n    {body}\n")
+    source = source_in_file(f"{file}:backward")
+    assert source is not None
+    found = own_lines(source, form, [*wrong], [*right])
+    return None if found is None else [text for _, text in found.lines]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        # The gradients are returned in order, by name, with a loss.
+        ("dW = x @ e; db = e\n    return dW, db", ["dW = x @ e; db = e"]),
+        ("dW = x @ e\n    return {'dW': dW, 'b': e.sum(0)}", ["dW = x @ e"]),
+        ("dW, db = x @ e, e\n    return dict(dW=dW, db=db)", ["dW, db = x @ e, e"]),
+        ("g = {}\n    g['W'] = x @ e\n    g['b'] = e\n    return g", ["g['W'] = x @ e"]),
+        ("g = [x @ e, e]\n    return g", ["g = [x @ e, e]"]),
+        ("g = {'dW': x @ e, 'db': e}\n    return e.sum(), g", ["g = {'dW': x @ e, 'db': e}"]),
+        ("return x @ e, e", ["return x @ e, e"]),
+        ("dW = e\n    db = e\n    return db, dW", ["dW = e"]),
+        # A part of an array, an argument that is written, a loop, a branch.
+        ("W_ = 0 * W\n    W_[0] = x @ e\n    return W_, e", ["W_[0] = x @ e"]),
+        ("s = []\n    s.append(x)\n    return s[0], e", ["s.append(x)"]),
+        ("W_ = 0 * W\n    np.dot(x, e, out=W_)\n    return W_, e", ["np.dot(x, e, out=W_)"]),
+        ("d = 0\n    for k in x:\n        d += k\n    return d, e", ["for k in x:", "d += k"]),
+        ("if W:\n        d = x\n    else:\n        d = e\n    return d, e", ["d = x", "d = e"]),
+        # What the right gradient comes from is cleared, not its variable.
+        ("d = e + 0\n    f = d\n    d = d * x\n    return d, f", ["d = d * x"]),
+        # A value of several parts is not cleared by a part that is right.
+        ("d, f = step(e)\n    return d, f", ["d, f = step(e)"]),
+        # A shape is no value, so nothing seems to write it.
+        ("d = np.zeros(x.shape)\n    return d, e", None),
+    ],
+)  # fmt: skip
+def test_lines_that_lead_to_dW_and_not_to_db(
+    body: str, expected: list[str] | None, tmp_path: Path
+) -> None:
+    assert listed(body, tmp_path) == expected
+
+
+def test_lines_of_two_wrong_gradients(tmp_path: Path) -> None:
+    """Those that both come from; if there are none, those that any comes from."""
+    assert listed("d = e * x\n    return d.T @ x, d.sum(0)", tmp_path, "Wb", "") == [
+        "e = x @ W + b - y", "d = e * x", "return d.T @ x, d.sum(0)",
+    ]  # fmt: skip
+    apart = "dW = x\n    db = y\n    return {'dW': dW, 'db': db}"
+    assert listed(apart, tmp_path, "Wb", "") == ["dW = x", "db = y"]
+    kept = "dW = x\n    db = y\n    return {'dW': b, 'db': db}"
+    assert listed(kept, tmp_path) == ["return {'dW': b, 'db': db}"]
+
+
+def test_updates_of_weights(tmp_path: Path) -> None:
+    form = FORM._replace(rate=1.0)
+    assert listed("W -= x @ e\n    b -= e", tmp_path, form=form) == ["W -= x @ e"]
+
+
+def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
+    method = """
+        class A:
+            def back(self, targets):
+                e = self.h - targets
+                self.dW = e @ self.x
+                self.db = e
+    """
+    file = tmp_path / "a.py"
+    file.write_text(dedent(method))
+    source = source_in_file(f"{file}:A.forward,A.back")
+    assert source is not None
+    found = own_lines(source, FORM, ["W"], ["b"])
+    assert found is not None
+    assert found.words == "lines that lead to dW, not to db"
+    assert found.lines == ((5, "self.dW = e @ self.x"),)
+    book = tmp_path / "a.ipynb"
+    cells = ["import this\n\n", "def back(x, y, W, b):\n    e = x - y\n    return x @ e, e\n"]
+    code = [{"cell_type": "code", "source": text.splitlines(True)} for text in cells]
+    book.write_text(json.dumps({"cells": code}))
+    source = source_in_file(f"{book}:back")
+    assert source is not None
+    found = own_lines(source, FORM, ["W"], ["b"])
+    assert found is not None
+    assert found.lines == ((3, "return x @ e, e"),)  # of its cell
+    assert source_in_file(f"{file}:A.none") is None
+    assert source_in_file(f"{tmp_path}/none.py:back") is None
+    assert source_of(len) is None
+    assert source_of(lambda x: x) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def backward(x, y, W, b):\n    return " + "(" * 150 + "x" + ")" * 150 + ", y\n",
+        "def backward(x, y, W, b):\n    return " + "-" * 3000 + "x, y\n",
+        "def backward(x, y, W, b):\n    return x" + " + x" * 3000 + ", y\n",
+        "def backward(x, y, W, b):\n" + "    b = x + b\n" * 2000 + "    return b, y\n",
+        "def backward(x, y, W, b):\n    return x\0, y\n",
+    ],
+    ids=["brackets", "signs", "terms", "statements", "a null byte"],
+)
+def test_a_source_that_cannot_be_read_is_no_error(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(text)
+    source = source_in_file(f"{file}:backward")
+    if source is not None:
+        own_lines(source, FORM, ["W"], ["b"])
+
+
+def test_what_the_source_says_is_text(tmp_path: Path) -> None:
+    lines = listed("d = x @ e  # ::error::\x1b[31m\u202e\n    return d, e", tmp_path)
+    assert lines == ["d = x @ e  # \\x3a:error::\\x1b[31m\\u202e"]
+
+
+@pytest.mark.unannotated
+def test_the_gradients_that_a_mistake_can_change() -> None:
+    """By its equation, and by what it does to some problems."""
+    subject = ElmanByHand(Shapes())
+    problems = designed(Shapes(), "float64")[:8]
+    for mistake in CATALOGUE:
+        wrong = planted(mistake)
+        for problem in problems:
+            inputs = list(subject.inputs(problem).values())
+            pairs = zip(("dU", "dW", "dV"), wrong(*inputs), textbook(*inputs), strict=True)
+            changed = {name for name, got, right in pairs if abs(got - right).max() > 1e-9}
+            assert changed <= set(mistake.gradients), mistake.name
+
+
+def test_the_report_in_python_has_the_line_of_the_file() -> None:
+    space: dict[str, object] = {}
+    file = EXAMPLES / "wrong_transpose.py"
+    exec(compile(file.read_text(), str(file), "exec"), space)
+    with np.errstate(over="ignore"):
+        report = check(space["backward"])  # type: ignore[arg-type]
+    assert [number for number, _ in report.lines[0].lines] == [20]
+    document = report.as_dict()["your_lines"][0]
+    assert document["words"] == "lines that lead to dU and dW, not to dV"
+    assert document["lines"][0]["text"].startswith("delta = (eps @ V.T + delta @ W)")
