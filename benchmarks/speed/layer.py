@@ -46,7 +46,9 @@ def main() -> None:
     ratios = [best_ratio(row) for row in rows]
     print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}")
     if not flags.sizes:
-        keep("layer", {"threads": torch.get_num_threads(), "gemm": rate, "rows": rows})
+        alone = parts_alone(grid[-1])
+        found = {"threads": torch.get_num_threads(), "gemm": rate, "alone": alone, "rows": rows}
+        keep("layer", found)
 
 
 def best_ratio(row: dict[str, Any]) -> float:
@@ -217,6 +219,31 @@ def gemm_rates() -> dict[str, float]:
     times = interleaved(products, seconds=3)
     work = 2 * 4096 * 2048 * 2048 / 1e9
     return {name: work / spread(some)["median"] for name, some in times.items()}
+
+
+def parts_alone(size: tuple[int, int, int]) -> dict[str, float]:
+    """The seconds of each part of a pass at a large size, measured alone: together a lower bound.
+
+    What has a step's size is in the cache; memory is what every pass must read and write.
+    """
+    time_, batch, hidden = size
+    h, W, rows = (torch.randn(n, hidden) for n in (batch, hidden, 2048))
+    packed = torch.ops.mkldnn._reorder_linear_weight(W.mT.contiguous(), batch)
+    large, copy = torch.empty(2, time_ * batch * hidden)
+    binary = torch.ops.mkldnn._linear_pointwise.binary
+    sigmoid_backward = torch.ops.aten.sigmoid_backward
+    parts: dict[str, tuple[float, Callable[[], Any]]] = {
+        "step products": (2 * time_, lambda: binary(h, h, packed, None, "add")),
+        "products over all steps": (
+            4 * time_ * batch / len(rows),
+            lambda: torch.ops.mkldnn._linear_pointwise(rows, W.mT, None, "none", [], ""),
+        ),
+        "sigmoid": (time_, lambda: (torch.sigmoid(h), sigmoid_backward(h, h))),
+        # x, h, upstream; x again; into_x and h, each read to be written. A copy moves three arrays.
+        "memory": (8 / 3, lambda: copy.copy_(large)),
+    }
+    times = interleaved({name: call for name, (_, call) in parts.items()}, seconds=3)
+    return {name: parts[name][0] * spread(some)["median"] for name, some in times.items()}
 
 
 if __name__ == "__main__":

@@ -60,6 +60,12 @@ def variant() -> str:
     return chosen
 
 
+def on_intel() -> bool:
+    """Whether Intel made this processor; False if the kernels are not built."""
+    library = _library()
+    return library is not None and bool(library.intel())
+
+
 @functools.cache
 def kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., None]:
     """A kernel as a function of addresses and sizes, as `SIGNATURES` has them; raises as `variant`.

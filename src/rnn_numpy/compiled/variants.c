@@ -66,8 +66,16 @@ int variants(void)
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
 }
 
+/* Whether Intel made this processor. */
+int intel(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel") != 0;
+}
+
 #else
 
 EXPORT int variants(void) { return 1; }
+EXPORT int intel(void) { return 0; }
 
 #endif

@@ -6,8 +6,8 @@ implementations is chosen by device, dtype and size:
 
 - a compiled kernel, for small float32 and float64 networks on the CPU, where the overhead of
   torch's operations dominates: one call computes a loop over time, or a whole pass;
-- oneDNN, for large float32 products on the CPU, where it is faster than torch's own BLAS: on an AMD
-  processor it has twice the rate of MKL;
+- oneDNN, for large float32 products on the CPU: of a step, since it keeps W in its own layout; over
+  all steps on an AMD processor, where it has twice the rate of MKL, torch's own BLAS;
 - torch's `addmm` and an in-place sigmoid in each step, for all other sizes, devices and dtypes.
 
 A matrix product over all steps is divided into products of `ROWS` rows, which fit into the cache.
@@ -38,6 +38,9 @@ _HAVE_KERNELS = native.available()
 _HAVE_ONEDNN = torch.backends.mkldnn.is_available() and all(
     hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
 )
+#: For products over all steps. MKL has the same rate on Intel's processors, and takes a transpose
+#: or an `out` without a copy.
+_ONEDNN_OVER_ALL_STEPS = not native.on_intel()
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -191,7 +194,7 @@ def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
         torch.matmul(sequence, matrix, out=out)
         return
     rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
-    if _by_onednn(rows, matrix):
+    if _ONEDNN_OVER_ALL_STEPS and _by_onednn(rows, matrix):
         into.copy_(_onednn(rows, matrix))
     else:
         torch.mm(rows, matrix, out=into)
@@ -204,7 +207,7 @@ def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
         columns = one.permute(1, 3, 0, 2).flatten(2)
         return columns @ other.transpose(0, 1).flatten(1, 2)
     rows, others = one.flatten(0, 1), other.flatten(0, 1)
-    if _by_onednn(rows, others):
+    if _ONEDNN_OVER_ALL_STEPS and _by_onednn(rows, others):
         return _onednn(rows.mT.contiguous(), others)
     return rows.mT @ others
 
