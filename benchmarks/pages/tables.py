@@ -79,20 +79,15 @@ def layer(found: Result) -> Lines:
     )
     time, batch, hidden = found["rows"][-1]["size"]
     rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
-<<<<<<< HEAD
     best = ", ".join(f"{value:.0f} in {name}" for name, value in found["gemm"].items())
     yield f"Ours reaches {rate:.0f} GFLOP/s at the last size; one large product: {best}."
-=======
-    best = ", ".join(f"{name} {value:.0f}" for name, value in found["gemm"].items())
-    yield f"At the last size ours does {rate:.0f} GFLOP/s; one large product: {best}."
     if alone := found.get("alone"):
         parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in alone.items())
         bound = 12 * time * batch * hidden**2 / sum(alone.values()) / 1e9
         yield (
-            f"What it consists of, each measured alone: {parts}; together "
+            f"Its parts, each measured alone, take: {parts}; together "
             f"{duration(sum(alone.values()))}, {bound:.0f} GFLOP/s."
         )
->>>>>>> main
 
 
 def memory(found: Result) -> Lines:
