@@ -149,17 +149,6 @@ def test_counted_steps() -> None:
     assert next(counted_steps(Recipe(iterations=10**15), 1)) == 1  # and not all of them at once
 
 
-def test_exact_from() -> None:
-    def trained(exact: list[int], status: str = "finished") -> Trained:
-        steps = list(range(1, len(exact) + 1))
-        return Trained(Recipe(), status, steps, exact, 9)  # type: ignore[arg-type]
-
-    assert trained([0, 9, 8, 9, 9]).exact_from == 4
-    assert trained([9]).exact_from == 1
-    assert trained([9, 8]).exact_from is None
-    assert trained([9, 9], "diverged").exact_from is None
-
-
 @pytest.mark.unannotated
 @pytest.mark.parametrize("engine", ["compiled", "numpy"])
 def test_parallel_training_equals_sequential_training(engine: str) -> None:

@@ -33,17 +33,6 @@ class Trained:
     exact: list[int]
     tried: int
 
-    @property
-    def exact_from(self) -> int | None:
-        """The first counted step from which every sum tried was exact; None if there is none."""
-        first = None
-        for step, exact in zip(self.steps, self.exact, strict=True):
-            if exact < self.tried:
-                first = None
-            elif first is None:
-                first = step
-        return None if self.status == "diverged" else first
-
 
 def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
     """The steps after which sums are counted: the multiples of `count_every`, and the last."""
