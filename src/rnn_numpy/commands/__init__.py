@@ -1,1 +1,1 @@
-"""Code shared by the commands: flags, terminal, log, checkpoints."""
+"""Code shared by the commands: flags, terminal, log, figure."""

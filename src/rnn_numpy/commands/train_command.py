@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 from rnn_numpy.commands.terminal import bad_input, check_outputs, complain, interruptible, progress
-from rnn_numpy.commands.train_checkpoints import Keeper
+from rnn_numpy.commands.train_flags import checkpoint_every
 from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
@@ -18,6 +18,7 @@ from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
+from rnn_numpy.training.checkpoints import Keeper
 from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.recipe import Engine, Learner, Recipe, Run, run, start, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
@@ -43,14 +44,17 @@ def train(
                     check_outputs(flags, "out", "plot")
             params, rng = start(recipe)
             learner = engine.learner(params, recipe)
-            keeper = Keeper(flags, recipe, engine.name, ranks)
+            every = checkpoint_every(flags)
+            keeper = Keeper(
+                flags.checkpoint, recipe, engine.name, ranks, complain, resume=flags.resume
+            )
             result = Run(recipe)
             if keeper.found is not None:
                 result = keeper.found.run
                 rng.set_state(keeper.found.generator)
                 learner = engine.learner(keeper.found.params, recipe)
         with closing(keeper):
-            return _run(flags, engine, ranks, keeper, result, learner, rng)
+            return _run(flags, engine, ranks, keeper, every, result, learner, rng)
     except KeyboardInterrupt:  # a second Ctrl-C stops immediately
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
@@ -61,6 +65,7 @@ def _run(
     engine: Engine,
     ranks: Processes,
     keeper: Keeper,
+    every: int | None,
     result: Run,
     learner: Learner,
     rng: np.random.RandomState,
@@ -76,7 +81,7 @@ def _run(
     if learning is not None:
         learning.add(result.steps, learner.params())
     with interruptible() as interrupted:
-        stretches = run(result, learner, rng, log_every=flags.log_every, pause_every=keeper.every)
+        stretches = run(result, learner, rng, log_every=flags.log_every, pause_every=every)
         with progress(recipe.iterations, "step", done=result.steps) as bar:
             for stretch in stretches:
                 if stretch.record is not None:
@@ -84,7 +89,7 @@ def _run(
                     if learning is not None:
                         learning.add(result.steps, learner.params())
                 bar.update(stretch.steps)
-                if keeper.every is not None and result.steps % keeper.every == 0:
+                if every is not None and result.steps % every == 0:
                     keeper.keep(learner, rng, result)
                 if result.steps < recipe.iterations and ranks.any(interrupted()):
                     result.status = "interrupted"
@@ -112,7 +117,7 @@ def _run(
         # Save before counting sums, so that the weights are safe first.
         failure, count = "", None
         if ranks.leads():
-            failure = _save(flags.out, learner.params(), result, log, keeper.every is not None)
+            failure = _save(flags.out, learner.params(), result, log, every is not None)
         if learning is not None:
             failure = failure or _plot(learning, learner.params(), flags.plot, log)
     try:

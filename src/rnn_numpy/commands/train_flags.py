@@ -88,6 +88,8 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
             f"--max-iterations must be at least the iterations, {recipe.iterations}, "
             f"got {flags.max_iterations}"
         )
+    if flags.resume and flags.checkpoint is None:
+        arguments.error("--resume needs --checkpoint DIR")
     return recipe
 
 

@@ -1,4 +1,7 @@
-"""Checkpoints of a training run: weights, state of the generator, recipe, step and log."""
+"""Checkpoints of a training run: weights, state of the generator, recipe, step and log.
+
+`Keeper` writes them for `train`; a sweep writes its own (`many_networks.train`).
+"""
 
 import math
 from collections.abc import Callable
@@ -10,6 +13,7 @@ import numpy as np
 
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.checkpoint_folder import (
     Folder,
     generator_of,
@@ -18,7 +22,8 @@ from rnn_numpy.storage.checkpoint_folder import (
     understanding,
     unpack,
 )
-from rnn_numpy.training.recipe import Recipe, Record, Run
+from rnn_numpy.training.processes import Processes
+from rnn_numpy.training.recipe import Learner, Recipe, Record, Run
 
 FORMAT = "rnn-bptt-reference checkpoint 2"
 
@@ -34,6 +39,75 @@ class Checkpoint(NamedTuple):
     run: Run
     engine: str
     counts: list[tuple[int, int, int]] = []  # noqa: RUF012 (never changed)
+
+
+class Keeper:
+    """Writes the checkpoints of a run, in the first process; without a folder it does nothing.
+
+    Args:
+        path: the folder; None for no checkpoints.
+        resume: continue from the newest checkpoint instead of refusing an existing run.
+        say: called with a line about each checkpoint that cannot be read or written.
+
+    Raises:
+        ValueError: the folder cannot be used, or contains another run.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        recipe: Recipe,
+        engine: str,
+        ranks: Processes,
+        say: Callable[[str], object],
+        *,
+        resume: bool,
+    ) -> None:
+        #: The checkpoint to resume from, if any.
+        self.found: Checkpoint | None = None
+        #: Why the last checkpoint could not be written; empty if it was written.
+        self.failure = ""
+        self._last_step = -1  # the step of the last one
+        self._folder: Folder | None = None
+        self._engine, self._say = engine, say
+        if path is None:
+            return
+        with ranks.failing_together():
+            if ranks.leads():
+                self._open(path, resume or ranks.restarted, recipe)
+        self.found = ranks.gather(self.found)[0]
+
+    def _open(self, path: str, resume: bool, recipe: Recipe) -> None:
+        self._folder = Folder(path)
+        try:
+            if resume:
+                self.found = newest_checkpoint(self._folder, recipe, self._engine, self._say)
+            elif self._folder.files():
+                raise ValueError(
+                    f"{path} contains a run: pass --resume to continue it, or choose another folder"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the folder for other runs."""
+        if self._folder is not None:
+            self._folder.close()
+
+    def keep(self, learner: Learner, rng: np.random.RandomState, run: Run) -> None:
+        """Write a checkpoint; if that fails, report the reason and continue."""
+        if self._folder is None or run.steps == self._last_step:
+            return
+        generator = rng.get_state(legacy=False)
+        try:
+            checkpoint = Checkpoint(learner.params(), generator, run, self._engine)
+            write_checkpoint(self._folder, checkpoint)
+            self.failure, self._last_step = "", run.steps
+        except WeightsError as error:
+            if not self.failure:
+                self._say(f"{error}; the training continues")
+            self.failure = str(error)
 
 
 def write_checkpoint(folder: Folder, checkpoint: Checkpoint) -> None:
