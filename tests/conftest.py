@@ -1,4 +1,4 @@
-"""Settings for all tests: shape annotations executed, hypothesis profiles, one thread."""
+"""Settings for all tests: shape annotations are executed; hypothesis profiles; one thread."""
 
 import os
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def annotations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Switch the shape annotations off where a test is about what users see without them."""
+    """Switch the shape annotations off for tests of errors that users see without them."""
     off = request.node.get_closest_marker("unannotated") is not None
     jaxtyping.config.update("jaxtyping_disable", off)
     yield

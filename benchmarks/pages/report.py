@@ -1,7 +1,7 @@
-"""The tables of docs/, made from the kept results: `make bench` and `make proofs` end with this.
+"""Write the tables of docs/ from the stored results; `make bench` and `make proofs` end with this.
 
-They stand between markers, `<!-- table: NAME -->` and `<!-- end -->`; the rest of a
-page is written by hand.
+A table is between the markers `<!-- table: NAME -->` and `<!-- end -->`; the rest of a page is
+written by hand.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PICTURE = DOCS / "performance-layer.png"
 
 
 def main() -> int:
-    """Write the tables and the picture; with --check only say whether they are current."""
+    """Write the tables and the picture; with --check only test whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of date")
     flags = parser.parse_args()
@@ -40,13 +40,13 @@ def main() -> int:
 
 
 def result(name: str) -> Result:
-    """A kept result."""
+    """A stored result."""
     found: Result = json.loads((RESULTS / f"{name}.json").read_text())
     return found
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables generated again."""
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
@@ -58,7 +58,7 @@ def with_tables(page: str) -> str:
 
 
 def on(found: Result) -> str:
-    """What it was measured on."""
+    """The processor, the versions and the date of a measurement."""
     about = found["machine"]
     names = [n for n in about if n not in ("processor", "cores", "date") and about[n]]
     versions = ", ".join(f"{name} {about[name]}" for name in names)

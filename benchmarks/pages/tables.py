@@ -16,19 +16,19 @@ def online(found: Result) -> Lines:
     yield "|---|--:|--:|"
     for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
         compiling = found["compile_seconds"].get(name)
-        note = f" (and {compiling:.1f} s compiling, the first time)" if compiling else ""
+        note = f" (after {compiling:.1f} s of compilation)" if compiling else ""
         yield f"| {name}{note} | {duration(row['median'])} | {row['naive / this']:.1f} |"
     yield ""
 
 
 def engines(found: Result) -> Lines:
-    """What --engine chooses from, beside what it replaces."""
+    """The engines of --engine, beside other implementations."""
     rows = {
         "compiled kernel": "`compiled`: the whole loop as one kernel; the default on a CPU",
-        "NumPy loop": "`numpy`: its plain twin (`rnn_numpy`)",
+        "NumPy loop": "`numpy`: the same loop in NumPy (`rnn_numpy` only)",
         "torch: compiled": "`compiled` in `rnn_torch`, on the parameters' own memory",
-        "torch: fused": "`fused`: the layer as one operation, its backward by hand; elsewhere",
-        "torch: autograd": "`autograd`: torch's own, step by step",
+        "torch: fused": "`fused`: one operation, its backward by hand; the default elsewhere",
+        "torch: autograd": "`autograd`: torch's own backward pass, step by step",
         "C, gcc -O3": "*C, gcc -O3*",
         "JAX, whole loop jitted": "*JAX, the whole loop jitted*",
         "naive per-step NumPy": "*a naive NumPy loop*",
@@ -68,19 +68,19 @@ def layer(found: Result) -> Lines:
         mean *= ratio ** (1 / len(ratios))
     yield ""
     yield (
-        f"Geometric mean of the last column {mean:.2f}; below 1 at "
-        f"{sum(ratio < 1 for ratio in ratios)} of {len(ratios)} sizes, at worst {min(ratios):.2f}."
+        f"The geometric mean of the last column is {mean:.2f}, its minimum {min(ratios):.2f}; "
+        f"values below 1: {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}."
     )
     compiling = [row["compile_seconds"].get("torch.compile", 0) for row in found["rows"]]
     in_jax = [row["compile_seconds"].get("JAX", 0) for row in found["rows"]]
     yield (
-        f"Compile time, not in the table: torch.compile up to {max(compiling):.0f} s at 8 steps "
-        f"(more with every step), JAX up to {max(in_jax):.1f} s, ours none."
+        f"The times exclude compilation: up to {max(compiling):.0f} s for torch.compile at 8 steps "
+        f"(more at more steps), up to {max(in_jax):.1f} s for JAX, none for ours."
     )
     time, batch, hidden = found["rows"][-1]["size"]
     rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
-    best = ", ".join(f"{name} {value:.0f}" for name, value in found["gemm"].items())
-    yield f"At the last size ours does {rate:.0f} GFLOP/s; one large product: {best}."
+    best = ", ".join(f"{value:.0f} in {name}" for name, value in found["gemm"].items())
+    yield f"Ours reaches {rate:.0f} GFLOP/s at the last size; one large product: {best}."
     if alone := found.get("alone"):
         parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in alone.items())
         bound = 12 * time * batch * hidden**2 / sum(alone.values()) / 1e9
@@ -105,7 +105,7 @@ def memory(found: Result) -> Lines:
     yield ""
     yield (
         f"A gradient through 1,000,000 steps (64 hidden units, `checkpoint_every=1000`): "
-        f"{million['seconds']:.1f} s; the whole process, `import torch` included, peaks at "
+        f"{million['seconds']:.1f} s; peak memory of the whole process, including `import torch`: "
         f"{peak:.2f} GB."
     )
 
@@ -155,7 +155,7 @@ def gpu(found: Result) -> Lines:
     swept = found["sweep"]
     yield ""
     yield (
-        f"A sweep of {swept['networks']:,} networks of {swept['iterations']:,} steps as one batch: "
-        f"{swept['seconds']:.0f} s; {swept['exact']:,} are exact at the end. "
-        f"On one {found['device']}."
+        f"A sweep of {swept['networks']:,} networks of {swept['iterations']:,} steps, as one "
+        f"batch, takes {swept['seconds']:.0f} s; {swept['exact']:,} are exact at the end. "
+        f"The GPU is one {found['device']}."
     )

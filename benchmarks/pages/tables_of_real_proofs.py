@@ -41,7 +41,7 @@ def real_recipe(found: Result) -> Lines:
     yield ""
     yield (
         f"Wrong sums have {wrong['least']:.0f} to {wrong['most']:.0f} bits, "
-        f"median {wrong['median']:.0f}. It gave up at {found['limit']:,} sets. "
+        f"median {wrong['median']:.0f}. A proof gives up at {found['limit']:,} sets. "
         f"Peak memory of a process: {memory:.0f} MiB."
     )
 
@@ -53,7 +53,7 @@ def real_trainings(found: Result) -> Lines:
     for name, row in found["rows"].items():
         yield f"| {name} | {_verdicts(row)} | {_sets(row['sets'])} |"
     yield ""
-    yield f"Each proof gave up at {found['limit']:,} sets."
+    yield f"A proof gives up at {found['limit']:,} sets."
 
 
 def real_until(found: Result) -> Lines:
@@ -102,7 +102,7 @@ def real_hidden(found: Result) -> Lines:
 def real_steps(found: Result) -> Lines:
     """Long adversarial runs."""
     yield (
-        f"{found['steps']:,} output bits of {found['networks']} proved networks, in sums of "
-        f"{found['length']:,} bits with long carries and repeated words, both packages, both "
-        f"dtypes, the units in another order: {found['wrong']} wrong."
+        f"Wrong output bits: {found['wrong']} of {found['steps']:,}, of {found['networks']} proved "
+        f"networks. The sums have {found['length']:,} bits, with long carries and repeated words; "
+        f"both packages, both dtypes, and permuted hidden units are tried."
     )

@@ -1,4 +1,4 @@
-"""The tables of docs/rounded-proof.md, docs/check.md and docs/reliability.md, likewise."""
+"""The tables of docs/rounded-proof.md, docs/check.md and docs/reliability.md."""
 
 from benchmarks.pages.tables import Lines, Result, duration
 
@@ -6,7 +6,7 @@ from benchmarks.pages.tables import Lines, Result, duration
 def proof_recipe(found: Result) -> Lines:
     """Verdicts after the recipe."""
     rows = found["bits"]
-    yield "| state bits | proved | steps of the others' shortest wrong sum | states | verdict in |"
+    yield "| state bits | proved | steps of the shortest wrong sum, if refuted | states | time |"
     yield "|--:|--:|---|--:|--:|"
     for bits, row in rows.items():
         wrong = row["counterexample steps"]
@@ -22,16 +22,16 @@ def proof_recipe(found: Result) -> Lines:
     yield ""
     smallest = sorted({count for row in rows.values() for count in row["minimal states"]})
     yield (
-        f"{found['exact']} of {found['seeds']} are exact on all 16,384 sums of 8 bits; "
-        f"{found['at some']} are proved at some of these. "
-        f"States and times are medians, on one core. Minimised, every proved machine has "
-        f"{' or '.join(map(str, smallest))} states. "
-        f"A state takes {found['bytes a state']:.0f} bytes at the peak of an exploration."
+        f"{found['exact']} of {found['seeds']} networks are exact on all 16,384 sums of 8 bits; "
+        f"{found['at some']} are proved with at least one of these numbers of state bits. "
+        f"States and times are medians, on one core. Every proved machine has "
+        f"{' or '.join(map(str, smallest))} states after minimisation. "
+        f"Peak memory of an exploration: {found['bytes a state']:.0f} bytes for each state."
     )
 
 
 def proof_strategies(found: Result) -> Lines:
-    """Other ways to go on."""
+    """Other ways to continue the training."""
     yield f"| proved of {found['seeds']} | after the recipe | 20,000 steps more | 80,000 more |"
     yield "|---|--:|--:|--:|"
     for name, row in found["rows"].items():
@@ -74,19 +74,19 @@ def proof_hidden(found: Result) -> Lines:
 def proof_steps(found: Result) -> Lines:
     """Long random operands."""
     yield (
-        f"{found['steps']:,} output bits of random operands of {found['bits']:,} bits, both "
-        f"packages, both dtypes, the units in another order: {found['wrong']} wrong."
+        f"Wrong output bits: {found['wrong']} of {found['steps']:,}. The operands are random, of "
+        f"{found['bits']:,} bits; both packages, both dtypes, and permuted hidden units are tried."
     )
 
 
 def others(found: Result) -> Lines:
-    """What other checkers see."""
+    """The mistakes that other checkers detect."""
     names = list(next(iter(found["problems"].values())))
-    yield f"| of {found['mistakes']} mistakes, seen on | " + " | ".join(names) + " |"
+    yield f"| of {found['mistakes']} mistakes, detected on | " + " | ".join(names) + " |"
     yield "|---|" + "--:|" * len(names)
     for problem, row in found["problems"].items():
         cells = (
-            str(row[name]["seen"]) if row[name]["accepts right"] else "rejects what is right, too"
+            str(row[name]["seen"]) if row[name]["accepts right"] else "rejects right passes, too"
             for name in names
         )
         yield f"| {problem} | " + " | ".join(cells) + " |"
@@ -111,7 +111,7 @@ def judge_others(found: Result) -> Lines:
 
 def kills(found: Result) -> Lines:
     """Runs that were killed."""
-    yield "| command | kills | half-written or lost | other ends than without |"
+    yield "| command | kills | incomplete or lost | results different from those without |"
     yield "|---|--:|--:|--:|"
     for name, row in found["commands"].items():
         lost = row["lost"] if "lost" in row else row["no whole checkpoint"]
@@ -124,19 +124,25 @@ def kills(found: Result) -> Lines:
 def torchrun(found: Result) -> Lines:
     """A sweep of several processes, some of them killed."""
     yield (
-        f"{found['seeds']:,} networks in {found['processes']} processes, {found['kills']} of them "
-        f"killed: {found['complete']:,} complete after {found['seconds']} s, {found['lost']} "
-        f"finished ones lost, {found['different']} different from those of one process, "
-        f"{found['left behind']} files left behind, exit code {found['exit code']}."
+        f"{found['seeds']:,} networks in {found['processes']} processes, with {found['kills']} "
+        f"kills: {found['complete']:,} results after {found['seconds']} s, {found['lost']} "
+        f"finished networks lost, {found['different']} results different from those of one "
+        f"process, {found['left behind']} other files left, exit code {found['exit code']}."
     )
 
 
 def fuzz(found: Result) -> Lines:
     """Mutated files."""
-    kinds = ", ".join(f"{count:,} {what}" for what, count in sorted(found["found"].items()))
+    expected = {
+        "refused": "refused",
+        "accepted, rightly": "accepted with their meaning unchanged",
+        "accepted, its checksum put right": "accepted with a repaired checksum",
+    }
+    counts = found["found"]
+    kinds = ", ".join(f"{counts.get(kind, 0):,} {words}" for kind, words in expected.items())
     yield (
-        f"{found['files']:,} mutated weights, checkpoints, certificates and results: {kinds}; "
-        f"crashes and wrong acceptances would be named here. The slowest took "
-        f"{duration(found['slowest'])}; reading them all raised the peak of the process's memory "
-        f"by {found['peak_growth_kib'] / 1024:.1f} MiB."
+        f"{found['files']:,} mutated weights, checkpoints, certificates and results: {kinds}, "
+        f"{sum(n for kind, n in counts.items() if kind not in expected):,} crashes or "
+        f"wrong acceptances. The slowest file took {duration(found['slowest'])}; the peak memory "
+        f"of the process grew by {found['peak_growth_kib'] / 1024:.1f} MiB."
     )

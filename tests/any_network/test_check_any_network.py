@@ -1,4 +1,4 @@
-"""The judge, asked about an LSTM and about networks of one's own: verdict, place, name, votes."""
+"""The judge with an LSTM and with users' networks: verdict, location, mistake, votes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def scaled_backward(x: Array, y: Array, w: Array) -> dict[str, Array]:
 
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_right_pass_is_right_and_says_what_it_did_not_return(dtype: str) -> None:
+def test_a_right_pass_lists_the_gradients_that_it_does_not_return(dtype: str) -> None:
     report = check(lstm(), "lstm", dtype=dtype)
     assert report.right
     assert report.used <= 1
@@ -90,14 +90,14 @@ def test_a_wrong_pass_is_located_named_and_voted_on() -> None:
     assert as_markdown(report, "mine").startswith("### WRONG: `mine`")
 
 
-def test_gates_in_another_order_are_said_to_be_that() -> None:
+def test_gates_in_another_order_are_named() -> None:
     with np.errstate(over="ignore"):
         report = check(lstm(), stock("lstm", order="ifog"), shapes="time=4,batch=2")
     assert report.mistakes
     assert report.mistakes[0].name == "the gates are in the order i, f, g, o, not i, f, o, g"
 
 
-def test_a_network_of_ones_own() -> None:
+def test_a_users_own_network() -> None:
     assert check(scaled_backward, scaled).right
 
     def forgets(x: Array, y: Array, w: Array) -> dict[str, Array]:
@@ -110,7 +110,7 @@ def test_a_network_of_ones_own() -> None:
     assert report.missing == ("dx",)
 
 
-def test_a_window_is_right_with_itself_only() -> None:
+def test_a_truncated_pass_is_right_with_its_own_window_only() -> None:
     def truncated(x: Array, y: Array, w: Array, window: int = 2) -> dict[str, Array]:
         total = {"dw": np.zeros_like(w), "dx": np.zeros_like(x)}
         s = np.zeros((len(x) + 1, len(w)), w.dtype)
@@ -153,7 +153,7 @@ def losses_of(x: Array, y: Array, w: Array) -> float:
         (lambda loss, x: loss + 1, "so the forward passes differ"),
     ],
 )
-def test_its_own_loss_is_compared_first(change: Callable[..., float], says: str) -> None:
+def test_a_returned_loss_is_compared_first(change: Callable[..., float], says: str) -> None:
     def with_loss(x: Array, y: Array, w: Array) -> tuple[float, dict[str, Array]]:
         return change(losses_of(x, y, w), x), scaled_backward(x, y, w)
 
@@ -163,7 +163,7 @@ def test_its_own_loss_is_compared_first(change: Callable[..., float], says: str)
     assert says in " ".join(as_text(report, "f").split())
 
 
-def test_what_is_kept_between_calls_is_seen() -> None:
+def test_state_kept_between_calls_is_detected() -> None:
     kept: dict[Any, Any] = {}
 
     def keeps(x: Array, y: Array, w: Array) -> dict[str, Array]:
@@ -185,7 +185,7 @@ def test_sizes_that_hide_mistakes_are_named() -> None:
     assert "Mistakes that these sizes cannot detect" in as_text(report, "f")
 
 
-def test_an_operation_without_a_rule_is_measured_and_said() -> None:
+def test_an_operation_without_a_rule_is_measured_and_reported() -> None:
     @network(x="time n", w="n")
     def with_bessel(x: Any, w: Any) -> Iterator[Any]:
         s = torch.zeros_like(w)
@@ -253,7 +253,7 @@ USER = "import torch\nfrom rnn_torch.networks import network\n@network(x='time n
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_a_bad_network_is_one_paragraph(
+def test_a_bad_network_gives_a_message_of_one_paragraph(
     text: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -303,7 +303,7 @@ def test_names_and_sizes() -> None:
     assert isinstance(network_named(f"{Path(__file__)}:scaled"), Network)
 
 
-def test_an_assertion_of_a_network() -> None:
+def test_an_assertion_in_a_network_is_reported() -> None:
     assert_gradient_parity(scaled_backward, network=scaled)
     with pytest.raises(AssertionError, match="dw is doubled"):
         assert_gradient_parity(

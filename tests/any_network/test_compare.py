@@ -21,7 +21,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def lstm_weights(rng: np.random.Generator, n_in: int, hidden: int, dtype: str) -> Weights:
-    """In torch.nn.LSTM's layout: gates i, f, g, o below each other."""
+    """Weights in torch.nn.LSTM's layout: gates i, f, g, o below each other."""
     shapes = {
         "weight_ih_l0": (4 * hidden, n_in),
         "weight_hh_l0": (4 * hidden, hidden),
@@ -125,7 +125,7 @@ def test_a_wrong_lstm_is_rejected(seed: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0001, 0.5, 1 + 1e-9, -3.0])
-def test_a_factor_is_told_with_the_digits_it_needs(factor: float) -> None:
+def test_a_factor_is_printed_with_enough_digits(factor: float) -> None:
     w = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
     by_hand = factor * 3 * w.detach().numpy() ** 2
     report = compare_gradients({"w": by_hand}, (w**3).sum(), {"w": w})

@@ -1,4 +1,4 @@
-"""A planted mistake is named by what it is, with the line of the network; a right pass never."""
+"""A planted mistake is named, with the line of the network; a right pass gets no name."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -59,7 +59,7 @@ def test_sites_know_their_line_their_expression_and_their_variable() -> None:
     assert [tape.sites[s].name for s in set(Graph(tape).crossing.values())] == ["h"]
 
 
-def test_a_right_pass_has_no_name_and_no_place() -> None:
+def test_a_right_pass_has_no_mistake_and_no_location() -> None:
     its, catalogue, problems = lstm()
     assert named(its, catalogue, problems, planted()) == []
     assert not locate(its, planted()).wrong
@@ -81,7 +81,7 @@ def test_a_planted_mistake_is_named_and_located(
     assert where in said
 
 
-def test_the_line_is_said() -> None:
+def test_the_message_has_the_line() -> None:
     its, catalogue, problems = lstm()
     (found,) = named(its, catalogue, problems, planted("ds_next = ds * f", "ds_next = ds * i"))
     assert found.where.endswith("of lstm.py: c = f * c + i * g")
@@ -99,7 +99,7 @@ def test_two_mistakes_at_once() -> None:
     assert "db is doubled" in found.sentence
 
 
-def test_an_answer_of_single_precision_is_said_to_be_that() -> None:
+def test_a_result_in_single_precision_is_named() -> None:
     its, catalogue, problems = lstm()
 
     def ask(problem: Problem) -> Any:
@@ -112,7 +112,7 @@ def test_an_answer_of_single_precision_is_said_to_be_that() -> None:
     assert "a lower precision inside" in found.sentence
 
 
-def test_tokens_that_come_twice_in_a_step() -> None:
+def test_tokens_that_occur_twice_in_a_step() -> None:
     catalogue, problems = Catalogue(embedded), [p for p in designed(embedded) if p.name in FEW]
 
     def ask(problem: Problem) -> Any:
@@ -152,7 +152,7 @@ def test_our_own_catalogue_is_named_by_the_derived_one() -> None:
     assert set(unnamed) <= OUT_OF_REACH
 
 
-def test_what_a_loss_alone_depends_on_is_found() -> None:
+def test_a_mistake_in_the_loss_alone_is_found() -> None:
     assert error_arguments(stock("lstm")) == ["y"]
     assert error_arguments(stock("gru", loss="upstream", columns=True)) == ["y"]
     assert error_arguments(embedded) == ["y"]
@@ -181,7 +181,7 @@ def batch_first(X: Any, W: Any, b: Any, U: Any, up: Any) -> Iterator[Any]:
         yield (h * d).sum()
 
 
-def test_three_mistakes_are_no_one_that_rounding_decides() -> None:
+def test_an_infinite_derivative_does_not_explain_every_answer() -> None:
     """A derivative of 1 / (v (1 - v)), infinite where relu is 0, explained every answer."""
 
     def backward(X: Any, W: Any, b: Any, U: Any, up: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m rnn_torch.check` as its users meet it: right and wrong files, every flag."""
+"""`python -m rnn_torch.check`: right and wrong files, every flag."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def example(name: str) -> str:
 
 
 def assert_as_on_the_page(name: str, said: str) -> None:
-    """docs/check.md shows this of the example, decimals aside; `...` stands for lines left out."""
+    """Compare with the output in docs/check.md, decimals masked; `...` replaces omitted lines."""
     command = f"python -m rnn_torch.check examples/{name}.py:backward"
     said = masked(said.replace(str(EXAMPLES), "examples"))
     for part in "\n".join(PAGE[command]).split("\n...\n"):
@@ -78,7 +78,7 @@ def test_the_truncated_example_is_right_with_its_window() -> None:
     assert check.main([example("wrong_truncated"), "--window", "4"]) == 0
 
 
-def test_a_window_that_shows_nowhere_is_refused(capsys: Capture) -> None:
+def test_a_window_longer_than_every_problem_is_refused(capsys: Capture) -> None:
     assert check.main([example("right_recipe_only"), "--shapes", "recipe", "--window", "7"]) == 2
     assert "no problem distinguishes a window of 7 steps from no window" in capsys.readouterr().err
     assert check.main([example("right_loop"), "--window", "19"]) == 1
@@ -137,7 +137,7 @@ def test_markdown(capsys: Capture) -> None:
     assert said == "### CANNOT CHECK `nowhere.py:f`\n\n```\nthere is no file nowhere.py\n```\n"
 
 
-def test_the_job_of_the_page_writes_a_summary(capsys: Capture) -> None:
+def test_the_ci_job_on_the_page_writes_a_summary(capsys: Capture) -> None:
     (line,) = re.findall(
         r"- run: python -m rnn_torch\.check (.*) >> \"\$GITHUB_STEP_SUMMARY\"$",
         (EXAMPLES.parent / "docs" / "check.md").read_text(),
@@ -178,10 +178,8 @@ def test_our_own_passes(capsys: Capture) -> None:
     assert check.main(["--shapes", "recipe"]) == 2
 
 
-def test_a_file_without_a_function_is_answered_with_its_functions(
-    tmp_path: Path, capsys: Capture
-) -> None:
-    """And is not run."""
+def test_a_file_without_a_function_lists_its_functions(tmp_path: Path, capsys: Capture) -> None:
+    """The file is not run."""
     file = tmp_path / "mine.py"
     file.write_text(
         "raise SystemExit\ndef forward(x, U): ...\nclass Net:\n"
@@ -250,8 +248,8 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.main([example("right_loop")]) == 130
 
 
-def test_the_command_imports_no_more_than_it_needs() -> None:
-    """Even for a wrong candidate, which is located, named and voted on: seconds, each of these."""
+def test_the_command_imports_only_what_it_needs() -> None:
+    """Also for a wrong candidate, which is located, named and voted on; each takes seconds."""
     program = f"""
 import sys
 from rnn_torch import check

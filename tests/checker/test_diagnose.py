@@ -1,4 +1,4 @@
-"""Which mistake it is: every one of the catalogue named, alone and in pairs; no guess otherwise."""
+"""The diagnosis names every mistake of the catalogue, alone and in pairs, and no other."""
 
 import functools
 import re
@@ -87,7 +87,7 @@ def test_a_mistake_is_named_however_it_is_written(wrong: str, dtype: str) -> Non
 
 
 @pytest.mark.parametrize("factor", [3, 0.5, 1.0005, 1.0001, 1 + 1e-9])
-def test_one_number_is_said_as_it_is(factor: float) -> None:
+def test_a_single_wrong_number_is_shown(factor: float) -> None:
     def scaled(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         dU, dW, dV = textbook(x, y, U, W, V)
         return dU, factor * dW, dV
@@ -115,7 +115,7 @@ def test_two_mistakes_at_once_are_both_found(names: tuple[str, str]) -> None:
     assert set(pair) in [set(together) for together in found]
 
 
-def test_what_is_not_in_the_catalogue_is_not_guessed() -> None:
+def test_an_unknown_mistake_gets_no_name() -> None:
     def odd(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         dU, dW, dV = textbook(x, y, U, W, V)
         return dU * 1.01, dW, dV + 0.001

@@ -1,4 +1,4 @@
-"""The examination: its verdict and votes; no blind spot, and no right pass accused."""
+"""The examination: verdict and votes; every mistake detected, every right pass accepted."""
 
 import re
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_the_kill_matrix_has_no_blind_spot(dtype: str) -> None:
 
 
 def test_no_right_candidate_is_accused() -> None:
-    """Answers of all constructions, at designed and random problems in both dtypes."""
+    """All constructions, at designed and random problems in both dtypes."""
     rng = np.random.default_rng(0)
     pool = [(p, reference(p)) for t in ("float64", "float32") for p in random(ANY, t, 1, 60)]
     pool += questions("float64") + questions("float32")
@@ -55,7 +55,7 @@ def test_right_passes_pass(backward: Backward) -> None:
     assert "\n" not in as_text(report, "f")
 
 
-def test_what_is_right_is_prepared_once_and_for_its_own_problems_only() -> None:
+def test_right_gradients_are_prepared_once_for_the_subjects_own_problems() -> None:
     asked = []
 
     class Counting(ElmanByHand):
@@ -95,7 +95,7 @@ def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     )
 
 
-def test_nothing_of_a_right_gradient_that_rounding_chooses_is_shown() -> None:
+def test_no_entry_of_a_right_gradient_is_shown() -> None:
     report = examine(remade(lambda: planted(of_name("W not transposed"))))
     assert [entry.right for entry in report.worst] == [False, False, True]
     noise = Entry("dV", (7, 9), "elsewhere", 1.25, 1.25 + 1e-17, 1e-15, 0.5, 0.25)
@@ -119,7 +119,7 @@ def test_votes() -> None:
 
 
 @pytest.mark.parametrize(("central", "dtype"), [(True, "float64"), (False, "float32")])
-def test_a_finite_difference_is_told_apart(central: bool, dtype: str) -> None:
+def test_a_finite_difference_is_called_approximate(central: bool, dtype: str) -> None:
     step = (1e-5 if central else 1e-7) if dtype == "float64" else (1e-2 if central else 1e-3)
 
     def loss(x: Array, y: Array, weights: list[Array]) -> Any:

@@ -1,4 +1,4 @@
-"""Mistakes that show under one condition only: each is caught there, and right everywhere else."""
+"""Mistakes that need one condition: each is detected with it, and right without it."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def test_the_problems_are_what_the_table_says(dtype: str) -> None:
         assert ((outputs > 0.01) & (outputs < 0.99)).any()
 
 
-def test_the_screen_says_where_it_is_wrong() -> None:
+def test_the_report_has_the_condition() -> None:
     mistake = next(m for _, m in HIDDEN if m.name == "inputs clipped")
     report = examine(remade(lambda: planted(mistake)))
     assert report.verdict == "disagrees"
@@ -97,8 +97,8 @@ def test_the_screen_says_where_it_is_wrong() -> None:
     assert len(screen.splitlines()) <= 30
 
 
-def test_what_one_size_only_is_asked() -> None:
-    """Values and layouts are asked at any size; sizes are not."""
+def test_a_pass_of_one_size_gets_all_values_and_layouts() -> None:
+    """Problems with special values and layouts exist at any size, those of special sizes do not."""
     recipe = Shapes.parse("recipe")
     asked = designed(recipe, "float64")
     assert {problem.sizes for problem in asked} == {recipe.only}
@@ -109,8 +109,8 @@ def test_what_one_size_only_is_asked() -> None:
 
 @dtypes
 @pytest.mark.parametrize("window", [0, 19, 60, 140])
-def test_a_window_is_told_from_none_however_long(window: int, dtype: str) -> None:
-    """The problems are longer than the window; with 20 steps, full BPTT was right from 19 on."""
+def test_any_truncation_window_is_detected(window: int, dtype: str) -> None:
+    """The problems must be longer than the window: with 20 steps, full BPTT is right from 19 on."""
     problem = next(p for p in designed(ANY, dtype, window) if p.name == "long memory")
     right = reference(problem, window)
     params, x, targets, _ = problem
@@ -121,14 +121,14 @@ def test_a_window_is_told_from_none_however_long(window: int, dtype: str) -> Non
         assert not agrees(bptt(params, trace, targets, window=window + 1)._asdict(), right)
 
 
-def test_a_window_that_no_problem_can_show_is_refused() -> None:
+def test_a_window_that_no_problem_can_test_is_refused() -> None:
     with pytest.raises(CannotCheck, match=r"window of 7 .*: none has more than 8 steps"):
         examine(in_this_process(textbook), window=7, shapes=Shapes.parse("8,1,2,16,1"))
     assert not examine(in_this_process(textbook), window=19).right
 
 
-def test_what_a_sequence_of_calls_says() -> None:
-    """Right each time it is asked alone, twice over; it goes wrong in the third call."""
+def test_the_report_of_a_sequence_of_calls() -> None:
+    """A pass that is right in two calls and wrong in the third."""
 
     def make() -> Any:
         calls = []

@@ -1,4 +1,4 @@
-"""Files that do something else than answer: each ends in exit code 2, or in the right verdict."""
+"""Hostile and broken files: each gives exit code 2, or the right verdict."""
 
 import signal
 import subprocess
@@ -98,7 +98,7 @@ def test_files_that_cannot_be_checked(
 
 
 def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:
-    """Not even what has left the process group: nine generations in sessions of their own."""
+    """Not even nine generations of processes in their own sessions, outside the process group."""
     file = tmp_path / "mine.py"
     file.write_text(
         "import os, sys, time\n"
@@ -135,7 +135,7 @@ def test_a_right_file_that_changes_its_process_is_right(
     assert "noise" not in capsys.readouterr().out
 
 
-def test_what_lies_beside_the_file_can_be_imported(tmp_path: Path) -> None:
+def test_modules_in_the_folder_of_the_file_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "helpers.py").write_text(RIGHT_FILE)
     (tmp_path / "mine.py").write_text("import helpers\n")
     assert check.main([f"{tmp_path}/mine.py:helpers.backward"]) == 0
@@ -153,7 +153,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def enclosed() -> None:
-    """For tests of the namespace of processes, where the system allows one."""
+    """A check in a PID namespace, where the system allows one."""
     ends = (
         "import os; from rnn_numpy.isolation.limits import enclose; enclose(); print(os.getpid())"
     )
@@ -175,7 +175,7 @@ ESCAPES = {
 
 @pytest.mark.usefixtures("enclosed")
 @pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES.keys())
-def test_what_a_file_cannot_do_alone_in_its_namespace(escape: str, tmp_path: Path) -> None:
+def test_what_a_file_cannot_do_in_its_pid_namespace(escape: str, tmp_path: Path) -> None:
     file, marker = tmp_path / "mine.py", f"left-over-{time.monotonic_ns()}"
     file.write_text(
         f"{RIGHT_FILE}\nimport os\nassert os.getpid() < 9\n"
@@ -205,7 +205,7 @@ def indented(text: str) -> str:
 
 
 def running(*words: str) -> bool:
-    """Whether a process has one of these in its command line."""
+    """Whether some process has one of these texts in its command line."""
     lines = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -214,7 +214,7 @@ def running(*words: str) -> bool:
 
 
 def running_soon(word: str) -> bool:
-    """Whether it still is a moment later; a killed process takes one to be gone."""
+    """Whether it runs a moment later, too: a killed process needs a moment to end."""
     deadline = time.monotonic() + 50
     while (there := running(word)) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Where in time a mistake is: the first wrong cell, and what lives there."""
+"""The location of a mistake in time: the first wrong cell, and the operation there."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_the_derivative_is_located_at_the_step_itself() -> None:
     assert "wrong at the loss's own step" in where.words
 
 
-def test_weights_alone_are_located_by_their_loss() -> None:
+def test_a_mistake_in_one_weight_is_located_by_its_loss() -> None:
     where = located("h_{t-1} for h_t in dV")
     assert not wrong(where).any()
     assert (where.sums["dV"] > 1).all()
@@ -74,7 +74,7 @@ def test_one_size_is_located_by_single_steps() -> None:
 
 def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:
     def forgets(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
-        """Right but for one step: the loss at t=4 does not reach the state at t=2."""
+        """Right except for one cell: the loss at t=4 does not reach the state at t=2."""
         dU, dW, dV = textbook(x, y, U, W, V)
         if len(x) == 6:
             lost = y.copy()

@@ -1,4 +1,4 @@
-"""Passes that change what is not theirs, or answer differently the second time."""
+"""Passes that change their inputs, or return something else in the second call."""
 
 from collections.abc import Callable
 from typing import Any

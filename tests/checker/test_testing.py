@@ -1,4 +1,4 @@
-"""`rnn_torch.testing`: what a contributor's own tests use."""
+"""`rnn_torch.testing`: helpers for users' own tests."""
 
 import re
 import subprocess
@@ -52,14 +52,14 @@ def test_a_wrong_pass_turns_the_three_lines_red() -> None:
     assert "first wrong one step back, loss t=2 -> state" in " ".join(str(error.value).split())
 
 
-def test_without_problems_the_designed_ones_are_asked() -> None:
+def test_without_problems_the_designed_ones_are_used() -> None:
     assert_gradient_parity(textbook)
     assert_gradient_parity(textbook, dtype="float32")
     with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
         assert_gradient_parity(wrong)
 
 
-def test_weak_problems_are_warned_of() -> None:
+def test_problems_that_detect_too_little_give_a_warning() -> None:
     weak = [problem(seed, Sizes(1, 1, 2, 3, 1)) for seed in range(3)]
     with pytest.warns(UserWarning, match="cannot tell from the truth: recurrent term dropped"):
         assert_gradient_parity(textbook, weak)
@@ -94,7 +94,7 @@ def test_a_window() -> None:
 
 
 def known_size_only(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradients:
-    """For x (8, 2), y (8, 1) and 16 hidden units, without a batch axis."""
+    """A pass for x (8, 2), y (8, 1) and 16 hidden units, without a batch axis."""
     assert (x.shape, y.shape, W.shape) == ((8, 2), (8, 1), (16, 16))
     return textbook(x[:, np.newaxis], y[:, np.newaxis], U, W, V)
 

@@ -1,4 +1,4 @@
-"""What a candidate says is shown as text: no terminal, CI log or Markdown page obeys it."""
+"""Text of a candidate is escaped: no terminal, CI log or Markdown page interprets it."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_shown(text: str) -> None:
         assert once == text
 
 
-def test_what_is_ordinary_is_shown_as_it_is() -> None:
+def test_ordinary_text_is_not_changed() -> None:
     for text in ("café 数学 \\x1b", "std::bad_alloc in a.py::f", "# of [1]", "##", "a:: b", "5 %"):
         assert shown(text) == text
     assert shown("::error::x") == "\\x3a:error::x"
@@ -69,7 +69,7 @@ AT_IMPORT = f"raise SystemExit({NASTY!r})"
 
 @pytest.mark.parametrize("text", [RAISES, RETURNS, AT_IMPORT], ids=["raises", "returns", "import"])
 @pytest.mark.parametrize("flag", ["--html", "--json", "--markdown"])
-def test_a_file_that_answers_with_nasty_text(
+def test_hostile_text_in_a_files_error(
     text: str, flag: str, tmp_path: Path, capsys: Capture
 ) -> None:
     file, page = tmp_path / "mine.py", tmp_path / "page.html"
@@ -92,7 +92,7 @@ def test_a_file_that_answers_with_nasty_text(
         assert fence == end == "`" * 5
 
 
-def test_a_nasty_name(tmp_path: Path, capsys: Capture) -> None:
+def test_a_hostile_file_name(tmp_path: Path, capsys: Capture) -> None:
     file, page = tmp_path / f"{NASTY.replace('/', '')}.py", tmp_path / "page.html"
     file.write_text(RIGHT_FILE)
     target = f"{file}:backward"
@@ -110,7 +110,7 @@ def test_a_nasty_name(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_every_text_in_a_report_of_a_wrong_pass() -> None:
-    """In a report's own words there may be an answer's impurities, and why it gives no answer."""
+    """A report contains a pass's side effects, and the reason if it returns nothing."""
     one = problem(0, Sizes(2, 1, 1, 1, 1))
     network = ElmanByHand()
     called = call(textbook, network.form, Question(network.inputs(one)))

@@ -1,4 +1,4 @@
-"""Both commands at a terminal: Ctrl-C once and twice, the progress bar, a reader that leaves."""
+"""Both commands at a terminal: Ctrl-C once and twice, the progress bar, a closed pipe."""
 
 import contextlib
 import os
@@ -73,7 +73,7 @@ def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path)
         assert "weights not written: no --out given" in rest
 
 
-def test_a_reader_that_leaves_does_not_stop_the_training(tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_stop_the_training(tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     command = f"{sys.executable} -m rnn_numpy.train {' '.join(SHORT)} --out {out} | head -n 1"
     done = subprocess.run(
@@ -118,7 +118,7 @@ def test_progress_bar_on_a_terminal_only() -> None:
         ("   1000   3.5086", "   1000   3.5086"),
     ],
 )
-def test_verdicts_are_coloured_on_a_terminal_alone(
+def test_verdicts_are_coloured_only_on_a_terminal(
     line: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     master, slave = pty.openpty()

@@ -30,7 +30,7 @@ ENGINES = [
 def test_all_engines_end_at_the_same_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And each says which it is; 2,000 steps, as in the acceptance figure of the project."""
+    """Each prints its name; 2,000 steps, as in the project's acceptance criterion."""
     kept = []
     for package, engine in ENGINES:
         out = tmp_path / f"{package}-{engine}.safetensors"
@@ -100,7 +100,7 @@ def test_a_wrong_gradient_is_reported(
     assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
 
 
-def test_a_blind_audit_says_so(
+def test_an_undecided_audit_is_logged_as_blind(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--learning-rate", "1e300", "--iterations", "100", "--log-every", "100"]

@@ -1,4 +1,4 @@
-"""What every command says of itself, and how it refuses what it cannot take."""
+"""The help of every command, and its messages about invalid flags."""
 
 import importlib
 import shlex

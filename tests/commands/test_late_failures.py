@@ -1,4 +1,4 @@
-"""What can fail is asked before the work; what fails all the same loses nothing."""
+"""Failures that can be foreseen are reported before the work; later ones lose no result."""
 
 import errno
 import importlib.metadata
@@ -78,7 +78,7 @@ def test_without_jinja(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None
     assert said == "--html: a page needs jinja2: pip install jinja2"
 
 
-def test_a_folder_for_checkpoints_is_asked_for(capsys: Capture) -> None:
+def test_a_folder_for_checkpoints_is_checked_before_the_work(capsys: Capture) -> None:
     Path("file").write_text("")
     for path, why in {"file": "it is a file, not a folder", "file/x": "Not a directory"}.items():
         argv = ["--seeds", "0", "--out", "r.jsonl", "--checkpoint", path]

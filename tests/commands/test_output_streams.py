@@ -1,4 +1,4 @@
-"""Commands whose output cannot be written: the work is done and kept, and no verdict is false."""
+"""Commands whose output cannot be written: the work is finished, and the exit code is right."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def needs_a_full_device() -> None:
 
 @contextmanager
 def full() -> Iterator[io.TextIOWrapper]:
-    """A stream on a device that is full; its buffer can be let go, as the interpreter does."""
+    """A stream on a full device, whose buffer is flushed at the end, as the interpreter does."""
     needs_a_full_device()
     with open("/dev/full", "w") as stream:
         yield stream
@@ -88,7 +88,7 @@ def full() -> Iterator[io.TextIOWrapper]:
 
 
 @every
-def test_standard_output_that_takes_nothing(
+def test_standard_output_that_cannot_be_written(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with full() as stream:
@@ -106,7 +106,7 @@ def test_standard_output_that_takes_nothing(
 def test_standard_output_that_is_closed(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # verify looks at the descriptor, which pytest has: see test_what_the_shell_sees.
+    # verify looks at the descriptor, which pytest has: see test_exit_codes_seen_by_a_shell.
     monkeypatch.setattr(sys, "stdout", None)
     assert exit_code(name) == 2
     assert capsys.readouterr().err.endswith("standard output: Bad file descriptor\n")
@@ -115,7 +115,7 @@ def test_standard_output_that_is_closed(
 
 @cheap
 @pytest.mark.parametrize("how", ["full", "closed"])
-def test_standard_error_that_takes_nothing(
+def test_standard_error_that_cannot_be_written(
     name: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with full() as stream:
@@ -126,10 +126,10 @@ def test_standard_error_that_takes_nothing(
 
 
 @every
-def test_a_reader_that_leaves(
+def test_a_reader_that_exits_early(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The verdict stands, so that the exit code does not depend on who is faster."""
+    """The exit code is that of the verdict, so that it does not depend on timing."""
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stream:
@@ -140,7 +140,7 @@ def test_a_reader_that_leaves(
     assert_kept(name)
 
 
-def test_bad_input_where_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_without_any_output_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     with full() as out, full() as err:
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
@@ -150,7 +150,7 @@ def test_bad_input_where_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) ->
             assert ended.value.code == 2
 
 
-def test_a_command_that_was_stopped_stays_so(
+def test_a_stopped_command_keeps_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @terminal.command
@@ -173,7 +173,7 @@ def test_an_exception_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert "LookupError: nobody thought of this" in capsys.readouterr().err
 
 
-def test_characters_that_the_terminal_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_missing_in_the_terminals_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     octets = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(octets, "ascii", write_through=True))
 
@@ -212,8 +212,8 @@ def test_standard_input_that_is_closed(
         ("-I -S {verify} {proof} | true", 0, ""),
     ],
 )
-def test_what_the_shell_sees(line: str, code: int, errors: str) -> None:
-    """To the interpreter's very end, where it writes what is left in its buffers."""
+def test_exit_codes_seen_by_a_shell(line: str, code: int, errors: str) -> None:
+    """Includes the end of the interpreter, which flushes its buffers."""
     if "/dev/full" in line:
         needs_a_full_device()
     words = {"train": " ".join(TRAIN), "verify": verify.__file__, "proof": f"{PROOF} {ADDER}"}

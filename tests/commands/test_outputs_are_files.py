@@ -1,4 +1,4 @@
-"""What is no file is not replaced by one: every flag that names a file to be written."""
+"""An output that is not a regular file is refused, for every flag that names an output."""
 
 import os
 import socket
@@ -49,7 +49,7 @@ WRITTEN: list[tuple[Callable[..., int], list[str], str, str]] = [
 
 @pytest.fixture(autouse=True)
 def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One of each kind, made here."""
+    """One of each kind of file."""
     monkeypatch.chdir(tmp_path)
     os.mkfifo("fifo")
     os.mkdir("folder")
@@ -73,7 +73,7 @@ def needs_root(name: str) -> None:
 
 
 @kinds
-def test_what_is_no_file_is_refused(name: str) -> None:
+def test_an_output_that_is_not_a_file_is_refused(name: str) -> None:
     needs_root(name)
     before = tree()
     for attempt in (check_writable, lambda path: write_bytes(path, b"replaced")):

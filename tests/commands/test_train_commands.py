@@ -1,4 +1,4 @@
-"""Both `python -m ....train` commands as their users meet them."""
+"""Both `python -m ....train` commands: flags, output, exit codes."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_bad_flags(
     assert printed.out == ""
 
 
-def test_the_ends_of_a_range_are_in_it() -> None:
+def test_ranges_include_their_ends() -> None:
     assert [flag_types.BITS(end) for end in ("1", "64")] == [1, 64]
     assert [flag_types.NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
     last = 2**32 - 1
@@ -204,7 +204,7 @@ def test_an_out_that_becomes_unwritable_is_reported(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sampled_sums_are_called_so() -> None:
+def test_sampled_sums_are_reported_as_sampled() -> None:
     assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
@@ -214,7 +214,7 @@ def test_sampled_sums_are_called_so() -> None:
 def test_a_picture_of_the_training_changes_nothing_else(
     package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With any number of units and bits, and where the training ends early."""
+    """With any number of units and bits, and if the training ends early."""
     for flags in ([*SHORT], ["--hidden", "1", "--bits", "12", "--iterations", "40"]):
         assert MAINS[package]([*flags, "--out", str(tmp_path / "plain")]) == 0
         plain = capsys.readouterr().out.replace("plain", "drawn")

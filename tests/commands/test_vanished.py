@@ -1,4 +1,4 @@
-"""Runs whose gradient has vanished: said in words, exit code 1, with every engine."""
+"""Runs whose gradient has vanished: a message and exit code 1, with every engine."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SHORT = ["--iterations", "40", "--log-every", "20", "--bits", "4"]
 
 @both
 @pytest.mark.parametrize("rate", ["1e300", "1e-300"])
-def test_a_run_that_learns_nothing_more(
+def test_a_run_with_a_vanished_gradient(
     package: str, rate: str, tmp_path: Path, capsys: Capture
 ) -> None:
     out = tmp_path / "w"
@@ -49,7 +49,7 @@ def test_a_run_that_could_still_learn_is_finished(package: str, capsys: Capture)
 
 @learners
 @pytest.mark.parametrize(("rate", "batch"), [(1e300, 1), (1e300, 3), (0.1, 2)])
-def test_every_engine_tells(make: Make, rate: float, batch: int) -> None:
+def test_every_engine_detects_it(make: Make, rate: float, batch: int) -> None:
     recipe = Recipe(3, 4, 5, 20, rate, batch_size=batch)
     params, rng = start(recipe)
     learner = make(params, recipe)
@@ -58,7 +58,7 @@ def test_every_engine_tells(make: Make, rate: float, batch: int) -> None:
 
 
 @pytest.mark.parametrize(("wakes", "gone"), [(1, False), (2, False), (1000, False), (1001, True)])
-def test_a_thousand_steps_are_asked_for(wakes: int, gone: bool) -> None:
+def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
     class Sleeper(NumPyLearner):
         """Its weights change in one step only."""
 
@@ -115,7 +115,7 @@ def test_a_sweep_counts_them(engine: str, tmp_path: Path, capsys: Capture) -> No
 
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
 def test_a_network_that_adds_has_learned(engine: str, tmp_path: Path) -> None:
-    """One sum, 0 + 0: about half of the networks say 0 for ever."""
+    """One sum, 0 + 0: about half of the networks output 0 from the beginning."""
     out = tmp_path / "results.jsonl"
     argv = ["--seeds", "0:8", "--bits", "1", "--iterations", "3", "--learning-rate", "1e300"]
     assert sweep.main([*argv, "--engine", engine, "--out", str(out)]) == 0

@@ -179,7 +179,7 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a right backward pass, weights, and files that are something else."""
+    """A folder with a right backward pass, weights, and unusable files."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "mine.py").write_text(RIGHT_FILE)
     (folder / "there.txt").write_text("something else\n")
@@ -208,5 +208,5 @@ def test_wrong_input(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_they_are_many() -> None:
+def test_there_are_many() -> None:
     assert len(LINES) > 160

@@ -1,4 +1,4 @@
-"""The compiled kernels: each variant right by the bound, their exp; that they may be absent."""
+"""The compiled kernels: each variant within the bound, their exp; running without them."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def call(name: str, *arguments: Array | int) -> None:
 
 @dtypes
 @pytest.mark.parametrize("seed", range(8))
-def test_the_layer_is_that_of_numpy(variant: str, dtype: np.dtype, seed: int) -> None:
+def test_the_layer_agrees_with_numpy(variant: str, dtype: np.dtype, seed: int) -> None:
     rng = np.random.default_rng(seed)
     time, batch, n_in, hidden = (int(rng.choice([1, 2, 3, 4, 5, 8, 9, 17, 40])) for _ in range(4))
     params, x, upstream, h_0 = problem(seed, time, batch, n_in, hidden, 2, dtype=dtype.name)
@@ -83,8 +83,8 @@ def test_the_layer_is_that_of_numpy(variant: str, dtype: np.dtype, seed: int) ->
 @dtypes
 @pytest.mark.parametrize("bits", [1, 5, 64])
 @pytest.mark.parametrize("hidden", [1, 7, 16, 33])
-def test_a_step_is_that_of_numpy(variant: str, dtype: np.dtype, bits: int, hidden: int) -> None:
-    """With 64 bits a sum leaves the integers that memory has."""
+def test_a_step_agrees_with_numpy(variant: str, dtype: np.dtype, bits: int, hidden: int) -> None:
+    """With 64 bits a sum exceeds the largest int64."""
     recipe = Recipe(hidden, bits, hidden, dtype=dtype.name)  # type: ignore[arg-type]
     params, rng = start(recipe)
     pairs = draw_pairs(rng, bits, 1)
@@ -95,7 +95,7 @@ def test_a_step_is_that_of_numpy(variant: str, dtype: np.dtype, bits: int, hidde
 
 
 @dtypes
-def test_a_count_is_that_of_numpy(variant: str, dtype: np.dtype) -> None:
+def test_a_count_agrees_with_numpy(variant: str, dtype: np.dtype) -> None:
     recipe = Recipe(seed=3, bits=5, dtype=dtype.name)  # type: ignore[arg-type]
     params, rng = start(recipe)
     network, seen = CompiledSGD(params, recipe.bits, recipe.learning_rate), set()

@@ -1,4 +1,4 @@
-"""The check of the check: parity rejects every mistake in the catalogue, and no right pass."""
+"""The test of the test: parity rejects every mistake of the catalogue, and no right pass."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from rnn_numpy.elman_network.textbook import Backward, textbook
 
 
 def parity_property(backward: Backward) -> Callable[[], None]:
-    """The parity test of one backward pass: what CI would run on it."""
+    """The parity test of one backward pass."""
 
     # Without shrinking: that the test fails is all that matters, not how simply.
     @settings(phases=[Phase.generate], report_multiple_bugs=False, database=None)

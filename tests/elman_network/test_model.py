@@ -1,4 +1,4 @@
-"""What users of `rnn_numpy`'s functions meet: the initial draw, and errors worth reading."""
+"""`rnn_numpy`'s functions: the initial draw, and error messages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -127,7 +127,7 @@ def test_bad_upstream_window_and_trace() -> None:
         bptt(other, trace, targets)
 
 
-def test_nothing_given_is_changed() -> None:
+def test_arguments_are_not_changed() -> None:
     given = [array.copy() for array in (*params, x, targets, h_0)]
     _, trace = forward(params, x, h_0)
     traced = [array.copy() for array in trace]

@@ -1,4 +1,4 @@
-"""Gradient parity: the hand-written BPTT against autograd, RTRL and complex step; bounds decide."""
+"""Gradient parity: hand-written BPTT, autograd, RTRL and complex step agree within the bound."""
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ def test_the_audit_of_the_train_command(problem: Problem) -> None:
 
 @given(problems)
 def test_bptt_as_a_backward_function(problem: Problem) -> None:
-    """The same property that the planted mistakes must fail: test_mistakes.py."""
+    """The property that the planted mistakes must fail in test_mistakes.py."""
 
     def backward(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         params = Params(U, W, V)
@@ -171,7 +171,7 @@ def test_linearity_in_the_upstream_gradient(problem: Problem, seed: int, factor:
 
 @given(generated, st.data())
 def test_causality(problem: Problem, data: st.DataObject) -> None:
-    """An input cannot change an earlier output; a loss sends nothing to a later input."""
+    """An input does not change an earlier output; a loss has no gradient at a later input."""
     params, x, upstream, h_0 = problem
     t = data.draw(st.integers(0, len(x) - 1), label="t")
     changed = x.copy()

@@ -31,7 +31,7 @@ EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
 def random_problem(rng: np.random.Generator) -> Problem:
-    """Scales 0.01 to 20, up to 64 steps; in one problem of four some entries are extreme."""
+    """A problem of scale 0.01 to 20, up to 64 steps; one in four has some extreme entries."""
     dtype = np.dtype(rng.choice(["float32", "float64"]))
     drawn = problem(
         seed=int(rng.integers(2**32)),
@@ -135,7 +135,7 @@ def assert_halves(problem: Problem) -> None:
         assert_gradients(differences, zeros, allowed, limit=0.5)
 
 
-def test_tight_enough_to_matter() -> None:
+def test_the_bound_is_tight() -> None:
     rng = np.random.default_rng(3)
     relative: dict[str, list[float]] = {"float32": [], "float64": []}
     for _ in range(200):

@@ -30,7 +30,7 @@ def rounded(*pairs: Operand) -> Rounded:
 
 
 def cases(pair: Operand) -> list[tuple[Fraction, Fraction]]:
-    """Exact value and evaluation: within the error of the first, and the first of the value."""
+    """Pairs of an exact value and an evaluation, at the limits that the error allows."""
     value, part = pair
     error = Fraction(abs(value) * part)
     return [
@@ -40,7 +40,7 @@ def cases(pair: Operand) -> list[tuple[Fraction, Fraction]]:
 
 
 def check(got: Rounded, worst: Fraction, arithmetic: Arithmetic, tiny: int = 1) -> None:
-    """Sound: no less than the worst case. Tight: no more than a tenth above it."""
+    """Check that the bound is at least the worst case, and at most a tenth above it."""
     worst += tiny * Fraction(arithmetic.underflow)
     error = Fraction(got.error.item())
     assert error * (1 + Fraction(1, 2**20)) >= worst
@@ -88,7 +88,7 @@ def test_minus(dtype: str, a: Operand, b: Operand) -> None:
 
 @given(dtypes, st.lists(st.tuples(operands, operands), min_size=1, max_size=3), st.booleans())
 def test_dot(dtype: str, terms: list[tuple[Operand, Operand]], in_pairs: bool) -> None:
-    """One sum of all terms, whether they come as one product or as several to be added."""
+    """One sum of all terms, given as one product or as several."""
     arithmetic = Arithmetic(np.dtype(dtype))
     worst = Fraction(0)
     for a, b in terms:
@@ -144,13 +144,13 @@ def test_slope(dtype: str, h: float, part: float) -> None:
     assert error <= SLACK * (worst + second) + 2 * Fraction(arithmetic.underflow)
 
 
-def test_never_further_off_than_one() -> None:
+def test_the_error_of_the_sigmoid_is_at_most_one() -> None:
     arithmetic = Arithmetic(np.dtype("float32"))
     assert arithmetic.sigmoid(Rounded(np.array([0.0]), np.array([1e6]))).error == 1
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, 3.4028235e38])
-def test_what_may_overflow_is_unknown(bad: float) -> None:
+def test_a_result_that_may_overflow_has_an_infinite_bound(bad: float) -> None:
     arithmetic = Arithmetic(np.dtype("float32"))
     one, unknown = Rounded.of([[1.0]]), Rounded(np.array([[bad]]), np.array([[1e33]]))
     with np.errstate(all="ignore"):
@@ -166,8 +166,8 @@ def test_what_may_overflow_is_unknown(bad: float) -> None:
 
 
 @pytest.mark.parametrize(("third", "known"), [(-2.9e38, False), (-1e38, True)])
-def test_a_partial_sum_that_may_overflow_is_unknown(third: float, known: bool) -> None:
-    """In some order of summation; the sum itself is small."""
+def test_a_partial_sum_that_may_overflow_has_an_infinite_bound(third: float, known: bool) -> None:
+    """It overflows in some order of summation, although the sum is small."""
     arithmetic = Arithmetic(np.dtype("float32"))
     left = Rounded.of([[1.0, 1.0, 1.0]])
     right = Rounded.of([[1e38], [1e38 if known else 2.9e38], [third]])

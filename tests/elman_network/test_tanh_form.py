@@ -1,4 +1,4 @@
-"""The network in torch.nn.RNN: the same function, there and back without a rounding error."""
+"""The network in torch.nn.RNN: the same function, converted and back without rounding errors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from rnn_torch import ElmanRNN, TanhElmanRNN, from_nn_rnn, to_nn_rnn
 
 @given(generated)
 def test_it_computes_the_same_network(problem: Problem) -> None:
-    """The rounded column sums are weights that are off by that much, which the bound can take."""
+    """The rounding of the column sums is an error of the weights, which the bound includes."""
     params, x, upstream, h_0 = problem
     model = ElmanRNN.from_params(params)
     tanh = to_nn_rnn(model)
@@ -70,14 +70,14 @@ def test_the_copies_are_independent() -> None:
     ],
     ids=lambda value: "" if isinstance(value, str) else repr(value),
 )
-def test_networks_that_have_no_sigmoid_form(rnn: nn.RNN, message: str) -> None:
+def test_modules_without_a_sigmoid_form_are_refused(rnn: nn.RNN, message: str) -> None:
     torch.manual_seed(0)
     with pytest.raises(ValueError, match=message):
         from_nn_rnn(TanhElmanRNN(rnn, nn.Linear(3, 1)))
 
 
 @pytest.mark.parametrize("name", ["rnn.bias_hh_l0", "readout.bias", "rnn.weight_hh_l0"])
-def test_a_bias_a_little_off_is_noticed(name: str) -> None:
+def test_a_slightly_wrong_bias_is_refused(name: str) -> None:
     tanh = to_nn_rnn(ElmanRNN(2, 3, 1, dtype=torch.float64))
     with torch.no_grad():
         tanh.get_parameter(name).view(-1)[0] += 1e-12

@@ -1,4 +1,4 @@
-"""ElmanRNN as a citizen of torch: conversion, torch.func, torch.compile, devices, dtypes."""
+"""ElmanRNN in torch: conversion, torch.func, torch.compile, devices, dtypes."""
 
 import numpy as np
 import pytest

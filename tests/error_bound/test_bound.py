@@ -1,4 +1,4 @@
-"""The derived bound holds every evaluation, and is near the one that was derived by hand."""
+"""The bound derived by machine covers every evaluation, and is near the bound by hand."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -63,7 +63,7 @@ def test_on_our_own_network_it_is_near_the_one_derived_by_hand(dtype: str) -> No
 
 @pytest.mark.parametrize("its", NETWORKS, ids=lambda n: n.name)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_it_holds_autograd_in_rows_and_in_columns(its: Network, dtype: str) -> None:
+def test_it_covers_autograd_with_rows_and_columns(its: Network, dtype: str) -> None:
     columns, relative = in_columns(its), []
     for problem in problems(its, dtype)[::2]:
         right = reference(its, problem)
@@ -84,7 +84,7 @@ def test_it_holds_autograd_in_rows_and_in_columns(its: Network, dtype: str) -> N
     assert np.median(relative) < {"float64": 1e-11, "float32": 1e-2}[dtype]
 
 
-def test_it_holds_what_flushes_subnormal_numbers_to_zero() -> None:
+def test_it_covers_flushing_subnormal_numbers_to_zero() -> None:
     its = stock("elman")
     for scale in (1e-13, 1e-19, 1e-30, 1e-38):
         drawn = designed(its, "float32")[0]
@@ -101,7 +101,7 @@ def test_it_holds_what_flushes_subnormal_numbers_to_zero() -> None:
         assert worst(flushed, right) < 1
 
 
-def test_where_rounding_alone_may_overflow_it_says_nothing() -> None:
+def test_it_is_infinite_if_rounding_may_overflow() -> None:
     @network(x="time", W="")
     def cubes(x: Any, W: Any) -> Iterator[Any]:
         for x_t in x:
@@ -176,7 +176,7 @@ def _in_a_number(y: Any, W: Any) -> Iterator[Any]:
         yield total**2
 
 
-def test_what_is_written_in_a_view_of_a_single_number_is_in_the_whole() -> None:
+def test_a_write_to_a_view_of_one_entry_changes_the_whole() -> None:
     for problem in designed(_in_a_view)[:6]:
         whole, number = reference(_in_a_view, problem), reference(_in_a_number, problem)
         assert worst(_in_a_view.evaluate(problem.values).gradients, whole) < 1

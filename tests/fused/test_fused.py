@@ -1,4 +1,4 @@
-"""The layer as one operation: right by the bound, at any size, in any layout and dtype."""
+"""The layer as one operation: within the bound at any size, in any layout and dtype."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ WAYS = ("kernel", "whole kernel", "blas", "onednn", "onednn in steps alone")
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way of running the loop, whatever the size."""
+    """Each implementation of the loop, at any size."""
     never, always = 0, 1 << 60
     onednn = {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3}
     limits = {
@@ -138,7 +138,7 @@ def test_half_precision(dtype: torch.dtype) -> None:
 
 
 def as_dtype(array: Array, dtype: torch.dtype) -> Array:
-    """Rounded to the dtype, as float32."""
+    """The array rounded to this dtype, as float32."""
     return torch.tensor(array).to(dtype).float().numpy()
 
 

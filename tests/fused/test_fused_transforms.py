@@ -1,4 +1,4 @@
-"""The layer as one operation: all that autograd, torch.func and the compiler do with it."""
+"""The layer as one operation under autograd, torch.func and torch.compile."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one comparison that all parity tests use: the rounding bound decides."""
+"""The comparison of all parity tests, by the rounding bound."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The catalogue of mistakes: one by its name, and what any pass answers to the problems."""
+"""Mistakes of the catalogue by their names, and the results of a pass at the problems."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a command says of bad input."""
+"""The error message of a command with bad input."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Right backward passes, each written another way: parity tests must accept every one of them."""
+"""Right backward passes, each written in another way; parity tests must accept all of them."""
 
 import math
 from typing import Any
@@ -27,7 +27,7 @@ def without_derivatives(x: Array, y: Array, U: Array, W: Array, V: Array) -> Par
 
 
 def example_by_example(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradient:
-    """The batch last to first, one example at a time."""
+    """One example at a time, from the last to the first."""
     parts = [textbook(x[:, n : n + 1], y[:, n : n + 1], U, W, V) for n in range(x.shape[1])]
     dU, dW, dV = (sum(reversed(part[1:]), start=part[0]) for part in zip(*parts, strict=True))
     return dU, dW, dV
@@ -65,7 +65,7 @@ def with_einsum_and_reversed_storage(x: Array, y: Array, U: Array, W: Array, V: 
 
 
 def as_a_tanh_network(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradient:
-    """Through h = (1 + g) / 2: a tanh network, as torch.nn.RNN and cuDNN compute it."""
+    """As a tanh network, by h = (1 + g) / 2, as torch.nn.RNN and cuDNN compute it."""
     half = x.dtype.type(0.5)
 
     def by_tanh(z: Array) -> Array:
@@ -114,7 +114,7 @@ def correctly_summed(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradie
 
 
 def flushing_to_zero(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradient:
-    """No operation reads or gives a subnormal number: as a GPU, or flags of the processor, do."""
+    """No operation reads or returns a subnormal number, as on a GPU or with FTZ and DAZ."""
     tiny, one = np.finfo(x.dtype).tiny, x.dtype.type(1)
 
     def flush(a: Array) -> Array:
@@ -148,7 +148,7 @@ def flushing_to_zero(x: Array, y: Array, U: Array, W: Array, V: Array) -> Gradie
 
 
 def as_one_operation(x: Array, y: Array, U: Array, W: Array, V: Array) -> Params:
-    """torch's autograd through a layer with a hand-written backward of its own."""
+    """torch's autograd through the fused layer with its hand-written backward."""
     return autograd_gradient(FusedElmanRNN.from_params(Params(U, W, V)), x, y)
 
 

@@ -18,7 +18,7 @@ MASTER = "localhost"
 
 
 class Forked:
-    """`function(*args)` in a forked process, which ends with its return value as exit code."""
+    """`function(*args)` in a forked process, whose exit code is the return value."""
 
     def __init__(self, function: Callable[..., int], *args: Any) -> None:
         self._texts = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 - kept open
@@ -68,7 +68,7 @@ def _run(texts: Sequence[Any], function: Callable[..., int], args: Sequence[Any]
 
 
 def ranks(counts: Sequence[int], main: Main, *flags: Any, restarts: int = 0) -> Forked:
-    """As torchrun, for each of these counts of processes in turn."""
+    """Like torchrun, with each of these numbers of processes in turn."""
     import torch._dynamo  # noqa: F401 - DistributedDataParallel imports it, in every process
 
     return Forked(_launch, counts, main, list(map(str, flags)), restarts)
@@ -80,7 +80,7 @@ def _launch(counts: Sequence[int], main: Main, flags: list[str], restarts: int) 
 
 
 def _world(count: int, main: Main, flags: list[str], restart: int, restarts: int) -> int:
-    """One world of processes. If one is killed, stop the others and start all of them again."""
+    """One group of processes. If one is killed, stop the others and restart all of them."""
     with socket.create_server((MASTER, 0)) as server:
         world = (count, server.getsockname()[1], restart)
     children = {os.fork() or _rank(rank, world, main, flags) for rank in range(count)}
@@ -103,7 +103,7 @@ def _world(count: int, main: Main, flags: list[str], restart: int, restarts: int
 
 
 def _rank(rank: int, world: tuple[int, int, int], main: Main, flags: list[str]) -> int:
-    """In the child, which ends here."""
+    """The work of a child process, which ends here."""
     count, port, restart = world
     code = 1
     try:

@@ -29,14 +29,14 @@ def right(asked: Question) -> dict[str, Any]:
 
 
 def load(folder: Path, text: str, name: str = "backward", *, definitions_only: bool = False) -> Any:
-    """A pass out of a file with this text; the file's name is new every time."""
+    """A pass from a file with this text and a new name."""
     file = folder / f"pass_{len(list(folder.iterdir()))}.py"
     file.write_text(f"import numpy as np\n{text}")
     return load_function(str(file), name, definitions_only)
 
 
 def assert_right(function: Any, *names: str, form: Form = FORM, loss: bool = False) -> Called:
-    """The gradients of just these inputs come back, twice, and the loss if so said."""
+    """Check that two calls return the gradients of exactly these inputs, and the loss if given."""
     asked = question()
     called, expected = call(function, form, asked), right(asked)
     assert {n.partition(".")[2] for n in called.arrays} == set(names)

@@ -84,7 +84,7 @@ def sigmoid(z: Any) -> Any:
 
 
 def planted(right: str = "", wrong: str = "") -> Callable[[Problem], dict[str, Any]]:
-    """The LSTM's pass with this in its text, as what `locate` asks."""
+    """The LSTM's pass with this mistake in its text, as a function for `locate`."""
     assert LSTM.count(right) == 1 or not right
     space: dict[str, Any] = {"np": np, "sigmoid": sigmoid}
     exec(LSTM.replace(right, wrong) if right else LSTM, space)

@@ -20,7 +20,7 @@ def _hidden(condition: str, name: str, *changes: tuple[str, str]) -> tuple[str, 
 
 
 def _only(condition: str, name: str, line: str, factor: str) -> tuple[str, Mistake]:
-    """A line of the sums (9)-(11) times a factor."""
+    """A term of the sums (9)-(11) multiplied by a factor."""
     return _hidden(condition, name, (line, f"{line} * x.dtype.type({factor})"))
 
 

@@ -1,4 +1,4 @@
-"""What a file imports, read from its text: for tests of who may import whom."""
+"""The imports of a file, for the tests of the import rules."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ OWN = ("rnn_numpy", "rnn_torch")
 
 
 def imported(file: Path) -> set[str]:
-    """Every module that this one imports anywhere in its text, and each name it takes from one."""
+    """Every module that this one imports, and each name that it imports from one."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -19,5 +19,5 @@ def imported(file: Path) -> set[str]:
 
 
 def imported_of_ours(file: Path) -> set[str]:
-    """Those of this project."""
+    """The imported modules and names of this project."""
     return {name for name in imported(file) if name.split(".")[0] in OWN}

@@ -1,4 +1,4 @@
-"""The judge, asked about the network of docs/bptt.md; references are made once for all tests."""
+"""The judge of the network of docs/bptt.md; right gradients are computed once for all tests."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""The layer written out in torch, step by step, and random tensors for one."""
+"""The layer in torch operations, step by step, and random tensors for it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every engine of the recipe, for tests that ask them all."""
+"""Every engine of the recipe, for tests of all engines."""
 
 from collections.abc import Callable
 

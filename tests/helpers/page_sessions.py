@@ -1,11 +1,11 @@
-"""The commands that a page shows, and what it says they print."""
+"""The commands on a page, and their output there."""
 
 import re
 from pathlib import Path
 
 
 def sessions(page: Path) -> list[tuple[str, list[str]]]:
-    """Each command of a page that this project's programs run, and the lines shown below it."""
+    """Each command of this project on a page, and the lines shown below it."""
     found = []
     for block in re.findall(r"^```\n(\$ .*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:

@@ -1,4 +1,4 @@
-"""The problems that tests differentiate: those of `rnn_torch.testing`, with a first state."""
+"""Problems for the tests: those of `rnn_torch.testing`, with an initial state."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ Array = np.typing.NDArray[Any]
 
 
 class Problem(NamedTuple):
-    """Everything that a gradient depends on."""
+    """All arguments of a gradient."""
 
     params: Params
     x: Array

@@ -1,4 +1,4 @@
-"""Which hypothesis profile this run has: conftest.py says what each is for."""
+"""The hypothesis profile of this run; conftest.py describes the profiles."""
 
 import pytest
 from hypothesis import settings

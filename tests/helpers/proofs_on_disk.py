@@ -1,4 +1,4 @@
-"""A certificate and the weights it is for, as files, and what the checker says of them."""
+"""A certificate and its weights as files, and the checker's answer."""
 
 from pathlib import Path
 

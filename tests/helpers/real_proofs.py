@@ -1,4 +1,4 @@
-"""A network so small that its proof is one of a few sets, and forged copies of certificates."""
+"""A network whose proof has few sets, and forged copies of certificates."""
 
 import random
 
@@ -8,7 +8,7 @@ from rnn_numpy import Params
 
 
 def copier(dtype: str = "float64") -> Params:
-    """Says the bit that it has just read: the target multiplication:1."""
+    """A network that outputs its input: the target multiplication:1."""
     U = np.array([[4.0, 0.2, -0.1]])
     W = np.array([[0.3, -0.2, 0.1], [0.1, 0.4, -0.3], [-0.2, 0.1, 0.3]])
     V = np.array([[2.0], [-2.4], [-0.6]])
@@ -19,7 +19,7 @@ FORGERIES = ("lead", "share", "radius", "centre", "said", "metric number", "metr
 
 
 def forged(lines: list[str], kind: str, seed: int) -> list[str]:
-    """A certificate with one thing changed by so much that it must not hold any more."""
+    """A certificate with one field changed so much that it is wrong."""
     rng, lines = random.Random(seed), list(lines)
     count = int(lines[5].split(" ")[1])
     if kind == "metric":

@@ -1,4 +1,4 @@
-"""Marks for tests of what torch may warn of or not have."""
+"""Marks for tests of torch features that give warnings or may be missing."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Short training runs by both packages, with checkpoints and without, and what they leave."""
+"""Short training runs of both packages, with and without checkpoints, and their files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The shape annotations are executed: conftest.py's hook reaches every module, at any depth."""
+"""The shape annotations are executed: conftest.py's hook reaches every module in every folder."""
 
 import importlib
 import inspect
@@ -31,7 +31,7 @@ def is_shape(annotation: Any) -> bool:
 
 
 def annotated(module: types.ModuleType) -> Iterator[Callable[..., Any]]:
-    """The module's own functions, and methods, one of whose arguments has a shape."""
+    """The module's functions and methods that have an argument with a shape."""
     own = [x for x in vars(module).values() if getattr(x, "__module__", "") == module.__name__]
     members = [x for class_ in own if inspect.isclass(class_) for x in vars(class_).values()]
     for function in filter(inspect.isfunction, own + members):
@@ -41,7 +41,7 @@ def annotated(module: types.ModuleType) -> Iterator[Callable[..., Any]]:
 
 
 def is_checked(function: Callable[..., Any]) -> bool:
-    """Whether the hook refuses what is no array, before the function sees it."""
+    """Whether the hook refuses an argument that is not an array, before the function runs."""
     try:
         function(**{name: object() for name in inspect.signature(function).parameters})
     except jaxtyping.TypeCheckError:
@@ -59,7 +59,7 @@ def test_every_function_with_a_shape_annotation_is_checked() -> None:
 
 
 def test_a_wrong_shape_is_refused_in_both_packages() -> None:
-    """Without the hook it is refused, too, but by a ValueError."""
+    """Without the hook the function itself refuses it, by a ValueError."""
     wrong = np.zeros((3, 2))
     params = rnn_numpy.initial_params(np.random.RandomState(0))
     with pytest.raises(jaxtyping.TypeCheckError):

@@ -1,4 +1,4 @@
-"""Which folder may import which: a table, compared with the folders on disk and every import."""
+"""The table of imports between folders, compared with the folders on disk and every import."""
 
 import re
 from collections import Counter
@@ -82,26 +82,26 @@ def folder(file: Path) -> str:
 
 
 def home(name: str) -> str:
-    """The folder of a module, or of a name in one, so written as it is imported."""
+    """The folder of a module, or of a name in a module, in dotted form."""
     while not (SRC / name.replace(".", "/")).is_dir():
         name = name.rpartition(".")[0]
     return name
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
-def test_imports_go_down(file: Path) -> None:
+def test_imports_follow_the_table(file: Path) -> None:
     here = folder(file)
     assert {
         name for name in imported_of_ours(file) if home(name) not in MAY_IMPORT[here] | {here}
     } == set()
 
 
-def test_the_table_is_the_house() -> None:
+def test_the_table_has_all_folders() -> None:
     assert {folder(file) for file in FILES} == set(MAY_IMPORT)
 
 
-def test_the_map_shows_the_house() -> None:
-    """Each folder and each file, and the table."""
+def test_the_map_has_all_files_and_the_table() -> None:
+    """docs/map.md has each folder, each file, and the table."""
     text = (ROOT / "docs" / "map.md").read_text()
     words = set(re.findall(r"[\w/]+", text.partition("```")[2].partition("```")[0]))
     files = {file.stem for file in FILES} - {"__init__"}
@@ -116,11 +116,11 @@ def test_the_map_shows_the_house() -> None:
     }
 
 
-def test_no_folders_import_each_other_in_a_circle() -> None:
+def test_there_is_no_import_cycle() -> None:
     TopologicalSorter(MAY_IMPORT).prepare()
 
 
-def test_a_folder_can_be_taken_in_at_a_glance() -> None:
+def test_a_folder_has_at_most_ten_files() -> None:
     """At most ten files, besides its __init__.py."""
     files = Counter(folder(file) for file in FILES if file.name != "__init__.py")
     assert {name: n for name, n in files.items() if n > 10} == {}

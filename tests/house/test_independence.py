@@ -1,4 +1,4 @@
-"""Who may know whom: a witness that shares code with what it judges is no witness."""
+"""Independent implementations share no code: an oracle must not import what it judges."""
 
 import ast
 import subprocess
@@ -40,7 +40,7 @@ def test_rnn_numpy_never_imports_torch(module: Path) -> None:
     ],
     ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
 )
-def test_each_witness_stands_alone(witness: Path, may_use: set[str]) -> None:
+def test_independent_implementations_share_no_code(witness: Path, may_use: set[str]) -> None:
     used = {name.rpartition(".")[0] for name in imported_of_ours(witness)}
     assert used <= may_use
 

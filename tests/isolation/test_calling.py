@@ -1,4 +1,4 @@
-"""Every form of call and of return that people write, and what is refused, in words."""
+"""Every form of call and of return in published code, and the messages of refusals."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def test_what_a_gradient_is_called(tmp_path: Path, name: str) -> None:
 
 
 def test_a_variable_with_an_inputs_name_is_no_gradient(tmp_path: Path) -> None:
-    """`return dW, h`, h the last state, where the initial state is called h, too."""
+    """`return dW, h`, where h is the last state, and the initial state is an input h."""
     assert_right(load(tmp_path, f"{DEF}    dW, b = x.T @ e, e[0]\n    return dW, b\n"), "W")
 
 
@@ -170,7 +170,7 @@ UPDATES = {
 
 @pytest.mark.parametrize("way", UPDATES)
 def test_an_update_with_a_rate(tmp_path: Path, way: str) -> None:
-    """What it does not update has the gradient 0: the judge asks of the weights alone."""
+    """An input that it does not update has the gradient 0; the judge requires only the weights'."""
     function = load(tmp_path, UPDATES[way], "Net.back" if way == "attribute" else "backward")
     asked = question()
     called = call(function, FORM._replace(gradients=["W", "b"], rate=0.5), asked)
@@ -213,7 +213,7 @@ def test_what_must_be_returned(tmp_path: Path) -> None:
     assert_right(load(tmp_path, text), "W", "b", form=form)
 
 
-def test_what_is_seen_beside_the_gradients(tmp_path: Path) -> None:
+def test_side_effects_are_noted(tmp_path: Path) -> None:
     def impure(body: str) -> list[str]:
         text = f"kept = np.zeros((3, 2))\n{DEF}{indented(body)}    return e, dW\n"
         return call(load(tmp_path, text), FORM, question()).impure
@@ -224,7 +224,7 @@ def test_what_is_seen_beside_the_gradients(tmp_path: Path) -> None:
     assert impure("dW = kept\ndW += 1") == ["a second call changes what the first returned: dW"]
 
 
-def test_what_was_asked_before_is_asked_first(tmp_path: Path) -> None:
+def test_earlier_questions_are_asked_first(tmp_path: Path) -> None:
     text = f"asked = []\n{DEF}    asked.append(len(x))\n    dW = x.T @ e\n    return asked, dW\n"
     function: Any = load(tmp_path, text)
     call(function, FORM, question(5), question(7), question(2))

@@ -1,4 +1,4 @@
-"""Every kind of file that a function is taken out of, and what is refused, in words."""
+"""Every kind of file that is loaded, and the messages of refusals."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_byte_order_mark_and_python_2s_range(tmp_path: Path) -> None:
     assert_right(load_function(str(file), "backward"), "W")
 
 
-def test_what_lies_beside_it_can_be_imported(tmp_path: Path) -> None:
+def test_modules_in_its_folder_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "its_neighbour.py").write_text("def product(a, b):\n    return a @ b\n")
     text = f"from its_neighbour import product\n{PASS.replace('x.T @ e', 'product(x.T, e)')}"
     assert_right(load(tmp_path, text), "W")
@@ -88,14 +88,14 @@ def test_a_notebook_with_magics(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": [{"cell_type": "code"}]}'])
-def test_what_is_no_notebook(tmp_path: Path, text: str) -> None:
+def test_a_broken_notebook(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken.ipynb").write_text(text)
     with pytest.raises(Refused, match="cannot be read as a notebook"):
         load_function(str(tmp_path / "broken.ipynb"), "backward")
 
 
 def test_definitions_only(tmp_path: Path) -> None:
-    """Imports, functions, classes and constants run; the rest of a script does not."""
+    """Imports, functions, classes and constants are run; other statements are not."""
     text = (
         f"{SCRIPT}SIZE, SCALE = 2 * 8, 1.0\nSCALE += 0\ntable = {{'one': SCALE}}\n"
         "square = lambda a: a * a\nsame = square\n"
@@ -134,7 +134,7 @@ def test_definitions_only_leaves_out_what_fails(tmp_path: Path) -> None:
         call(function, FORM, question())
 
 
-def test_definitions_only_reads_what_it_can_of_python_2(tmp_path: Path) -> None:
+def test_definitions_only_skips_statements_of_python_2(tmp_path: Path) -> None:
     text = (
         "print 'data has %d characters' % 7\n"
         f"{PASS.replace('    return', '    for t in xrange(2): pass' + chr(10) + '    return')}"
@@ -149,7 +149,7 @@ def test_definitions_only_reads_what_it_can_of_python_2(tmp_path: Path) -> None:
         load(tmp_path, text)
 
 
-def test_a_file_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+def test_a_file_without_any_readable_statement(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"has no function 'backward'.*line 2 \(SyntaxError\)"):
         load(tmp_path, "print 1", definitions_only=True)
 
@@ -169,7 +169,7 @@ def test_what_is_refused(tmp_path: Path, text: str, name: str, message: str) -> 
         load(tmp_path, text, name)
 
 
-def test_a_file_that_is_no_python_file(tmp_path: Path) -> None:
+def test_a_file_with_another_suffix(tmp_path: Path) -> None:
     (tmp_path / "pass.txt").write_text(PASS)
     with pytest.raises(Refused, match=r"its name must end in \.py or \.ipynb"):
         load_function(str(tmp_path / "pass.txt"), "backward")

@@ -61,7 +61,7 @@ def gru(
 def lstm(
     x: Array, h_0: Array, c_0: Array, U: Array, W: Array, b: Array, y: Array, V: Array, c: Array
 ) -> Gradients:
-    """One product for input, state and bias: [x_t, h_{t-1}, 1] times their weights, stacked."""
+    """One product for input, state and bias: [x_t, h_{t-1}, 1] times the stacked weights."""
     time, batch, n_in = x.shape
     hidden = len(W)
     stacked = np.concatenate([U, W, b[np.newaxis]])

@@ -24,7 +24,7 @@ Backward = Callable[..., textbook.Gradients]
 
 
 class Planted(NamedTuple):
-    """One mistake: an edit of the source of `textbook.<network>`."""
+    """One mistake, as an edit of the source of `textbook.<network>`."""
 
     network: str
     where: str
@@ -34,7 +34,7 @@ class Planted(NamedTuple):
 
 
 def source(network: str) -> str:
-    """The right pass, as text."""
+    """The source of the right pass."""
     return inspect.getsource(getattr(textbook, network))
 
 
@@ -53,7 +53,7 @@ def edited(*mistakes: Planted) -> str:
 
 
 def made(*mistakes: Planted) -> Backward:
-    """The pass with these mistakes, fresh: it remembers no earlier call."""
+    """A new function, without state of earlier calls, that makes these mistakes."""
     space: dict[str, Any] = dict(vars(textbook))
     exec(compile(edited(*mistakes), f"<{mistakes[0].mistake}>", "exec"), space)
     backward: Backward = space[mistakes[0].network]

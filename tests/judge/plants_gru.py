@@ -1,4 +1,4 @@
-"""Mistakes in the GRU's textbook pass; how to read them: planted.py."""
+"""Mistakes in the GRU's textbook pass, in the format of planted.py."""
 
 PLANTED = """
 loss: the -1 at the target is missing from the softmax's gradient

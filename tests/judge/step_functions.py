@@ -110,7 +110,7 @@ def _unrolled(
     V: Array,
     c: Array,
 ) -> tuple[Array, Any, Weights, Gradients]:
-    """Any cell over time, with a softmax layer on its first state."""
+    """A cell over all steps, with a softmax layer on its first state."""
     caches, errors, dV, dc = [], [], [], []
     for x_t, y_t in zip(x, y, strict=True):
         states, cache = forward(weights, x_t.T, states)
@@ -137,7 +137,7 @@ def _softmax_error(logits: Array, y_t: Array) -> Array:
 
 
 def _affine(dz: Array, **inputs: Any) -> Weights:
-    """The gradients of weights that multiply these inputs; 1 stands for a bias."""
+    """The gradients of weights that multiply these inputs; the input of a bias is 1."""
     return {
         name: dz.sum(axis=1, keepdims=True) if isinstance(v, int) else np.einsum("gn,in->gi", dz, v)
         for name, v in inputs.items()
@@ -149,7 +149,7 @@ def _preactivation(w: Weights, gate: str, x: Array, h: Array) -> Array:
 
 
 def _per_gate(gates: str, U: Array, W: Array, b: Array) -> Weights:
-    """The weights of each gate, for columns."""
+    """The weights of each gate, for examples in columns."""
     whole = {"U": U.T, "W": W.T, "b": b[:, np.newaxis]}
     return {
         f"{name}_{gate}": part

@@ -1,4 +1,4 @@
-"""The designed problems of the stock networks, and whether a backward pass answers them right."""
+"""The designed problems of the stock networks, and whether a backward pass is right on them."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -15,13 +15,13 @@ Backward = Callable[..., Mapping[str, Any]]
 
 @cache
 def posed(name: str, dtype: str = "float64") -> list[tuple[Problem, Reference]]:
-    """Each designed problem of a stock network, and what is right."""
+    """Each designed problem of a stock network, with its right gradients."""
     its = stock(name)
     return [(problem, reference(its, problem)) for problem in designed(its, dtype)]
 
 
 def answer(backward: Backward, problem: Problem) -> dict[str, Any]:
-    """The gradients that it gives, by the arguments' names; it may overwrite its own copies."""
+    """The gradients that a pass returns for copies of the arguments, by their names."""
     with np.errstate(all="ignore"):
         given = backward(**{name: value.copy() for name, value in problem.values.items()})
         return {name.removeprefix("d"): np.array(value) for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""How the benchmark asks other checkers: what is plain, what is small, what is right."""
+"""The benchmark of other checkers: large mistakes, small mistakes, right passes."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def forward() -> Forward:
 
 
 @pytest.mark.parametrize("ask", [by_gradcheck, numerical_vjp(rtol=1e-5, atol=1e-5)])
-def test_what_others_see(ask: judge_others.Ask, forward: Forward) -> None:
+def test_what_other_checkers_detect(ask: judge_others.Ask, forward: Forward) -> None:
     plain, small = (
         plant("W is not transposed on the way back"),
         plant("the states are kept in float32"),
@@ -30,7 +30,7 @@ def test_what_others_see(ask: judge_others.Ask, forward: Forward) -> None:
     assert not any(ask(right, forward).caught for right in RIGHT["tanh"])
 
 
-def test_gradcheck_blames_an_argument(forward: Forward) -> None:
+def test_gradcheck_names_an_argument(forward: Forward) -> None:
     found = asked(
         by_gradcheck,
         forward,

@@ -1,4 +1,4 @@
-"""The one-token changes of a textbook pass: the same every time, each wrong by what is said."""
+"""The one-token changes of a textbook pass: reproducible, and each wrong as described."""
 
 import inspect
 from functools import cache
@@ -52,14 +52,14 @@ def test_what_they_change() -> None:
     } <= found
 
 
-def test_those_that_are_kept_are_wrong() -> None:
+def test_the_changes_used_are_wrong() -> None:
     kept = [*islice(one_token("tanh"), 15)]
     assert len(kept) == 15
     assert all(first_wrong("tanh", change.function) for change in kept)
 
 
 def asked(backward: Backward, problems: list[tuple[Problem, Reference]]) -> list[Asked]:
-    """Where the answer is finite: the judge refuses any other."""
+    """Only finite answers: the judge refuses others."""
     given = [Asked(problem, answer(backward, problem), right) for problem, right in problems]
     return [a for a in given if all(np.isfinite(g).all() for g in a.answer.values())]
 

@@ -22,7 +22,7 @@ IDS = [f"{n}-{b.__module__.rpartition('.')[2]}" for n, three in RIGHT.items() fo
 
 @cache
 def asked(name: str, dtype: str) -> list[tuple[Problem, Reference]]:
-    """By day a third of the designed problems in float32: what is single there is the dtype."""
+    """A third of the designed problems in float32, unless at night: only their dtype is new."""
     its = stock(name)
     drawn = [(p, reference(its, p)) for p in random(its, dtype, seed=7, count=6)]
     every = 1 if NIGHTLY or dtype == "float64" else 3

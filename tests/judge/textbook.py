@@ -1,4 +1,4 @@
-"""Hand-written backward passes as a textbook has them: one loop forward, one loop back.
+"""Hand-written backward passes in textbook form: one loop forward, one loop back.
 
 The arguments are those of `rnn_torch.networks.stock` of the same name; planted.py plants mistakes
 in these lines. `h[-1]`, the last of T + 1 places, is the state before the first step.

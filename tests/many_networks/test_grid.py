@@ -1,4 +1,4 @@
-"""Sweeps of more networks than memory holds: walked, never listed; and how long they take."""
+"""Sweeps of more networks than fit into memory, and the estimate of their time."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -25,7 +25,7 @@ ranges = st.builds(lambda first, length: range(first, first + length), st.intege
 
 
 @given(seeds=st.lists(ranges, min_size=1, max_size=5), settings=st.lists(st.sampled_from(SETTINGS)))
-def test_as_a_list_would_be(seeds: list[range], settings: list[Recipe]) -> None:
+def test_a_grid_equals_a_list(seeds: list[range], settings: list[Recipe]) -> None:
     plain = [
         Recipe(seed, hidden=setting.hidden, learning_rate=setting.learning_rate)
         for setting in settings
@@ -60,11 +60,11 @@ def test_batches_are_of_one_size() -> None:
 
 
 @pytest.mark.parametrize("engine", ["numpy", "batched"])
-def test_a_sweep_without_end_is_walked(
+def test_a_sweep_of_a_billion_networks_starts_and_resumes(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """To its third network, and then on from there."""
+    """It runs to the third network, and resumes from there."""
     monkeypatch.chdir(tmp_path)
     begun: list[int] = []
 
@@ -86,7 +86,7 @@ def test_a_sweep_without_end_is_walked(
 
 
 def said(left: int, at_once: int, updates: Iterable[tuple[float, float]]) -> list[str]:
-    """What is said when so many networks are finished after so many seconds."""
+    """The line printed when these numbers of networks are finished after these times."""
     lines: list[str] = []
     now = [0.0]
     pace = Pace(left, lines.append, at_once=at_once, clock=lambda: now[0])

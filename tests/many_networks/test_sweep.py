@@ -1,4 +1,4 @@
-"""python -m rnn_torch.sweep as its users meet it."""
+"""python -m rnn_torch.sweep: flags, output, exit codes, files."""
 
 import csv
 import json
@@ -89,7 +89,7 @@ def test_resuming_trains_only_what_is_missing(
     assert trained == []
 
 
-def test_the_same_bytes_whatever_came_first(tmp_path: Path) -> None:
+def test_the_same_bytes_in_any_order_of_training(tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole.jsonl", tmp_path / "resumed.jsonl"
     assert sweep.main([*FOUR, "--out", str(whole)]) == 0
     seeds = [json.loads(line)["recipe"]["seed"] for line in whole.read_text().splitlines()]
@@ -122,7 +122,7 @@ def test_a_journal_that_cannot_be_written(
 
 
 def test_a_disk_that_fills_up_within_a_line(tmp_path: Path) -> None:
-    """What did not fit is cut off: whoever has room again goes on after whole lines."""
+    """An incomplete line is removed, so that the next one is written after complete lines."""
     out = tmp_path / "results.jsonl"
     journal, (first, *others) = Journal(out), expected()
     journal.add([first])
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_within_a_line(tmp_path: Path) -> None:
     assert list(read_journal(out)[0].values()) == expected()
 
 
-def test_a_file_that_is_there_is_not_touched(
+def test_an_existing_file_is_not_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "results.csv"
@@ -168,7 +168,7 @@ def test_a_foreign_file_without_a_line_end_is_not_emptied(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
-def test_ctrl_c_and_on(engine: str, tmp_path: Path) -> None:
+def test_ctrl_c_and_resume(engine: str, tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     flags = ["--seeds", "0:3000", "--bits", "4", "--iterations", "500", "--engine", engine]
     process = Forked(sweep.main, [*flags, "--at-once", "8", "--out", str(out)])

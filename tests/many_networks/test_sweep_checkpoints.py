@@ -1,4 +1,4 @@
-"""Networks in training, kept by a sweep and resumed: one by one, and in batches."""
+"""Checkpoints of a sweep's networks, resumed one by one and in batches."""
 
 import signal
 import time
@@ -29,13 +29,13 @@ BATCH = tuple(Recipe(seed, 4, 5, 700, 0.2) for seed in range(3))
 
 
 def stopped_in_a_batch(keep: Keep) -> Path:
-    """Stopped between two counts; returns the folder of its checkpoints."""
+    """Train a batch and stop it between two counts; returns the folder of its checkpoints."""
     asked = iter(range(1000))
     assert not any(train_batches([BATCH], 300, "cpu", keep=keep, stop=lambda: next(asked) == 4))
     return folder_of(keep.path, BATCH)
 
 
-def test_a_batch_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_batch_resumes_bit_for_bit(tmp_path: Path) -> None:
     folder = stopped_in_a_batch(Keep(tmp_path, 280))
     kept = [file.stem[-3:] for file in sorted(folder.glob("step-*"))]
     assert kept == ["280", "550"]
@@ -80,7 +80,7 @@ def test_the_checkpoints_of_a_batch_are_used_or_refused(tmp_path: Path) -> None:
 
 
 class Ranks(Processes):
-    """The first of two processes, which sees what the other does, too."""
+    """The first of two processes; the other one finds the same checkpoints."""
 
     world = 2
 
@@ -88,7 +88,7 @@ class Ranks(Processes):
         return [mine, mine]
 
 
-def test_what_has_begun_stays_together(tmp_path: Path) -> None:
+def test_a_resumed_batch_is_not_divided(tmp_path: Path) -> None:
     keep = Keep(tmp_path, 280)
     folder = stopped_in_a_batch(keep)
     others = [Recipe(seed, 4, 5, 700, 0.2) for seed in range(10, 15)]
@@ -135,8 +135,8 @@ def test_a_sweep_killed_while_a_batch_was_written(tmp_path: Path) -> None:
         "steps",
     ],
 )
-def test_a_batch_that_makes_no_sense(name: str, tmp_path: Path) -> None:
-    """Its checksum is right: whoever made it meant it."""
+def test_a_malicious_batch_checkpoint(name: str, tmp_path: Path) -> None:
+    """A checkpoint with a right checksum and wrong contents."""
     file = max(stopped_in_a_batch(Keep(tmp_path, 280)).glob("step-*"))
     arrays, state = unpack(stack_schedule.FORMAT, ["U", "V", "W", "keys", "counts"], file)
     if name == "more counts":
@@ -191,10 +191,10 @@ def test_a_network_in_training_is_kept_and_resumed(
 
 
 @pytest.mark.parametrize(("engine", "steps"), [("numpy", "6000"), ("batched", "1000")])
-def test_a_sweep_killed_within_a_network(
+def test_a_sweep_killed_while_a_network_is_trained(
     engine: str, steps: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And then stopped by SIGTERM, with `--checkpoint` both times."""
+    """Then it is stopped by SIGTERM, with `--checkpoint` both times."""
     out, whole, folder = tmp_path / "out.jsonl", tmp_path / "whole.jsonl", tmp_path / "folder"
     flags = ["--seeds", "0:2", "--iterations", steps, "--engine", engine, "--count-every",
              "10000"]  # fmt: skip

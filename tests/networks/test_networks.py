@@ -1,4 +1,4 @@
-"""What a network is, what is drawn for it, and what is refused, in words."""
+"""Networks, the problems drawn for them, and the messages of refusals."""
 
 from collections.abc import Callable, Iterator
 from itertools import count, pairwise
@@ -100,7 +100,7 @@ def test_stock_networks_are_sound_and_drawn_in_both_dtypes(its: Network) -> None
             assert wide.losses.dtype == "float64"
 
 
-def test_the_designed_problems_cover_what_they_say() -> None:
+def test_the_designed_problems_cover_their_conditions() -> None:
     problems = {p.name: p for p in designed(char_rnn)}
     assert {"one time", "one hidden", "one vocab"} <= set(problems)
     general = problems["general"].sizes
@@ -145,7 +145,7 @@ def test_axes_are_sums_of_names_and_numbers() -> None:
         ({**SMALL, "W": "n_in-1"}, "an axis must be a name"),
     ],
 )
-def test_a_declaration_that_does_not_fit(marks: dict[str, Any], message: str) -> None:
+def test_a_wrong_declaration(marks: dict[str, Any], message: str) -> None:
     def its(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
         yield (x * W).sum()
 

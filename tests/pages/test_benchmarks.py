@@ -1,4 +1,4 @@
-"""The benchmarks run and their gates hold; the page says what the kept results say."""
+"""The benchmarks run and check their results; the pages agree with the stored results."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from rnn_numpy.training.recipe import Recipe
 pytestmark = pytest.mark.unannotated
 
 
-def test_the_pages_are_made_from_the_kept_results() -> None:
+def test_the_pages_are_generated_from_the_stored_results() -> None:
     pages = [page.read_text() for page in report.PAGES]
     for page in pages:
         assert report.with_tables(page) == page, "run: python -m benchmarks.pages.report"
@@ -55,7 +55,7 @@ def test_the_gate_of_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
         layer.measure((3, 2, 4), 0.01)
 
 
-def test_turns_are_interleaved() -> None:
+def test_contenders_alternate() -> None:
     calls: list[str] = []
     contenders = {name: (lambda name=name: calls.append(name)) for name in "ab"}
     times = harness.interleaved(contenders, seconds=0, least=2)
@@ -80,7 +80,7 @@ def test_the_step_whose_memory_is_measured(mode: str, monkeypatch: pytest.Monkey
     memory.step(mode)()
 
 
-def test_the_other_ones_run(
+def test_the_other_benchmarks_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(harness, "RESULTS", tmp_path)
@@ -110,7 +110,7 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert made == {file.name for file in docs.glob("*.png") if "performance" not in file.name}
 
 
-def test_sums_with_long_runs_tell_networks_apart() -> None:
+def test_sums_with_long_runs_distinguish_networks() -> None:
     from benchmarks.pages import figures
     from benchmarks.trust import proofs
 
@@ -140,8 +140,8 @@ def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["refused"] > 900
 
 
-def test_what_others_see() -> None:
-    """A few of the mistakes: what is plain, what is small, and what is right."""
+def test_what_other_checkers_detect() -> None:
+    """A few mistakes, large and small, and a right pass."""
     from benchmarks.trust import others
 
     by_name = {mistake.name: planted(mistake) for mistake in CATALOGUE}

@@ -1,4 +1,4 @@
-"""The walk of CONTRIBUTING.md: its changes can be made, in order, and do what it says."""
+"""The example of CONTRIBUTING.md: its changes, in order, give the output that it shows."""
 
 import importlib
 import os
@@ -15,7 +15,7 @@ WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
 
 
 def test_without_torch_a_command_says_what_it_needs() -> None:
-    """-S hides what is installed."""
+    """-S hides the installed packages."""
     command = [sys.executable, "-S", "-m", "rnn_torch.check"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -23,7 +23,7 @@ def test_without_torch_a_command_says_what_it_needs() -> None:
     assert done.returncode == 2
 
 
-def test_the_walk(tmp_path: Path) -> None:
+def test_the_example_of_contributing_md(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src")
     *_, third, fourth = re.findall(
         r"^```\n\$ make check\n(.*?)^```", WALK, re.DOTALL | re.MULTILINE
@@ -36,7 +36,7 @@ def test_the_walk(tmp_path: Path) -> None:
 
 
 def make_changes(text: str, folder: Path) -> None:
-    """Each `--- file` of a diff: what has - or nothing in front becomes what has + or nothing."""
+    """Apply each diff to its file, which is named after `---`."""
     for diff in re.findall(r"^```diff\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         for part in re.split(r"^--- ", diff, flags=re.MULTILINE)[1:]:
             name, *lines = part.splitlines()

@@ -1,4 +1,4 @@
-"""What README and docs show, Python and commands, runs as it stands and says what they say."""
+"""The Python code and commands in README and docs run and print what is shown."""
 
 import ast
 import importlib
@@ -45,7 +45,7 @@ def test_python_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS])
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for link in re.findall(r"\]\((?!https://)([^)]+)\)", page.read_text()):
         path, _, place = link.partition("#")
         target = page.parent / path if path else page
@@ -57,7 +57,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "tests" / "README.md"], ids=lambda page: page.stem)
-def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+def test_every_test_named_on_a_page_exists(page: Path) -> None:
     tests = {file.name: file.read_text() for file in (ROOT / "tests").rglob("*.py")}
     for words in re.findall(
         r"`((?:(?:\w+/)*\w+\.py::)?test_\w+|(?:\w+/)*test_\w+\.py)`", page.read_text()
@@ -70,8 +70,8 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
             assert any(f"def {name}(" in text for text in where), words
 
 
-def test_every_dotted_name_is_where_it_says() -> None:
-    """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings."""
+def test_every_dotted_name_exists() -> None:
+    """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings exists."""
     texts = [page.read_text() for page in [*PAGES, ROOT / "CONTRIBUTING.md"]]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     for file in (ROOT / "src").rglob("*.py"):
@@ -88,12 +88,12 @@ def test_every_dotted_name_is_where_it_says() -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """What GitHub calls the places in a page."""
+    """GitHub's anchors of the headings of a page."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
-def test_each_equation_stands_where_bptt_md_says() -> None:
+def test_the_links_of_bptt_md_lead_to_their_equations() -> None:
     text = (ROOT / "docs" / "bptt.md").read_text()
     found = set()
     for line in text.splitlines():
@@ -115,7 +115,7 @@ def test_each_equation_stands_where_bptt_md_says() -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
 def test_mathematics_that_github_renders(page: Path) -> None:
-    """It takes backslashes from what is no letter, refuses operatorname, and wants space around."""
+    """GitHub drops a backslash before a non-letter, refuses operatorname, needs space around."""
     text = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     assert re.findall(r"\\[^a-zA-Z\s]|\\operatorname", text) == []
     around = re.findall(r"(.?)\$[^$]+\$(.?)", text.replace("$$", ""))
@@ -146,7 +146,7 @@ def test_commands_print_what_the_page_shows(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """To the word; decimals only in their place, since another processor rounds differently."""
+    """Words must be equal; digits after the point may differ, as processors round differently."""
     assert sessions(page)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
@@ -159,10 +159,8 @@ def test_commands_print_what_the_page_shows(
                 assert line in said, f"{command}: {line}"
 
 
-def test_commands_within_sentences_are_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those of torchrun in one process; fewer steps, since a thousand networks take a while."""
+def test_commands_within_sentences_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of torchrun run in one process, and with fewer steps, to save time."""
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "training.md").read_text().replace("\n", " ")
     found = re.findall(r"`(?:python|torchrun[^`]*?) -m (rnn_\w+\.(?:train|sweep))( --[^`]+)`", text)
@@ -181,7 +179,7 @@ def test_the_readme_is_short_and_the_chinese_one_shows_the_same() -> None:
 
 
 def test_the_numbers_in_sentences_are_those_that_were_measured() -> None:
-    """The tables are made from the kept results; these are the ones in words."""
+    """The tables are generated from the stored results; these numbers are in sentences."""
     pages = (ROOT / "README.md", ROOT / "docs" / "training.md")
     text = " ".join(" ".join(page.read_text() for page in pages).split())
     kept = {

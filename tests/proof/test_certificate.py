@@ -1,4 +1,4 @@
-"""Certificates: what the checker accepts, and everything it must not."""
+"""Certificates that the checker must accept, and those that it must reject."""
 
 import ast
 import hashlib
@@ -61,14 +61,14 @@ def test_only_a_proof_has_a_certificate(adder: Params) -> None:
 
 
 def changed(lines: list[str], number: int, field: int, new: str) -> list[str]:
-    """With another field (from the end if negative) in the line of this number, from 1."""
+    """The lines with a field of this line (from 1) changed; negative fields count from the end."""
     fields = lines[number - 1].split(" ")
     assert fields[field] != new
     fields[field] = new
     return [*lines[: number - 1], " ".join(fields), *lines[number:]]
 
 
-def test_what_is_changed_in_a_line(
+def test_a_changed_line_is_rejected(
     adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     levels, task, said, *leads = lines[99].split(" ")
@@ -91,10 +91,10 @@ def test_what_is_changed_in_a_line(
             assert text.startswith("rejected: line 100: "), name
 
 
-def test_a_transition_redirected_to_a_state_that_says_the_same(
+def test_a_transition_redirected_to_a_state_with_the_same_output(
     adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody would ever see a wrong bit, and yet it is not what the network does."""
+    """No output would be wrong, but the network does not make this transition."""
     leads = lines[99].split(" ")[3:]
     to = lines[6 + int(leads[0])].split(" ")
     twin = next(
@@ -127,7 +127,7 @@ def test_a_state_dropped(
 def test_one_weight_changed_in_its_last_digits(
     adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """So little that one transition changes; rejected for it even if the hash is put right."""
+    """The change alters one transition; it is rejected even with the right hash."""
     before = explore(adder, 5).machine
 
     def differs(other: Params) -> bool:
@@ -173,7 +173,7 @@ def test_a_proof_of_something_else(
     ["", "hello\n", "rnn-bptt-reference certificate 1\n", "\0" * 100, "é" * 10,
      "rnn-bptt-reference certificate 2\n" + "a b\n" * 8],
 )  # fmt: skip
-def test_files_that_are_no_certificate(
+def test_files_that_are_not_certificates(
     content: str, adder: Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = write(tmp_path, adder, [])
@@ -182,7 +182,7 @@ def test_files_that_are_no_certificate(
     assert (code, text[:12], text.count("\n")) == (2, "cannot tell:", 1)
 
 
-def test_weights_that_are_none(
+def test_files_that_are_not_weights(
     adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = write(tmp_path, adder, lines)
@@ -244,7 +244,7 @@ def test_weights_whose_header_is_malformed(
 def test_a_w_of_six_rows_and_four_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its last two rows were never looked at; the hash is put right."""
+    """A checker that does not look at its last two rows would accept it; the hash is right."""
     params, _ = load_params(EXAMPLES / "smallest-adder.safetensors")
     W = np.vstack([params.W, 9 * np.ones((2, 4))])
     lines = (EXAMPLES / "smallest-adder.certificate").read_text().splitlines()
@@ -311,10 +311,10 @@ def test_states_whose_fields_are_malformed(
     assert (code, text[:12]) == (2, "cannot tell:")
 
 
-def test_a_certificate_that_would_take_for_ever(
+def test_a_certificate_with_too_many_combinations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sixty units at a tie have 2^60 combinations: they cannot all be there, so none is tried."""
+    """Sixty units at a tie have 2^60 combinations, too many for any certificate: none is tried."""
     hidden = 60
     tie = np.log(3)  # sigmoid(log 3) = 3/4, between 1/2 and 1
     params = Params(np.full((2, hidden), tie), np.zeros((hidden, hidden)), np.ones((hidden, 1)))
@@ -329,8 +329,10 @@ def test_a_certificate_that_would_take_for_ever(
     assert run(write(tmp_path, many, lines), capsys)[0] == 1
 
 
-def test_the_checker_stands_alone(lines: list[str], adder: Params, tmp_path: Path) -> None:
-    """Standard library alone, under 200 lines, and a file that runs by itself."""
+def test_the_checker_runs_without_the_package(
+    lines: list[str], adder: Params, tmp_path: Path
+) -> None:
+    """It uses only the standard library, has under 200 lines, and runs as a single file."""
     file = Path(verify.__file__)
     assert len(file.read_text().splitlines()) < 200
     tree = ast.parse(file.read_text())

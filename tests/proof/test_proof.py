@@ -1,4 +1,4 @@
-"""The exploration and the minimised machine: held against running the network."""
+"""The exploration and the minimised machine, compared with runs of the network."""
 
 from itertools import product
 
@@ -54,7 +54,7 @@ def right_bits(target: Target, x: np.ndarray) -> np.ndarray:
 def test_verdicts_against_running_every_short_input(
     target: Target, hidden: int, bits: int, seed: int, scale: float, dtype: str
 ) -> None:
-    """The exploration knows exactly as many states as are reached, and the first wrong bit."""
+    """The exploration finds exactly the states that are reached, and the first wrong bit."""
     params = random_params(seed, target, hidden, scale, dtype)
     verdict = explore(params, bits, target)
     steps = 4 if target.operands == 2 else 8
@@ -78,7 +78,7 @@ def test_verdicts_against_running_every_short_input(
         assert reached <= known
 
 
-def test_a_proved_adder_is_the_carry(proved: Params) -> None:
+def test_a_proved_adder_has_the_states_of_the_carry(proved: Params) -> None:
     verdict = explore(proved, 5)
     assert (verdict.status, verdict.states, verdict.depth) == ("proved", 4020, 18)
     assert verdict.margin > verdict.margin_error > 0
@@ -145,8 +145,8 @@ def test_float32_follows_both_sides_of_a_tie() -> None:
     np.testing.assert_array_equal(minimise(verdict.machine).next, addition.next)
 
 
-def test_a_tie_that_decides_is_no_proof_and_no_refutation() -> None:
-    """sigmoid(log 3) = 3/4 is a tie between 1/2 and 1; the output says on which side it fell."""
+def test_a_tie_that_decides_an_output_gives_no_verdict() -> None:
+    """sigmoid(log 3) = 3/4 is a tie between 1/2 and 1, and the output depends on the rounding."""
     params = Params(np.array([[np.log(3), 0], [0, 0]]), np.zeros((2, 2)), np.array([[1.0], [-1.5]]))
     verdict = explore(params, 1, comparison)
     assert verdict.tie_distance <= verdict.tie_error
@@ -203,7 +203,7 @@ def test_limit(proved: Params) -> None:
         replay(proved, verdict)
 
 
-def test_weights_too_large_to_tell() -> None:
+def test_weights_too_large_for_a_verdict() -> None:
     huge = Params(*(np.full(shape, 1e300) for shape in ((2, 3), (3, 3), (3, 1))))
     verdict = explore(huge, 5)
     assert verdict.status == "gave up"

@@ -1,4 +1,4 @@
-"""`prove` and `add` as their users meet them."""
+"""`prove` and `add`: flags, output, exit codes."""
 
 import io
 import json
@@ -89,7 +89,7 @@ def test_json_of_a_refutation(wrong: str, capsys: Capture) -> None:
     assert sum(example["operands"]) == example["right"] != example["said"]
 
 
-def test_another_target_is_refuted_in_its_own_words(right: str, capsys: Capture) -> None:
+def test_the_refutation_of_another_target_names_its_operation(right: str, capsys: Capture) -> None:
     assert prove.main([right, "--state-bits", "5", "--target", "subtraction"]) == 1
     assert "0 - 1 (modulo 2^n, n bits) = 3, the network says 1" in capsys.readouterr().out
     assert prove.main([right, "--state-bits", "5", "--target", "comparison"]) == 1
@@ -149,7 +149,7 @@ def test_add(bits: int, flags: list[str], right: str, capsys: Capture) -> None:
         assert proof == "nothing is proved about other sums without --prove or --state-bits"
 
 
-def test_add_says_where_it_is_wrong(wrong: str, capsys: Capture) -> None:
+def test_add_names_the_wrong_sum(wrong: str, capsys: Capture) -> None:
     assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
     example = json.loads(capsys.readouterr().out)["counterexample"]
     a, b = example["operands"]
@@ -202,13 +202,13 @@ def test_operands_that_are_no_integers_are_refused(right: str) -> None:
         add.add(params, 1.5, 2)  # type: ignore[arg-type]
 
 
-def test_a_reader_that_has_gone(right: str) -> None:
+def test_a_closed_pipe(right: str) -> None:
     command = f"{sys.executable} -m rnn_numpy.prove {right} --state-bits 4 | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
 
 
-def test_help_is_worth_reading(capsys: Capture) -> None:
+def test_the_help_text(capsys: Capture) -> None:
     for main in (prove.main, add.main):
         with pytest.raises(SystemExit) as ended:
             main(["--help"])

@@ -48,7 +48,7 @@ def test_rounded_states_in_both_packages(
     assert_within(by_hand, by_autograd, limits)
 
 
-def test_half_goes_to_even_and_the_gradient_goes_straight_through() -> None:
+def test_ties_to_even_and_straight_through_gradients() -> None:
     # sigmoid(0) = 1/2 and sigmoid(log 3) = 3/4: with 1 bit, one is a multiple and one is a tie.
     z = np.array([[[0.0, np.log(3), -np.log(3)]]])
     params = Params(np.eye(3), np.zeros((3, 3)), np.ones((3, 1)))
@@ -64,7 +64,7 @@ def test_half_goes_to_even_and_the_gradient_goes_straight_through() -> None:
 
 
 def test_a_network_learns_under_the_rounding() -> None:
-    """With two bits a state: the straight-through gradient is one that goes down."""
+    """With two bits for a state the straight-through gradient reduces the loss."""
     params, rng = start(Recipe(seed=0, bits=4))
     model = ElmanRNN.from_params(params)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -95,8 +95,8 @@ def test_state_bits_out_of_range(bits: int) -> None:
         forward(params, x, state_bits=2.5)  # type: ignore[arg-type]
 
 
-def test_the_gradient_of_rounded_states_is_not_that_of_others() -> None:
-    """The first of these can fail: without rounding the same problem has another gradient."""
+def test_rounded_states_have_another_gradient() -> None:
+    """Without rounding the same problem has another gradient, so the test before can fail."""
     params = trained(3)
     x, y = encode([123], [45], 8)
     _, trace = forward(params, x, state_bits=3)

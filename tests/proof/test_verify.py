@@ -1,4 +1,4 @@
-"""The checker of certificates by itself: enclosures, targets, the certificate that is kept."""
+"""The checker of certificates: enclosures, targets, the certificate in examples/."""
 
 from fractions import Fraction
 
@@ -21,7 +21,7 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 @given(x=st.fractions(-60, 60, max_denominator=10**6))
 def test_the_enclosure_of_exp(x: Fraction) -> None:
-    """Against another: the limit of (1 + x/n)^n from below and above, by exact squaring."""
+    """Compared with bounds of (1 + x/n)^n from below and above, by exact squaring."""
     z = int(x * verify.ONE)
     low = verify.exp_below(z)
     high = verify.ONE * verify.ONE // verify.exp_below(-z) + 1
@@ -41,7 +41,7 @@ def test_the_enclosure_of_the_logit(level: int) -> None:
     assert z <= -verify.certainly_below(verify.ONE - c)
 
 
-def test_the_checker_knows_the_targets_by_itself() -> None:
+def test_the_targets_of_the_checker() -> None:
     for task in (0, 1):
         for number in range(4):
             x = (number & 1, number >> 1)

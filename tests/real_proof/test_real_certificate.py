@@ -1,4 +1,4 @@
-"""Certificates of networks whose state is not rounded: what is accepted, and what must not be."""
+"""Certificates of networks as trained that must be accepted, and those that must be rejected."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def test_a_proof_is_accepted(
 def test_float32_is_proved_with_more_room(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of float32 weights, and of float64 weights that are converted; not the other way round."""
+    """For float32 weights, and for float64 weights that are converted; not the other way round."""
     for dtype in ("float32", "float64"):
         params = copier(dtype)
         proof = prove_real(params, multiplication(1), "float32")
@@ -96,8 +96,8 @@ def test_lines_that_are_malformed_or_of_another_proof(
     assert text.count("\n") == 1
 
 
-def test_the_checker_stands_alone(files: Files, verdict: RealVerdict) -> None:
-    """Both of its files, run by themselves; at most 250 lines each."""
+def test_the_checker_runs_without_the_package(files: Files, verdict: RealVerdict) -> None:
+    """Both of its files run without the package, and have at most 250 lines each."""
     assert len(Path(verify_real.__file__).read_text().splitlines()) <= 250
     done = subprocess.run(
         [sys.executable, "-I", "-S", verify.__file__, *files],
@@ -107,8 +107,8 @@ def test_the_checker_stands_alone(files: Files, verdict: RealVerdict) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), hidden=st.integers(1, 6))
-def test_what_the_checker_calls_positive_definite(seed: int, hidden: int) -> None:
-    """Never a matrix that is not; always one that is, and not nearly singular."""
+def test_the_checkers_test_of_positive_definite_matrices(seed: int, hidden: int) -> None:
+    """It rejects every other matrix, and accepts every one that is not nearly singular."""
     rng = np.random.default_rng(seed)
     square = rng.normal(size=(hidden, hidden)) * 10.0 ** rng.integers(-6, 6, size=(hidden, 1))
     scale = np.sqrt(np.diag(square @ square.T))
@@ -119,7 +119,7 @@ def test_what_the_checker_calls_positive_definite(seed: int, hidden: int) -> Non
 
 
 def test_the_reach_of_a_metric() -> None:
-    """Above sqrt(w P^-1 w), and hardly."""
+    """It is slightly above sqrt(w P^-1 w)."""
     rng = np.random.default_rng(0)
     A = rng.normal(size=(5, 5))
     P, w = np.rint((A @ A.T + np.eye(5)) * 2**30), np.rint(rng.normal(size=5) * 2**60)

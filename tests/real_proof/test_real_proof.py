@@ -1,4 +1,4 @@
-"""Proofs and refutations of networks whose state is not rounded."""
+"""Proofs and refutations of networks as trained."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_class_of_histories_fixes_the_target(target: Target) -> None:
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize("scale", [0.5, 3.0])
 def test_steps_stay_in_their_enclosure(target: Target, scale: float) -> None:
-    """Points of a set, led on by the network, lie within the ellipsoid and the rest around it."""
+    """A step of the network leads the points of a set into the ellipsoid plus the rest."""
     rng = np.random.default_rng(1)
     params = random_params(2, target, 5, scale, "float64")
     classes = histories(target)
@@ -57,8 +57,8 @@ def test_steps_stay_in_their_enclosure(target: Target, scale: float) -> None:
 
 
 @pytest.mark.unannotated
-def test_the_smallest_adder_is_proved_as_it_is(tmp_path: Path, capsys: Capture) -> None:
-    """In float32, which covers float64; the checker agrees; `add` says so."""
+def test_the_smallest_adder_is_proved_as_trained(tmp_path: Path, capsys: Capture) -> None:
+    """In float32, which covers float64; the checker accepts it, and `add` reports it."""
     file = tmp_path / "proof"
     flags = ["--dtype", "float32", "--certificate", str(file)]
     assert prove.main([str(SMALLEST), *flags]) == 0
@@ -74,7 +74,7 @@ def test_the_smallest_adder_is_proved_as_it_is(tmp_path: Path, capsys: Capture) 
     assert proof == "proved: a + b is right for operands of every length, as trained, in float64"
 
 
-def test_a_sum_that_the_network_itself_gets_wrong(tmp_path: Path, capsys: Capture) -> None:
+def test_a_sum_that_the_network_as_trained_gets_wrong(tmp_path: Path, capsys: Capture) -> None:
     params = trained(1)
     save_params(tmp_path / "wrong", params, {})
     assert prove.main([str(tmp_path / "wrong"), "--certificate", str(tmp_path / "proof")]) == 1
@@ -99,7 +99,7 @@ def test_a_counterexample_is_wrong_and_cannot_be_shortened() -> None:
         assert right == (left_out >= 0)
 
 
-def test_gave_up_says_what_stood_in_the_way(tmp_path: Path, capsys: Capture) -> None:
+def test_gave_up_has_a_reason(tmp_path: Path, capsys: Capture) -> None:
     assert prove.main([str(SMALLEST), "--limit", "100"]) == 3
     assert "gave up, as trained: " in capsys.readouterr().out
     verdict = prove_real(load_params(SMALLEST)[0], limit=10)
@@ -108,7 +108,7 @@ def test_gave_up_says_what_stood_in_the_way(tmp_path: Path, capsys: Capture) -> 
         replay_real(load_params(SMALLEST)[0], verdict)
 
 
-def test_other_targets_are_refuted_in_their_own_words(capsys: Capture) -> None:
+def test_refutations_of_other_targets_name_their_operation(capsys: Capture) -> None:
     assert prove.main([str(SMALLEST), "--target", "subtraction"]) == 1
     assert "modulo 2^n, n bits" in capsys.readouterr().out
     assert prove_real(copier(), multiplication(3)).status == "refuted"

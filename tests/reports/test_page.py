@@ -1,4 +1,4 @@
-"""The HTML report of `check`: on its own, escaped, and opened in a real browser if there is one."""
+"""The HTML report of `check`: self-contained, escaped, and shown by a browser if installed."""
 
 import html
 import re
@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Elements(HTMLParser):
-    """Which elements there are, with their attributes; every one of them closed."""
+    """The elements of the page with their attributes; checks that each one is closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def test_what_is_on_the_page(wrong: Path) -> None:
 
 
 def test_every_problem_and_how_the_page_was_made(wrong: Path, tmp_path: Path) -> None:
-    """The command is one for a shell, whatever the file's name."""
+    """The command is quoted for a shell, for any file name."""
     right = tmp_path / "a name.py"
     right.write_text(RIGHT_FILE)
     file = tmp_path / "report.html"
@@ -99,7 +99,7 @@ def test_every_problem_and_how_the_page_was_made(wrong: Path, tmp_path: Path) ->
     assert shlex.split(html.unescape(command[1])) == ["python", "-m", "rnn_torch.check", *flags]
 
 
-def test_it_stands_on_its_own(wrong: Path) -> None:
+def test_the_page_is_self_contained(wrong: Path) -> None:
     for tag, attributes in Elements(wrong.read_text()).found:
         assert tag not in ("script", "link", "img", "iframe")
         assert "src" not in attributes
@@ -127,7 +127,7 @@ def test_our_own_passes_on_one_page(tmp_path: Path) -> None:
     assert file.read_text().count("<b>RIGHT</b>") == len(check.own_passes(None))
 
 
-def test_what_a_file_says_is_text(tmp_path: Path) -> None:
+def test_text_from_the_file_is_escaped(tmp_path: Path) -> None:
     name, file = "<b onclick=x>.py", tmp_path / "report.html"
     (tmp_path / name).write_text("raise RuntimeError('<script>alert(1)</script>')")
     assert check.main([f"{tmp_path / name}:backward", "--html", str(file)]) == 2
@@ -148,7 +148,7 @@ def test_a_page_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])  # a phone, and a screen
 def test_in_a_browser(scheme: str, width: int, wrong: Path, tmp_path: Path) -> None:
-    """Nothing but the kill matrix is wider than the page, and text stands out from its ground."""
+    """Only the kill matrix is wider than the page, and text has enough contrast."""
     assert CHROMIUM is not None
     asking = """<script>
       const tables = [...document.querySelectorAll(".scroll:not(details *)")];

@@ -1,4 +1,4 @@
-"""The report of `check` in Python: one line, the screen, and the page in a notebook."""
+"""The report of `check` in Python: one line, the whole text, and the page in a notebook."""
 
 from html import unescape
 

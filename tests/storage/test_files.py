@@ -1,4 +1,4 @@
-"""Weight files: whole or absent, readable by both packages, bad ones refused in one sentence."""
+"""Weight files: complete or absent, readable by both packages, bad ones refused in a sentence."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_changed_bit_is_noticed(tmp_path: Path) -> None:
         save_params(file, params, {"checksum": "0"})
 
 
-def test_a_file_of_others_has_no_checksum(tmp_path: Path) -> None:
+def test_a_file_of_another_program_needs_no_checksum(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(save(params._asdict()))
     assert load_params(file)[1] == {}
@@ -72,7 +72,7 @@ def test_an_old_file_survives_a_failed_write(
     assert os.listdir(tmp_path) == ["w.safetensors"]
 
 
-def test_permissions_and_links_are_the_users(tmp_path: Path) -> None:
+def test_permissions_and_links_are_kept(tmp_path: Path) -> None:
     target, link = tmp_path / "w.safetensors", tmp_path / "latest.safetensors"
     target.write_text("older")
     link.symlink_to(target)
@@ -85,7 +85,7 @@ def test_permissions_and_links_are_the_users(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
-def test_views_are_saved_as_what_they_show(tmp_path: Path) -> None:
+def test_views_are_saved_with_their_values(tmp_path: Path) -> None:
     save_params(tmp_path / "w", params._replace(W=params.W.T), {})
     np.testing.assert_array_equal(load_params(tmp_path / "w")[0].W, params.W.T)
 
@@ -117,7 +117,7 @@ def test_bad_files(content: bytes | None, message: str, tmp_path: Path) -> None:
     assert str(file) in str(error.value)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot read"):
         load_params(tmp_path)
     with pytest.raises(WeightsError, match="it is a folder"):
@@ -126,7 +126,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         save_params(tmp_path, params, {})
 
 
-def test_a_file_without_metadata_is_welcome(tmp_path: Path) -> None:
+def test_a_file_without_metadata_is_accepted(tmp_path: Path) -> None:
     save_file(params._asdict(), tmp_path / "w")
     assert load_params(tmp_path / "w")[1] == {}
 

@@ -1,4 +1,4 @@
-"""The task: integers to bits and back for any width, and counting exact sums."""
+"""The task: integers to bits and back, for any width; counting exact sums."""
 
 import functools
 
@@ -69,8 +69,8 @@ def test_other_bad_input() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 64), st.integers(1, 5), st.integers(1, 5))
-def test_pairs_are_the_recipes_draws(seed: int, bits: int, steps: int, more: int) -> None:
-    """Drawn one after the other, as a script does it, however many are asked for at once."""
+def test_pairs_are_drawn_as_in_the_recipe(seed: int, bits: int, steps: int, more: int) -> None:
+    """The same numbers as single draws in a script, for any number of pairs in a call."""
     rng, same = np.random.RandomState(seed), np.random.RandomState(seed)
     drawn = np.concatenate([draw_pairs(rng, bits, count) for count in (steps, more)])
     for a, b in drawn:
@@ -79,7 +79,7 @@ def test_pairs_are_the_recipes_draws(seed: int, bits: int, steps: int, more: int
 
 
 @given(st.integers(1, 64), st.sampled_from(["float32", "float64"]), st.data())
-def test_encoding_pairs_is_encoding(bits: int, dtype: str, data: st.DataObject) -> None:
+def test_encode_pairs_equals_encode(bits: int, dtype: str, data: st.DataObject) -> None:
     operands = st.integers(0, 2 ** (bits - 1) - 1)
     drawn = data.draw(st.lists(st.tuples(operands, operands), min_size=1, max_size=4))
     x, y = encode_pairs(np.array(drawn, np.int64), bits, dtype)
@@ -89,7 +89,7 @@ def test_encoding_pairs_is_encoding(bits: int, dtype: str, data: st.DataObject) 
 
 
 def adder(h: Array, x: Array) -> tuple[Array, Array]:
-    """Adds as a network would, its state the carry; gives outputs near 0 and 1."""
+    """An adder in the form of a network, with the carry as its state and outputs near 0 and 1."""
     total = x[0].sum(axis=1) + h[:, 0]
     return 0.1 + 0.8 * (total % 2)[np.newaxis, :, np.newaxis], (total // 2)[:, np.newaxis]
 

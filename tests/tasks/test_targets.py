@@ -1,4 +1,4 @@
-"""What else than addition a network can be proved to compute."""
+"""Other targets than addition that a network can be proved to compute."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from rnn_torch import FusedElmanRNN
 
 
 def by_hand(target: Target) -> Params:
-    """Networks thought out, not learned: 40 is as good as infinity for a sigmoid."""
+    """Networks with weights set by hand: 40 saturates the sigmoid."""
     if target is comparison:  # greater, not greater; both 1/2 until the first bit that differs
         W = np.array([[20.0, -20], [-20, 20]])
         return Params(np.array([[40.0, -40], [-40, 40]]), W, np.array([[1], [-1.2]]))
@@ -44,7 +44,7 @@ def test_other_targets_are_proved(target: Target) -> None:
 
 @pytest.mark.parametrize("target", [subtraction, multiplication(3)], ids=lambda t: t.name)
 def test_other_targets_are_learned(target: Target) -> None:
-    """One of a few seeds is proved, and what was learned is the borrow, or the carries."""
+    """One of a few seeds is proved, and its machine has the borrow or the carries as states."""
     for seed in range(6):
         rng = np.random.default_rng(seed)
         torch.manual_seed(seed)

@@ -35,7 +35,7 @@ ENGINES = [(numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
 def test_a_resumed_run_is_the_uninterrupted_one(
     main: Main, engine: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped at a step of no account, for every engine: bit for bit, and line for line."""
+    """Stopped at an arbitrary step, with every engine: the same bits and log lines."""
     flags = [*SMALL, "--engine", engine]
     whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
     assert main([*flags, "--out", str(whole)]) == 0
@@ -79,7 +79,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
 @pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
 def test_kill_9(package: str, tmp_path: Path) -> None:
-    """At any moment: the folder is never without a whole checkpoint, and the end is the same."""
+    """After a kill at any moment the folder has a complete checkpoint; the result is the same."""
     # Half a second of work at least, so that it is killed and not at its end.
     engine, steps = {"rnn_numpy": ("numpy", 12000), "rnn_torch": ("autograd", 2000)}[package]
     main = {"rnn_numpy": numpy_train.main, "rnn_torch": torch_train.main}[package]
@@ -110,7 +110,7 @@ def test_kill_9(package: str, tmp_path: Path) -> None:
 
 
 def wait_for_progress(folder: Path, process: Forked) -> None:
-    """Until there is a checkpoint that was not there before."""
+    """Wait for a new checkpoint."""
     before = checkpoints(folder)
     while checkpoints(folder)[-1:] == before[-1:] and process.poll() is None:
         time.sleep(0.002)
@@ -133,7 +133,7 @@ def test_flags(tmp_path: Path, capsys: Capture) -> None:
         assert why in capsys.readouterr().err
 
 
-def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
+def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
     assert run(tmp_path, capsys)[0] == 0
     code, _, err = run(tmp_path, capsys)
     assert code == 2
@@ -167,7 +167,9 @@ def test_two_runs_in_one_folder(tmp_path: Path, capsys: Capture) -> None:
     assert run(tmp_path, capsys)[0] == 0
 
 
-def test_resume_without_anything_begins(tmp_path: Path, capsys: Capture) -> None:
+def test_resume_without_a_checkpoint_starts_from_the_beginning(
+    tmp_path: Path, capsys: Capture
+) -> None:
     code, out, _ = run(tmp_path / "new" / "folder", capsys, "--resume")
     assert code == 0
     assert "going on" not in out
@@ -182,10 +184,8 @@ def test_folders_that_cannot_be_used(tmp_path: Path, capsys: Capture) -> None:
         assert f"cannot use {folder}" in err
 
 
-def test_a_folder_that_vanishes(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The training goes on and its weights are kept; the exit code tells."""
+def test_a_removed_folder(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training continues and its weights are written; the exit code is 2."""
     folder, out = tmp_path / "folder", tmp_path / "weights"
 
     def vanish(self: Folder, *checkpoint: Any) -> None:
@@ -205,7 +205,7 @@ def test_a_folder_that_vanishes(
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """As good as: no file may grow beyond 1,024 bytes. What was there stays there."""
+    """Simulated by a limit of 1,024 bytes for a file; existing files stay unchanged."""
     folder = tmp_path / "folder"
     command: list[Any] = [sys.executable, "-m", "rnn_numpy.train", *SMALL, "--checkpoint", folder]
     subprocess.run([*command, "--checkpoint-every", "300"], check=True, capture_output=True)

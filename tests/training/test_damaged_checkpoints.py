@@ -1,4 +1,4 @@
-"""Checkpoints that are truncated, changed, foreign, or mean harm."""
+"""Checkpoints that are truncated, changed, foreign or malicious."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert bytes_of(whole) == bytes_of(resumed)
 
 
-def test_no_whole_checkpoint(tmp_path: Path, capsys: Capture) -> None:
+def test_no_undamaged_checkpoint(tmp_path: Path, capsys: Capture) -> None:
     assert run(tmp_path, capsys)[0] == 0
     for file in tmp_path.glob("step-*"):
         file.write_bytes(b"x")
@@ -60,7 +60,7 @@ def test_no_whole_checkpoint(tmp_path: Path, capsys: Capture) -> None:
 def test_mutated_checkpoints_are_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever is changed: one clear error, or, where it is changed back, the same checkpoint."""
+    """Any change gives one error message, or the same checkpoint if it is changed back."""
     folder = tmp_path_factory.getbasetemp() / "mutated"
     if not folder.exists():
         assert numpy_train.main(["--iterations", "20", "--hidden", "2", "--bits", "2", "--json",
@@ -97,10 +97,8 @@ def test_mutated_checkpoints_are_refused(
      ("generator", {"state": {"pos": 0.5}}), ("generator", {"gauss": "x"})],
     ids=str,
 )  # fmt: skip
-def test_a_checkpoint_that_means_harm(
-    name: str, value: Any, tmp_path: Path, capsys: Capture
-) -> None:
-    """Its checksum is right; NumPy would read the memory at a generator's position, anywhere."""
+def test_a_malicious_checkpoint(name: str, value: Any, tmp_path: Path, capsys: Capture) -> None:
+    """Its checksum is right, but NumPy would read memory at an arbitrary generator position."""
     assert run(tmp_path, capsys, "--log-every", "700")[0] == 0
     file = tmp_path / checkpoints(tmp_path)[-1]
     arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)
@@ -112,7 +110,7 @@ def test_a_checkpoint_that_means_harm(
 
 @pytest.mark.parametrize("words", [10, 625, 5000])
 def test_a_generator_of_another_length(words: int, tmp_path: Path, capsys: Capture) -> None:
-    """NumPy copies 624 words of it, and then reads at a position that is within what is here."""
+    """NumPy always copies 624 words, so a shorter key would give it other memory."""
     assert run(tmp_path, capsys, "--log-every", "700")[0] == 0
     file = tmp_path / checkpoints(tmp_path)[-1]
     arrays, state = unpack(FORMAT, ["U", "V", "W", "generator"], file)

@@ -1,4 +1,4 @@
-"""The recipe's loop, compiled and in NumPy: twins, and many of them side by side."""
+"""The recipe's loop, compiled and in NumPy, and many networks in parallel."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_a_step_descends_its_gradient_and_gives_the_outputs(
 
 
 @given(**sizes)
-def test_counting_is_counting(seed: int, bits: int, hidden: int, dtype: str, scale: float) -> None:
+def test_both_counts_agree(seed: int, bits: int, hidden: int, dtype: str, scale: float) -> None:
     bits = min(bits, 5)
     params, _ = drawn(Recipe(seed, bits, hidden, dtype=dtype), scale)  # type: ignore[arg-type]
     assert count_exact_compiled(params, bits) == counted(params, bits)
@@ -102,7 +102,7 @@ def counted(params: Params, bits: int) -> Count:
 @pytest.mark.unannotated
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_counting_while_it_learns(dtype: str) -> None:
-    """From none to all, so that every kind of prefix is cut off at some time."""
+    """From no exact sum to all, so that prefixes are dropped at every bit."""
     recipe = Recipe(seed=3, bits=6, dtype=dtype)  # type: ignore[arg-type]
     params, rng = start(recipe)
     network = CompiledSGD(params, recipe.bits, recipe.learning_rate)
@@ -118,7 +118,7 @@ def test_counting_while_it_learns(dtype: str) -> None:
 
 
 @engines
-def test_a_batch_that_is_not_whole(engine: Engine) -> None:
+def test_an_incomplete_batch(engine: Engine) -> None:
     params, rng = start(Recipe())
     with pytest.raises(ValueError, match="the number of pairs must be a multiple of 3, got 8"):
         engine(params, 8, 0.1, 3).descend(draw_pairs(rng, 8, 8))
@@ -131,7 +131,7 @@ def test_too_many_bits_to_count() -> None:
     assert not count(params, 13).exhaustive
 
 
-def test_which_engine() -> None:
+def test_the_default_engine() -> None:
     small, _ = start(Recipe())
     large, _ = start(Recipe(hidden=MOST_HIDDEN_COMPILED + 1))
     assert sgd(small, 8, 0.1).engine == "compiled"
@@ -161,7 +161,7 @@ def test_exact_from() -> None:
 
 @pytest.mark.unannotated
 @pytest.mark.parametrize("engine", ["compiled", "numpy"])
-def test_side_by_side_is_one_by_one(engine: str) -> None:
+def test_parallel_training_equals_sequential_training(engine: str) -> None:
     recipes = [Recipe(seed, 4, 6, 700) for seed in range(9)]
     alone = [train(recipe, 300, engine) for recipe in recipes]
     together = list(train_many(recipes, 300, engine, threads=3))
@@ -174,7 +174,7 @@ def test_side_by_side_is_one_by_one(engine: str) -> None:
 
 
 @pytest.mark.unannotated
-def test_stopping_lets_those_in_training_end() -> None:
+def test_a_stop_waits_for_networks_in_training() -> None:
     seen: list[Trained] = []
     recipes = [Recipe(seed, 3, 4, 50) for seed in range(50)]
     for result in train_many(recipes, 50, stop=lambda: len(seen) >= 3):
@@ -198,8 +198,8 @@ def test_counts_until(iterations: int, count_every: int) -> None:
 
 @pytest.mark.unannotated
 @pytest.mark.parametrize("batch", [1, 8])
-def test_all_at_once_is_one_by_one(batch: int) -> None:
-    """In float64, where rounding changes no count of these."""
+def test_batched_training_equals_sequential_training(batch: int) -> None:
+    """In float64, where rounding changes none of these counts."""
     rates = (0.1, 0.4) if batch == 1 else (0.03,)
     recipes = [
         Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
@@ -211,7 +211,9 @@ def test_all_at_once_is_one_by_one(batch: int) -> None:
 
 @pytest.mark.unannotated
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
-def test_a_network_that_diverges_ends_alone(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diverging_network_does_not_affect_the_others(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The output is 1/2 where a bit is 1, so that the second unit's weight gets a gradient of -1.1.
     params = Params(np.array([[-1e4, 100.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
     ones = np.full((30, 2), 2**11 - 1)

@@ -1,4 +1,4 @@
-"""Several processes: one gradient, one sweep, and what happens when one of them is killed."""
+"""Several processes: their gradient, their sweep, and the kill of one of them."""
 
 import json
 import os
@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def torchrun(processes: int, module: Any, *flags: Any) -> Launcher:
-    """With one restart. By day without torchrun itself, which imports torch again and again."""
+    """Run with one restart; only nightly tests use torchrun itself, which imports torch again."""
     if not NIGHTLY:
         return ranks([processes], module.main, *flags, restarts=1)
     return subprocess.Popen(
@@ -54,7 +54,7 @@ def wait_until(there: Callable[[], bool], launcher: Launcher) -> None:
 
 
 def kill_one_when(there: Callable[[], bool], launcher: Launcher) -> None:
-    """kill -9, of the last process, once there is something to lose."""
+    """Kill the last process with signal 9 as soon as there is a result to lose."""
     wait_until(there, launcher)
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     os.kill(int(children[-1]), signal.SIGKILL)
@@ -137,7 +137,7 @@ def test_an_error_of_one_process_is_raised_in_every_one() -> None:
         raise ValueError("of the second")
 
 
-def test_bad_input_is_said_once(tmp_path: Path) -> None:
+def test_bad_input_is_reported_once(tmp_path: Path) -> None:
     there = tmp_path / "there.jsonl"
     there.write_text("")
     out, err = ranks([2], sweep.main, "--out", there).succeeded(code=2)
@@ -145,7 +145,7 @@ def test_bad_input_is_said_once(tmp_path: Path) -> None:
     assert err.count("exists: pass --resume to continue it") == 1
 
 
-def test_what_a_killed_sweep_left_is_taken_over(tmp_path: Path, capsys: Capture) -> None:
+def test_results_of_a_killed_sweep_are_collected(tmp_path: Path, capsys: Capture) -> None:
     out, part = tmp_path / "out[1].csv", tmp_path / "out[1].csv.rank-3.jsonl"
     flags = ["--iterations", "50", "--hidden", "3", "--bits", "3", "--out"]
     assert sweep.main(["--seeds", "0:3", *flags, str(tmp_path / "some.jsonl")]) == 0

@@ -1,4 +1,4 @@
-"""Training: both packages take the same steps as a naive script, and learn to add."""
+"""Training: both packages take the steps of a naive script, and learn to add."""
 
 import functools
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SEEDS = range(1, 10) if NIGHTLY else (1,)
 
 
 def once(test: Callable[..., None]) -> Callable[..., None]:
-    """In one process, so that each network is trained once; without annotations, for speed."""
+    """Train each network once, in one process, without annotations, for speed."""
     return pytest.mark.xdist_group("trained")(pytest.mark.unannotated(test))
 
 
@@ -38,7 +38,7 @@ def trained(make: Make, recipe: Recipe) -> Learner:
 
 @functools.cache
 def trained_to_the_end(make: Make) -> Learner:
-    """The recipe, whole; the slow engines take its last tenth, the rest in the nightly tests."""
+    """The whole recipe; slow engines take only its last tenth, except in the nightly tests."""
     slow = make in (AutogradLearner, FusedLearner)
     if not slow or NIGHTLY:
         return trained(make, Recipe())
@@ -64,7 +64,7 @@ def naive_weights(seed: int) -> tuple[np.ndarray, ...]:
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.unannotated) for seed in SEEDS)]
 )
 def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None:
-    """The acceptance figure of the project is 1e-10 after 2,000 steps; 1e-14 is usual."""
+    """The acceptance criterion is 1e-10 after 2,000 steps; 1e-14 is usual."""
     naive = naive_weights(seed)
     for one, other in zip(
         trained(make, Recipe(seed, iterations=2000)).params(), naive, strict=True
@@ -85,7 +85,7 @@ def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None
 def test_100_steps_from_equal_weights_stay_equal(
     seed: int, bits: int, hidden: int, dtype: str, learning_rate: float, batch: int
 ) -> None:
-    """The bound is carried through the training: no tolerance here either."""
+    """The bound is propagated through the training, so there is no tolerance."""
     recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype, batch)  # type: ignore[arg-type]
     params, rng = start(recipe)
     one, *others = (make(params, recipe) for make in ENGINES)
@@ -165,7 +165,7 @@ def test_weights_so_large_that_the_forward_pass_overflows(
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("good", [0, 1, 2, 5])
 def test_steps_before_a_diverging_one_are_kept(make: Make, good: int, batch: int) -> None:
-    """However many steps are asked for at once."""
+    """For any number of steps in a call."""
     # The first unit keeps the output at 0, where the gradient is 0 too, unless a bit is 1: then the
     # second unit's weight gets a gradient of about 4, which this rate takes to infinity.
     params = Params(np.array([[-1e4, 0.0]] * 2), np.zeros((2, 2)), np.array([[-1e4], [0.0]]))
@@ -199,7 +199,7 @@ def test_one_step_or_many_at_once(make: Make, batch: int) -> None:
 
 
 @learners
-def test_weights_given_are_left_alone(make: Make) -> None:
+def test_given_weights_are_not_changed(make: Make) -> None:
     recipe = Recipe(iterations=3)
     params, rng = start(recipe)
     before = Params(*(array.copy() for array in params))

@@ -1,4 +1,4 @@
-"""The recipe's loop: its stretches, what it logs, where it pauses, settings that it refuses."""
+"""The recipe's loop: its stretches, its log, its pauses, and settings that it refuses."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from rnn_numpy.training.recipe import Recipe, Run, Stretch, run, start
 
 
 def test_stretches() -> None:
-    """A logged step is one of its own; the run is as far as the stretches that were taken."""
+    """A logged step is a stretch of its own; the run counts the steps of the stretches taken."""
     recipe = Recipe(iterations=100)
     params, rng = start(recipe)
     result = Run(recipe)

@@ -1,4 +1,4 @@
-"""`train --until-proved`, as its users meet it and from inside."""
+"""`train --until-proved`: the command and its function."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def test_train_until_proved(
 
 
 def test_both_packages_prove_the_same_network(tmp_path: Path) -> None:
-    """By every engine: the same draws, the same counterexamples, the same weights."""
+    """Every engine has the same draws, counterexamples and weights."""
     weights = []
     for main, engine in ((numpy_train.main, "compiled"), (numpy_train.main, "numpy"),
                          (torch_train.main, "compiled")):  # fmt: skip
@@ -89,8 +89,8 @@ def test_flags_of_until_proved(capsys: Capture) -> None:
         assert why in bad(numpy_train.main, list(flags), capsys)
 
 
-def test_an_attempt_ends_where_the_recipe_did() -> None:
-    """After 20,000 steps in vain the weights are those of the recipe again, at thrice the rate."""
+def test_a_new_attempt_starts_from_the_recipes_weights() -> None:
+    """After 20,000 steps without a proof: the recipe's weights again, at thrice the rate."""
     recipe = Recipe(seed=0, hidden=2, bits=4, iterations=0)
     params, rng = start(recipe)
     made: list[tuple[Params, Recipe]] = []
@@ -109,7 +109,7 @@ def test_an_attempt_ends_where_the_recipe_did() -> None:
 
 
 def test_examples_begin_with_counterexamples() -> None:
-    """One in ten, low bits first."""
+    """One example in ten has a counterexample in its low bits."""
     from rnn_numpy.training.until_proved import _examples, _operands
 
     inputs = np.array([3, 0, 1, 2])  # a = 0101b, b = 1001b
@@ -152,8 +152,8 @@ sys.exit(main([*flags, "--out", {str(tmp_path / "w")!r}]))
     assert load_params(tmp_path / "w")[1]["steps"] == "21000"
 
 
-def test_without_state_bits_it_is_the_network_itself(capsys: Capture) -> None:
-    """Refuted, so it goes on, until it is proved or the steps end; proved, so it stops."""
+def test_without_state_bits_the_network_as_trained_is_proved(capsys: Capture) -> None:
+    """Training continues after a refutation, and stops at a proof or after the last step."""
     flags = ["--seed", "1", "--iterations", "300", "--until-proved"]
     assert numpy_train.main([*flags, "--max-iterations", "1200"]) == 1
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "as trained" in line]
