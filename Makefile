@@ -95,7 +95,7 @@ check: .venv/ready
 
 kill-matrix: .venv/ready
 	@for dtype in float64 float32; do $(BIN)/python -m rnn_torch.check --kill-matrix --dtype $$dtype; done
-	@$(BIN)/python -c 'from rnn_torch.elman_by_hand.problems import conditions_table; print(conditions_table())'
+	@$(BIN)/python -c 'from benchmarks.pages.tables_of_trust import conditions_table; print(conditions_table())'
 
 mutants: .venv/ready
 	rm -rf mutants

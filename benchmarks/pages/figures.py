@@ -20,7 +20,7 @@ from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_numpy.training.sgd import sgd
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.checker.candidate import Candidate
 from rnn_torch.checker.examine import examine
 from rnn_torch.elman_by_hand.subject import ElmanByHand
@@ -133,9 +133,9 @@ def learning(every: int = 250) -> None:
     """Loss and exactness over the recipe's training."""
     recipe = Recipe(PROVED)
     params, rng = start(recipe)
-    network, curve = sgd(params, recipe.bits, recipe.learning_rate), Learning(recipe.bits)
+    network, curve = numpy_learner(params, recipe), Learning(recipe.bits)
     for step in range(0, recipe.iterations + 1, every):
-        curve.add(step, params)
+        curve.add(step, network.params())
         if step < recipe.iterations:
             network.descend(draw_pairs(rng, recipe.bits, every))
     figure = Figure(figsize=(6.8, 4.2), layout="constrained")

@@ -85,7 +85,7 @@ def layer(found: Result) -> Lines:
         parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in alone.items())
         bound = 12 * time * batch * hidden**2 / sum(alone.values()) / 1e9
         yield (
-            f"What it consists of, each measured alone: {parts}; together "
+            f"Its parts, each measured alone, take: {parts}; together "
             f"{duration(sum(alone.values()))}, {bound:.0f} GFLOP/s."
         )
 

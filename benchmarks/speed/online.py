@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
@@ -35,8 +35,8 @@ def main() -> None:
     compile_seconds: dict[str, float] = {}
     contenders: dict[str, Train] = {
         "naive per-step NumPy": lambda: Params(*naive_recipe.train(recipe.seed, recipe.iterations)),
-        "compiled kernel": by(recipe, lambda p, r: NumPyLearner(p, r, "compiled")),
-        "NumPy loop": by(recipe, lambda p, r: NumPyLearner(p, r, "numpy")),
+        "compiled kernel": by(recipe, lambda p, r: numpy_learner(p, r, "compiled")),
+        "NumPy loop": by(recipe, lambda p, r: numpy_learner(p, r, "numpy")),
         "torch: compiled": by(recipe, CompiledLearner),
         "torch: fused": by(recipe, FusedLearner),
         "torch: autograd": by(recipe, AutogradLearner),
@@ -66,8 +66,8 @@ def main() -> None:
 def gate(recipe: Recipe, expected: tuple[Any, ...]) -> dict[str, float]:
     """How far each contender's weights are from the naive script's."""
     makers: dict[str, Train | None] = {
-        "compiled kernel": by(recipe, lambda p, r: NumPyLearner(p, r, "compiled")),
-        "NumPy loop": by(recipe, lambda p, r: NumPyLearner(p, r, "numpy")),
+        "compiled kernel": by(recipe, lambda p, r: numpy_learner(p, r, "compiled")),
+        "NumPy loop": by(recipe, lambda p, r: numpy_learner(p, r, "numpy")),
         "torch: compiled": by(recipe, CompiledLearner),
         "torch: fused": by(recipe, FusedLearner),
         "torch: autograd": by(recipe, AutogradLearner),

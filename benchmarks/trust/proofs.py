@@ -20,10 +20,9 @@ from rnn_numpy.proof.machine import Verdict, minimise
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.many_networks import cores
 from rnn_numpy.training.recipe import Dtype, Recipe, Run, run, start
-from rnn_numpy.training.sgd import sgd
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_numpy.training.until_proved import until_proved
 
 Job = TypeVar("Job")
@@ -62,7 +61,7 @@ def main() -> None:
 def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     """The recipe's last weights, and its generator."""
     params, rng = start(recipe)
-    learner = NumPyLearner(params, recipe)
+    learner = numpy_learner(params, recipe)
     for _ in run(Run(recipe), learner, rng):
         pass
     return learner.params(), rng
@@ -141,7 +140,9 @@ def strategies(seeds: int, state_bits: int = 5, every: int = 5_000) -> dict[str,
             if how == "rounded":
                 _descend_rounded(params, draw_pairs(rng, 8, every), state_bits)
             else:
-                sgd(params, int(how), 0.1).descend(draw_pairs(rng, int(how), every))
+                learner = numpy_learner(params, Recipe(bits=int(how)))
+                learner.descend(draw_pairs(rng, int(how), every))
+                params = learner.params()
         return None
 
     rows = {}
@@ -168,7 +169,7 @@ def _until(job: tuple[Recipe, int]) -> tuple[str, int, int]:
     recipe, bits = job
     params, rng = trained(recipe)
     most = MOST_STEPS - recipe.iterations
-    *_, outcome = until_proved(recipe, params, rng, bits, NumPyLearner, most_steps=most)
+    *_, outcome = until_proved(recipe, params, rng, bits, numpy_learner, most_steps=most)
     assert isinstance(outcome.verdict, Verdict)
     return outcome.verdict.status, outcome.steps, outcome.verdict.states
 

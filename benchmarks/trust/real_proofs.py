@@ -24,10 +24,9 @@ from rnn_numpy.real_proof.verdict import LIMIT, RealVerdict, prove_real
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.targets import Target, addition, by_name
 from rnn_numpy.training.contraction import Contraction
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.many_networks import cores
 from rnn_numpy.training.recipe import Dtype, Recipe
-from rnn_numpy.training.sgd import sgd
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_numpy.training.until_proved import CONTRACTING_ROUND, FEW_SETS, until_proved
 
 Job = TypeVar("Job")
@@ -134,8 +133,9 @@ class NoisyWeights(Contraction):
 
 
 def _sgd(params: Params, rng: np.random.RandomState, bits: int) -> Params:
-    sgd(params, bits, 0.1).descend(draw_pairs(rng, bits, SGD_STEPS))
-    return params
+    learner = numpy_learner(params, Recipe(bits=bits))
+    learner.descend(draw_pairs(rng, bits, SGD_STEPS))
+    return learner.params()
 
 
 def _contraction(params: Params, seed: int, kind: type[Contraction], penalty: float) -> Params:
@@ -203,7 +203,7 @@ def until(on_every_core: OnEveryCore, seeds: int, many: int) -> dict[str, Any]:
 def _until(recipe: Recipe, most: int = 12_000) -> dict[str, Any]:
     params, rng = trained(recipe)
     begin = time.process_time()
-    *_, outcome = until_proved(recipe, params, rng, None, NumPyLearner, most_steps=most)
+    *_, outcome = until_proved(recipe, params, rng, None, numpy_learner, most_steps=most)
     assert isinstance(outcome.verdict, RealVerdict)
     return {
         "status": outcome.verdict.status,
@@ -295,7 +295,7 @@ def _long_runs(job: tuple[int, int]) -> tuple[int, int]:
     seed, count = job
     rng = np.random.default_rng(seed)
     params, draws = trained(Recipe(seed))
-    *_, outcome = until_proved(Recipe(seed), params, draws, None, NumPyLearner, most_steps=6_000)
+    *_, outcome = until_proved(Recipe(seed), params, draws, None, numpy_learner, most_steps=6_000)
     # Proved for float32, so for both.
     if prove_real(outcome.params, dtype="float32", limit=FEW_SETS).status != "proved":
         return 0, 0

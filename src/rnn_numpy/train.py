@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from rnn_numpy.commands import terminal, train_command, train_flags
-from rnn_numpy.training.learner import choose
 from rnn_numpy.training.processes import Processes
+from rnn_numpy.training.sgd import choose
 
 DESCRIPTION = (
     "Train an Elman RNN to add binary numbers, with the hand-written backward pass in NumPy."

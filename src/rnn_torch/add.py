@@ -17,10 +17,9 @@ from rnn_numpy.commands.terminal import progress, say
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore
-from rnn_numpy.proof.report import as_json, headline
-from rnn_numpy.real_proof import report as real_report
+from rnn_numpy.proof.machine import Verdict
 from rnn_numpy.real_proof import verdict as real_verdict
-from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
 from rnn_torch.elman_network.model import ElmanRNN
@@ -178,18 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
         with progress(width, "bit") as bar:
             said = add(params, flags.a, flags.b, flags.state_bits, bar.update)
-        verdict, real = None, None
+        verdict: Verdict | real_verdict.RealVerdict | None = None
         if flags.state_bits is not None:
             verdict = explore(params, flags.state_bits, limit=flags.limit or LIMIT)
         elif flags.prove:
-            real = prove_real(params, limit=flags.limit or real_verdict.LIMIT)
+            verdict = real_verdict.prove_real(params, limit=flags.limit or real_verdict.LIMIT)
     right = flags.a + flags.b
     if flags.json:
-        proof = None
-        if verdict is not None:
-            proof = as_json(params, verdict, None)
-        elif real is not None:
-            proof = real_report.as_json(params, real)
+        proof = None if verdict is None else as_json(params, verdict)
         say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
         return 0 if said == right else 1
     say(format(said, flags.a.notation))
@@ -198,8 +193,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"wrong: bit {first} of {width} is the first that is not that of the sum")
     if verdict is not None:
         say(headline(params, verdict))
-    elif real is not None:
-        say(real_report.headline(params, real))
     else:
         say("nothing is proved about other sums without --prove or --state-bits")
     return 0 if said == right else 1

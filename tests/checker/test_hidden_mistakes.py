@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.pages.tables_of_trust import conditions_table
 from catalogued import ANY, dtypes, questions
 from hidden_mistakes import HIDDEN, KEPT
 from judged import examine, in_this_process, kept_between_calls, remade
@@ -15,7 +16,7 @@ from rnn_numpy.elman_network.textbook import Array, textbook
 from rnn_torch.checker.comparison import agrees
 from rnn_torch.checker.subject import CannotCheck
 from rnn_torch.elman_by_hand.parity import Reference, reference
-from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, conditions_table, designed
+from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, designed
 from rnn_torch.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

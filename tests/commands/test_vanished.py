@@ -9,9 +9,9 @@ import pytest
 from learners import Make, learners
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.many_networks import train
 from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
+from rnn_numpy.training.sgd import NumPySGD, numpy_learner
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import sweep
 from rnn_torch import train as torch_train
@@ -59,7 +59,7 @@ def test_every_engine_detects_it(make: Make, rate: float, batch: int) -> None:
 
 @pytest.mark.parametrize(("wakes", "gone"), [(1, False), (2, False), (1000, False), (1001, True)])
 def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
-    class Sleeper(NumPyLearner):
+    class Sleeper(NumPySGD):
         """Its weights change in one step only."""
 
         taken = 0
@@ -69,11 +69,11 @@ def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
             return pairs
 
         def params(self) -> Params:
-            return Params(*(array + (self.taken >= wakes) for array in params))
+            return Params(*(array + (self.taken >= wakes) for array in self.weights))
 
     recipe = Recipe(batch_size=2)
     params, _ = start(recipe)
-    sleeper = Sleeper(params, recipe)
+    sleeper = Sleeper(params, recipe.bits, recipe.learning_rate, recipe.batch_size)
     assert vanished(recipe, sleeper) == gone
     assert sleeper.taken <= 1000
 
@@ -81,7 +81,7 @@ def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
 def test_diverging_is_not_vanishing() -> None:
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, dtype="float32")
     params, _ = start(recipe)
-    assert not vanished(recipe, NumPyLearner(params, recipe))
+    assert not vanished(recipe, numpy_learner(params, recipe))
 
 
 def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
@@ -91,9 +91,9 @@ def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
     assert (document["status"], document["steps"]) == ("vanished", 40)
     recipe = Recipe(learning_rate=1e300)
     params, rng = start(recipe)
-    learner = NumPyLearner(params, recipe)
+    learner = numpy_learner(params, recipe)
     assert list(run(Run(recipe), learner, rng))
-    *_, outcome = until_proved(recipe, learner.params(), rng, 4, NumPyLearner, most_steps=50_000)
+    *_, outcome = until_proved(recipe, learner.params(), rng, 4, numpy_learner, most_steps=50_000)
     assert outcome.steps == 1000
     assert outcome.verdict.status != "proved"
 

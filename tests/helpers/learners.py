@@ -5,19 +5,19 @@ from collections.abc import Callable
 import pytest
 
 from rnn_numpy import Params
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Learner, Recipe
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 Make = Callable[[Params, Recipe], Learner]
 
 
 def plain_numpy(params: Params, recipe: Recipe) -> Learner:
-    return NumPyLearner(params, recipe, "numpy")
+    return numpy_learner(params, recipe, "numpy")
 
 
 def compiled_numpy(params: Params, recipe: Recipe) -> Learner:
-    return NumPyLearner(params, recipe, "compiled")
+    return numpy_learner(params, recipe, "compiled")
 
 
 ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearner, CompiledLearner]

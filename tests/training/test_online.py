@@ -13,7 +13,7 @@ from rnn_numpy.tasks.exact_sums import Count, count, count_exact, count_exact_co
 from rnn_numpy.training import many_networks, recipe
 from rnn_numpy.training.many_networks import Trained, counted_steps, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, sgd
+from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, numpy_learner
 from rnn_torch.many_networks import stack
 from rnn_torch.many_networks.stack import train_batch
 
@@ -133,11 +133,12 @@ def test_too_many_bits_to_count() -> None:
 
 def test_the_default_engine() -> None:
     small, _ = start(Recipe())
-    large, _ = start(Recipe(hidden=MOST_HIDDEN_COMPILED + 1))
-    assert sgd(small, 8, 0.1).engine == "compiled"
-    assert sgd(large, 8, 0.1).engine == "numpy"
-    assert sgd(small, 8, 0.1, "numpy").engine == "numpy"
-    assert sgd(large, 8, 0.1, "compiled").engine == "compiled"
+    wide = Recipe(hidden=MOST_HIDDEN_COMPILED + 1)
+    large, _ = start(wide)
+    assert numpy_learner(small, Recipe()).engine == "compiled"
+    assert numpy_learner(large, wide).engine == "numpy"
+    assert numpy_learner(small, Recipe(), "numpy").engine == "numpy"
+    assert numpy_learner(large, wide, "compiled").engine == "compiled"
     with pytest.raises(ValueError, match=r"W must be C-contiguous: pass np.ascontiguousarray\(W\)"):
         CompiledSGD(small._replace(W=small.W.T), 8, 0.1)
 
@@ -146,17 +147,6 @@ def test_counted_steps() -> None:
     for iterations, steps in {10: [4, 8, 10], 8: [4, 8], 0: [0]}.items():
         assert list(counted_steps(Recipe(iterations=iterations), 4)) == steps
     assert next(counted_steps(Recipe(iterations=10**15), 1)) == 1  # and not all of them at once
-
-
-def test_exact_from() -> None:
-    def trained(exact: list[int], status: str = "finished") -> Trained:
-        steps = list(range(1, len(exact) + 1))
-        return Trained(Recipe(), status, steps, exact, 9)  # type: ignore[arg-type]
-
-    assert trained([0, 9, 8, 9, 9]).exact_from == 4
-    assert trained([9]).exact_from == 1
-    assert trained([9, 8]).exact_from is None
-    assert trained([9, 9], "diverged").exact_from is None
 
 
 @pytest.mark.unannotated

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rnn_numpy.training.learner import NumPyLearner
 from rnn_numpy.training.recipe import Recipe, Run, Stretch, run, start
+from rnn_numpy.training.sgd import numpy_learner
 
 
 def test_stretches() -> None:
@@ -12,7 +12,7 @@ def test_stretches() -> None:
     params, rng = start(recipe)
     result = Run(recipe)
     taken: list[Stretch] = []
-    for stretch in run(result, NumPyLearner(params, recipe, "numpy"), rng, log_every=30):
+    for stretch in run(result, numpy_learner(params, recipe, "numpy"), rng, log_every=30):
         taken.append(stretch)
         assert result.steps == sum(stretch.steps for stretch in taken)
         if result.steps == 60:
@@ -28,7 +28,7 @@ def test_stretches() -> None:
 def test_pauses_and_a_last_step() -> None:
     recipe = Recipe(iterations=100)
     params, rng = start(recipe)
-    result, learner = Run(recipe), NumPyLearner(params, recipe, "numpy")
+    result, learner = Run(recipe), numpy_learner(params, recipe, "numpy")
     ends = [result.steps for _ in run(result, learner, rng, until=50, pause_every=20)]
     assert ends == [20, 40, 50]
     ends = [result.steps for _ in run(result, learner, rng, log_every=60, pause_every=20)]

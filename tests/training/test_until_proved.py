@@ -14,8 +14,8 @@ from profiles import NIGHTLY
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.training.learner import NumPyLearner
-from rnn_numpy.training.recipe import Recipe, Run, run, start
+from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start
+from rnn_numpy.training.sgd import numpy_learner
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import train as torch_train
 
@@ -95,9 +95,9 @@ def test_a_new_attempt_starts_from_the_recipes_weights() -> None:
     params, rng = start(recipe)
     made: list[tuple[Params, Recipe]] = []
 
-    def make(weights: Params, changed: Recipe) -> NumPyLearner:
+    def make(weights: Params, changed: Recipe) -> Learner:
         made.append((Params(*(p.copy() for p in weights)), changed))
-        return NumPyLearner(weights, changed)
+        return numpy_learner(weights, changed)
 
     outcomes = list(until_proved(recipe, params, rng, 4, make, most_steps=40_500))
     assert {outcome.verdict.status for outcome in outcomes} == {"refuted"}
@@ -126,7 +126,7 @@ def test_examples_begin_with_counterexamples() -> None:
 def test_a_run_that_diverges_is_tried_again() -> None:
     recipe = Recipe(seed=0, hidden=2, bits=4, iterations=0, dtype="float32", learning_rate=3e38)
     params, rng = start(recipe)
-    *_, outcome = until_proved(recipe, params, rng, 4, NumPyLearner, most_steps=2000)
+    *_, outcome = until_proved(recipe, params, rng, 4, numpy_learner, most_steps=2000)
     assert outcome.steps == 2000
     assert all(np.isfinite(p).all() for p in outcome.params)
 
@@ -162,7 +162,7 @@ def test_without_state_bits_the_network_as_trained_is_proved(capsys: Capture) ->
     assert json.loads(capsys.readouterr().out)["proof"]["dtype"] == "float64"
     params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
     recipe, rng = Recipe(hidden=4), np.random.RandomState(0)
-    (outcome,) = until_proved(recipe, params, rng, None, NumPyLearner, most_steps=9)
+    (outcome,) = until_proved(recipe, params, rng, None, numpy_learner, most_steps=9)
     assert (outcome.verdict.status, outcome.steps) == ("proved", 0)
 
 
@@ -171,10 +171,10 @@ def test_refuted_networks_are_proved_in_a_few_rounds() -> None:
     for seed in (14, 16, 17) if NIGHTLY else (17,):
         recipe = Recipe(seed)
         params, rng = start(recipe)
-        learner = NumPyLearner(params, recipe)
+        learner = numpy_learner(params, recipe)
         for _ in run(Run(recipe), learner, rng):
             pass
-        outcomes = until_proved(recipe, learner.params(), rng, None, NumPyLearner, most_steps=3000)
+        outcomes = until_proved(recipe, learner.params(), rng, None, numpy_learner, most_steps=3000)
         statuses = [outcome.verdict.status for outcome in outcomes]
         assert statuses[0] == "refuted"
         assert statuses[-1] == "proved"

@@ -5,7 +5,6 @@ import json
 import signal
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,7 @@ from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.report import as_json, headline
-from rnn_numpy.real_proof import report as real_report
-from rnn_numpy.real_proof.verdict import RealVerdict
+from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, count_exact
@@ -104,7 +101,7 @@ def _run(
                 for outcome in outcomes:
                     bar.update(outcome.steps - bar.n)
                     result.steps = recipe.iterations + outcome.steps
-                    log.say(f"{result.steps:8}  {_headline(outcome)}")
+                    log.say(f"{result.steps:8}  {headline(outcome.params, outcome.verdict)}")
                     if learning is not None:
                         learning.add(result.steps, outcome.params)
                     if outcome.verdict.status != "proved" and ranks.any(interrupted()):
@@ -135,7 +132,7 @@ def _run(
         result.status = "vanished"
         log.vanished()
     if flags.json:
-        proof = outcome and _as_json(outcome)
+        proof = outcome and as_json(outcome.params, outcome.verdict)
         log.json(result, count, engine.name, None if failure else flags.out, proof)
     for reason in filter(None, (failure, keeper.failure)):
         complain(f"error: {reason}")
@@ -147,26 +144,20 @@ def _run(
     return 1 if failed or (outcome is not None and not proved) else 0
 
 
-def _headline(outcome: Outcome) -> str:
-    if isinstance(outcome.verdict, RealVerdict):
-        return real_report.headline(outcome.params, outcome.verdict)
-    return headline(outcome.params, outcome.verdict)
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome.verdict, RealVerdict):
-        return real_report.as_json(outcome.params, outcome.verdict)
-    return as_json(outcome.params, outcome.verdict, None)
-
-
 def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) -> str:
     """Write the weights if `out` is given; returns the reason of a failure, or an empty text."""
     if out is None:
         if result.status == "interrupted" and not kept:
             log.say("weights not written: no --out given")
         return ""
+    metadata = {
+        "made_by": made_by(),
+        "recipe": json.dumps(asdict(result.recipe)),
+        "steps": str(result.steps),
+        "status": result.status,
+    }
     try:
-        save_params(out, params, _metadata(result))
+        save_params(out, params, metadata)
     except WeightsError as error:
         return str(error)
     log.say(f"weights written to {out}")
@@ -181,15 +172,6 @@ def _plot(learning: Learning, params: Params, file: str, log: Log) -> str:
         return str(error)
     log.say(f"picture written to {file}")
     return ""
-
-
-def _metadata(result: Run) -> dict[str, str]:
-    return {
-        "made_by": made_by(),
-        "recipe": json.dumps(asdict(result.recipe)),
-        "steps": str(result.steps),
-        "status": result.status,
-    }
 
 
 def _in_words(engine: Engine, flags: argparse.Namespace) -> str:

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from rnn_numpy.training.learner import choose
 from rnn_numpy.training.recipe import Recipe, Run, run, start, vanished
+from rnn_numpy.training.sgd import choose
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,6 @@ class Trained:
     steps: list[int]
     exact: list[int]
     tried: int
-
-    @property
-    def exact_from(self) -> int | None:
-        """The first counted step from which every sum tried was exact; None if there is none."""
-        first = None
-        for step, exact in zip(self.steps, self.exact, strict=True):
-            if exact < self.tried:
-                first = None
-            elif first is None:
-                first = step
-        return None if self.status == "diverged" else first
 
 
 def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
@@ -90,7 +79,7 @@ def train(
 
     Args:
         count_every: steps between two counts; sums are also counted after the last step.
-        engine: as for `rnn_numpy.training.learner.choose`.
+        engine: as for `rnn_numpy.training.sgd.choose`.
         keep: resume from an existing checkpoint, and write new ones.
         stop: with `keep`, called between steps; True ends the training after a checkpoint.
         say: called with a line about each checkpoint that cannot be used.

@@ -1,13 +1,13 @@
-"""The recipe's loop: plain SGD, (1)-(11) of docs/bptt.md for a batch of one example or more.
+"""The engines in NumPy: plain SGD, (1)-(11) of docs/bptt.md for a batch of one example or more.
 
-`CompiledSGD` runs it as a compiled kernel, `NumPySGD` in NumPy: the input projection and the
-weight gradients are single matrix products, and all updates are in place. Both change the given
-weights in place. `rnn_numpy.training.many_networks.train_many` trains many networks.
+`CompiledSGD` runs the recipe's loop as a compiled kernel, `NumPySGD` in NumPy: the input projection
+and the weight gradients are single matrix products, and all updates are in place.
+`rnn_numpy.training.many_networks.train_many` trains many networks.
 """
 
 from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -15,7 +15,8 @@ from jaxtyping import Float, Int64
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import encode_batches
-from rnn_numpy.training.recipe import Diverged
+from rnn_numpy.tasks.exact_sums import advance
+from rnn_numpy.training.recipe import Diverged, Recipe
 
 #: Largest number of hidden units for which the kernel is faster than NumPy's BLAS; at 128 it is
 #: slower (benchmarks/speed/online.py).
@@ -23,28 +24,29 @@ MOST_HIDDEN_COMPILED = 96
 
 
 class OnlineSGD(ABC):
-    """Plain SGD on (4), summed over a batch; `params` are changed in place.
+    """A `Learner`: plain SGD on (4), summed over a batch; changes `weights` in place.
 
     Args:
-        params: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
+        weights: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
         bits: bits in a sum, 1 to 64.
         learning_rate: step size.
         batch_size: examples in each step.
     """
 
     engine: str
+    audit = None
     #: Number of steps for one call of `descend`: a few hundredths of a second.
     stride: int
 
     def __init__(
-        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
     ) -> None:
-        check_params(params)
-        self.params = params
+        check_params(weights)
+        self.weights = weights
         self.bits = bits
         self.batch_size = batch_size
-        self.hidden = len(params.W)
-        self.dtype = params.W.dtype
+        self.hidden = len(weights.W)
+        self.dtype = weights.W.dtype
         self.learning_rate = learning_rate
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
@@ -58,13 +60,13 @@ class OnlineSGD(ABC):
         steps, rest = divmod(len(pairs), batch)
         if rest:
             raise ValueError(f"the number of pairs must be a multiple of {batch}, got {len(pairs)}")
-        before = [array.copy() for array in self.params]
+        before = [array.copy() for array in self.weights]
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = self._descend(pairs)
-        if all(np.isfinite(array).all() for array in self.params):
+        if all(np.isfinite(array).all() for array in self.weights):
             return outputs[..., np.newaxis]
         # A weight that is not finite stays so: take the steps again to find the first one.
-        for array, kept in zip(self.params, before, strict=True):
+        for array, kept in zip(self.weights, before, strict=True):
             array[:] = kept
         if steps == 1:
             raise Diverged(0)
@@ -74,6 +76,16 @@ class OnlineSGD(ABC):
             return self.descend(pairs[half * batch :])
         except Diverged as diverged:
             raise Diverged(half + diverged.steps) from None
+
+    def advance(
+        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
+    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
+        """As `Learner.advance`."""
+        return advance(self.weights, h, x)
+
+    def params(self) -> Params:
+        """A copy of the current weights."""
+        return Params(*(array.copy() for array in self.weights))
 
     @abstractmethod
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
@@ -90,18 +102,18 @@ class NumPySGD(OnlineSGD):
     engine = "numpy"
 
     def __init__(
-        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
     ) -> None:
-        super().__init__(params, bits, learning_rate, batch_size)
+        super().__init__(weights, bits, learning_rate, batch_size)
         self.stride = max(1, 100 // batch_size)
-        hidden, n_out = params.V.shape
+        hidden, n_out = weights.V.shape
         # Rows ordered by step, then example, so that one product serves them all.
         rows = bits * batch_size
         self._states = np.zeros((batch_size + rows, hidden), self.dtype)  # h_0 = 0 first
         self._outputs, self._eps = (np.empty((rows, n_out), self.dtype) for _ in range(2))
         self._delta, self._slopes = (np.empty((rows, hidden), self.dtype) for _ in range(2))
         self._product = np.empty((batch_size, hidden), self.dtype)
-        self._gradient = Params(*(np.empty_like(array) for array in params))
+        self._gradient = Params(*(np.empty_like(array) for array in weights))
         # The same memory, (bits, batch, hidden).
         self._by_step = [
             array.reshape(bits, batch_size, hidden)
@@ -120,14 +132,14 @@ class NumPySGD(OnlineSGD):
             *encode_batches(pairs, self.bits, self.batch_size, self.dtype), strict=True
         ):
             self._differentiate(x, y)
-            for array, gradient in zip(self.params, self._gradient, strict=True):
+            for array, gradient in zip(self.weights, self._gradient, strict=True):
                 gradient *= self.learning_rate
                 array -= gradient
         return self._outputs.reshape(self.bits, self.batch_size).copy()
 
     def _differentiate(self, x: Any, y: Any) -> None:
         """Compute the outputs for one batch, and the gradient, in this object's memory."""
-        U, W, V = self.params
+        U, W, V = self.weights
         x, y = x.reshape(-1, len(U)), y.reshape(self._eps.shape)
         batch = self.batch_size
         h, delta, product = self._states[batch:], self._delta, self._product
@@ -171,10 +183,10 @@ class CompiledSGD(OnlineSGD):
     engine = "compiled"
 
     def __init__(
-        self, params: Params, bits: int, learning_rate: float, batch_size: int = 1
+        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
     ) -> None:
-        super().__init__(params, bits, learning_rate, batch_size)
-        for name, array in zip(Params._fields, params, strict=True):
+        super().__init__(weights, bits, learning_rate, batch_size)
+        for name, array in zip(Params._fields, weights, strict=True):
             if not array.flags.c_contiguous:
                 raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})?")
         hidden = self.hidden
@@ -186,18 +198,18 @@ class CompiledSGD(OnlineSGD):
 
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         """As `OnlineSGD.gradient`."""
-        result = Params(*(np.zeros_like(array) for array in self.params))
+        result = Params(*(np.zeros_like(array) for array in self.weights))
         self._run(result, pairs, -1.0)
         return result
 
     def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
         if self.batch_size == 1:
-            outputs = self._run(self.params, pairs, self.learning_rate)
+            outputs = self._run(self.weights, pairs, self.learning_rate)
         else:
             for batch in pairs.reshape(-1, self.batch_size, 2):
-                gradient = Params(*(np.zeros_like(array) for array in self.params))
+                gradient = Params(*(np.zeros_like(array) for array in self.weights))
                 outputs = self._run(gradient, batch, -1.0)
-                for array, slope in zip(self.params, gradient, strict=True):
+                for array, slope in zip(self.weights, gradient, strict=True):
                     array -= self.learning_rate * slope
         return outputs[-self.batch_size :].T
 
@@ -208,23 +220,37 @@ class CompiledSGD(OnlineSGD):
         pairs = np.ascontiguousarray(pairs)
         sizes = (len(pairs), self.bits, self.hidden)
         outputs = np.empty((len(pairs), self.bits), self.dtype)
-        arrays, after = (*self.params, *into, pairs), (outputs, *self._workspace)
+        arrays, after = (*self.weights, *into, pairs), (outputs, *self._workspace)
         addresses, workspace = ([a.ctypes.data for a in some] for some in (arrays, after))
         self._kernel(*addresses, *sizes, rate, *workspace)
         return outputs
 
 
-def sgd(
-    params: Params,
-    bits: int,
-    learning_rate: float,
-    engine: str | None = None,
-    batch_size: int = 1,
-) -> OnlineSGD:
-    """The loop of the engine chosen by `engine_for`; raises the same errors."""
+def numpy_learner(params: Params, recipe: Recipe, engine: str | None = None) -> OnlineSGD:
+    """A network in training by this recipe, from a copy of these weights.
+
+    Args:
+        engine: as for `engine_for`, which raises the same errors.
+    """
+    weights = Params(*(np.array(array, order="C") for array in params))
     classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
-    chosen = classes[engine_for(len(params.W), engine)]
-    return chosen(params, bits, learning_rate, batch_size)
+    chosen = classes[engine_for(recipe.hidden, engine)]
+    return chosen(weights, recipe.bits, recipe.learning_rate, recipe.batch_size)
+
+
+class NumPyEngine(NamedTuple):
+    """`compiled`, the kernel, or `numpy`, the same loop."""
+
+    name: str
+
+    def learner(self, params: Params, recipe: Recipe) -> OnlineSGD:
+        """As `Engine.learner`."""
+        return numpy_learner(params, recipe, self.name)
+
+
+def choose(name: str | None, hidden: int) -> NumPyEngine:
+    """The engine of this name, or the faster one for this size; raises as `engine_for`."""
+    return NumPyEngine(engine_for(hidden, name))
 
 
 def engine_for(hidden: int, engine: str | None = None) -> str:

@@ -305,18 +305,6 @@ def in_turn(shapes: Shapes, dtype: str) -> Iterator[tuple[Problem, ...]]:
     yield a, b, a, c, b, a
 
 
-def conditions_table() -> str:
-    """`CONDITIONS` as the Markdown table of docs/check.md."""
-    lines = [
-        "| condition | problem | T, B, n_in, hidden, n_out | at one size only |",
-        "|---|---|---|:-:|",
-    ]
-    for c in CONDITIONS:
-        sizes = ", ".join(map(str, c.sizes))
-        lines.append(f"| {c.asks} | {c.problem} | {sizes} | {'x' if c.any_size else ''} |")
-    return "\n".join(lines)
-
-
 def random(shapes: Shapes, dtype: str, seed: int, count: int) -> Iterator[Problem]:
     """Random problems: sizes from 1 to 8, weights from 0.01 to 10."""
     rng = np.random.default_rng([seed, 1])
