@@ -71,8 +71,10 @@ class ReadableReport(Report):
         """The page in a frame of its own, since its style must not reach the notebook's."""
         from rnn_torch.reports.page import as_html
 
-        page = escape(as_html([(self.name, self)], self.dtype))
-        height = 120 if self.right else 640
+        # Without a base, a link within the page would load the notebook into the frame.
+        base = '<base href="about:srcdoc">'
+        page = escape(as_html([(self.name, self)], self.dtype).replace("<meta", f"{base}<meta", 1))
+        height = 260 if self.right else 640
         return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
 
 
