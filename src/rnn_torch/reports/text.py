@@ -13,6 +13,7 @@ from rnn_torch.checker.subject import Where
 from rnn_torch.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
 #: Explanations shown at most, if several fit equally well.
 MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
@@ -83,7 +84,8 @@ def as_markdown(report: Report, name: str) -> str:
     parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
         parts += [
-            fenced(text, _FENCES[kind]) if kind else text.lstrip() for kind, text in paragraph
+            fenced(text, _FENCES[kind]) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
+            for kind, text in paragraph
         ]
     return "\n\n".join(parts)
 
