@@ -41,7 +41,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; `annotations` reads the first."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
-    config.addinivalue_line("markers", "many: the same again; left out by `make mutants`")
+    config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
 
 
 @pytest.fixture(autouse=True)

@@ -180,6 +180,7 @@ def check(
 def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
     # A progress bar for slow candidates; it appears after three seconds, and not in a log.
     bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
+    source = source_in_file(flags.candidate)  # before it can change its file
     candidate = Candidate(
         flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
     )
@@ -191,7 +192,7 @@ def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
 
         report = examine(
             ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
-            source=source_in_file(flags.candidate),
+            source=source,
         )  # fmt: skip
     if flags.json:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}

@@ -13,11 +13,11 @@ from judged import examine, in_this_process, remade
 from problems import Array
 from profiles import NIGHTLY
 from rnn_numpy import Params, bptt, forward
-from rnn_numpy.elman_network.mistakes import planted
+from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from rnn_torch.checker.comparison import Entry, agrees
 from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Answer, CannotCheck
+from rnn_torch.checker.subject import Answer, CannotCheck, Explanation
 from rnn_torch.elman_by_hand.parity import Reference, blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
 from rnn_torch.elman_by_hand.subject import ElmanByHand
@@ -235,3 +235,7 @@ def test_json_and_markdown_have_everything() -> None:
     # GitHub joins lines that no empty one parts.
     prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
     assert all("\n" not in paragraph for paragraph in prose.strip().split("\n\n"))
+    starred = Mistake("a*b*c", "(7)", "_W_", ())
+    markdown = as_markdown(replace(report, mistakes=(Explanation((starred,)),)), "f")
+    assert "a\\*b\\*c" in markdown
+    assert "\\_W\\_" in markdown

@@ -1,6 +1,7 @@
 """Which lines of a pass lead to its wrong gradients: found by reading it, never by running it."""
 
 import json
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -105,6 +106,8 @@ def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
     assert found.lines == ((3, "return x @ e, e"),)  # of its cell
     assert source_in_file(f"{file}:A.none") is None
     assert source_in_file(f"{tmp_path}/none.py:back") is None
+    os.mkfifo(tmp_path / "pipe.py")
+    assert source_in_file(f"{tmp_path}/pipe.py:back") is None
     assert source_of(len) is None
     assert source_of(lambda x: x) is None
 

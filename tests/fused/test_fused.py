@@ -17,23 +17,22 @@ from rnn_numpy import Params, bounds, bptt, forward, vjp
 from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient, elman, squared_error
 from rnn_torch.fused import layer, recurrence
 
-WAYS = ("kernel", "whole kernel", "blas", "onednn", "onednn in steps alone")
+WAYS = ("kernel", "whole kernel", "blas", "onednn")
 
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each implementation of the loop, at any size."""
     never, always = 0, 1 << 60
-    onednn = {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3}
     limits = {
         "whole kernel": {"SMALL": always, "SMALL_MATRIX": always, "FEW_ROWS": never},
         "kernel": {"SMALL": never, "ROWS": 5},
         "blas": {"LARGE_STEP": never, "ONEDNN": always, "ROWS": 20},
-        "onednn": {**onednn, "_ONEDNN_OVER_ALL_STEPS": True},
-        "onednn in steps alone": {**onednn, "_ONEDNN_OVER_ALL_STEPS": False},
+        "onednn": {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3},
     }[request.param]
     if "kernel" in request.param:
         limits |= {"LARGE_STEP": always, "LARGE_MATRIX": always}
+    monkeypatch.setattr(recurrence, "_USE_ONEDNN", True)  # on an Intel processor, too
     for name, limit in limits.items():
         monkeypatch.setattr(recurrence, name, limit)
     return str(request.param)

@@ -23,4 +23,5 @@ def test_a_report_shows_itself() -> None:
         assert frame.endswith("</iframe>")
         page = unescape(frame.partition('srcdoc="')[2].partition('" width=')[0])
         assert '"' not in frame.partition('srcdoc="')[2].partition('" width=')[0]
+        assert '<base href="about:srcdoc">' in page  # else links leave the page
         assert f"<b>{word}</b>" in page or f">{word}" in page

@@ -77,6 +77,7 @@ def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:
 
 
 @pytest.mark.unannotated
+@pytest.mark.many
 def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> None:
     """From random weights."""
     assert prove_real(learned("float64", 1700), subtraction).status == "proved"

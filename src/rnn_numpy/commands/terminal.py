@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import re
+import shutil
 import signal
 import sys
 import traceback
@@ -174,6 +175,18 @@ def say(line: str) -> None:
             line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
         tqdm.write(line)
         sys.stdout.flush()
+
+
+def can_redraw(rows: Sequence[str]) -> bool:
+    """Whether standard output is a terminal with a place for these rows and the progress bar."""
+    size, widest = shutil.get_terminal_size(), max(map(len, rows))
+    moves = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return moves and size.lines > len(rows) + 1 and size.columns > widest
+
+
+def erase(rows: int) -> None:
+    """Erase the rows that were printed last, above the progress bar if there is one."""
+    tqdm.write(f"\x1b[{rows}A\x1b[J", end="")
 
 
 def complain(line: str) -> None:

@@ -77,7 +77,8 @@ def _run(
     if keeper.found is not None:
         log.say(f"continuing from step {result.steps}")
     outcome: Outcome | None = None
-    learning = Learning(recipe.bits) if flags.plot is not None and ranks.leads() else None
+    wanted = (flags.plot is not None or flags.live) and ranks.leads()
+    learning = Learning(recipe.bits) if wanted else None
     if learning is not None:
         learning.add(result.steps, learner.params())
     with interruptible() as interrupted:
@@ -88,12 +89,14 @@ def _run(
                     log.record(stretch.record)
                     if learning is not None:
                         learning.add(result.steps, learner.params())
+                        _draw(flags, learning, log)
                 bar.update(stretch.steps)
                 if every is not None and result.steps % every == 0:
                     keeper.keep(learner, rng, result)
                 if result.steps < recipe.iterations and ranks.any(interrupted()):
                     result.status = "interrupted"
                     break
+        log.keep_chart()
         log.ending(result)
         if result.status != "diverged":
             keeper.keep(learner, rng, result)
@@ -109,16 +112,18 @@ def _run(
                     log.say(f"{result.steps:8}  {headline(outcome.params, outcome.verdict)}")
                     if learning is not None:
                         learning.add(result.steps, outcome.params)
+                        _draw(flags, learning, log)
                     if outcome.verdict.status != "proved" and ranks.any(interrupted()):
                         result.status = "interrupted"
                         break
+            log.keep_chart()
             assert outcome is not None
             learner = engine.learner(outcome.params, recipe)
         # Save before counting sums, so that the weights are safe first.
         failure, count = "", None
         if ranks.leads():
             failure = _save(flags.out, learner.params(), result, log, every is not None)
-        if learning is not None:
+        if learning is not None and flags.plot is not None:
             failure = failure or _plot(learning, learner.params(), flags.plot, log)
     try:
         if ranks.leads():
@@ -167,6 +172,11 @@ def _save(out: str | None, params: Params, result: Run, log: Log, kept: bool) ->
         return str(error)
     log.say(f"weights written to {out}")
     return ""
+
+
+def _draw(flags: argparse.Namespace, learning: Learning, log: Log) -> None:
+    if flags.live:
+        log.chart(learning.as_text())
 
 
 def _plot(learning: Learning, params: Params, file: str, log: Log) -> str:

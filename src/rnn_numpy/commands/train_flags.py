@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 
 from rnn_numpy.commands import flag_types, terminal
 from rnn_numpy.training.recipe import Recipe
@@ -56,6 +57,8 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     add("--plot", metavar="FILE.png",
         help="draw loss and exact sums at the logged steps and, below, the hidden states by carry "
         "(needs matplotlib)")  # fmt: skip
+    add("--live", action="store_true",
+        help="on a terminal, draw the loss below the log as it falls (needs uniplot)")  # fmt: skip
     add("--checkpoint", metavar="DIR",
         help="write checkpoints for --resume to this folder, during the training and when it is "
         "stopped")  # fmt: skip
@@ -74,6 +77,8 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
     """The recipe that the flags ask for; ends the command if a combination is invalid."""
+    if flags.live and find_spec("uniplot") is None:
+        arguments.error("--live: a chart needs uniplot: pip install uniplot")
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
     # Flags of --until-proved are refused without it, and get defaults with it.
     if not flags.until_proved:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rnn_numpy.commands.terminal import say
+from rnn_numpy.commands.terminal import can_redraw, erase, say
 from rnn_numpy.elman_network.checks import finite
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
@@ -34,6 +34,7 @@ class Log:
         self.width = max(recipe.bits, len("predicted"))
         self.digits = len(str(2 ** (recipe.bits - 1) - 1))
         self.audited = False
+        self._chart_rows = 0
 
     def heading(self, *, audited: bool) -> None:
         """Print the recipe and the column names."""
@@ -60,6 +61,17 @@ class Log:
             line += "   blind" if record.parity is None else f"  {record.parity:6.3f}"
         line += f"  {record.a:{self.digits}} + {record.b:{self.digits}} = {record.said}"
         self.say(line + ("" if record.said == true else f"  wrong: {true}"))
+
+    def chart(self, text: str) -> None:
+        """Show a chart below the log, in place of the last one; nothing unless on a terminal."""
+        rows = text.splitlines()
+        if not self.quiet and can_redraw(rows):
+            self.say(text)
+            self._chart_rows = len(rows)
+
+    def keep_chart(self) -> None:
+        """Leave the last chart in the log."""
+        self._chart_rows = 0
 
     def ending(self, result: Run) -> None:
         """Print why the run ended early, if it did, and any wrong gradients."""
@@ -101,6 +113,9 @@ class Log:
         self.say(json.dumps(document, allow_nan=False))
 
     def say(self, line: str) -> None:
-        """Print a line, unless quiet."""
+        """Print a line, unless quiet; in place of the chart, which is drawn again below it."""
         if not self.quiet:
+            if self._chart_rows:
+                erase(self._chart_rows)
+                self._chart_rows = 0
             say(line)

@@ -7,6 +7,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_numpy.isolation.calling import Form, Refused
@@ -17,6 +18,7 @@ from rnn_numpy.isolation.loading import pieces
 _MOST = 20  # lines; more narrow nothing
 _LONGEST = 200  # characters of a line
 _LARGEST = 500  # statements of a function that is read
+_LARGEST_FILE = 1 << 20  # octets
 
 
 class Source(NamedTuple):
@@ -42,6 +44,8 @@ def source_in_file(target: str) -> Source | None:
     file, _, names = target.rpartition(":")
     *owners, name = names.rpartition(",")[2].split(".")
     try:
+        if not Path(file).is_file() or Path(file).stat().st_size > _LARGEST_FILE:
+            return None  # such as a pipe that nobody writes to
         texts = pieces(file)
     except (Refused, OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None

@@ -6,8 +6,8 @@ implementations is chosen by device, dtype and size:
 
 - a compiled kernel, for small float32 and float64 networks on the CPU, where the overhead of
   torch's operations dominates: one call computes a loop over time, or a whole pass;
-- oneDNN, for large float32 products on the CPU: of a step, since it keeps W in its own layout; over
-  all steps on an AMD processor, where it has twice the rate of MKL, torch's own BLAS;
+- oneDNN, for large float32 products on the CPU, except on an Intel processor: on AMD's it has twice
+  the rate of MKL, torch's own BLAS;
 - torch's `addmm` and an in-place sigmoid in each step, for all other sizes, devices and dtypes.
 
 A matrix product over all steps is divided into products of `ROWS` rows, which fit into the cache.
@@ -30,17 +30,17 @@ SMALL_MATRIX_FEW_ROWS = 1 << 14  #: the same limit if the product has fewer than
 FEW_ROWS = 16
 LARGE_STEP = 1 << 22  #: fewest multiplications in a step for which BLAS is faster than the kernel
 LARGE_MATRIX = 1 << 21  #: fewest bytes of W for which BLAS is faster than the kernel
-ONEDNN = 1 << 22  #: fewest multiplications in a product for which oneDNN is faster than MKL
-ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is faster than MKL
+ONEDNN = 1 << 22  #: fewest multiplications in a product for which oneDNN is used
+ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is used
 ROWS = 2048  #: most rows in one product; more do not fit into the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
-_HAVE_ONEDNN = torch.backends.mkldnn.is_available() and all(
-    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
+_OPERATIONS = ("_linear_pointwise", "_reorder_linear_weight")
+_USE_ONEDNN = (
+    not native.on_intel()
+    and torch.backends.mkldnn.is_available()
+    and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
 )
-#: For products over all steps. MKL has the same rate on Intel's processors, and takes a transpose
-#: or an `out` without a copy.
-_ONEDNN_OVER_ALL_STEPS = not native.on_intel()
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -194,7 +194,7 @@ def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
         torch.matmul(sequence, matrix, out=out)
         return
     rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
-    if _ONEDNN_OVER_ALL_STEPS and _by_onednn(rows, matrix):
+    if _by_onednn(rows, matrix):
         into.copy_(_onednn(rows, matrix))
     else:
         torch.mm(rows, matrix, out=into)
@@ -207,7 +207,7 @@ def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
         columns = one.permute(1, 3, 0, 2).flatten(2)
         return columns @ other.transpose(0, 1).flatten(1, 2)
     rows, others = one.flatten(0, 1), other.flatten(0, 1)
-    if _ONEDNN_OVER_ALL_STEPS and _by_onednn(rows, others):
+    if _by_onednn(rows, others):
         return _onednn(rows.mT.contiguous(), others)
     return rows.mT @ others
 
@@ -217,7 +217,7 @@ def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
     return (
         len(rows) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
         and len(rows) >= ONEDNN_LEAST_ROWS
-        and _HAVE_ONEDNN
+        and _USE_ONEDNN
         and matrix.dim() == 2
         and rows.dtype == torch.float32
         and rows.is_cpu

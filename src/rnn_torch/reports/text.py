@@ -13,6 +13,7 @@ from rnn_torch.checker.subject import Where
 from rnn_torch.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
 #: Explanations shown at most, if several fit equally well.
 MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
@@ -71,8 +72,10 @@ class ReadableReport(Report):
         """The page in a frame of its own, since its style must not reach the notebook's."""
         from rnn_torch.reports.page import as_html
 
-        page = escape(as_html([(self.name, self)], self.dtype))
-        height = 120 if self.right else 640
+        # Without a base, a link within the page would load the notebook into the frame.
+        base = '<base href="about:srcdoc">'
+        page = escape(as_html([(self.name, self)], self.dtype).replace("<meta", f"{base}<meta", 1))
+        height = 260 if self.right else 640
         return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
 
 
@@ -81,7 +84,8 @@ def as_markdown(report: Report, name: str) -> str:
     parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
         parts += [
-            fenced(text, _FENCES[kind]) if kind else text.lstrip() for kind, text in paragraph
+            fenced(text, _FENCES[kind]) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
+            for kind, text in paragraph
         ]
     return "\n\n".join(parts)
 
