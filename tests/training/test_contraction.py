@@ -16,7 +16,6 @@ from rnn_numpy.training.contraction import (
     PENALTY,
     SEQUENCES,
     Contraction,
-    penalty,
     penalty_gradient,
 )
 from rnn_numpy.training.recipe import Dtype
@@ -29,7 +28,7 @@ def small(seed: int, time: int, batch: int, hidden: int) -> tuple[Params, np.nda
 
 
 @given(st.integers(0, 2**16), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5))
-def test_the_penalty_is_the_jacobians_norm_and_its_gradient_is_autograds(
+def test_the_gradient_of_the_penalty_is_that_of_the_jacobians_norm_by_autograd(
     seed: int, time: int, batch: int, hidden: int
 ) -> None:
     params, x, y = small(seed, time, batch, hidden)
@@ -47,7 +46,6 @@ def test_the_penalty_is_the_jacobians_norm_and_its_gradient_is_autograds(
     wanted = torch.autograd.grad(loss + 0.3 * R, [U, W, V])
 
     outputs, trace = forward(params, x)
-    assert penalty(params, trace) == pytest.approx(R.item(), rel=1e-12)
     into_states, into_W = penalty_gradient(params, trace)
     got = vjp(params, trace, outputs - y, into_states=0.3 * into_states).params
     for mine, theirs in zip((got.U, got.W + 0.3 * into_W, got.V), wanted, strict=True):

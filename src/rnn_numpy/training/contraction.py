@@ -90,16 +90,10 @@ class Contraction:
             array -= RATE * (mean / unbiased[0]) / (np.sqrt(square / unbiased[1]) + LEAST)
 
 
-def penalty(params: Params, trace: Trace) -> float:
-    """R of (14)."""
-    slopes = trace.unrounded * (1 - trace.unrounded)
-    return float((slopes**2 * (params.W**2).sum(axis=0)).sum())
-
-
 def penalty_gradient(
     params: Params, trace: Trace
 ) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "hidden hidden"]]:
-    """Where R has h_t and where it has W itself: dR/dh_t and dR/dW of (15)."""
+    """dR/dh_t, and dR/dW for fixed states: (15)."""
     h = trace.unrounded
     slopes = h * (1 - h)
     into_states = 2 * (params.W**2).sum(axis=0) * slopes * (1 - 2 * h)  # (15)

@@ -19,14 +19,13 @@ from rnn_torch.checker.subject import Answer, Array, Ask, Asked, CannotCheck, Ex
 from rnn_torch.reports.text import ReadableReport
 
 _DIRECTIONS = 8
+_ULPS = 64  # size of the perturbations, in units in the last place
 
 
 def compare_gradients(
     hand_written: Mapping[str, np.ndarray],
     loss: torch.Tensor,
     parameters: Mapping[str, torch.Tensor],
-    *,
-    ulps: int = 64,
 ) -> ReadableReport:
     """Compare hand-written gradients of a loss with autograd's.
 
@@ -35,7 +34,6 @@ def compare_gradients(
         loss: the scalar to differentiate, with its graph; all operations must be twice
             differentiable in torch.
         parameters: the tensors that the loss depends on, by the same names.
-        ulps: the size of the perturbations that define the noise floor, in units in the last place.
 
     Returns:
         The judge's report: `print` shows the screen, a notebook the page of --html.
@@ -48,7 +46,7 @@ def compare_gradients(
     names, tensors = list(parameters), list(parameters.values())
     try:
         gradients = torch.autograd.grad(loss, tensors, create_graph=True)
-        floors = _noise_floors(loss, gradients, tensors, ulps)
+        floors = _noise_floors(loss, gradients, tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
@@ -66,7 +64,7 @@ def compare_gradients(
 
 
 class _Given(NamedTuple):
-    """The only problem, and what is right there."""
+    """The only problem, with its right gradients and their noise floors."""
 
     name: str
     dtype: str
@@ -121,7 +119,7 @@ class _OneLoss:
 
 
 def _noise_floors(
-    loss: torch.Tensor, gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], ulps: int
+    loss: torch.Tensor, gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor]
 ) -> list[Any]:
     """How much each gradient may change; at least its own unit in the last place."""
     generator = torch.Generator().manual_seed(0)
@@ -135,7 +133,7 @@ def _noise_floors(
     for largest, gradient in zip(moved, gradients, strict=True):
         unit = np.spacing(np.abs(gradient.numpy(force=True))).astype(np.float64)
         # An entry that changes little by chance has terms of the same size as the others.
-        floors.append(ulps * np.maximum(np.maximum(largest, largest.mean()), unit))
+        floors.append(_ULPS * np.maximum(np.maximum(largest, largest.mean()), unit))
     return floors
 
 
