@@ -27,7 +27,7 @@ BAD_FILES = {
     "import os; os._exit(0)\n": "its process ended without an answer",
     "def forward(): pass\n": "has no function 'backward'; it has forward",
     "backward = 3\n": "has no function 'backward'",
-    "def backward(x, y): pass\n": "it takes (x, y), and has no use for U, W, V",
+    "def backward(x, y): pass\n": "it takes (x, y), but does not use U, W, V",
     START + "return None": "it must return (dU, dW, dV)",
     START + "return U, W, np.full_like(V, np.nan)": "is nan at the problem",
     START + "return U.T, W, V": "transposed?",

@@ -139,7 +139,7 @@ def test_one_function_after_the_other(tmp_path: Path) -> None:
         "    return e @ W.T, x.T @ e, e.sum(0)\n"
     )
     assert_right(load(tmp_path, text, "forward,backward"), *ALL)
-    with pytest.raises(Refused, match=r"takes \(out, y, q\), and nothing is called q; the network"):
+    with pytest.raises(Refused, match=r"takes \(out, y, q\), but the network has no q; the"):
         call(load(tmp_path, text.replace("cache):", "q):"), "forward,backward"), FORM, question())
 
 
@@ -185,10 +185,13 @@ def test_an_update_with_a_rate(tmp_path: Path, way: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def backward(x, y): return x\n", r"takes \(x, y\), and has no use for W, b"),
+        ("def backward(x, y): return x\n", r"takes \(x, y\), but does not use W, b"),
         ("def backward(x, y, W, c): return x\ndef use(): return c\n", None),
-        ("def backward(x, q): return x\n", r"has no use for y, W, b; the network has x, y, W, b"),
-        ("def backward(x, y, W, b, q): return x\n", "and nothing is called q"),
+        (
+            "def backward(x, q): return x\n",
+            r"not use y, W, b; the network's inputs are x, y, W, b",
+        ),
+        ("def backward(x, y, W, b, q): return x\n", "but the network has no q"),
         (f"{DEF}    return None\n", r"must return \(dx, dW, db\) or a mapping .*, got NoneType"),
         (f"{DEF}    return x, y\n", "got tuple of 2"),
         (f"{DEF}    return {{'V': x}}\n", "it returned a mapping without dx, dW, db"),
@@ -221,7 +224,7 @@ def test_side_effects_are_noted(tmp_path: Path) -> None:
     assert impure("dW = x.T @ e") == []
     assert impure("dW = x.T @ e\nW *= 2") == ["W is changed in place"]
     assert impure("dW = W.view()") == ["dW shares its memory with W"]
-    assert impure("dW = kept\ndW += 1") == ["a second call changes what the first returned: dW"]
+    assert impure("dW = kept\ndW += 1") == ["a second call overwrites results of the first: dW"]
 
 
 def test_earlier_questions_are_asked_first(tmp_path: Path) -> None:

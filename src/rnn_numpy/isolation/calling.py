@@ -105,7 +105,7 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
                 overwritten.append(f"d{name}")
         earlier = dict(returned)
     if overwritten:
-        impure.append(f"a second call changes what the first returned: {', '.join(overwritten)}")
+        impure.append(f"a second call overwrites results of the first: {', '.join(overwritten)}")
     return Called(answers, impure, min(8 * array.itemsize for array in earlier.values()), loss)
 
 
@@ -192,13 +192,13 @@ def _other_arguments(
 ) -> str:
     """The message that it takes unknown parameters, or does not use some inputs."""
     takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
-    but = f", and nothing is called {', '.join(unknown)}" if unknown else ""
+    but = f", but the network has no {', '.join(unknown)}" if unknown else ""
     if lost:
-        but = f", and has no use for {', '.join(lost)}"
+        but = f", but does not use {', '.join(lost)}"
     where = "globals" if of is None else "attributes of its object or globals"
     return (
-        f"it takes ({takes}){but}; the network has {', '.join(form.inputs)}: give its "
-        f"parameters or {where} these names, or write a function around it that does"
+        f"it takes ({takes}){but}; the network's inputs are {', '.join(form.inputs)}: name its "
+        f"parameters or {where} like these, or write a wrapper that does"
     )
 
 
