@@ -81,8 +81,9 @@ def kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., None]:
 
 @functools.cache
 def _library() -> Any:
-    """The library beside this file; None if it is absent or for another kind of processor."""
+    """The library beside this file; None if it is absent, older, or for another processor."""
     try:
-        return ctypes.CDLL(str(Path(__file__).with_name("kernels.library")))
+        library = ctypes.CDLL(str(Path(__file__).with_name("kernels.library")))
     except OSError:
         return None
+    return library if hasattr(library, "intel") else None  # what was added last

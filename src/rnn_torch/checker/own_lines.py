@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_numpy.isolation.calling import Form, Refused
-from rnn_numpy.isolation.data_flow import DataFlow
 from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.isolation.loading import pieces
+from rnn_torch.checker.data_flow import DataFlow
 
 _MOST = 20  # lines; more narrow nothing
 _LONGEST = 200  # characters of a line
