@@ -25,13 +25,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each implementation of the loop, at any size."""
     never, always = 0, 1 << 60
     limits = {
-        "whole kernel": {"SMALL": always, "SMALL_MATRIX": always, "FEW_ROWS": never},
+        "whole kernel": {"SMALL": always, "SMALL_MATRIX": always},
         "kernel": {"SMALL": never, "ROWS": 5},
         "blas": {"LARGE_STEP": never, "ONEDNN": always, "ROWS": 20},
         "onednn": {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3},
     }[request.param]
     if "kernel" in request.param:
-        limits |= {"LARGE_STEP": always, "LARGE_MATRIX": always}
+        limits |= dict.fromkeys(("LARGE_STEP", "LARGE_MATRIX", "LARGE_MATRIX_ON_INTEL"), always)
     monkeypatch.setattr(recurrence, "_USE_ONEDNN", True)  # on an Intel processor, too
     for name, limit in limits.items():
         monkeypatch.setattr(recurrence, name, limit)

@@ -24,20 +24,20 @@ from torch import Tensor
 from rnn_numpy.compiled import native
 
 # The measured limits; a row is one example of one step.
-SMALL = 1 << 19  #: most multiplications in a product for one kernel call a pass
-SMALL_MATRIX = 1 << 12  #: most entries in U or W for one kernel call a pass
-SMALL_MATRIX_FEW_ROWS = 1 << 14  #: the same limit if the product has fewer than FEW_ROWS rows
-FEW_ROWS = 16
+SMALL = 1 << 20  #: most multiplications in a product for one kernel call a pass
+SMALL_MATRIX = 1 << 14  #: most entries in U or W for one kernel call a pass
 LARGE_STEP = 1 << 22  #: fewest multiplications in a step for which BLAS is faster than the kernel
 LARGE_MATRIX = 1 << 21  #: fewest bytes of W for which BLAS is faster than the kernel
+LARGE_MATRIX_ON_INTEL = 1 << 20  #: the same limit on an Intel processor, for several examples
 ONEDNN = 1 << 22  #: fewest multiplications in a product for which oneDNN is used
 ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is used
 ROWS = 2048  #: most rows in one product; more do not fit into the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
+_INTEL = native.on_intel()
 _OPERATIONS = ("_linear_pointwise", "_reorder_linear_weight")
 _USE_ONEDNN = (
-    not native.on_intel()
+    not _INTEL
     and torch.backends.mkldnn.is_available()
     and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
 )
@@ -88,7 +88,9 @@ def gradients(
         if _small(x, hidden):
             return _small_gradients(x, U, W, h_0, h, upstream)
         all_deltas = _errors_by_kernel(W, h, upstream)
-    into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
+    into_x = x.new_empty(x.shape)
+    into_U: Tensor | None = None
+    into_W: Tensor | None = None
     from_next: Tensor | None = None
     product = _product_of_a_step(h[0], W.mT)
     for part in reversed(_parts(h)):
@@ -98,14 +100,20 @@ def gradients(
             delta = _errors(product, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
-        into_U += sum_of_products(x[part], delta)  # (9)
+        into_U = _plus(into_U, sum_of_products(x[part], delta))  # (9)
         first = max(part.start, 1)  # (10), without the term of h_0
         if first < part.stop:
-            into_W += sum_of_products(h[first - 1 : part.stop - 1], delta[first - part.start :])
-    if h_0 is None:
-        return into_x, into_U, into_W, None
-    into_W += sum_of_products(h_0.unsqueeze(0), delta[:1])
-    return into_x, into_U, into_W, delta[0] @ W.mT
+            before, after = h[first - 1 : part.stop - 1], delta[first - part.start :]
+            into_W = _plus(into_W, sum_of_products(before, after))
+    if h_0 is not None:
+        into_W = _plus(into_W, sum_of_products(h_0.unsqueeze(0), delta[:1]))
+    assert into_U is not None  # there is at least one step
+    into_W = torch.zeros_like(W) if into_W is None else into_W  # only one, from no state
+    return into_x, into_U, into_W, None if h_0 is None else delta[0] @ W.mT
+
+
+def _plus(total: Tensor | None, term: Tensor) -> Tensor:
+    return term if total is None else total.add_(term)
 
 
 def _parts(sequence: Tensor) -> list[slice]:
@@ -160,21 +168,21 @@ def _errors(product: Product, h: Tensor, upstream: Tensor, from_next: Tensor | N
 
 def _by_kernel(sequence: Tensor, hidden: int) -> bool:
     """Whether a kernel computes the loop over time of a (time, batch, n) sequence."""
+    rows = sequence.shape[1]
     return (
         _HAVE_KERNELS
         and sequence.dtype in _KERNELS
         and sequence.is_cpu
         and sequence.dim() == 3
-        and hidden**2 * sequence.shape[1] < LARGE_STEP
-        and hidden**2 * sequence.itemsize < LARGE_MATRIX
+        and hidden**2 * rows < LARGE_STEP
+        and hidden**2 * sequence.itemsize
+        < (LARGE_MATRIX_ON_INTEL if _INTEL and rows > 1 else LARGE_MATRIX)
     )
 
 
 def _small(x: Tensor, hidden: int) -> bool:
-    """Whether one kernel call computes a whole pass."""
-    time, batch, n_in = x.shape
-    largest = SMALL_MATRIX if time * batch >= FEW_ROWS else SMALL_MATRIX_FEW_ROWS
-    return time * batch * n_in * hidden <= SMALL and max(n_in, hidden) * hidden <= largest
+    n_in = x.shape[-1]
+    return x.numel() * hidden <= SMALL and max(n_in, hidden) * hidden <= SMALL_MATRIX
 
 
 def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
