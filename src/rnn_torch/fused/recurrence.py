@@ -181,8 +181,12 @@ def _by_kernel(sequence: Tensor, hidden: int) -> bool:
 
 
 def _small(x: Tensor, hidden: int) -> bool:
-    n_in = x.shape[-1]
-    return x.numel() * hidden <= SMALL and max(n_in, hidden) * hidden <= SMALL_MATRIX
+    time, batch, n_in = x.shape
+    return (
+        time * batch <= ROWS  # the kernel adds one row after the other: more would lose digits
+        and time * batch * n_in * hidden <= SMALL
+        and max(n_in, hidden) * hidden <= SMALL_MATRIX
+    )
 
 
 def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
