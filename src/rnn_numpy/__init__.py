@@ -23,6 +23,32 @@ if TYPE_CHECKING:
     from rnn_numpy.elman_network.rtrl import rtrl
     from rnn_numpy.elman_network.textbook import textbook
 
+else:
+    # Loaded when first used: the process in which a candidate runs uses none of them.
+    _LATER = {
+        "complex_step": ["complex_step"],
+        "model": [
+            "Gradients",
+            "Trace",
+            "absolute_error",
+            "bptt",
+            "forward",
+            "squared_error",
+            "vjp",
+        ],
+        "params": ["Params", "check_params", "initial_params"],
+        "rounding": ["bounds", "fraction"],
+        "rtrl": ["rtrl"],
+        "textbook": ["textbook"],
+    }
+    _MODULES = {name: module for module, names in _LATER.items() for name in names}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"rnn_numpy.elman_network.{_MODULES[name]}"), name)
+
+
 __all__ = [
     "Gradients",
     "Params",
@@ -40,13 +66,3 @@ __all__ = [
     "textbook",
     "vjp",
 ]
-
-if not TYPE_CHECKING:
-    # Loaded when first asked for: the process in which a candidate runs asks for none of them.
-    def __getattr__(name: str) -> Any:
-        if name in __all__:
-            for module in ("model", "params", "rounding", "complex_step", "rtrl", "textbook"):
-                found = vars(import_module(f"rnn_numpy.elman_network.{module}"))
-                if name in found:
-                    return found[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

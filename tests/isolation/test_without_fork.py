@@ -46,6 +46,8 @@ FILES = {
               0, "RIGHT"),
     "hangs": (START + "while True: pass\n", 2, "it gave no answer within 1 seconds"),
     "exits": (START + "import os; os._exit(0)\n", 2, "its process ended without an answer"),
+    "once": ("import os\nos.mkdir(__file__ + '.once')\n" + START + "return U, W, V\n",
+             2, "it raises FileExistsError"),
     "raises": (START + "1 / 0\n", 2, "ZeroDivisionError: division by zero (line 4)"),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,10 +72,10 @@ def main(task: str) -> None:
     def refuse(message: str) -> None:
         write_frame(out, json.dumps({"error": message}).encode())
 
-    def answer(function: Any, headers: Any, frames: list[bytes]) -> None:
+    def answer(load: Callable[[], Any], headers: Any, frames: list[bytes]) -> None:
         try:
             *before, question = map(_question, headers, frames)
-            called = call(function, Form(**form), question, *before)
+            called = call(load(), Form(**form), question, *before)
         except Refused as error:
             refuse(str(error))
         except BaseException as error:
@@ -101,7 +102,7 @@ def main(task: str) -> None:
         headers = json.loads(frame)
         frames = [read_frame(problems) or b"" for _ in headers]
         if not FORKS:
-            answer(load_function(file, name, definitions_only), headers, frames)
+            answer(lambda: load_function(file, name, definitions_only), headers, frames)
         elif pid := os.fork():
             _, status = os.waitpid(pid, 0)
             if os.WIFSIGNALED(status):
@@ -110,7 +111,7 @@ def main(task: str) -> None:
                 refuse(f"it left the process with exit code {os.WEXITSTATUS(status)}")
         else:
             with contextlib.suppress(BaseException):
-                answer(function, headers, frames)
+                answer(lambda: function, headers, frames)
                 os._exit(ANSWERED)
             os._exit(1)
 

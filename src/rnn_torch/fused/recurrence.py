@@ -88,11 +88,12 @@ def gradients(
         if _small(x, hidden):
             return _small_gradients(x, U, W, h_0, h, upstream)
         all_deltas = _errors_by_kernel(W, h, upstream)
+    else:
+        product = _product_of_a_step(h[0], W.mT)
     into_x = x.new_empty(x.shape)
     into_U: Tensor | None = None
     into_W: Tensor | None = None
     from_next: Tensor | None = None
-    product = _product_of_a_step(h[0], W.mT)
     for part in reversed(_parts(h)):
         if by_kernel:
             delta = all_deltas[part]
