@@ -191,6 +191,7 @@ def _shape(value: Any) -> Any:
 
 
 def runs_and_is_wrong(name: str, backward: Backward) -> bool:
+    """Whether it runs on every designed problem and is off by more than rounding on one."""
     wrong = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
