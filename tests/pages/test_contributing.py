@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from forked import Forked, imported_anew
-from profiles import NIGHTLY
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
@@ -30,8 +29,7 @@ def test_the_example_of_contributing_md(tmp_path: Path) -> None:
     )
     before, _, after = WALK.partition("### 4.")
     make_changes(before, tmp_path)
-    if NIGHTLY:  # seconds each: by day the last one will do
-        assert shown_but_not_said(third, tmp_path) == []
+    assert shown_but_not_said(third, tmp_path) == []
     make_changes(after, tmp_path)
     assert shown_but_not_said(fourth, tmp_path) == []
 
