@@ -258,10 +258,12 @@ class _OwnPass(ElmanByHand):
     most = math.inf
 
     def problems(self, dtype: str, seed: int) -> Sequence[Any]:
+        """As `Subject`."""
         found = super().problems(dtype, seed)
         return [p for p in found if sum(w.size for w in p.params) <= self.most] or found
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
+        """None: what these sizes hide, others show."""
         return []
 
 

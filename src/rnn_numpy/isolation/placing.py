@@ -42,11 +42,10 @@ def globals_of(function: Any) -> tuple[set[str], dict[str, Any]]:
 def functions_of(values: dict[str, Any]) -> Iterator[FunctionType]:
     """The functions and methods that a file defines, given its globals."""
     for each in list(values.values()):
+        members = [each]
         if isinstance(each, type):
-            its_own = each.__module__ == values.get("__name__", "builtins")
-            members = list(vars(each).values()) if its_own else []
-        else:
-            members = [each]
+            defined_here = each.__module__ == values.get("__name__", "builtins")
+            members = list(vars(each).values()) if defined_here else []
         for member in members:
             if isinstance(member, FunctionType | staticmethod | classmethod):
                 function: Any = inspect.unwrap(member)  # type: ignore[arg-type]

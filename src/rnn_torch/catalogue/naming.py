@@ -186,6 +186,7 @@ def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
 
 
 def _is_right_not_zero(a: Asked) -> bool:
+    """Whether a factor in all gradients would have been noticed here."""
     return _equals(a, a.right.gradients) and any(g.any() for g in a.answer.values())
 
 

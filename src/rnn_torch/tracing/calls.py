@@ -128,11 +128,9 @@ def _part_of(node: Node, *args: Any) -> tuple[int, Any]:
         return args[0], args[1]
     if node.op == "slice":
         return args[0], slice(*args[1:])
-    sizes, axis = args[0], args[1] if len(args) > 1 else 0
-    start, size = (
-        (which * sizes, sizes) if node.op == "split" else (sum(sizes[:which]), sizes[which])
-    )
-    return axis, slice(start, start + size)
+    sizes = [args[0]] * (which + 1) if node.op == "split" else args[0]
+    start = sum(sizes[:which])
+    return args[1] if len(args) > 1 else 0, slice(start, start + sizes[which])
 
 
 def _with_transposed(args: list[Any], its: int) -> list[Any]:
