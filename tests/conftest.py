@@ -1,8 +1,9 @@
 """Settings for all tests: shape annotations are executed; hypothesis profiles; one thread."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -16,6 +17,20 @@ files = [f for f in SRC.glob("rnn_*/**/*.py") if "jaxtyping" in f.read_text()]
 files = [f for f in files if f.stem != "__init__"]
 modules = [".".join(file.relative_to(SRC).with_suffix("").parts) for file in files]
 hook = jaxtyping.install_import_hook(modules, "beartype.beartype")
+jaxtyped = jaxtyping.jaxtyped
+
+
+def where_there_are_shapes(typechecker: Any) -> Callable[[Any], Any]:
+    """The hook's decorator, for the functions with a shape: others are called a million times."""
+
+    def decorate(function: Any) -> Any:
+        shapes = "jaxtyping." in str(getattr(function, "__annotations__", ""))
+        return jaxtyped(function, typechecker=typechecker) if shapes else function
+
+    return decorate
+
+
+jaxtyping.jaxtyped = where_there_are_shapes  # type: ignore[assignment]
 
 # One thread each, in the processes that tests start, too: the problems are small, pytest-xdist uses
 # the cores, and threads that wait for each other keep them busy.

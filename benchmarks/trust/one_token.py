@@ -58,7 +58,7 @@ class OneToken(NamedTuple):
 def one_token(name: str) -> Iterator[OneToken]:
     """The wrong passes of one stock network: tanh, gru or lstm."""
     for mutant in every_change(name):
-        if _runs_and_is_wrong(name, mutant.function):
+        if runs_and_is_wrong(name, mutant.function):
             yield mutant
 
 
@@ -190,7 +190,8 @@ def _shape(value: Any) -> Any:
     return type(value).__name__, np.shape(value)
 
 
-def _runs_and_is_wrong(name: str, backward: Backward) -> bool:
+def runs_and_is_wrong(name: str, backward: Backward) -> bool:
+    """Whether it runs on every designed problem and is off by more than rounding on one."""
     wrong = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,12 +3,14 @@
 import argparse
 import gc
 import json
+import math
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from copy import copy
+from dataclasses import fields
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -31,9 +33,9 @@ from rnn_torch.checker.candidate import Candidate, in_this_process
 from rnn_torch.checker.examine import examine
 from rnn_torch.checker.own_lines import source_in_file, source_of
 from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Answer, CannotCheck, Subject
+from rnn_torch.checker.subject import Answer, Asked, CannotCheck, Subject
 from rnn_torch.elman_by_hand.problems import Shapes
-from rnn_torch.elman_by_hand.subject import ElmanByHand
+from rnn_torch.elman_by_hand.subject import LARGEST_VOTE, ElmanByHand
 from rnn_torch.elman_network.model import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.networks import STOCK, Network
@@ -247,21 +249,35 @@ def own_passes(window: int | None) -> dict[str, Backward]:
     return passes
 
 
+class _OwnPass(ElmanByHand):
+    """For a pass that takes any size; `most`: weights of the largest problem, if others are left.
+
+    The complex step runs the network once for each weight.
+    """
+
+    most = math.inf
+
+    def problems(self, dtype: str, seed: int) -> Sequence[Any]:
+        """As `Subject`."""
+        found = super().problems(dtype, seed)
+        return [p for p in found if sum(w.size for w in p.params) <= self.most] or found
+
+    def blind(self, asked: Sequence[Asked]) -> list[str]:
+        """None: what these sizes hide, others show."""
+        return []
+
+
 def _check_own(flags: argparse.Namespace) -> int:
     shapes = Shapes.parse(flags.shapes)
     if not shapes.batch_axis:
         raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
-    subject = ElmanByHand(shapes, flags.window)
-    reports = {
-        name: replace(
-            examine(
-                in_this_process(backward, subject), subject,
-                dtype=flags.dtype, seed=flags.seed, name=name,
-            ),
-            blind=(),  # these passes take any size
-        )
-        for name, backward in own_passes(flags.window).items()
-    }  # fmt: skip
+    subject, reports = _OwnPass(shapes, flags.window), {}
+    small = copy(subject)  # with the same references
+    small.most = LARGEST_VOTE
+    for name, backward in own_passes(flags.window).items():
+        its = small if name == "rnn_numpy.complex_step" else subject
+        ask = in_this_process(backward, its)
+        reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
     if flags.json:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import rnn_torch.__main__ as listing
+from proved_once import proved_once
 from rnn_numpy import __main__ as without_torch
 from rnn_numpy.storage.weights import made_by
 
@@ -26,6 +27,7 @@ def ended(command: str, flags: list[str], capsys: Capture) -> tuple[int, str, st
     return end.value.code, said.out, said.err
 
 
+@proved_once
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_of_the_help_work(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture

@@ -1,8 +1,10 @@
 """Commands in processes of their own, forked from this one: `import torch` takes two seconds.
 
-`Forked` is as `subprocess.Popen` of a command, its text captured; `ranks` is as torchrun.
+`Forked` is as `subprocess.Popen` of a command, its text captured; `ranks` is as torchrun. A forked
+process that needs other packages than this one calls `imported_anew`.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -11,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 Main = Callable[[list[str]], int]
@@ -65,6 +68,18 @@ def _run(texts: Sequence[Any], function: Callable[..., int], args: Sequence[Any]
         os.dup2(text.fileno(), descriptor)
     sys.stdout, sys.stderr = (os.fdopen(d, "w", buffering=1, closefd=False) for d in (1, 2))
     sys.exit(function(*args))
+
+
+def imported_anew(name: str, source: Path | None = None) -> Any:
+    """Forget our packages and import a module of them, from this folder if given."""
+    for each in [each for each in sys.modules if each.startswith(("rnn_numpy", "rnn_torch"))]:
+        del sys.modules[each]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "jaxtyping" not in repr(finder)]
+    if source is not None:
+        sys.path.insert(0, str(source))
+    module = importlib.import_module(name)
+    assert source is None or str(source) in str(module.__file__)
+    return module
 
 
 def ranks(counts: Sequence[int], main: Main, *flags: Any, restarts: int = 0) -> Forked:

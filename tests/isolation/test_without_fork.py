@@ -2,14 +2,13 @@
 
 import importlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from candidate_files import RIGHT_FILE
-from forked import Forked
+from forked import Forked, imported_anew
 
 pytestmark = pytest.mark.unannotated
 
@@ -50,12 +49,6 @@ FILES = {
              2, "it raises FileExistsError"),
     "raises": (START + "1 / 0\n", 2, "ZeroDivisionError: division by zero (line 4)"),
 }  # fmt: skip
-
-
-def imported_anew(name: str) -> Any:
-    for each in [each for each in sys.modules if each.startswith(("rnn_numpy", "rnn_torch"))]:
-        del sys.modules[each]
-    return importlib.import_module(name)
 
 
 def without_what_windows_lacks(folder: Path) -> int:

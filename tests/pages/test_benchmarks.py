@@ -134,10 +134,11 @@ def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.trust import fuzz
 
     monkeypatch.setattr(harness, "RESULTS", tmp_path)
-    found = fuzz.fuzz(1000)["found"]
+    count = 1000 if NIGHTLY else 400
+    found = fuzz.fuzz(count)["found"]
     mended = "accepted, its checksum put right"
     assert set(found) == {"refused", "accepted, rightly", mended}
-    assert found["refused"] > 900
+    assert found["refused"] > 0.9 * count
 
 
 def test_what_other_checkers_detect() -> None:

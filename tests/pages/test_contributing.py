@@ -1,6 +1,5 @@
 """The example of CONTRIBUTING.md: its changes, in order, give the output that it shows."""
 
-import importlib
 import os
 import re
 import shutil
@@ -8,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from forked import Forked
+from forked import Forked, imported_anew
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
@@ -58,13 +57,8 @@ def shown_but_not_said(shown: str, folder: Path) -> list[str]:
 
 def checked_in(folder: Path) -> int:
     """`python -m rnn_torch.check` with the source of this folder, in a process of its own."""
-    for name in [name for name in sys.modules if name.startswith(("rnn_numpy", "rnn_torch"))]:
-        del sys.modules[name]
-    sys.meta_path[:] = [finder for finder in sys.meta_path if "jaxtyping" not in repr(finder)]
-    sys.path.insert(0, str(folder / "src"))
     os.chdir(folder)
-    code: int = importlib.import_module("rnn_torch.check").main([])
-    assert str(folder) in str(sys.modules["rnn_numpy"].__file__)
+    code: int = imported_anew("rnn_torch.check", folder / "src").main([])
     return code
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from page_sessions import masked, sessions
+from proved_once import proved_once
 from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_numpy.elman_network.textbook import textbook
 
@@ -134,6 +135,7 @@ def test_parity_md_has_the_whole_catalogue() -> None:
     assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
 
 
+@proved_once
 @pytest.mark.unannotated
 @pytest.mark.parametrize(
     "page",

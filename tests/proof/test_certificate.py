@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from adders import trained
+from profiles import nightly
 from proofs_on_disk import Files, run, write
 from rnn_numpy import Params, verify
 from rnn_numpy.proof.certificate import certificate, weights_hash
@@ -45,7 +46,10 @@ def lines(adder: Params) -> list[str]:
     return list(certificate(adder, explore(adder, 5)))
 
 
-@pytest.mark.parametrize(("dtype", "bits"), [("float64", 4), ("float64", 5), ("float32", 5)])
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [("float64", 4), pytest.param("float64", 5, marks=nightly), ("float32", 5)],
+)
 def test_a_proof_is_accepted(
     dtype: Dtype, bits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

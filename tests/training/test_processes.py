@@ -104,7 +104,7 @@ def test_training_in_two_processes_killed_and_stopped(tmp_path: Path, capsys: Ca
 
 def test_a_sweep_in_two_processes_and_one_of_them_killed(tmp_path: Path, capsys: Capture) -> None:
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
-    flags = ["--seeds", "0:60", "--count-every", "10000", "--engine", "compiled"]
+    flags = ["--seeds", "0:40", "--count-every", "10000", "--engine", "compiled"]
     assert sweep.main([*flags, "--out", str(whole)]) == 0
     table = capsys.readouterr().out
     before: list[str] = []

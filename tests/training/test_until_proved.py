@@ -11,6 +11,7 @@ import pytest
 
 from commands import bad
 from profiles import NIGHTLY
+from proved_once import proved_once
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
@@ -152,6 +153,7 @@ sys.exit(main([*flags, "--out", {str(tmp_path / "w")!r}]))
     assert load_params(tmp_path / "w")[1]["steps"] == "21000"
 
 
+@proved_once
 def test_without_state_bits_the_network_as_trained_is_proved(capsys: Capture) -> None:
     """Training continues after a refutation, and stops at a proof or after the last step."""
     flags = ["--seed", "1", "--iterations", "300", "--until-proved"]

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 #: float32 represents multiples of 2^-16 between 0 and 1 exactly.
 MOST_STATE_BITS = 16
@@ -49,7 +48,7 @@ def check_shape(name: str, shape: tuple[int, ...], axes: Mapping[str, int | None
     raise ValueError(f"{name} must be ({wanted}), got {shape}{remedy}")
 
 
-def check_finite(name: str, array: Float[np.ndarray, "..."]) -> None:
+def check_finite(name: str, array: np.ndarray) -> None:
     """Raise ValueError, naming the first such entry, if `array` contains a NaN or an infinity."""
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

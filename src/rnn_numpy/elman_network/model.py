@@ -223,7 +223,7 @@ def _rows(array: Float[np.ndarray, "time batch n"]) -> Float[np.ndarray, "time*b
     return array.reshape(-1, array.shape[-1])
 
 
-def _sigmoid_in_place(z: Float[np.ndarray, "..."]) -> None:
+def _sigmoid_in_place(z: np.ndarray) -> None:
     np.negative(z, out=z)
     np.exp(z, out=z)
     z += 1

@@ -12,7 +12,7 @@ Array = Shaped[np.ndarray, "..."]  # any real dtype, extended precision included
 Backward = Callable[[Array, Array, Array, Array, Array], tuple[Array, Array, Array]]
 
 
-def sigmoid(z: Array) -> Array:
+def sigmoid(z: np.ndarray) -> np.ndarray:
     """The logistic function of (2) and (3)."""
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-z))

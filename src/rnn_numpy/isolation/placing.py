@@ -42,7 +42,10 @@ def globals_of(function: Any) -> tuple[set[str], dict[str, Any]]:
 def functions_of(values: dict[str, Any]) -> Iterator[FunctionType]:
     """The functions and methods that a file defines, given its globals."""
     for each in list(values.values()):
-        members = vars(each).values() if isinstance(each, type) else [each]
+        members = [each]
+        if isinstance(each, type):
+            defined_here = each.__module__ == values.get("__name__", "builtins")
+            members = list(vars(each).values()) if defined_here else []
         for member in members:
             if isinstance(member, FunctionType | staticmethod | classmethod):
                 function: Any = inspect.unwrap(member)  # type: ignore[arg-type]

@@ -46,6 +46,6 @@ class RoundedNetwork:
         return _sigmoid(h @ self.V)[:, 0]
 
 
-def _sigmoid(z: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def _sigmoid(z: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # exp(-z) = inf is right: sigmoid(z) = 0
         return 1 / (1 + np.exp(-z))

@@ -37,13 +37,16 @@ class Target(NamedTuple):
         """The operands' bits of numbered inputs, first operand first."""
         return inputs[..., np.newaxis] >> np.arange(self.operands) & 1
 
-    def run(self, inputs: Int64[np.ndarray, " steps"]) -> UInt8[np.ndarray, " steps"]:
+    def run(
+        self, inputs: Int64[np.ndarray, "steps *sequences"]
+    ) -> UInt8[np.ndarray, "steps *sequences"]:
         """The right output bits for these inputs."""
-        state, bits = 0, []
-        for number in inputs:
-            bits.append(self.output[state, number])
-            state = int(self.next[state, number])
-        return np.array(bits, np.uint8)
+        state = np.zeros(inputs.shape[1:], np.int64)
+        bits = np.zeros(inputs.shape, np.uint8)
+        for t, number in enumerate(inputs):
+            bits[t] = self.output[state, number]
+            state = self.next[state, number]
+        return bits
 
 
 def _target(

@@ -267,7 +267,7 @@ def engine_for(hidden: int, engine: str | None = None) -> str:
     return engine
 
 
-def _sigmoid(z: Float[np.ndarray, "..."]) -> None:
+def _sigmoid(z: np.ndarray) -> None:
     np.negative(z, z)
     np.exp(z, z)
     np.add(z, 1, z)

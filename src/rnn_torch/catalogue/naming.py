@@ -169,16 +169,25 @@ def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
     for mistake in catalogue.mistakes:
         if mistake.scale is None:
             continue
-        undone = []
-        for a in wide:
-            factor = mistake.scale(a.problem.sizes)
-            undone.append(replace(a, answer={n: g / factor for n, g in a.answer.items()}))
+        factors = [mistake.scale(a.problem.sizes) for a in wide]
+        shown = [a for f, a in zip(factors, wide, strict=True) if f != 1]
+        if not shown or any(map(_is_right_not_zero, shown)):
+            continue
+        undone = [
+            replace(a, answer={n: g / f for n, g in a.answer.items()})
+            for f, a in zip(factors, wide, strict=True)
+        ]
         wrong = [a for a in undone if not _equals(a, a.right.gradients)]
         singles = _singles(undone, wrong, catalogue) if wrong else []
         both = [pair for m in singles if not m.final and (pair := mistake + m)]
         if both:
             return both
     return []
+
+
+def _is_right_not_zero(a: Asked) -> bool:
+    """Whether a factor in all gradients would have been noticed here."""
+    return _equals(a, a.right.gradients) and any(g.any() for g in a.answer.values())
 
 
 def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:

@@ -15,7 +15,8 @@ from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, in_turn,
 from rnn_torch.elman_by_hand.votes import votes
 
 _RANDOM_PROBLEMS = 12
-_LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
+#: Weights of the largest problem for the oracles, whose cost grows with the square of that.
+LARGEST_VOTE = 512
 
 
 class ElmanByHand(PosedOnce):
@@ -84,7 +85,7 @@ class ElmanByHand(PosedOnce):
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes at the worst of the problems that are small enough for the oracles."""
-        small = [a for a in wrong if sum(p.size for p in a.problem.params) <= _LARGEST_VOTE]
+        small = [a for a in wrong if sum(p.size for p in a.problem.params) <= LARGEST_VOTE]
         if not small:
             return []
         worst = max(small, key=lambda a: furthest(a.answer.gradients, a.right))

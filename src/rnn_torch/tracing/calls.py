@@ -100,23 +100,37 @@ def _rarer(node: Node, j: Any, args: list[Any], g: Array) -> Array:
         full = np.zeros(args[0].shape)
         full[np.arange(len(full)), args[1]] = -g / (len(full) if args[3] == 1 else 1)
         return full
-    if (op == "split" and isinstance(args[1], int)) or op == "select":
+    if op in ("select", "split", "split_with_sizes", "slice", "unbind"):
         full = np.zeros(np.shape(args[0]))
+        axis, place = _part_of(node, *args[1:])
         index: list[Any] = [slice(None)] * full.ndim
-        if op == "select":
-            index[args[1]] = args[2]
-        else:
-            start = (node.which or 0) * args[1]
-            index[args[2] if len(args) > 2 else 0] = slice(start, start + args[1])
+        index[axis] = place
         full[tuple(index)] = g
         return full
-    if op in ("split", "chunk", "split_with_sizes", "slice", "unbind", "index"):
-        return _scattered(node, j, args, g)
+    if op == "index":
+        full = np.zeros(np.shape(args[0]))
+        at: Any = tuple(slice(None) if i is None else i for i in args[1])
+        np.add.at(full, at, g)
+        return full
     if op == "cat":
         axis = args[1] if len(args) > 1 else 0
         start = sum(a.shape[axis] for a in args[0][: j[1]])
         return np.take(g, range(start, start + args[0][j[1]].shape[axis]), axis)
     return _by_autograd(node, j, args, g)
+
+
+def _part_of(node: Node, *args: Any) -> tuple[int, Any]:
+    """The axis along which an operation takes a part of an array, and the place of that part."""
+    which = node.which or 0
+    if node.op == "unbind":
+        return args[0] if args else 0, which
+    if node.op == "select":
+        return args[0], args[1]
+    if node.op == "slice":
+        return args[0], slice(*args[1:])
+    sizes = [args[0]] * (which + 1) if node.op == "split" else args[0]
+    start = sum(sizes[:which])
+    return args[1] if len(args) > 1 else 0, slice(start, start + sizes[which])
 
 
 def _with_transposed(args: list[Any], its: int) -> list[Any]:
@@ -157,19 +171,6 @@ _DERIVATIVES: dict[str, Callable[..., Any]] = {
 
 def _with_dims(g: Array, a: Array, dims: Any = (), keepdim: bool = False, *_: Any) -> Array:
     return np.expand_dims(g, tuple(d % a.ndim for d in dims)) if dims and not keepdim else g
-
-
-def _scattered(node: Node, j: Any, args: list[Any], g: Array) -> Array:
-    """The gradient of a part of an array: zero elsewhere; repeated entries are added."""
-    full = np.zeros(np.shape(args[0]))
-    if node.op == "index":
-        place: Any = tuple(slice(None) if i is None else i for i in args[1])
-        np.add.at(full, place, g)
-        return full
-    with torch.no_grad():
-        part = node.func(torch.from_numpy(full), *map(_tensors, args[1:]), **node.kwargs)
-    (part if node.which is None else part[node.which]).numpy()[...] = g
-    return full
 
 
 def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
