@@ -7,8 +7,8 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import fields
 from importlib.util import find_spec
@@ -33,7 +33,7 @@ from rnn_torch.checker.candidate import Candidate, in_this_process
 from rnn_torch.checker.examine import examine
 from rnn_torch.checker.own_lines import source_in_file, source_of
 from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Answer, Asked, CannotCheck, Subject
+from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck, Subject
 from rnn_torch.elman_by_hand.problems import Shapes
 from rnn_torch.elman_by_hand.subject import LARGEST_VOTE, ElmanByHand
 from rnn_torch.elman_network.model import autograd_gradient
@@ -180,18 +180,11 @@ def check(
 
 
 def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
-    # A progress bar for slow candidates; it appears after three seconds, and not in a log.
-    bar = tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3)
     source = source_in_file(flags.candidate)  # before it can change its file
     candidate = Candidate(
         flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
     )
-    with bar, candidate:
-
-        def ask(problem: Any, *before: Any) -> Answer:
-            bar.update()
-            return candidate(problem, *before)
-
+    with candidate, _counted(candidate) as ask:
         report = examine(
             ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
             source=source,
@@ -205,6 +198,18 @@ def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
     if flags.plot is not None:
         _plot(report, flags)
     return 0 if report.right else 1
+
+
+@contextmanager
+def _counted(ask: Ask) -> Iterator[Ask]:
+    """With a progress bar for a slow pass: it appears after three seconds, and not in a log."""
+    with tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3) as bar:
+
+        def counted(problem: Any, *before: Any) -> Answer:
+            bar.update()
+            return ask(problem, *before)
+
+        yield counted
 
 
 def _write_page(
@@ -276,8 +281,8 @@ def _check_own(flags: argparse.Namespace) -> int:
     small.most = LARGEST_VOTE
     for name, backward in own_passes(flags.window).items():
         its = small if name == "rnn_numpy.complex_step" else subject
-        ask = in_this_process(backward, its)
-        reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
+        with _counted(in_this_process(backward, its)) as ask:
+            reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
     if flags.json:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:

@@ -46,7 +46,8 @@ def backward(x, y, h_0, c_0, U, W, b, V, c):
 #: what stands there, what is planted, a part of the sentence, a part of where in time
 PLANTED = [
     ("ds = ds_next + dh", "ds = dh", "no error is passed back through c", "wrong one step back"),
-    ("ds_next = ds * f", "ds_next = ds", "f * c with respect to c_(t-1) is left out", "gate i"),
+    ("ds_next = ds * f", "ds_next = ds", "f * c with respect to c_(t-1) is left out",
+     "gates i, f and g"),
     ("ds_next = ds * f", "ds_next = ds * i", "multiplied by i, not f", "wrong one step back"),
     ("df = ds * g, ds * s[t - 1]", "df = ds * g, ds * s[t]", "", ""),
     ("dh * np.tanh(s[t])\n", "dh * s[t]\n", "by c_t, not torch.tanh(c)", "gate o: wrong at"),
@@ -61,7 +62,7 @@ PLANTED = [
      "in the forward pass 1 is added to the argument of f", "at its own step"),
     ("np.hstack([di * i * (1 - i), df * f * (1 - f),",
      "np.hstack([df * f * (1 - f), di * i * (1 - i),",
-     "concatenated as z_f, z_i, z_g, z_o", "gate i and gate f"),
+     "concatenated as z_f, z_i, z_g, z_o", "gates i and f"),
     ("return dict(U=dU", "return dict(U=dU.clip(-0.2, 0.2)",
      "right, but clipped: dU is clipped to [-0.2, 0.2]", ""),
     ("ds * s[t - 1], ds * i", "ds + s[t - 1], ds * i", "c_(t-1) is added to the path", "gate f"),
