@@ -3,7 +3,6 @@
 import argparse
 import gc
 import json
-import math
 import os
 import shlex
 import sys
@@ -35,7 +34,7 @@ from rnn_torch.checker.own_lines import source_in_file, source_of
 from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck, Subject
 from rnn_torch.elman_by_hand.problems import Shapes
-from rnn_torch.elman_by_hand.subject import LARGEST_VOTE, ElmanByHand
+from rnn_torch.elman_by_hand.subject import ElmanByHand, is_small
 from rnn_torch.elman_network.model import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
 from rnn_torch.networks import STOCK, Network
@@ -255,17 +254,14 @@ def own_passes(window: int | None) -> dict[str, Backward]:
 
 
 class _OwnPass(ElmanByHand):
-    """For a pass that takes any size; `most`: weights of the largest problem, if others are left.
+    """For a pass that takes any size, or small problems only, if there are any."""
 
-    The complex step runs the network once for each weight.
-    """
-
-    most = math.inf
+    small_only = False
 
     def problems(self, dtype: str, seed: int) -> Sequence[Any]:
         """As `Subject`."""
         found = super().problems(dtype, seed)
-        return [p for p in found if sum(w.size for w in p.params) <= self.most] or found
+        return [p for p in found if is_small(p)] or found if self.small_only else found
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
         """None: what these sizes hide, others show."""
@@ -278,7 +274,7 @@ def _check_own(flags: argparse.Namespace) -> int:
         raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
     subject, reports = _OwnPass(shapes, flags.window), {}
     small = copy(subject)  # with the same references
-    small.most = LARGEST_VOTE
+    small.small_only = True
     for name, backward in own_passes(flags.window).items():
         its = small if name == "rnn_numpy.complex_step" else subject
         with _counted(in_this_process(backward, its)) as ask:

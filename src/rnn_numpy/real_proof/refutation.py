@@ -52,13 +52,9 @@ def _run(
     """After each step: whether the output is wrong, the network's state, the target's state."""
     x = target.bits(inputs).astype(params.W.dtype)
     outputs, trace = forward(params, x)
-    task, tasks, right = np.zeros(inputs.shape[1], np.int64), [], []
-    for number in inputs:
-        right.append(target.output[task, number])
-        task = target.next[task, number]
-        tasks.append(task)
-    wrong = (outputs[..., 0] > 0.5) != (np.array(right) > 0)
-    return wrong, trace.states[1:], np.array(tasks)
+    tasks = target.states(inputs)
+    wrong = (outputs[..., 0] > 0.5) != (target.output[tasks[:-1], inputs] > 0)
+    return wrong, trace.states[1:], tasks[1:]
 
 
 def _first_wrong(

@@ -41,12 +41,16 @@ class Target(NamedTuple):
         self, inputs: Int64[np.ndarray, "steps *sequences"]
     ) -> UInt8[np.ndarray, "steps *sequences"]:
         """The right output bits for these inputs."""
-        state = np.zeros(inputs.shape[1:], np.int64)
-        bits = np.zeros(inputs.shape, np.uint8)
+        return np.asarray(self.output[self.states(inputs)[:-1], inputs])
+
+    def states(
+        self, inputs: Int64[np.ndarray, "steps *sequences"]
+    ) -> Int64[np.ndarray, "steps+1 *sequences"]:
+        """The states before the first of these inputs, which is 0, and after each of them."""
+        states = np.zeros((len(inputs) + 1, *inputs.shape[1:]), np.int64)
         for t, number in enumerate(inputs):
-            bits[t] = self.output[state, number]
-            state = self.next[state, number]
-        return bits
+            states[t + 1] = self.next[states[t], number]
+        return states
 
 
 def _target(

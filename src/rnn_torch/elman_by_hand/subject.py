@@ -15,8 +15,7 @@ from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, in_turn,
 from rnn_torch.elman_by_hand.votes import votes
 
 _RANDOM_PROBLEMS = 12
-#: Weights of the largest problem for the oracles, whose cost grows with the square of that.
-LARGEST_VOTE = 512
+_LARGEST_VOTE = 512  # weights: the oracles' cost grows with their square
 
 
 class ElmanByHand(PosedOnce):
@@ -85,7 +84,7 @@ class ElmanByHand(PosedOnce):
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes at the worst of the problems that are small enough for the oracles."""
-        small = [a for a in wrong if sum(p.size for p in a.problem.params) <= LARGEST_VOTE]
+        small = [a for a in wrong if is_small(a.problem)]
         if not small:
             return []
         worst = max(small, key=lambda a: furthest(a.answer.gradients, a.right))
@@ -97,6 +96,11 @@ class ElmanByHand(PosedOnce):
             return []
         with np.errstate(all="ignore"):
             return blind_to([a.problem for a in asked])
+
+
+def is_small(problem: Problem) -> bool:
+    """Whether oracles that run the network once for each weight should be asked this problem."""
+    return sum(array.size for array in problem.params) <= _LARGEST_VOTE
 
 
 def _shows(window: int, problem: Problem) -> bool:
