@@ -52,8 +52,8 @@ runs in a separate process that gets few environment variables. Without FILE.py:
 project's own backward passes are checked."""
 
 EXIT_CODES = """\
-exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 it could not be checked;
-130 stopped by Ctrl-C."""
+exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 cannot tell: it could not
+be checked, or not in all it returns or at all problems; 130 stopped by Ctrl-C."""
 
 EXAMPLES = (
     "examples/right_loop.py:backward",
@@ -196,7 +196,7 @@ def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
     _write_page(flags, [(flags.candidate, report)])
     if flags.plot is not None:
         _plot(report, flags)
-    return 0 if report.right else 1
+    return report.exit_code
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rnn_torch.any_network.compare import compare_gradients
 from rnn_torch.any_network.subjects import subject_for
@@ -49,6 +49,7 @@ def assert_gradient_parity(
     window: int | None = None,
     shapes: str = "any",
     loss: str | None = None,
+    require: Literal["returned", "all"] = "returned",
 ) -> None:
     """Raise AssertionError, with the report of `rnn_torch.check`, if `backward` is wrong.
 
@@ -65,10 +66,11 @@ def assert_gradient_parity(
             "recipe", x (8, 2), y (8, 1), without a batch axis, and 16 hidden units; or
             "time,batch,n_in,hidden,n_out".
         loss: the loss of a stock network: squared, softmax or upstream.
+        require: "all" fails if a gradient is not returned; "returned" warns of it (UserWarning).
 
     Raises:
         AssertionError: `backward` does not agree with autograd to within rounding.
-        CannotCheck: `backward` gives no answer that can be judged.
+        CannotCheck: `backward` gives no answer that can be judged, or not all of it can.
         ValueError: `shapes` is invalid, or a given problem has other sizes.
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
@@ -85,12 +87,18 @@ def assert_gradient_parity(
             f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
         )
     try:
-        failure = _failure(backward, several, dtype, subject)
+        failure, missing = _failure(backward, several, dtype, subject)
     except Exception as error:
-        error.__traceback__ = _of_others(error)
-        raise
+        its = error.__cause__ if isinstance(error, CannotCheck) and error.__cause__ else error
+        its.__traceback__ = _of_others(its)
+        raise its from None
     if failure:
         raise AssertionError(failure)
+    if missing:
+        said = f"not returned, so not checked: {', '.join(missing)}"
+        if require == "all":
+            raise AssertionError(said)
+        warnings.warn(said, stacklevel=2)
 
 
 def _failure(
@@ -98,17 +106,27 @@ def _failure(
     problems_given: Sequence[Problem] | None,
     dtype: str,
     subject: Subject,
-) -> str:
-    """The message of an assertion; empty if all answers are right.
+) -> tuple[str, tuple[str, ...]]:
+    """The message of an assertion, empty if all answers are right; the gradients not returned.
 
     Its first line, which pytest repeats at the end, is the verdict.
+
+    Raises:
+        CannotCheck: it gives no answer, or not everything in its answers can be judged.
     """
     name = getattr(backward, "__name__", "backward")
     if problems_given is None:
         report = _report(backward, dtype, subject)
-        return "" if report.right else f"{in_one_line(report, name)}\n\n{as_text(report, name)}"
+        if report.verdict == "cannot tell":
+            raise CannotCheck(in_one_line(report, name))
+        said = "" if report.right else f"{in_one_line(report, name)}\n\n{as_text(report, name)}"
+        return said, report.missing
+    missing: dict[str, None] = {}
     for problem in problems_given:
         answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
+        if besides := [*answer.others, *answer.unnamed]:
+            raise CannotCheck(f"it also returns {', '.join(besides)}, which is no gradient")
+        missing |= {f"d{n}": None for n in subject.form.gradients if n not in answer.gradients}
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
         entries = worst_entries(answer.gradients, right, problem.name)
@@ -118,9 +136,9 @@ def _failure(
             message = f"Not a pure function: {', '.join(effects)}"
         report = _report(backward, problem.dtype.name, subject)
         if report.right:
-            return f"{name} is wrong at this problem, right at the designed ones\n\n{message}"
-        return "\n\n".join([in_one_line(report, name), message, as_text(report, name)])
-    return ""
+            return f"{name} is wrong at this problem, right at the designed ones\n\n{message}", ()
+        return "\n\n".join([in_one_line(report, name), message, as_text(report, name)]), ()
+    return "", tuple(missing)
 
 
 @lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
@@ -130,7 +148,7 @@ def _report(backward: Callable[..., object], dtype: str, subject: Subject) -> Re
     return examine(ask, subject, dtype=dtype, name=name, source=source)
 
 
-def _of_others(error: Exception) -> TracebackType | None:
+def _of_others(error: BaseException) -> TracebackType | None:
     """The traceback of an error without this project's leading frames, or all if none is left."""
     frames = error.__traceback__
     while frames and _is_ours(frames):

@@ -17,7 +17,7 @@ from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from rnn_torch.checker.comparison import Entry, agrees
 from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Answer, CannotCheck, Explanation
+from rnn_torch.checker.subject import CannotCheck, Explanation
 from rnn_torch.elman_by_hand.parity import Reference, blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
 from rnn_torch.elman_by_hand.subject import ElmanByHand
@@ -79,20 +79,11 @@ def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
         dU, dW, dV = textbook(x, y, U, W, V)
         return dU + 1, dW, dV
 
-    def ask(one: Problem, *before: Problem) -> Answer:
-        try:
-            return in_this_process(stumbles)(one, *before)
-        except ValueError as error:
-            if one.name == "one-hot inputs":
-                return in_this_process(textbook)(one, *before)
-            raise CannotCheck(f"it raises {error}") from None
-
-    report = examine(ask)
+    report = examine(in_this_process(stumbles))
     assert report.verdict == "disagrees"
+    assert {each.problem for each in report.unanswered} == {"one-hot inputs"}
     assert report.where is None
-    assert "asked loss by loss it gives no answer: it raises too many zeros" in " ".join(
-        as_text(report, "f").split()
-    )
+    assert report.not_located == "it raises ValueError: too many zeros"
 
 
 def test_no_entry_of_a_right_gradient_is_shown() -> None:
@@ -204,18 +195,13 @@ def test_power() -> None:
         (lambda x, y, U, W, V: {"dU": U, "dV": V}, "a mapping without dW"),
         (lambda x, y, U, W, V: (U.tolist(), W, V), "dU must be a NumPy array"),
         (lambda x, y, U, W, V: (U, W.astype(int), V), "dW must be a NumPy array of floating-point"),
-        (
-            lambda x, y, U, W, V: (U.T, W, V),
-            "dU must have U's shape (2, 4), got (4, 2): transposed?",
-        ),
-        (lambda x, y, U, W, V: (U, W, V * np.nan), "dV[0, 0] is nan at the problem 'general'"),
     ],
 )
 def test_answers_that_cannot_be_judged(backward: Backward, says: str) -> None:
     with pytest.raises(CannotCheck) as error:
         examine(in_this_process(backward))
     assert says in str(error.value)
-    assert "--shapes recipe" in str(error.value)
+    assert "--shapes" not in str(error.value)  # another size would not help
 
 
 def test_json_and_markdown_have_everything() -> None:

@@ -69,8 +69,8 @@ def main(task: str) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
 
-    def refuse(message: str) -> None:
-        write_frame(out, json.dumps({"error": message}).encode())
+    def refuse(message: str, kind: str = "") -> None:
+        write_frame(out, json.dumps({"error": message, "kind": kind}).encode())
 
     def answer(load: Callable[[], Any], headers: Any, frames: list[bytes]) -> None:
         try:
@@ -79,7 +79,7 @@ def main(task: str) -> None:
         except Refused as error:
             refuse(str(error))
         except BaseException as error:
-            refuse(f"it raises {explain(error, file)}")
+            refuse(f"it raises {explain(error, file)}", type(error).__name__)
         else:
             seen = {"impure": called.impure, "bits": called.bits, "loss": called.loss}
             write_frame(out, json.dumps(seen).encode())

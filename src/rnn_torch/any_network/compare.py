@@ -108,7 +108,10 @@ class _OneLoss:
     def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
         return None
 
-    def locate(self, ask: Ask, dtype: str) -> Where:
+    def meanings(self, asked: Sequence[Asked]) -> Mapping[str, str]:
+        return {}
+
+    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
         raise CannotCheck("one loss alone has no steps; declare its network (rnn_torch.networks)")
 
     def votes(self, wrong: Sequence[Asked]) -> Sequence[Any]:

@@ -1,15 +1,18 @@
-"""Compare the candidate's loss with the network's; if they differ, check the forward passes first.
+"""What a candidate returns besides gradients: its loss, and quantities of the forward pass.
 
-A candidate may return its loss with the gradients. It is compared within the bound of the sum of
-the losses over the steps.
+The loss is compared within the bound of the sum of the losses over the steps; if they differ, the
+forward passes do. Any other array is told by its value: it is a variable of the network, or an
+input.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rnn_torch.checker.subject import Asked
+from rnn_torch.checker.subject import Array, Asked
+from rnn_torch.networks import Network
+from rnn_torch.tracing.tape import Tape, record
 
 _SCALES: dict[str, Callable[[Mapping[str, int]], float]] = {
     "divided by time": lambda sizes: 1 / sizes["time"],
@@ -52,3 +55,53 @@ def _equals(a: Asked, factor: float) -> bool:
     rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
     bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
     return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)
+
+
+def meanings(network: Network, asked: Sequence[Asked]) -> dict[str, str]:
+    """In words, what each array of `Answer.others` is, if its value at every problem shows it."""
+    possible: dict[str, set[str]] = {}
+    shown_at: set[str] = set()  # the labels with an array that is not zero
+    template: Tape | None = None
+    for a in asked:
+        quantities = {f"the input {name}": array for name, array in a.problem.values.items()}
+        try:
+            tape = record(network, a.problem, template)
+        except NotImplementedError:
+            pass  # inputs alone
+        else:
+            template = template or tape
+            quantities |= _variables(tape)
+        unit = float(np.finfo(a.problem.dtype).eps) ** 0.5
+        for label, array in a.answer.others.items():
+            fits = {words for words, value in quantities.items() if _is(array, value, unit)}
+            possible[label] = possible.get(label, fits) & fits
+            shown_at |= {label} if np.any(array) else set()
+    every = [n for n in possible if all(n in a.answer.others for a in asked)]
+    return {n: min(possible[n], key=len) for n in every if possible[n] and n in shown_at}
+
+
+def _variables(tape: Tape) -> dict[str, Array]:
+    """The network's variables after the last step, and at all steps."""
+    found, steps = {}, len(tape.losses)
+    for index, site in enumerate(tape.sites):
+        nodes = [tape.node_at.get((index, step)) for step in range(steps)]
+        values = [tape.values[node] for node in nodes if node is not None]
+        if site.name and len(values) == steps:
+            found[f"{site.name} after the last step"] = values[-1]
+            found[f"{site.name} of all steps"] = np.stack(values)
+    return found
+
+
+def _is(array: Array, value: Array, unit: float) -> bool:
+    """Whether an array is this value, perhaps with one more step, which is not compared."""
+    return any(
+        part.shape == value.shape
+        and bool((np.abs(part - value) <= unit * np.abs(value).max(initial=0)).all())
+        for part in _parts(array)
+    )
+
+
+def _parts(array: Array) -> Iterator[Array]:
+    yield array
+    if array.ndim:
+        yield from (array[1:], array[:-1])

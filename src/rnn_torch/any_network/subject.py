@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_numpy.isolation.calling import Form
-from rnn_torch.any_network.forward_passes import about_losses
+from rnn_torch.any_network.forward_passes import about_losses, meanings
 from rnn_torch.any_network.votes import votes
 from rnn_torch.catalogue import Asked as Trial
 from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
@@ -112,7 +112,8 @@ class AnyNetwork(PosedOnce):
         free = [name for name in self.network.axis_names if name not in self.fixed]
         if not free:
             return ""
-        return f". If it takes only one size, pass that: --shapes {free[0]}=8, for example"
+        sizes = ",".join(f"{name}={8 if name == 'time' else 4}" for name in free)
+        return f". If it takes only certain sizes, pass them, as in --shapes {sizes}"
 
     def _reference(self, problem: Problem) -> Reference:
         """Autograd's gradient and the derived bound; with a window, a measured noise floor.
@@ -164,7 +165,11 @@ class AnyNetwork(PosedOnce):
                 return [Explanation((Line(text, ""),))]
         return None
 
-    def locate(self, ask: Ask, dtype: str) -> Where:
+    def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
+        """As `Subject`: inputs, and quantities of the forward pass, by their values."""
+        return meanings(self.network, asked)
+
+    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
         """Find the wrong loss steps, state steps and gates."""
         try:
             found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self._reference)

@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 from rnn_numpy.isolation.calling import Called, Question, Refused, call
 from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.isolation.loading import functions_in
-from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
+from rnn_torch.checker.subject import Answer, Ask, CannotCheck, Subject
 
 _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"
@@ -153,13 +153,13 @@ class Candidate:
                 self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
             self._process.stdin.flush()
         except OSError:
-            raise CannotCheck("its process has ended") from None
+            raise CannotCheck("its process has ended", ended=True) from None
         self._subject.prepare(problem)
         header = self._header(len(inputs))
         try:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
-            raise CannotCheck(_UNREADABLE) from None
+            raise CannotCheck(_UNREADABLE, ended=True) from None
         called = Called(
             arrays, header.get("impure", []), header.get("bits", 64), header.get("loss")
         )
@@ -171,15 +171,15 @@ class Candidate:
             header = json.loads(frame)
             error = header.get("error")
         except (ValueError, AttributeError):
-            raise CannotCheck(_UNREADABLE) from None
+            raise CannotCheck(_UNREADABLE, ended=True) from None
         if error is not None:
-            raise CannotCheck(str(error)[:2000])
+            raise CannotCheck(str(error)[:2000], kind=str(header.get("kind", ""))[:100])
         return dict(header)
 
     def _frame(self, deadline: float) -> bytes:
         (length,) = struct.unpack("<Q", self._exactly(8, deadline))
         if length > _LARGEST_FRAME:
-            raise CannotCheck(_UNREADABLE)
+            raise CannotCheck(_UNREADABLE, ended=True)
         return self._exactly(length, deadline)
 
     def _receive(self) -> None:
@@ -196,9 +196,10 @@ class Candidate:
             try:
                 chunk = self._received.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
-                raise CannotCheck(f"it gave no answer within {self._timeout:g} seconds") from None
+                why = f"it gave no answer within {self._timeout:g} seconds"
+                raise CannotCheck(why, ended=True) from None
             if not chunk:
-                raise CannotCheck("its process ended without an answer")
+                raise CannotCheck("its process ended without an answer", ended=True)
             read += chunk
         self._unread = bytes(read[count:])
         return bytes(read[:count])
@@ -237,16 +238,19 @@ def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
             called = call(make(), subject.form, *questions)
         except Refused as error:
             raise CannotCheck(str(error)) from None
+        except Exception as error:
+            kind = type(error).__name__
+            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
         return judged(called, problem, subject)
 
     return ask
 
 
 def judged(called: Called, problem: Any, subject: Subject) -> Answer:
-    """The answer of a call, once its arrays are known to be finite and of the right shape.
+    """The answer of a call, once its arrays are known to be of the right shape.
 
     Raises:
-        CannotCheck: an array has a wrong shape or an entry that is not finite.
+        CannotCheck: an array has a wrong shape.
     """
     inputs = subject.inputs(problem)
     names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
@@ -262,12 +266,8 @@ def judged(called: Called, problem: Any, subject: Subject) -> Answer:
             if array.shape != shape:
                 hint = ": transposed?" if array.shape == shape[::-1] else ""
                 raise CannotCheck(
-                    f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}"
-                )
-            if not np.isfinite(array).all():
-                index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-                raise NotFinite(
-                    f"d{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
+                    f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}",
+                    kind="shape",
                 )
             found[name] = array
         calls.append(found)

@@ -1,6 +1,6 @@
 """Compare gradients within what rounding allows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +46,18 @@ def fractions(got: Gradients, right: Right) -> dict[str, Array]:
 def agrees(got: Gradients, right: Right) -> bool:
     """Whether every entry is within what rounding allows."""
     return all(bool((used <= 1).all()) for used in fractions(got, right).values())
+
+
+def told(right: Right, names: Iterable[str]) -> set[str]:
+    """The gradients among `names` of which a wrong answer can be told from a right one.
+
+    What rounding allows must be finite, and at most the gradient's largest entry. One that is zero
+    but for rounding is compared with the largest entry of all gradients, times sqrt(2^-52).
+    """
+    largest = {n: np.abs(g).max(initial=0) for n, g in right.gradients.items()}
+    least = np.finfo(float).eps ** 0.5 * max(largest.values(), default=0)
+    allowed = {n: 2 * right.bounds[n].max(initial=0) for n in names}
+    return {n for n, a in allowed.items() if a < np.inf and a <= max(largest[n], least)}
 
 
 def furthest(got: Gradients, right: Right) -> float:
@@ -118,7 +130,7 @@ def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]])
         sizes: the axis sizes of each problem; the multiple may be 1 / time or 1 / batch.
     """
     found = []
-    for name in asked[0].answer.gradients:
+    for name in asked[0].answer.gradients if asked else ():
         triples = [
             [p[name] for p in (a.answer.gradients, a.right.gradients, a.right.bounds)]
             for a in asked

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -45,7 +46,8 @@ class PosedOnce(ABC):
     def prepare(self, problem: Any) -> None:
         """As `Subject`."""
         if id(problem) in self._own:
-            self.reference(problem)
+            with suppress(ValueError, NotImplementedError):  # `reference` raises it again
+                self.reference(problem)
 
     def _once(
         self,

@@ -1,14 +1,41 @@
 """The result of examining a backward pass."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rnn_numpy.elman_network.checks import finite
 from rnn_torch.checker.comparison import Entry
 from rnn_torch.checker.own_lines import OwnLines
 from rnn_torch.checker.subject import Explanation, Vote, Where
 
-Verdict = Literal["agrees", "disagrees", "approximate", "impure"]
+#: "cannot tell": every answer that can be judged is right, and something else is not known.
+Verdict = Literal["agrees", "disagrees", "approximate", "impure", "cannot tell"]
+
+
+class Unanswered(NamedTuple):
+    """A problem that the candidate does not answer, and why; `kind` as in `CannotCheck`."""
+
+    problem: str
+    sizes: Mapping[str, int]
+    why: str
+    kind: str = ""
+
+
+class Condition(NamedTuple):
+    """The size of an axis at which it answers no problem, and a size at which it does."""
+
+    axis: str
+    size: int
+    answered: int
+
+
+def unanswered_at(unanswered: Sequence[Unanswered], conditions: Sequence[Condition]) -> str:
+    """Where there is no answer: at which sizes if at most three explain it, else which problems."""
+    if 0 < len(conditions) <= 3:
+        return ", ".join(f"{each.axis} {each.size}" for each in conditions)
+    names, left = [repr(each.problem) for each in unanswered[:4]], len(unanswered) - 4
+    return ", ".join(names) + f" and {left} more" * (left > 0)
 
 
 @dataclass(frozen=True)
@@ -18,18 +45,29 @@ class Report:
     verdict: Verdict
     dtype: str
     window: int | None
-    problems: int
+    problems: int  # asked
+    telling: int  # of these, answered, and able to tell a wrong gradient from a right one
     used: float  # the largest error of an entry / what rounding allows
     name: str = "backward"
     worst: tuple[Entry, ...] = ()  # one for each gradient returned
     by_problem: tuple[tuple[Entry, ...], ...] = ()  # for each problem, as `worst`
     missing: tuple[str, ...] = ()  # the gradients not returned
+    also: tuple[str, ...] = ()  # what is returned besides, with its meaning
+    unidentified: tuple[str, ...] = ()  # what is returned besides, without a meaning
+    undecided: tuple[str, ...] = ()  # the reasons of the verdict "cannot tell"
+    set_globals: tuple[str, ...] = ()  # inputs that it reads from its file's globals
+    unanswered: tuple[Unanswered, ...] = ()  # the problems without an answer
+    conditions: tuple[Condition, ...] = ()  # each of these has one; empty if that is not all
+    untold: tuple[tuple[str, str], ...] = ()  # the problems that cannot tell, and why
+    not_finite: tuple[str, ...] = ()  # the problems at which only its answer has NaN or infinity
+    failed: tuple[str, ...] = ()  # the steps after the verdict that failed
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
     measured: str = ""  # why the bound is measured instead of derived; empty if derived
     factors: tuple[str, ...] = ()
     only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
     where: Where | None = None
-    mistakes: tuple[Explanation, ...] | None = ()  # None: there is no catalogue
+    mistakes: tuple[Explanation, ...] | None = ()  # None: not determined, for this reason:
+    not_named: str = ""
     lines: tuple[OwnLines, ...] = ()  # one for each mistake, or one for all
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
@@ -41,6 +79,16 @@ class Report:
         """Whether the verdict is "agrees"."""
         return self.verdict == "agrees"
 
+    @property
+    def exit_code(self) -> int:
+        """0 right, 1 wrong, 2 cannot tell."""
+        return {"agrees": 0, "cannot tell": 2}.get(self.verdict, 1)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The gradients returned."""
+        return tuple(entry.name for entry in self.worst)
+
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON values; NaN and infinity as `finite` writes them."""
         return {
@@ -48,6 +96,8 @@ class Report:
             "dtype": self.dtype,
             "window": self.window,
             "problems": self.problems,
+            "problems_that_can_tell": self.telling,
+            "undecided": list(self.undecided),
             "fraction_of_what_rounding_allows": finite(self.used),
             "worst": [
                 {
@@ -61,7 +111,16 @@ class Report:
                 entries[0].problem: {entry.name: finite(entry.fraction) for entry in entries}
                 for entries in self.by_problem
             },
+            "returned": list(self.returned),
             "not_returned": list(self.missing),
+            "also_returned": list(self.also),
+            "returned_without_meaning": list(self.unidentified),
+            "set_globals": list(self.set_globals),
+            "not_answered": [each._asdict() for each in self.unanswered],
+            "not_answered_at": [each._asdict() for each in self.conditions],
+            "cannot_tell_at": dict(self.untold),
+            "not_finite_at": list(self.not_finite),
+            "failed": list(self.failed),
             "loss": self.loss,
             "measured": self.measured,
             "factors": list(self.factors),
@@ -79,6 +138,7 @@ class Report:
                 },
             },
             "not_located": self.not_located,
+            "not_named": self.not_named,
             "mistakes": None
             if self.mistakes is None
             else [

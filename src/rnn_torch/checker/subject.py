@@ -15,14 +15,15 @@ Gradients = Mapping[str, Array]
 
 
 class CannotCheck(Exception):
-    """The candidate gives no answer that can be judged; the message (escaped) says why."""
+    """The candidate gives no answer that can be judged; the message (escaped) says why.
 
-    def __init__(self, why: str) -> None:
+    `kind`: the type's name of the exception that the candidate raises; "shape" if a gradient has a
+    wrong one. `ended`: no further problem can be asked, as after a time limit.
+    """
+
+    def __init__(self, why: str, *, kind: str = "", ended: bool = False) -> None:
         super().__init__(shown(why))
-
-
-class NotFinite(CannotCheck):
-    """A returned gradient has an infinity or NaN where the right one is finite."""
+        self.kind, self.ended = kind, ended
 
 
 class Answer(NamedTuple):
@@ -33,6 +34,14 @@ class Answer(NamedTuple):
     impure: tuple[str, ...] = ()
     narrow: bool = False  # whether a gradient's dtype is narrower than the inputs'
     loss: float | None = None  # the loss that the candidate returns, if any
+    others: Mapping[str, Array] = {}  # arrays that are no gradient by name or place, by label
+    unnamed: tuple[str, ...] = ()  # labels of results that are no numbers
+    set_globals: tuple[str, ...] = ()  # inputs that it reads from globals, which the check sets
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no gradient has a NaN or an infinity."""
+        return all(bool(np.isfinite(g).all()) for g in self.gradients.values())
 
 
 @runtime_checkable
@@ -151,7 +160,7 @@ class Subject(Protocol):
         """The size of each axis, by name."""
 
     def advice(self) -> str:
-        """The remedy for a pass that cannot take a problem's sizes, or an empty text."""
+        """The remedy for a pass that takes other sizes than all problems, or an empty text."""
 
     def reference(self, problem: Any) -> Right:
         """The right gradient at a problem, with its bound."""
@@ -165,8 +174,11 @@ class Subject(Protocol):
     def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
         """All explanations of the answers; empty if none fits, None if there is no catalogue."""
 
-    def locate(self, ask: Ask, dtype: str) -> Where:
-        """Find the time steps at which the pass is wrong.
+    def meanings(self, asked: Sequence[Asked]) -> Mapping[str, str]:
+        """What an array of `Answer.others` is, in words, for those whose values show it."""
+
+    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
+        """Find the time steps at which the pass is wrong, which it is at the problems `wrong`.
 
         Raises:
             CannotCheck: the pass does not answer the problems needed for that.

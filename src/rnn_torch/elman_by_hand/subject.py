@@ -78,7 +78,11 @@ class ElmanByHand(PosedOnce):
         """The explanations from the catalogue written by hand."""
         return [Explanation(mistakes) for mistakes in name_mistakes(asked)]
 
-    def locate(self, ask: Ask, dtype: str) -> Where:
+    def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
+        """As `Subject`; none: it must return dU, dW and dV."""
+        return {}
+
+    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
         """As `Subject`."""
         return locate(ask, self.shapes, dtype, self.window)
 

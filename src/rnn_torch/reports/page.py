@@ -16,9 +16,17 @@ from rnn_torch.checker.report import Report
 from rnn_torch.elman_by_hand.kill_matrix import KillMatrix
 from rnn_torch.reports.equations import EQUATIONS, as_markup, cited, linked
 from rnn_torch.reports.panels import in_words, panels
-from rnn_torch.reports.text import MOST_ALSO, MOST_SHOWN, NOT_ASKED, explanations_line, headline
+from rnn_torch.reports.text import (
+    MOST_ALSO,
+    MOST_SHOWN,
+    explanations_line,
+    notes,
+    sentence,
+    word,
+)
 
-_TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure", "impure": "wrong"}
+_TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure"}
+_TONES |= {"impure": "wrong", "cannot tell": "unsure"}
 
 
 def as_html(
@@ -55,11 +63,11 @@ def as_html(
             m.name for _, report in reports for each in report.mistakes or () for m in each.mistakes
         },
         tone=lambda report: _TONES[report.verdict],
-        word=lambda report: headline(report, "").partition(":")[0],
-        sentence=lambda report, name: headline(report, name).partition(": ")[2],
+        word=word,
+        sentence=sentence,
+        notes=notes,
         cell=_cell,
         in_words=in_words,
-        not_asked=NOT_ASKED,
         explanations_line=explanations_line,
         panels=panels,
         most_also=MOST_ALSO,
@@ -78,7 +86,9 @@ def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
     if not reports:
         return f"CANNOT CHECK {name}"
     first, report = reports[0]
-    return headline(report, first).partition(" (")[0] if len(reports) == 1 else "Backward passes"
+    if len(reports) > 1:
+        return "Backward passes"
+    return f"{word(report)}: {sentence(report, first).partition(' (')[0]}"
 
 
 def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:

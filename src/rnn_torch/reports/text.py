@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from rnn_numpy.isolation.escaping import shown
 from rnn_torch.checker.comparison import Entry
-from rnn_torch.checker.report import Report
+from rnn_torch.checker.report import Report, unanswered_at
 from rnn_torch.checker.subject import Where
 from rnn_torch.reports.panels import Panel, in_words, panels
 
@@ -21,32 +21,49 @@ MOST_BLIND = 8
 #: Lines of the candidate shown at most; of more, only the numbers.
 MOST_LINES = 3
 MOST_ALSO = 3
+#: The word of each verdict, and a sentence.
 _VERDICTS = {
-    "agrees": "RIGHT: {name} agrees with autograd to within rounding",
-    "disagrees": "WRONG: {name} does not agree with autograd",
+    "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
+    "disagrees": ("WRONG", "{name} does not agree with autograd"),
     "approximate": (
-        "APPROXIMATE: {name} is close to autograd's gradient, but not to within rounding: "
-        "a finite difference?"
+        "APPROXIMATE",
+        "{name} is close to autograd's gradient, but not to within rounding: a finite difference?",
     ),
-    "impure": "IMPURE: {name} gives the right numbers, but it is not a pure function",
+    "impure": ("IMPURE", "{name} gives the right numbers, but it is not a pure function"),
+    "cannot tell": ("CANNOT TELL", "{name} is right in all that can be judged, which is not all"),
 }
 
 
-def headline(report: Report, name: str) -> str:
-    """The verdict in a sentence; `name` is escaped by `shown`."""
-    verdict = _VERDICTS[report.verdict].format(name=shown(name))
+def word(report: Report) -> str:
+    """The verdict in a word; of a right pass that returns a part, for which gradients it holds."""
+    found = _VERDICTS[report.verdict][0]
+    if report.right and report.missing:
+        found += f" for {', '.join(report.returned)}; not returned: {', '.join(report.missing)}"
+    return found
+
+
+def sentence(report: Report, name: str) -> str:
+    """The verdict in a sentence, with the evidence; `name` is escaped by `shown`."""
     truncated = "" if report.window is None else f", window {report.window}"
     problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
+    if report.telling != report.problems:
+        problems += f", of which {report.telling} can tell"
     return (
-        f"{verdict} ({problems}, {report.dtype}{truncated}; "
-        f"at worst {report.used:.2g} times what rounding allows)"
+        f"{_VERDICTS[report.verdict][1].format(name=shown(name))} ({problems}, "
+        f"{report.dtype}{truncated}; at worst {report.used:.2g} times what rounding allows)"
     )
+
+
+def headline(report: Report, name: str) -> str:
+    """The word and the sentence."""
+    return f"{word(report)}: {sentence(report, name)}"
 
 
 def in_one_line(report: Report, name: str) -> str:
     """The mistake and its place in time, for the summary line of a test; the verdict without."""
     known = report.mistakes or ()
-    words = known[0].name if len(known) == 1 else _VERDICTS[report.verdict].partition("} ")[2]
+    words = known[0].name if len(known) == 1 else "; ".join(report.undecided)
+    words = words or _VERDICTS[report.verdict][1].removeprefix("{name} ")
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
 
@@ -111,10 +128,6 @@ def _backticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-#: For an undeclared network, for truncation, and for operations that cannot be traced.
-NOT_ASKED = "not determined, there is no catalogue for this case"
-
-
 class _Part(NamedTuple):
     """Some lines of a paragraph; prose if `kind` is empty."""
 
@@ -148,14 +161,14 @@ def _wrapped(line: str) -> str:
 
 def _paragraphs(report: Report) -> Iterator[list[_Part]]:
     """The paragraphs below the headline."""
-    if notes := list(_notes(report)):
-        yield notes
-    if report.right:
+    if said := [_Part("", text) for text in notes(report)]:
+        yield said
+    if report.right or report.verdict == "cannot tell":
         return
     if report.verdict != "impure":
         factors = (_Part("", factor) for factor in report.factors)
         yield [_Part("table", table(report.worst)), *factors]
-    if report.only_at:
+    if set(report.only_at) - set(report.not_finite):
         names = ", ".join(repr(name) for name in report.only_at)
         words = f"Wrong only at {names}, right elsewhere: docs/check.md says what they test."
         yield [_Part("", words)]
@@ -181,19 +194,55 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
 
 
-def _notes(report: Report) -> Iterator[_Part]:
-    """Notes for any verdict."""
-    if report.missing:
-        yield _Part("", f"Not returned, so not checked: {', '.join(report.missing)}.")
+def notes(report: Report) -> Iterator[str]:
+    """The sentences below the headline, for any verdict."""
+    yield from (f"Not decided: {reason}." for reason in report.undecided)
+    if report.unanswered and not report.undecided:
+        at = unanswered_at(report.unanswered, report.conditions)
+        yield f"Not answered, at {at}: {report.unanswered[0].why}."
+    if report.missing and not report.right:
+        yield f"Not returned, so not checked: {', '.join(report.missing)}."
+    if report.unidentified and not report.undecided:
+        yield f"Returned, but no gradient of the network: {', '.join(report.unidentified)}."
+    yield from (f"Returned besides: {text}." for text in report.also)
+    if report.not_finite:
+        yield f"{_not_finite(report)}."
+    if report.untold and not report.right:
+        yield f"Problems that cannot tell: {_untold(report.untold)}."
+    if report.set_globals:
+        names = ", ".join(report.set_globals)
+        yield f"Not passed, but read from the file's globals, which the check has set: {names}."
     if report.loss:
-        yield _Part("", f"{report.loss}.")
+        yield f"{report.loss}."
     if report.measured:
-        yield _Part("", f"Compared to within {report.measured}.")
+        yield f"Compared to within {report.measured}."
     if report.blind:
-        listed = report.blind[:MOST_BLIND]
-        rest = f"; and {len(report.blind) - len(listed)} more" * (report.blind != listed)
-        words = f"Mistakes that these sizes cannot detect: {'; '.join(listed)}{rest}."
-        yield _Part("", words)
+        listed, left = "; ".join(report.blind[:MOST_BLIND]), len(report.blind) - MOST_BLIND
+        rest = f"; and {left} more" * (left > 0)
+        yield f"Mistakes that these sizes cannot detect: {listed}{rest}."
+    yield from (f"The verdict stands, but {text}." for text in report.failed)
+
+
+def _not_finite(report: Report) -> str:
+    """Where only the candidate's answer has NaN or infinity."""
+    count = len(report.not_finite)
+    at = ", ".join(map(repr, report.not_finite[:MOST_SHOWN])) + ", ..." * (count > MOST_SHOWN)
+    elsewhere = not any(
+        not entry.right
+        for entries in report.by_problem
+        for entry in entries
+        if entry.problem not in report.not_finite
+    )
+    rest = ", and right elsewhere" * elsewhere
+    return f"It gives NaN or infinity, where autograd's gradient is finite, at {at}{rest}"
+
+
+def _untold(untold: Sequence[tuple[str, str]]) -> str:
+    """The problems of each reason."""
+    reasons: dict[str, list[str]] = {}
+    for problem, why in untold:
+        reasons.setdefault(why, []).append(repr(problem))
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -264,7 +313,7 @@ def explanations_line(count: int) -> str:
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
     if report.mistakes is None:
-        yield [_Part("", f"Which mistake: {NOT_ASKED}.")]
+        yield [_Part("", f"Which mistake: not determined, {report.not_named}.")]
         return
     if not report.mistakes:
         if report.verdict == "approximate":
