@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 from rnn_numpy.isolation.calling import Called, Question, Refused, call
 from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.isolation.loading import functions_in
-from rnn_torch.checker.subject import Answer, Ask, CannotCheck, NotFinite, Subject
+from rnn_torch.checker.subject import Answer, Ask, CannotCheck, Subject
 
 _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"
@@ -160,9 +160,11 @@ class Candidate:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
             raise CannotCheck(_UNREADABLE) from None
-        called = Called(
-            arrays, header.get("impure", []), header.get("bits", 64), header.get("loss")
-        )
+        try:
+            others = {name: arrays.pop(f"other.{name}") for name in header.pop("others")}
+            called = Called(arrays, others=others, **header)
+        except (KeyError, TypeError):
+            raise CannotCheck(_UNREADABLE) from None
         return judged(called, problem, self._subject)
 
     def _header(self, answers: int = 1) -> dict[str, Any]:
@@ -243,10 +245,10 @@ def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
 
 
 def judged(called: Called, problem: Any, subject: Subject) -> Answer:
-    """The answer of a call, once its arrays are known to be finite and of the right shape.
+    """The answer of a call, once its arrays are known to have the right shapes.
 
     Raises:
-        CannotCheck: an array has a wrong shape or an entry that is not finite.
+        CannotCheck: an array has a wrong shape.
     """
     inputs = subject.inputs(problem)
     names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
@@ -264,13 +266,16 @@ def judged(called: Called, problem: Any, subject: Subject) -> Answer:
                 raise CannotCheck(
                     f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}"
                 )
-            if not np.isfinite(array).all():
-                index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-                raise NotFinite(
-                    f"d{name}{index} is {array[tuple(index)]} at the problem {problem.name!r}"
-                )
             found[name] = array
         calls.append(found)
-    impure = tuple(shown(str(text)[:200]) for text in called.impure[:20])
+    if any(array.dtype != np.float64 for array in called.others.values()):
+        raise CannotCheck(_UNREADABLE)
+    impure, unnamed, set_globals = (
+        tuple(shown(str(text)[:200]) for text in texts[:most])
+        for texts, most in ((called.impure, 20), (called.unnamed, 200), (called.set_globals, 200))
+    )
+    others = {shown(name[:200]): array for name, array in called.others.items()}
     bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
-    return Answer(calls[0], calls[1], impure, called.bits < bits, called.loss)
+    narrow = called.bits < bits
+    first, second = calls
+    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals)

@@ -33,6 +33,9 @@ class Answer(NamedTuple):
     impure: tuple[str, ...] = ()
     narrow: bool = False  # whether a gradient's dtype is narrower than the inputs'
     loss: float | None = None  # the loss that the candidate returns, if any
+    others: Mapping[str, Array] = {}  # returned numbers without a meaning, by their labels
+    unnamed: tuple[str, ...] = ()  # the labels of other returned values
+    set_globals: tuple[str, ...] = ()  # the inputs that it gets as globals of its file
 
 
 @runtime_checkable
