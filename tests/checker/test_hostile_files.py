@@ -29,7 +29,6 @@ BAD_FILES = {
     "backward = 3\n": "has no function 'backward'",
     "def backward(x, y): pass\n": "it takes (x, y), but does not use U, W, V",
     START + "return None": "it must return (dU, dW, dV)",
-    START + "return U, W, np.full_like(V, np.nan)": "is nan at the problem",
     START + "return U.T, W, V": "transposed?",
     START + "1 / 0": "raises ZeroDivisionError: division by zero (line 3)",
     START + "import sys; sys.exit(3)": "raises SystemExit: 3",
@@ -48,12 +47,11 @@ BAD_FILES = {
     START + "import signal; signal.pthread_sigmask(0, range(1, 65))\n    while 1: 0": "within 1 s",
     START + "import threading; threading.Event().wait()": "it gave no answer within 1 seconds",
     START + "input()": "raises EOFError",
-    START + "return [U], [W], [V]": "dU must be a NumPy array of floating-point numbers, got list",
+    START + "return {1}, [{1}], 2j": "dU must be an array of floating-point numbers, got set",
     START + "return U.astype(object), W, V": "got object array",
     START + "return U[:0], W, V": "dU must have U's shape",
     START + "return {'dU': U}": "it returned a mapping without dW, dV",
     START + "return (U,) * 1000000": "got tuple of 1000000",
-    START + "return U * np.inf, W, V": "dU",
     START + "U = type('E', (Exception,), {'__str__': lambda s: 1 / 0}); raise U": "",
     "import os\nfor _ in range(9): os.fork() or os.setsid()\n" + START + "return U, W, V": "",
     "import os\nwhile True: os.write(2, b'noise' * 1000)\n": "it gave no answer within 1 seconds",
@@ -76,7 +74,7 @@ BAD_FILES = {
     START + "import os; os.dup2(os.open('/dev/full', 1), 1)\n"
     "    print('x' * 9999, flush=True)": "raises OSError: [Errno 28] No space left on device",
     START + "while True: pass": "it gave no answer within 1 seconds",
-    START + "return [np.array('a', object)] * 3": "dU must be a NumPy array of floating-point",
+    START + "return [np.array('a', object)] * 3": "dU must be an array of floating-point",
 }
 
 

@@ -3,6 +3,7 @@
 E = 1/2 sum (x_t W + b - y_t)^2: it has no memory, and needs none here.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,18 @@ def load(folder: Path, text: str, name: str = "backward", *, definitions_only: b
     return load_function(str(file), name, definitions_only)
 
 
-def assert_right(function: Any, *names: str, form: Form = FORM, loss: bool = False) -> Called:
-    """Check that two calls return the gradients of exactly these inputs, and the loss if given."""
+def assert_right(
+    function: Any,
+    *names: str,
+    form: Form = FORM,
+    loss: bool = False,
+    others: Sequence[str] = (),
+    unnamed: Sequence[str] = (),
+) -> Called:
+    """Check that two calls return the gradients of exactly these inputs, and the loss if given.
+
+    `others`, `unnamed`: the labels of all else that is returned: numbers, and what is none.
+    """
     asked = question()
     called, expected = call(function, form, asked), right(asked)
     assert {n.partition(".")[2] for n in called.arrays} == set(names)
@@ -45,4 +56,5 @@ def assert_right(function: Any, *names: str, form: Form = FORM, loss: bool = Fal
             array, expected[name.partition(".")[2]], rtol=1e-12, err_msg=name
         )
     assert called.loss == (expected["loss"] if loss else None)
+    assert (list(called.others), list(called.unnamed)) == ([*others], [*unnamed])
     return called

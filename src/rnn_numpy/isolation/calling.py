@@ -8,32 +8,18 @@ inputs are passed by position. The sizes of the axes, the rate of an update, and
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_numpy.isolation.placing import LEFT_OUT, globals_of, made
-from rnn_numpy.isolation.returned import Refused, by_name, named
+from rnn_numpy.isolation.placing import LEFT_OUT, Made, globals_of, made, reads_of, weights_of
+from rnn_numpy.isolation.returned import Form, Refused, Results, after_update, by_name, named
 
 __all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
 _RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
-
-
-class Form(NamedTuple):
-    """The inputs and the results of a backward pass, as values that JSON can represent.
-
-    `inputs`: their names, in order. `gradients`: the inputs of which it may return a gradient, in
-    order; `required`: those of which it must. `rate`: if given, the pass returns nothing and
-    subtracts the gradients times this number from its inputs.
-    """
-
-    inputs: Sequence[str]
-    gradients: Sequence[str]
-    required: Sequence[str] = ()
-    rate: float | None = None
 
 
 class Question(NamedTuple):
@@ -50,6 +36,9 @@ class Called(NamedTuple):
     impure: list[str]  # the side effects, in words
     bits: int  # width of the narrowest floating-point type among the gradients
     loss: float | None = None  # the loss, if the pass returns it
+    others: Mapping[str, Any] = {}  # numbers without a meaning, of the first call, by their labels
+    unnamed: Sequence[str] = ()  # the labels of what else it returns
+    set_globals: Sequence[str] = ()  # the inputs that are set as globals of its file
 
 
 def laid_out(array: Any, strides: Sequence[int]) -> Any:
@@ -85,10 +74,12 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
     answers: dict[str, Any] = {}
     earlier: dict[str, Any] = {}
     overwritten: list[str] = []
-    loss = None
+    results, set_globals = Results({}, None, {}, []), list[str]()
     for which in ("first", "second"):
         given = _copies(question.inputs)
-        returned, loss = _invoke(function, form, given, question.sizes)
+        answer, set_globals = _invoke(function, form, given, question.sizes)
+        results = results if which == "second" else _copied(answer)
+        returned = answer.gradients
         for name, array in question.inputs.items():
             changed = not np.array_equal(given[name], array, equal_nan=True)
             if changed and which == "first" and form.rate is None:
@@ -106,7 +97,14 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
         earlier = dict(returned)
     if overwritten:
         impure.append(f"a second call overwrites results of the first: {', '.join(overwritten)}")
-    return Called(answers, impure, min(8 * array.itemsize for array in earlier.values()), loss)
+    bits = min(8 * array.itemsize for array in earlier.values())
+    return Called(answers, impure, bits, *results[1:], set_globals)
+
+
+def _copied(results: Results) -> Results:
+    """The results with copies of the arrays without a meaning: a second call may change these."""
+    others = {n: np.array(a, np.float64, order="C") for n, a in results.others.items()}
+    return results._replace(others=others)
 
 
 def _copies(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,10 +121,26 @@ class Passes(NamedTuple):
     of: type | None = None
 
 
+class _Inputs(NamedTuple):
+    """Where the inputs of one call go.
+
+    `given`: their values; `values`: also the sizes, the rate, and a mapping of them all; `placed`:
+    the globals of the file to set; `own`: the inputs by the pass's own names.
+    """
+
+    form: Form
+    given: dict[str, Any]
+    values: dict[str, Any]
+    in_order: bool
+    wanted: set[str]
+    placed: set[str]
+    own: dict[str, str]
+
+
 def _invoke(
     function: Any, form: Form, given: dict[str, Any], sizes: Mapping[str, int]
-) -> tuple[dict[str, Any], float | None]:
-    """Call it once; return the gradients by the names of their inputs, and the loss if returned."""
+) -> tuple[Results, list[str]]:
+    """Call it once; return its results, and the inputs that it gets as globals of its file."""
     passes = function if isinstance(function, Passes) else Passes([function])
     before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
     together = dict(given)
@@ -136,29 +150,63 @@ def _invoke(
     in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
     rest = any(p.kind == p.VAR_KEYWORD for each in parameters for p in each)
     wanted = {p.name for each in parameters for p in each} | set(given if rest else ())
-    names, space = globals_of(passes.functions[-1])
-    placed = {n for n in values if n in names - wanted - {*_TOGETHER, *(given if in_order else ())}}
-    space.update({name: values[name] for name in placed})
-    instance = None if passes.of is None else made(passes.of, values, {**sizes, **given})
-    owner, first = ({}, []) if instance is None else (vars(instance), [instance])
-    used = set(given) if owner or in_order or wanted & set(_TOGETHER) else placed | wanted
+    space = globals_of(passes.functions[-1])
+    placed = (space.names & set(values)) - wanted - {*_TOGETHER, *(given if in_order else ())}
+    space.values.update({name: values[name] for name in placed})
+    own = _own_names(parameters[0], form) if in_order else {}
+    inputs = _Inputs(form, given, values, in_order, wanted, placed, own)
+    of = None
+    if passes.of is not None:
+        attributes = {n: v for n, v in values.items() if n in sizes or n in given}
+        of = made(passes.of, values, attributes, given, form.weights)
+        own |= of.own
+    with np.errstate(all="ignore"), _omissions_reported(space.values):
+        returned = _in_turn(passes, parameters, inputs, of)
+    set_globals = [n for n in given if n in placed & space.looked_up]
+    owner = {} if of is None else vars(of.instance)
+    last = passes.functions[-1]
+    if form.rate is None:
+        attributes = {n: v for n, v in owner.items() if n not in given}
+        return named(returned, form, given, last, attributes, own), set_globals
+    found, results = after_update(returned, form, last)
+    held = {} if of is None else {n: m[n] for m, n in weights_of(of.instance, given)}
+    held |= {n: owner[a] for a, n in own.items() if a in owner}
+    after = {**together, **{n: space.values[n] for n in placed}, **owner, **held, **found}
+    updates = {n: (b - after[n]) / form.rate for n, b in before.items()}
+    return results._replace(gradients=updates), set_globals
+
+
+def _in_turn(
+    passes: Passes, parameters: list[list[inspect.Parameter]], inputs: _Inputs, of: Made | None
+) -> Any:
+    """Call the functions in turn; return what the last one returns.
+
+    Raises:
+        Refused: one has other parameters, or no function uses some input.
+    """
+    given, values = inputs.given, inputs.values
+    used = set(inputs.placed | inputs.wanted)
+    if inputs.in_order or inputs.wanted & set(_TOGETHER):
+        used |= set(given)
+    first = [] if of is None else [of.instance]
+    read: set[str] = set()
     returned: Any = None
     for each, its in zip(passes.functions, parameters, strict=True):
         passed = {p.name: values[p.name] for p in its if p.name in values}
         passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
         unknown = [p.name for p in its if _must(p) and p.name not in passed]
-        lost = [name for name in given if name not in used]
-        if not in_order and (unknown or lost):
-            raise Refused(_other_arguments(its, form, passes.of, unknown, lost))
-        with _omissions_reported(space):
-            returned = each(*first, *given.values()) if in_order else each(*first, **passed)
+        lost = [name for name in given if of is None and name not in used]
+        if not inputs.in_order and (unknown or lost):
+            raise Refused(_other_arguments(its, inputs.form, passes.of, unknown, lost))
+        with reads_of(of.instance) if of else nullcontext(read) as seen:
+            returned = each(*first, *given.values()) if inputs.in_order else each(*first, **passed)
+        read |= seen
         if each is not passes.functions[-1]:
             values = {**by_name(returned, each), **values}
-    if form.rate is None:
-        attributes = {n: v for n, v in owner.items() if n not in given}
-        return named(returned, form.gradients, form.required, passes.functions[-1], attributes)
-    after = {**together, **{n: space[n] for n in placed}, **owner}
-    return {n: (b - after[n]) / form.rate for n, b in before.items()}, None
+    used |= set() if of is None else of.has | (of.attributes & read)
+    if lost := [name for name in given if name not in used]:
+        raise Refused(_other_arguments(parameters[-1], inputs.form, passes.of, [], lost))
+    return returned
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
@@ -181,6 +229,24 @@ def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], co
         return True
     must = [p.name for p in parameters if _must(p)]
     return not set(must) <= set(values) and len(must) == count
+
+
+def _own_names(parameters: list[inspect.Parameter], form: Form) -> dict[str, str]:
+    """The inputs by the names of the parameters at their places.
+
+    Raises:
+        Refused: a parameter has the name of another input with the same axes than is at its place.
+    """
+    names = [p.name for p in parameters if _must(p) and p.kind != p.KEYWORD_ONLY]
+    own = dict(zip(names, form.inputs, strict=False))
+    axes = dict(zip(form.inputs, form.axes, strict=False))
+    for name, its in own.items():
+        if name != its and name in axes and axes[name] == axes[its]:
+            raise Refused(
+                f"it takes ({', '.join(names)}), and the inputs are {', '.join(form.inputs)}: by "
+                f"position, its {name} is {its}; name its parameters like the inputs"
+            )
+    return own
 
 
 def _other_arguments(

@@ -5,9 +5,9 @@ process reads questions from standard input and answers on standard output, in f
 length, then as many bytes. A question is a sequence of problems, the last of which is answered: a
 JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of arrays for
 each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the gradients
-of two calls. Each question is answered in a new fork, so that no call affects a later one; where
-there is no fork, the file is loaded anew. `rnn_torch.checker.candidate` is the other end; it trusts
-no data from this process.
+of two calls and, as `other.LABEL`, what else the first one returned. Each question is answered in a
+new fork, so that no call affects a later one; where there is no fork, the file is loaded anew.
+`rnn_torch.checker.candidate` is the other end; it trusts no data from this process.
 """
 
 import contextlib
@@ -81,9 +81,12 @@ def main(task: str) -> None:
         except BaseException as error:
             refuse(f"it raises {explain(error, file)}", type(error).__name__)
         else:
-            seen = {"impure": called.impure, "bits": called.bits, "loss": called.loss}
+            seen = called._asdict()
+            others = seen.pop("others")
+            arrays = seen.pop("arrays") | {f"other.{n}": a for n, a in others.items()}
+            seen["others"] = list(others)
             write_frame(out, json.dumps(seen).encode())
-            write_frame(out, save(called.arrays))
+            write_frame(out, save(arrays))
 
     try:
         function = load_function(file, name, definitions_only)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rnn_numpy.isolation.calling import Passes
 from rnn_numpy.isolation.placing import LEFT_OUT
-from rnn_numpy.isolation.returned import Refused, statements
+from rnn_numpy.isolation.returned import Refused, parts_returned
 
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
@@ -46,7 +46,7 @@ def load_function(
             raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
-        statements(function)  # caches them for the forks that answer the questions
+        parts_returned(function)  # caches them for the forks that answer the questions
     classes = {of for of, _ in found}
     if len(classes) > 1:
         raise Refused(f"{name} must be functions, or methods of one class")
@@ -101,7 +101,7 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
         _import_package(folders, definitions_only)
     name = f"{package}.{path.stem}" if package else path.stem
     module = ModuleType(name)
-    module.__file__, module.__package__ = file, package
+    module.__file__, module.__package__ = str(path.absolute()), package
     vars(module)["xrange"] = range  # Python 2's name
     sys.modules[name] = module
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)

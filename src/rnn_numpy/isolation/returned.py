@@ -1,11 +1,17 @@
-"""Assign the results of a backward pass to the inputs of which they are the gradients."""
+"""Assign the results of a backward pass to the inputs of which they are the gradients.
+
+What is returned is flattened into elements. Each is identified by its name, as the loss, or by its
+place; what is left is carried on under its label, or listed: nothing is dropped.
+"""
 
 import ast
 import inspect
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,97 +20,422 @@ _GRADIENT = (
     "d{}", "dLd{}", "dL_d{}", "d_{}", "D_{}", "grad_{}", "grad{}", "{}_grad", "{}_d", "{}_diff",
     "delta_{}", "g{}",
 )  # fmt: skip
+_SPELT_ALIKE = ("d{}", "dLd{}", "grad{}", "{}grad", "delta{}", "g{}")  # without underscores
+_SAME_VALUE = {"copy", "tolist", "item", "numpy", "detach", "cpu", "astype", "float", "double"}
+_SAME_VALUE |= {"array", "asarray", "reshape", "squeeze", "ravel", "contiguous", "clone"}
+
+
+_NUMBER = np.generic | bool | int | float | complex
+_MOST = 10_000  # elements that are read
 
 
 class Refused(Exception):
     """The candidate cannot be checked; the message tells its author why."""
 
 
+class Results(NamedTuple):
+    """What a backward pass returned.
+
+    `others`: the numbers that are neither a gradient nor the loss, by their labels. `unnamed`: the
+    labels of elements that are no numbers.
+    """
+
+    gradients: dict[str, Any]
+    loss: float | None
+    others: dict[str, Any]
+    unnamed: list[str]
+
+
+class Form(NamedTuple):
+    """The inputs and the results of a backward pass, as values that JSON can represent.
+
+    `inputs`: their names, in order. `gradients`: the inputs of which it may return a gradient, in
+    order; `required`: those of which it must. `rate`: if given, the pass returns nothing and
+    subtracts the gradients times this number from its inputs. `weights`: the inputs that are
+    neither given at every step nor an initial state; empty if unknown. `axes`: those of each
+    input, as text; empty if unknown.
+    """
+
+    inputs: Sequence[str]
+    gradients: Sequence[str]
+    required: Sequence[str] = ()
+    rate: float | None = None
+    weights: Sequence[str] = ()
+    axes: Sequence[str] = ()
+
+
+class Part(NamedTuple):
+    """A returned expression: its text, the variable whose value it is, and its own parts."""
+
+    text: str
+    name: str
+    parts: tuple["Part", ...] = ()
+
+
+class _Element(NamedTuple):
+    """A leaf of what was returned; `name`: its key or its variable, empty if unknown."""
+
+    label: str
+    name: str
+    is_key: bool
+    value: Any
+
+
+class _Names(NamedTuple):
+    """What the names of elements can mean.
+
+    `aliases`: the input that is meant by a name in a gradient's name; `inputs`: all inputs, with
+    their values; `taken`: the names of inputs, which no gradient has that is found by its place;
+    `orders`: the inputs of which the gradients may be returned by position; the first, `required`,
+    is what a pass of this network is documented to return, whatever its variables are called.
+    """
+
+    aliases: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    taken: set[str]
+    orders: Sequence[Sequence[str]] = ()
+    required: Sequence[str] = ()
+
+
+class _Reading(NamedTuple):
+    """Elements, the gradients among them by the names of their inputs, and the loss."""
+
+    elements: list[_Element]
+    found: dict[str, _Element]
+    loss: _Element | None
+
+    @property
+    def left(self) -> list[_Element]:
+        """The elements without a meaning."""
+        known = [*self.found.values(), self.loss]
+        return [e for e in self.elements if not any(e is one for one in known)]
+
+
 def named(
     returned: Any,
-    gradients: Sequence[str],
-    required: Sequence[str],
+    form: Form,
+    inputs: Mapping[str, Any],
     function: Any,
     attributes: Mapping[str, Any],
-) -> tuple[dict[str, Any], float | None]:
-    """The gradients by the names of their inputs, and the loss if it is returned.
+    own: Mapping[str, str],
+) -> Results:
+    """The gradients by the names of their inputs, the loss if it is returned, and what is left.
 
     Args:
-        returned: a mapping, or arrays, in order or as named by the `return` statement, with or
-            without a loss; nothing if the gradients are attributes.
-        gradients: the inputs of which it may return a gradient, in order.
-        required: the inputs of which it must return a gradient.
+        returned: mappings, tuples and lists of arrays, numbers, tensors or None (a gradient of
+            zero), in order or as named by the `return` statement; nothing if the gradients are
+            attributes.
+        form: the `Form` of the pass.
+        inputs: the values of all inputs.
         function: the function that returned it.
-        attributes: the attributes of the pass's object, such as dW.
+        attributes: the attributes of the pass's object, such as dW or grads.
+        own: the inputs by the pass's own names, if it gets them by position.
 
     Raises:
         Refused: gradients are missing, or are not arrays of floating-point numbers.
     """
-    found, loss = _split(returned, gradients, required, function)
-    for name in gradients:
-        if name not in found and (key := key_of(name, attributes)) is not None:
-            found[name] = attributes[key]
-    if not found or not set(required) <= set(found):
-        every = ", ".join(f"d{n}" for n in required or gradients)
-        if isinstance(returned, Mapping):
-            missing = ", ".join(f"d{n}" for n in required if n not in found) or every
-            raise Refused(f"it returned a mapping without {missing}")
-        got = type(returned).__name__
-        if isinstance(returned, tuple | list):
-            got += f" of {len(returned)}"
-        raise Refused(f"it must return ({every}) or a mapping with these keys, got {got}")
-    for name, array in found.items():
-        if not isinstance(array, np.ndarray | np.floating) or array.dtype.kind != "f":
-            kind = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
-            raise Refused(f"d{name} must be a NumPy array of floating-point numbers, got {kind}")
-    number = None
-    with suppress(TypeError, ValueError):
-        number = None if loss is None else float(np.sum(loss))
-    return {n: np.asarray(array) for n, array in found.items()}, number
+    aliases = {n: n for n in form.gradients if n not in own} | dict(own)
+    aliases = {alias: n for alias, n in aliases.items() if n in form.gradients}
+    orders = [order for order in (form.required, form.gradients, form.weights) if order]
+    names = _Names(aliases, inputs, {*inputs, *own}, orders, form.required)
+    part = _part_of(returned, function)
+    # A list of arrays of one shape is one array, or several: whichever leaves less without meaning.
+    lists = [_leaves(returned, part, names, stacked) for stacked in (True, False)]
+    tried = [_read(elements, names) for elements in lists if len(elements) <= _MOST]
+    if not tried:
+        raise Refused(_missing(returned, form, {}, _Reading(lists[0], {}, None)))
+    reading = max(tried, key=lambda one: (not one.left, len(one.found)))
+    found = dict(reading.found)
+    for name, element in _read(list(_attributes(attributes, names)), names).found.items():
+        if not reading.found or np.shape(element.value) == np.shape(inputs[name]):
+            found.setdefault(name, element)
+    if not found or not set(form.required) <= set(found):
+        raise Refused(_missing(returned, form, found, reading))
+    return Results(
+        {n: _gradient(n, found[n].value, inputs[n]) for n in form.gradients if n in found},
+        _number(reading.loss),
+        *_apart(reading.left),
+    )
+
+
+def _number(loss: _Element | None) -> float | None:
+    return None if loss is None else float(np.sum(array_of(loss.value)))
+
+
+def _apart(left: Sequence[_Element]) -> tuple[dict[str, Any], list[str]]:
+    """The elements without a meaning: the numbers by their labels, and the labels of the rest."""
+    others: dict[str, Any] = {}
+    unnamed = []
+    for element in left:
+        if (array := array_of(element.value)) is None:
+            unnamed.append(element.label)
+        else:
+            others[_new(element.label, others)] = array
+    return others, unnamed
+
+
+def after_update(returned: Any, form: Form, function: Any) -> tuple[dict[str, Any], Results]:
+    """The inputs that a pass with a rate returns under their own names, and what else it does."""
+    names = _Names({}, {}, set())
+    found, left = {}, []
+    for element in _leaves(returned, _part_of(returned, function), names, True):
+        if element.name in form.gradients and array_of(element.value) is not None:
+            found[element.name] = array_of(element.value)
+        else:
+            left.append(element)
+    reading = _read(left, names)
+    return found, Results({}, _number(reading.loss), *_apart(reading.left))
 
 
 def by_name(returned: Any, function: Any) -> dict[str, Any]:
     """The returned values by the names of the variables in `return`; a mapping as it is."""
     if isinstance(returned, Mapping):
         return dict(returned)
-    returns, tuples = statements(function)
     found: dict[str, Any] = {}
-    for names in returns:
-        if len(names) == 1:
-            found = {names[0]: returned}
-        elif isinstance(returned, tuple | list) and len(names) == len(returned):
-            found = dict(zip(names, returned, strict=True))
-    for name, value in list(found.items()):
-        parts = tuples.get(name, [])
-        if isinstance(value, tuple | list) and len(parts) == len(value):
-            found = {**dict(zip(parts, value, strict=True)), **found}
+    part = _part_of(returned, function)
+    waiting = [] if part is None else [(returned, part)]
+    for value, its in waiting:  # the outer names first
+        if its.name:
+            found.setdefault(its.name, value)
+        if its.parts and _fits(its, value):
+            waiting += zip(value, its.parts, strict=True)
     return found
 
 
-def _split(
-    returned: Any, gradients: Sequence[str], required: Sequence[str], function: Any
-) -> tuple[dict[str, Any], Any]:
-    """The gradients and the loss, identified by their names; without names by their number."""
-    names = by_name(returned, function)
-    loss = next((v for k, v in names.items() if _is_loss(k)), None)
-    found = {n: names[k] for n in gradients if (k := key_of(n, names)) is not None}
-    if isinstance(returned, Mapping):  # a key may be the input's own name, a variable may not
-        return {**{n: returned[n] for n in gradients if n in returned}, **found}, loss
-    if found and set(required) <= set(found):
-        return found, loss
-    if not isinstance(returned, tuple | list):
-        return ({gradients[0]: returned} if len(gradients) == 1 else {}), loss
-    in_order = required or gradients
-    mappings = [one for one in returned if isinstance(one, Mapping)]
-    if len(returned) == len(in_order) and len(mappings) != 1:
-        return dict(zip(in_order, returned, strict=True)), loss
-    inner: list[Any] = mappings or [one for one in returned if isinstance(one, tuple | list)]
-    if len(inner) == 1:  # a loss, and a mapping or tuple of the gradients
-        found, its = _split(inner[0], gradients, required, None)
-        numbers = [one for one in returned if np.isscalar(one) or isinstance(one, np.ndarray)]
-        only = numbers[0] if len(numbers) == 1 and np.size(numbers[0]) == 1 else None
-        return found, next((one for one in (its, loss, only) if one is not None), None)
-    return {}, loss
+def array_of(value: Any) -> Any:
+    """An array, a tensor, a number or a list of these as a NumPy array of numbers; else None."""
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a tensor of torch
+        value = value.detach().cpu().numpy()
+    elif not isinstance(value, np.ndarray | _NUMBER):
+        if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
+            return None
+        if isinstance(value, list | tuple) and not all(isinstance(v, _NUMBER) for v in value):
+            value = [array_of(one) for one in value]
+            if any(one is None or one.shape != value[0].shape for one in value):
+                return None
+    array = np.asarray(value)
+    return array if array.dtype.kind in "fiub" else None
+
+
+def _gradient(name: str, value: Any, of: Any) -> Any:
+    """A gradient as an array; a number as one of the input's shape, if that has one entry."""
+    array = np.zeros_like(of) if value is None else array_of(value)
+    if array is None or array.dtype.kind not in "fiu":
+        kind = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
+        raise Refused(f"d{name} must be an array of floating-point numbers, got {kind}")
+    if array.dtype.kind != "f":  # 0 * anything is a gradient, too
+        array = array.astype(np.float64)
+    return array.reshape(of.shape) if array.ndim == 0 and of.size == 1 else array
+
+
+def _inside(value: Any) -> list[tuple[str, Any]] | None:
+    """The keys and values of a mapping or of an object with fields; None of anything else."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        value = dict(zip(value._fields, value, strict=True))
+    elif isinstance(value, SimpleNamespace):
+        value = vars(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    return [(str(k), v) for k, v in value.items()] if isinstance(value, Mapping) else None
+
+
+def _leaves(value: Any, part: Part | None, names: _Names, stacked: bool) -> list[_Element]:
+    """The elements of what is returned, at most one more than are read; none of None."""
+    found = () if value is None else _flat(value, "", part, names, stacked)
+    return list(islice(found, _MOST + 1))
+
+
+def _flat(
+    value: Any, label: str, part: Part | None, names: _Names, stacked: bool, key: str | None = None
+) -> Iterator[_Element]:
+    """The leaves of what is returned. With `stacked`, a list of arrays of one shape is a leaf."""
+    name = key if key is not None else part.name if part else ""
+    element = _Element(label or (part.text if part else "") or "it", name, key is not None, value)
+    if (inside := _inside(value)) is not None:
+        before = f"{label}." if label else ""
+        for its, child in inside:
+            yield from _flat(child, f"{before}{its}", None, names, stacked, its)
+        return
+    if not isinstance(value, list | tuple):
+        yield element
+        return
+    parts = part.parts if part and _fits(part, value) else ()
+    is_one = _claimed(element, names.aliases) or (stacked and label and not parts)
+    if is_one and array_of(value) is not None:
+        yield element
+        return
+    before = label or (part.name if part else "")
+    for i, child in enumerate(value):
+        its_part = parts[i] if parts else None
+        its_label = its_part.text if its_part else f"{before or 'value'}[{i}]"
+        yield from _flat(child, its_label, its_part, names, stacked)
+
+
+def _attributes(attributes: Mapping[str, Any], names: _Names) -> Iterator[_Element]:
+    """The attributes with a gradient's name, and what is in those that hold gradients."""
+    for name, value in attributes.items():
+        element = _Element(f"self.{name}", name, False, value)
+        if holds_gradients(name):
+            yield from _flat(value, f"self.{name}", None, names, False)
+        elif _claimed(element, names.aliases):
+            yield element
+
+
+def holds_gradients(attribute: str) -> bool:
+    """Whether a container of this name has gradients: grads, gradients, d, dparams, ..."""
+    return "grad" in attribute.lower() or attribute in ("d", "dparams", "dparameters", "dweights")
+
+
+def _read(elements: list[_Element], names: _Names) -> _Reading:
+    """Identify elements: by name, as the loss, by position."""
+    found = _found_by_name(elements, names.aliases)
+    left = _Reading(elements, found, None).left
+    losses = [e for e in left if _is_loss(e, names)]
+    loss = losses[0] if losses else None
+    numbers = [e for e in left if loss is None and _is_number(e.value)]
+    for taken in (loss, numbers[0] if len(numbers) == 1 else loss):
+        rest = [e for e in elements if e is not taken]
+        if in_order := _found_by_position(rest, found, names):
+            return _Reading(elements, in_order, taken)
+        loss = taken
+    return _Reading(elements, found, loss)
+
+
+def _found_by_name(elements: list[_Element], aliases: Mapping[str, str]) -> dict[str, _Element]:
+    """The gradients by their names; a name that two elements claim alike is nobody's."""
+    found: dict[str, _Element] = {}
+    disputed: set[str] = set()
+    for table in _tables(tuple(aliases.items())):
+        claimed: dict[str, list[_Element]] = {}
+        for element in elements:
+            known = any(element is one for one in found.values())
+            if not known and (name := table.of(element)):
+                claimed.setdefault(name, []).append(element)
+        for name, several in claimed.items():
+            if name in found or name in disputed:
+                continue
+            if all(one.value is several[0].value for one in several):
+                found[name] = several[0]
+            else:
+                disputed.add(name)
+    return found
+
+
+class _Table(NamedTuple):
+    """The inputs meant by names of some forms, if each means only one; `without` these signs."""
+
+    meant: dict[str, str]
+    keys_only: bool
+    without: str
+
+    def of(self, element: _Element) -> str | None:
+        """The input whose gradient the element is."""
+        if self.keys_only and not element.is_key:
+            return None
+        return self.meant.get(element.name.replace(self.without, ""))
+
+
+@cache
+def _tables(aliases: tuple[tuple[str, str], ...]) -> list[_Table]:
+    """What names mean; the first table that has a name decides.
+
+    First the names of gradients; then a mapping's key, which may be the input's own name; then both
+    without underscores.
+    """
+
+    def table(forms: Sequence[str], keys_only: bool = False, without: str = "") -> _Table:
+        meant: dict[str, set[str]] = {}
+        for alias, name in aliases:
+            for form in forms:
+                meant.setdefault(form.format(alias.replace(without, "")), set()).add(name)
+        only = {text: its.pop() for text, its in meant.items() if len(its) == 1}
+        return _Table(only, keys_only, without)
+
+    own = ["{}"]
+    found = [*(table([form]) for form in _GRADIENT), table(own, keys_only=True)]
+    return [*found, table(_SPELT_ALIKE, without="_"), table(own, keys_only=True, without="_")]
+
+
+def _claimed(element: _Element, aliases: Mapping[str, str]) -> str | None:
+    """The only input whose gradient has the name of this element."""
+    found = (table.of(element) for table in _tables(tuple(aliases.items())))
+    return next(filter(None, found), None)
+
+
+def _found_by_position(
+    elements: list[_Element], found: Mapping[str, _Element], names: _Names
+) -> dict[str, _Element]:
+    """All gradients, if they are as many as one of the orders has, and the named ones in place."""
+    its = {id(element): name for name, element in found.items()}
+    for order in names.orders:
+        sure = order == names.required
+        if len(order) == len(elements) and all(
+            its[id(e)] == name
+            if id(e) in its
+            else not e.is_key and (sure or _may_be(e, names.inputs[name], names.taken))
+            for name, e in zip(order, elements, strict=True)
+        ):
+            return dict(zip(order, elements, strict=True))
+    return {}
+
+
+def _may_be(element: _Element, of: Any, taken: set[str]) -> bool:
+    """Whether an element can be a gradient of this input by its place."""
+    if element.name in taken:
+        return False
+    array = array_of(element.value)
+    if array is None:
+        return element.value is None
+    return array.dtype.kind in "fiu" and (array.ndim > 0 or np.shape(of) in ((), (1,)))
+
+
+def _is_number(value: Any) -> bool:
+    array = array_of(value)
+    return array is not None and array.dtype.kind in "fiu" and array.ndim == 0
+
+
+def _is_loss(element: _Element, names: _Names) -> bool:
+    """Whether an element without another meaning is a loss, by its name: a number, or their sum."""
+    array = array_of(element.value)
+    if array is None or array.dtype.kind not in "fiu" or element.name in names.taken:
+        return False
+    by_letter = element.name in _LOSS and array.size == 1
+    return by_letter or element.name.lower().endswith(("loss", "cost"))
+
+
+def _missing(returned: Any, form: Form, found: Mapping[str, _Element], reading: _Reading) -> str:
+    """The message that gradients are missing: what was returned, and what has no meaning."""
+    every = ", ".join(f"d{n}" for n in form.required or form.gradients)
+    if isinstance(returned, Mapping):
+        missing = ", ".join(f"d{n}" for n in form.required if n not in found) or every
+        message = f"it returned a mapping without {missing}"
+    else:
+        got = type(returned).__name__
+        if isinstance(returned, tuple | list):
+            got += f" of {len(returned)}"
+        message = f"it must return ({every}) or a mapping with these keys, got {got}"
+    if reading.elements:
+        message += f"; it returned {_listed(map(_described, reading.elements))}"
+        message += f"; without a meaning: {_listed(e.label for e in reading.left)}"
+    return message
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """The texts, or the first twelve."""
+    several = list(texts)
+    return ", ".join(several[:12]) + (", and more" if len(several) > 12 else "")
+
+
+def _described(element: _Element) -> str:
+    """An element in a message: its label, with its shape or type."""
+    array = array_of(element.value)
+    kind = type(element.value).__name__ if array is None else array.shape or "a number"
+    return f"{element.label} ({kind})" if isinstance(kind, str) else f"{element.label} {kind}"
+
+
+def _new(label: str, labels: Mapping[str, Any]) -> str:
+    """The label, with a number if another element has it."""
+    return label if label not in labels else f"{label} ({len(labels)})"
 
 
 def key_of(name: str, keys: Any) -> str | None:
@@ -112,26 +443,96 @@ def key_of(name: str, keys: Any) -> str | None:
     return next((k for form in _GRADIENT if (k := form.format(name)) in keys), None)
 
 
-def _is_loss(name: str) -> bool:
-    """Whether a variable of this name is a loss."""
-    return name.lower().endswith(("loss", "cost")) or name in _LOSS
+def _part_of(returned: Any, function: Any) -> Part | None:
+    """The expression that was returned, if only one `return` with names fits the value."""
+    fitting = {p for p in parts_returned(function) if _has_names(p) and _fits(p, returned)}
+    return fitting.pop() if len(fitting) == 1 else None
+
+
+def _has_names(part: Part) -> bool:
+    return bool(part.name) or any(map(_has_names, part.parts))
+
+
+def _fits(part: Part, value: Any) -> bool:
+    """Whether a value can be that of an expression: it has as many parts."""
+    return not part.parts or (isinstance(value, tuple | list) and len(value) == len(part.parts))
 
 
 @cache
-def statements(function: Any) -> tuple[list[list[str]], dict[str, list[str]]]:
-    """The variables of every `return`, in order; for each variable set to a tuple, those in it."""
-    returns: list[list[str]] = []
-    tuples: dict[str, list[str]] = {}
-    nodes = [n for n in ast.walk(_source(function)) if isinstance(n, ast.Return | ast.Assign)]
-    for node in sorted(nodes, key=lambda n: n.lineno):
-        if node.value is not None:
-            several = node.value.elts if isinstance(node.value, ast.Tuple | ast.List) else None
-            names = [last_name(part) for part in several or [node.value]]
-            if isinstance(node, ast.Return):
-                returns.append(names)
-            elif several and isinstance(node.targets[0], ast.Name):
-                tuples[node.targets[0].id] = names
-    return returns, tuples
+def parts_returned(function: Any, calls: int = 2) -> tuple[Part, ...]:
+    """The expressions that a function returns; a call of another function of its file is followed.
+
+    A variable that is set to a tuple has the parts of that tuple.
+    """
+    body = getattr(_source(function), "body", [])
+    nodes = sorted(_own_nodes(body), key=lambda node: node.lineno)
+    tuples = {
+        node.targets[0].id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Tuple | ast.List)
+        and len(node.value.elts) > 1  # `h = [h_0]` only begins a list
+    }
+    values = getattr(inspect.unwrap(function), "__globals__", {})
+    found: list[Part] = []
+    for node in nodes:
+        if isinstance(node, ast.Return) and node.value is not None:
+            called = node.value.func if isinstance(node.value, ast.Call) else None
+            other = values.get(called.id) if isinstance(called, ast.Name) else None
+            if inspect.isfunction(other) and calls:
+                found += parts_returned(other, calls - 1)
+            else:
+                found.append(_part(node.value, tuples))
+    return tuple(found)
+
+
+def _own_nodes(body: list[Any]) -> Iterator[Any]:
+    """The statements of a function, without those of the functions in it."""
+    [function] = body if len(body) == 1 else [None]
+    if isinstance(function, ast.If):  # see `_source`
+        [function] = function.body
+    waiting = list(ast.iter_child_nodes(function)) if function is not None else []
+    for node in waiting:  # grows
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Return | ast.Assign):
+            yield node
+
+
+def _part(node: ast.expr, tuples: Mapping[str, ast.Tuple | ast.List]) -> Part:
+    """An expression with its parts; a part after a `*` has no place, so there are none."""
+    name = _variable(node)
+    display = node if isinstance(node, ast.Tuple | ast.List) else tuples.get(name)
+    parts = display.elts if display is not None and display.elts else []
+    if any(isinstance(each, ast.Starred) for each in parts):
+        parts = []
+    others = {} if display is not node else tuples  # a tuple of tuples, but no circles
+    return Part(ast.unparse(node)[:60], name, tuple(_part(each, others) for each in parts))
+
+
+def _variable(node: ast.expr) -> str:
+    """The variable whose value, in another shape or scale, an expression is; empty if unknown."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=of, attr="T" | "data"):
+            return _variable(of)
+        case ast.Attribute(value=of, attr="grad"):
+            return f"{_variable(of)}_grad"
+        case ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(slice=ast.Constant(value=str(key))):
+            return key
+        case ast.Call(func=ast.Attribute(value=of, attr=called), args=arguments):
+            if called in _SAME_VALUE:
+                library = arguments and isinstance(of, ast.Name) and of.id in ("np", "numpy")
+                return _variable(arguments[0] if library else of)
+        case ast.Call(func=ast.Name(id="float"), args=[argument]):
+            return _variable(argument)
+        case ast.UnaryOp(op=ast.USub(), operand=of) | ast.BinOp(left=of, op=ast.Div()):
+            return _variable(of)
+    return ""
 
 
 def _source(function: Any) -> ast.AST:

@@ -18,6 +18,8 @@ from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanatio
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_turn, random
 from rnn_torch.tracing import Mistake, locate
+from rnn_torch.tracing.step import Step
+from rnn_torch.tracing.tape import record
 
 _RANDOM_PROBLEMS = 12
 _WINDOWS = 30  # tried to explain a pass with another window
@@ -56,11 +58,15 @@ class AnyNetwork(PosedOnce):
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
         designed(network, fixed=self.fixed)  # raises early
         inputs = [name for name in network.arguments if name not in network.zeros]
-        gradients = network.differentiated
-        if rate is not None:  # inputs and initial states are not updated
-            timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
-            gradients = [n for n in gradients if n not in timed | self.catalogue.initial_states]
-        self.form = Form(inputs, gradients, (), rate)
+        axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
+        try:
+            weights = _weights(network, self.fixed)
+        except (NotImplementedError, KeyError):  # it cannot be traced
+            if rate is not None:
+                raise
+            weights = []
+        gradients = network.differentiated if rate is None else weights
+        self.form = Form(inputs, gradients, (), rate, weights, axes)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -201,6 +207,18 @@ class AnyNetwork(PosedOnce):
             if not any(_differs(catalogue, mistake, a) for a in sharpest_first):
                 blind.append(mistake.sentence)
         return blind
+
+
+def _weights(network: Network, fixed: Mapping[str, int]) -> list[str]:
+    """The arguments to differentiate that are neither given at every step nor initial states.
+
+    Raises:
+        NotImplementedError: the network cannot be traced.
+    """
+    any_time = {name: size for name, size in fixed.items() if name != "time"}
+    initial = Step(record(network, designed(network, fixed=any_time)[0])).initial_states
+    timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+    return [n for n in network.differentiated if n not in timed | initial]
 
 
 def _differs(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:

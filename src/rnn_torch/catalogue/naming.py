@@ -61,8 +61,6 @@ class Catalogue:
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
         self.template = record(network, designed(network, fixed=any_time)[0])
         step = Step(self.template)
-        initial = set(step.initial.values())
-        self.initial_states = {n for n, i in self.template.arguments.items() if i in initial}
         self.mistakes = [
             *answer_mistakes(self.template),
             *sum_mistakes(step),

@@ -160,9 +160,11 @@ class Candidate:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
             raise CannotCheck(_UNREADABLE, ended=True) from None
-        called = Called(
-            arrays, header.get("impure", []), header.get("bits", 64), header.get("loss")
-        )
+        try:
+            others = {name: arrays.pop(f"other.{name}") for name in header.pop("others")}
+            called = Called(arrays, others=others, **header)
+        except (KeyError, TypeError):
+            raise CannotCheck(_UNREADABLE) from None
         return judged(called, problem, self._subject)
 
     def _header(self, answers: int = 1) -> dict[str, Any]:
@@ -271,6 +273,14 @@ def judged(called: Called, problem: Any, subject: Subject) -> Answer:
                 )
             found[name] = array
         calls.append(found)
-    impure = tuple(shown(str(text)[:200]) for text in called.impure[:20])
+    if any(array.dtype != np.float64 for array in called.others.values()):
+        raise CannotCheck(_UNREADABLE)
+    impure, unnamed, set_globals = (
+        tuple(shown(str(text)[:200]) for text in texts[:most])
+        for texts, most in ((called.impure, 20), (called.unnamed, 200), (called.set_globals, 200))
+    )
+    others = {shown(name[:200]): array for name, array in called.others.items()}
     bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
-    return Answer(calls[0], calls[1], impure, called.bits < bits, called.loss)
+    narrow = called.bits < bits
+    first, second = calls
+    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals)

@@ -60,6 +60,11 @@ class Step:
                 found[state] = self.tape.nodes[index].args[j]
         return found
 
+    @property
+    def initial_states(self) -> set[str]:
+        """The differentiated arguments that are the initial value of a state, or a view of it."""
+        return {self.leaf[index] for index in self.initial.values() if index in self.leaf}
+
     def _quantities(self, inner: set[int]) -> Iterator[tuple[str, int, Getter]]:
         """(name, its node in this step, its node in any step) of every floating-point quantity."""
         seen = set()
