@@ -12,10 +12,10 @@ from forked import Forked
 
 HANGS = "def backward(x, y, U, W, V):\n    while True: pass\n"
 COMMANDS = {
-    "right": (0, "rnn_torch.check", "right.py:backward"),
-    "wrong": (1, "rnn_torch.check", "examples/wrong_lstm.py:backward", "--network", "lstm"),
-    "hangs": (2, "rnn_torch.check", "hangs.py:backward", "--timeout", "1"),
-    "trains": (0, "rnn_torch.train", "--iterations", "100"),
+    "right": (0, "rnn_torch.check right.py:backward"),
+    "wrong": (1, "rnn_torch.check examples/wrong_lstm.py:backward --network lstm"),
+    "hangs": (2, "rnn_torch.check hangs.py:backward --timeout 1"),
+    "trains": (0, "rnn_torch.train --iterations 100"),
 }
 
 
@@ -28,8 +28,9 @@ def threads_after(module: str, argv: list[str], code: int) -> int:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_thread_is_left(name: str, tmp_path: Path) -> None:
-    code, module, *argv = COMMANDS[name]
+    code, command = COMMANDS[name]
     for file, text in (("right.py", RIGHT_FILE), ("hangs.py", HANGS)):
         (tmp_path / file).write_text(text)
-    argv = [str(tmp_path / a) if a.startswith(("right.py", "hangs.py")) else a for a in argv]
+        command = command.replace(f" {file}", f" {tmp_path / file}")
+    module, *argv = command.split()
     Forked(threads_after, module, argv, code).succeeded()
