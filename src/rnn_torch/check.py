@@ -15,11 +15,10 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from rnn_numpy.commands import terminal
 from rnn_numpy.commands.flag_types import NOT_NEGATIVE, Integer, positive
-from rnn_numpy.commands.terminal import check_outputs, complain, say
+from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
@@ -202,7 +201,7 @@ def _check_candidate(flags: argparse.Namespace, subject: Subject) -> int:
 @contextmanager
 def _counted(ask: Ask) -> Iterator[Ask]:
     """With a progress bar for a slow pass: it appears after three seconds, and not in a log."""
-    with tqdm(desc="asking", unit=" problems", leave=False, disable=None, delay=3) as bar:
+    with progress(None, " problems", what="asking", delay=3) as bar:
 
         def counted(problem: Any, *before: Any) -> Answer:
             bar.update()

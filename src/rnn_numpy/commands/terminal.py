@@ -225,12 +225,26 @@ def check_outputs(flags: argparse.Namespace, *names: str) -> None:
                 raise WeightsError(f"--{name}: {error}") from error
 
 
-def progress(total: int | None, unit: str, done: int = 0) -> Any:
-    """A progress bar with the remaining time on standard error, if that is a terminal."""
-    quiet = None if Processes.leads() else True
-    return tqdm(
-        total=total, unit=unit, initial=done, leave=False, disable=quiet, dynamic_ncols=True
-    )
+class _Bar(tqdm):  # type: ignore[misc]
+    """A progress bar without tqdm's monitor: a thread alive at the end may abort the process."""
+
+    monitor_interval = 0
+
+
+def progress(
+    total: int | None, unit: str, done: int = 0, what: str | None = None, delay: float = 0
+) -> Any:
+    """A progress bar with the remaining time on standard error, if that is a terminal.
+
+    Args:
+        total, done: the number of units to do, if known, and of those done before.
+        what: words in front of the bar.
+        delay: seconds before the bar appears.
+    """
+    return _Bar(
+        desc=what, total=total, unit=unit, initial=done, delay=delay, leave=False,
+        disable=None if Processes.leads() else True, dynamic_ncols=True, miniters=1,
+    )  # fmt: skip
 
 
 class Stop:

@@ -7,15 +7,14 @@ A crash, an endless loop, a `sys.exit` or a changed global in that process does 
 import contextlib
 import json
 import os
-import queue
 import secrets
 import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +97,7 @@ class Candidate:
             start_new_session=True,
             env=environment,
         )
-        self._received: queue.Queue[bytes] = queue.Queue(maxsize=8)
         self._unread = b""
-        threading.Thread(target=self._receive, daemon=True).start()
         try:
             self._header()
         except CannotCheck:
@@ -128,12 +125,10 @@ class Candidate:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        with contextlib.suppress(queue.Empty):
-            while True:  # let `_receive` end
-                self._received.get_nowait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
 
     def __call__(self, problem: Any, *earlier: Any) -> Answer:
         """Ask one problem, after those in `earlier`; raises CannotCheck, as `Ask` does."""
@@ -184,27 +179,38 @@ class Candidate:
             raise CannotCheck(_UNREADABLE, ended=True)
         return self._exactly(length, deadline)
 
-    def _receive(self) -> None:
-        """In a thread of its own, since Windows cannot wait for a pipe with a time limit."""
-        assert self._process.stdout is not None
-        with self._process.stdout as pipe:
-            while chunk := os.read(pipe.fileno(), 1 << 20):
-                self._received.put(chunk)
-        self._received.put(b"")
-
     def _exactly(self, count: int, deadline: float) -> bytes:
-        read = bytearray(self._unread)
+        assert self._process.stdout is not None
+        pipe, read = self._process.stdout.fileno(), bytearray(self._unread)
         while len(read) < count:
-            try:
-                chunk = self._received.get(timeout=max(0, deadline - time.monotonic()))
-            except queue.Empty:
+            if not _readable(pipe, max(0, deadline - time.monotonic())):
                 why = f"it gave no answer within {self._timeout:g} seconds"
-                raise CannotCheck(why, ended=True) from None
+                raise CannotCheck(why, ended=True)
+            chunk = os.read(pipe, 1 << 20)
             if not chunk:
                 raise CannotCheck("its process ended without an answer", ended=True)
             read += chunk
         self._unread = bytes(read[count:])
         return bytes(read[:count])
+
+
+def _readable(pipe: int, seconds: float) -> bool:
+    """Wait until a pipe has bytes or has ended; False if neither happens within these seconds.
+
+    No thread reads it: one that is alive when the interpreter ends may abort the process.
+    """
+    if sys.platform == "win32":  # which cannot wait for such a pipe
+        import _winapi
+        from msvcrt import get_osfhandle
+
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(BrokenPipeError):  # it has ended
+            while not _winapi.PeekNamedPipe(get_osfhandle(pipe), 0)[0]:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.001)
+        return True
+    return bool(wait([pipe], seconds))
 
 
 def inherited(extra: Sequence[str] = ()) -> dict[str, str]:
