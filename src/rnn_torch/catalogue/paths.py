@@ -9,8 +9,8 @@ import numpy as np
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call, passed_back
 from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
-from rnn_torch.tracing.step import VIEWS, Alteration, Step, argument_of, current, replaced
-from rnn_torch.tracing.tape import Ref
+from rnn_torch.tracing.step import Alteration, Step, argument_of, current, replaced
+from rnn_torch.tracing.tape import VIEWS, Ref
 
 _MOST_PATHS = 5  # to one quantity, of which several remain
 

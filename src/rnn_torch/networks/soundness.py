@@ -1,4 +1,4 @@
-"""Check that a network can serve as a reference: deterministic and pure; ask whether it is causal."""
+"""Check that a network can serve as a reference, deterministic and pure; whether it is causal."""
 
 import numpy as np
 import torch

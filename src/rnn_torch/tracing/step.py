@@ -14,7 +14,6 @@ Alteration = Callable[[Contribution], Array | None]
 Getter = Callable[[Graph, int], int | None]  # the node of a quantity at a step
 
 
-
 class Step:
     """A step of a tape, with a name for each node.
 
@@ -44,7 +43,16 @@ class Step:
         inner = set(self.inner)
         self.leaf = self._leaves()
         self.initial = self._initial_states()
-        texts = Counter(tape.sites[tape.nodes[i].site].text for i in self.inner)
+        products = {tape.sites[n.site].key[:-3] for n in tape.nodes if n.op == "mm"}
+        #: What the product of a matrix and a vector is wrapped in.
+        self.wrappings = {
+            site
+            for site in self.of
+            if tape.sites[site].op in ("squeeze", "unsqueeze")
+            and tape.sites[site].key[:-3] in products
+        }
+        written = [tape.nodes[i].site for i in self.inner]
+        texts = Counter(tape.sites[s].text for s in written if s not in self.wrappings)
         self.ambiguous = {text for text, count in texts.items() if count > 1}
         self.quantities = list(self._quantities(inner))
 
@@ -96,6 +104,8 @@ class Step:
             return (site.name or site.text) + {0: "_t", 1: "_(t-1)"}.get(lag, " of another step")
         if site.name:
             return site.name
+        if node.site in self.wrappings and node.op == "unsqueeze":
+            return self.name(node.args[0])
         if node.op == "constant":
             return "a constant"
         if site.text in self.ambiguous or not site.text:

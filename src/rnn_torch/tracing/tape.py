@@ -7,6 +7,7 @@ loop there (an encoder) are one site if each turn takes the same arguments of th
 """
 
 import linecache
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ def record(network: Network, problem: Problem, template: Tape | None = None) -> 
             recorder.next_step(_locals(generator))
     tape.recurrent = template.recurrent if template else {n.site for n in tape.nodes if n.step > 0}
     _place_before_the_first_loss(tape, recorder)
+    _name_by_assignment(tape)
     for index, node in enumerate(tape.nodes):
         tape.node_at[node.site, node.step] = index
     return tape
@@ -122,7 +124,8 @@ def _place_before_the_first_loss(tape: Tape, recorder: "_Recorder") -> None:
             places.setdefault(tape.sites[node.site].key[:-1], []).append(node)
     owners, steps = _owners(tape), len(tape.losses)
     for place, nodes in places.items():
-        its = zip(*([owners[a] if isinstance(a, Ref) else "" for a in n.args] for n in nodes))
+        taken = ([owners[a] if isinstance(a, Ref) else "" for a in n.args] for n in nodes)
+        its = zip(*taken, strict=False)
         if any(len(set(names) - {""}) > 1 for names in its):
             continue  # as [x @ U for U in weights]
         if not tape.template and len(nodes) == steps > 1:
@@ -131,6 +134,16 @@ def _place_before_the_first_loss(tape: Tape, recorder: "_Recorder") -> None:
         for turn, node in enumerate(nodes):
             node.site = recorder.site((*place, 1), node.op)
             node.step = turn if is_loop else -1
+
+
+def _name_by_assignment(tape: Tape) -> None:
+    """Name what a line assigns to a variable that is gone at the end of its step."""
+    sites = [tape.sites[node.site] for node in tape.nodes]
+    last = {site.key[:-3]: site for site in sites}
+    for site in last.values():
+        found = re.search(r": (\w+) = (.+)$", site.where)
+        if found and found[2] == site.text and not site.name:
+            site.name = found[1]
 
 
 def _owners(tape: Tape) -> list[str]:
