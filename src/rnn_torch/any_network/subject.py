@@ -17,11 +17,13 @@ from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, in_turn, random
+from rnn_torch.networks.soundness import is_causal
 from rnn_torch.tracing import Mistake, locate
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record
 
 _RANDOM_PROBLEMS = 12
+_MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
 _WINDOWS = 30  # tried to explain a pass with another window
 
 
@@ -43,7 +45,8 @@ class AnyNetwork(PosedOnce):
         rate: the pass returns nothing, and subtracts this times the gradient from its inputs.
 
     Raises:
-        ValueError: a size names no axis of the network, or is below 1.
+        ValueError: a size names no axis of the network, or is below 1; a window is given and a
+            loss depends on later inputs.
         NotImplementedError: a rate is given and the network cannot be traced.
     """
 
@@ -57,6 +60,11 @@ class AnyNetwork(PosedOnce):
         super().__init__()
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
         designed(network, fixed=self.fixed)  # raises early
+        if window is not None and not is_causal(network):
+            raise ValueError(
+                f"window must be left out: a loss of {network.name} depends on later inputs, got "
+                f"{window}"
+            )
         inputs = [name for name in network.arguments if name not in network.zeros]
         axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
         try:
@@ -176,11 +184,27 @@ class AnyNetwork(PosedOnce):
         return meanings(self.network, asked)
 
     def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
-        """Find the wrong loss steps, state steps and gates."""
+        """Find the wrong loss steps, state steps and gates.
+
+        If a problem made for this shows no mistake, the smallest problems that do are asked.
+        """
+        smallest = sorted((a.problem for a in wrong), key=_cost)[:_MOST_LOCATED]
         try:
-            found = locate(self.network, lambda p: ask(p).gradients, self.fixed, self._reference)
+            for problem in [None, *smallest]:
+                found = locate(
+                    self.network,
+                    lambda p: ask(p).gradients,
+                    self.fixed,
+                    self._reference,
+                    problem=problem,
+                    dtype=dtype,
+                )
+                if found.wrong:
+                    break
         except NotImplementedError as error:
             raise CannotCheck(str(error)) from None
+        if found.reason:
+            raise CannotCheck(found.words())
         return Where(found.cells, found.zero, found.sums, found.words())
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
@@ -229,6 +253,12 @@ def _differs(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:
         return False
     with np.errstate(all="ignore"):
         return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))
+
+
+def _cost(problem: Problem) -> tuple[bool, int]:
+    """Problems of several steps first, then those with the fewest numbers to ask for."""
+    steps = problem.sizes["time"]
+    return steps < 2, steps * sum(value.size for value in problem.values.values())
 
 
 def _sharpness(a: Asked) -> float:

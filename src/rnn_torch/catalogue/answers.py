@@ -166,7 +166,7 @@ def _narrowed(g: Array, _: Tape) -> Array:
 
 def _norm_clip(size: int | float, names: Sequence[str]) -> Callable[[Tape, Gradients], Gradients]:
     def clipped(_: Tape, g: Gradients) -> Gradients:
-        norm = _norm(g[n] for n in names)
+        norm = _norm(g[n] for n in names if n in g)
         factor = min(1.0, size / norm) if norm > 0 else 1.0
         return {n: v * factor if n in names else v for n, v in g.items()}
 

@@ -30,7 +30,7 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
     everywhere: dict[tuple[str, str, int], dict[Edge, Alteration]] = {}
     for user, j, ref in step.edges:
         edge, leaf = (step.tape.nodes[user].site, j), step.leaf.get(ref)
-        if leaf and step.tape.nodes[user].step >= 0:
+        if leaf:
             uses.setdefault(leaf, []).append(edge)
         for sentence, rank, alteration in _alterations(step, user, j, ref):
             yield Mistake(sentence, step.where(user), rank, edges={edge: alteration})
@@ -40,7 +40,10 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
             if edge in step.graph.crossing and rank < 2:
                 text = f"at the first step {sentence}"
                 yield Mistake(text, step.where(user), 3, edges={edge: _at_first(alteration)})
+    in_steps = {step.tape.nodes[i].site for i in step.inner}
     for leaf, its in uses.items():
+        if not {site for site, _ in its} <= in_steps:
+            continue
         text = f"d{leaf} takes the error of the loss at its own step only"
         yield Mistake(text, rank=3, edges=dict.fromkeys(its, _of_own_loss))
     for (leaf, sentence, rank), edges in everywhere.items():
@@ -66,22 +69,26 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
     yield f"{path} is cut", 0, lambda c: None
     yield f"{path} has the wrong sign", 1, lambda c: -c.base()
     yield f"{path} is counted twice", 2, lambda c: 2 * c.base()
+    its_own = node.site not in step.repeated  # else no quantity can be said to be its own
     if same and node.op not in ("add", "neg", "sub"):
         text = f"the derivative of {result} with respect to {operand} is left out"
         yield text, 1, lambda c: c.g
     if node.op == "mul" and isinstance(node.args[1 - j], Ref):
-        yield from _other_operand(step, user, j, f"{path} is multiplied by", 3)
+        if its_own:
+            yield from _other_operand(step, user, j, f"{path} is multiplied by", 3)
         if same:
             yield f"{path} is divided, not multiplied", 5, lambda c: c.g / c.args[1 - c.j]
             text = f"{step.name(node.args[1 - j])} is added to {path}, not multiplied"
             yield text, 5, lambda c: c.g + c.args[1 - c.j]
     if node.op in ("sigmoid", "tanh", "relu"):
-        yield from derivatives(step, user, ref)
+        yield from derivatives(step, user, ref, its_own)
     if node.op == "mm":
-        yield from _products(step, user, j, ref)
+        yield from _products(step, user, j, ref, its_own)
     if node.op in ("index", "embedding") and j == 0:
         text = f"d{operand} gets only the last of equal indices in a step (d[i] += for np.add.at)"
         yield text, 2, _last_wins
+        if not its_own:
+            return
         indices = argument_of(node.site, (1, _index_position(node)) if node.op == "index" else 1)
         for label, moved in shifts(valued(indices)):
             text = f"d{operand} takes the index {label}"
@@ -100,7 +107,8 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[str,
         text = f"the sign of {operand} replaces {operand} (L1)"
         yield text, 2, lambda c: c.g * 2 * np.sign(c.args[0])
         yield f"the factor 2 of {result} is left out", 1, lambda c: c.base() / 2
-    yield from other_gradients(step, user, j, ref, path, same)
+    if its_own:
+        yield from other_gradients(step, user, j, ref, path, same)
 
 
 def _other_operand(
@@ -160,7 +168,9 @@ def _sigmoids(step: Step) -> set[str]:
     return {step.name(i) for i in step.inner if step.tape.nodes[i].op == "sigmoid"}
 
 
-def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, int, Alteration]]:
+def _products(
+    step: Step, user: int, j: int, ref: int, its_own: bool
+) -> Iterator[tuple[str, int, Alteration]]:
     """The factors of a matrix product; a factor made from a leaf is the weight."""
     node, values = step.tape.nodes[user], step.tape.values
     factor: Any = node.args[1 - j]
@@ -173,7 +183,8 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
             text = f"{path} takes d{right} as summed {words}, not {right}"
             yield text, 3, replaced(1 - j, _summed_from(sites, start))
     if ref in step.leaf:
-        yield from _other_operand(step, user, j, f"d{operand} takes", 2)
+        if its_own:
+            yield from _other_operand(step, user, j, f"d{operand} takes", 2)
         text = f"d{operand} takes {right} with its features reversed"
         yield text, 4, replaced(1 - j, lambda c: np.flip(c.args[1 - c.j], c.j - 1))
         return
@@ -186,7 +197,7 @@ def _products(step: Step, user: int, j: int, ref: int) -> Iterator[tuple[str, in
     else:
         text = f"{right} is reshaped, not transposed, on {path}"
         yield text, 1, replaced(1 - j, lambda c: _reshaped(c.args[1 - c.j]))
-    for label, get in step.alike(shape, factor):
+    for label, get in step.alike(shape, factor) if its_own else ():
         yield f"{path} takes {label}, not {right}", 3, replaced(1 - j, current(get))
 
 

@@ -44,8 +44,13 @@ FORMS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def derivatives(step: Step, user: int, ref: int) -> Iterator[tuple[str, int, Alteration]]:
-    """The derivative of an activation in another form, at another value, or of another step."""
+def derivatives(
+    step: Step, user: int, ref: int, its_own: bool
+) -> Iterator[tuple[str, int, Alteration]]:
+    """The derivative of an activation in another form, at another value, or of another step.
+
+    `its_own`: whether other quantities are known where the activation is computed.
+    """
     node, result, operand = step.tape.nodes[user], step.name(user), step.name(ref)
     prefix = f"the derivative of {result}{f' = {node.op}(...)' if node.op not in result else ''}"
     sources: dict[str, Callable[[Contribution], Any]] = {
@@ -56,6 +61,8 @@ def derivatives(step: Step, user: int, ref: int) -> Iterator[tuple[str, int, Alt
         for form, d in FORMS.items():
             text = f"{prefix} is taken as {form}, with v {label}"
             yield text, 2, _formed(d, value)
+    if not its_own:
+        return
     others = list(step.alike(np.shape(step.tape.values[user]), user, ref))
     values = [(label, current(get)) for label, get in others]
     for index, name in ((user, result), (ref, operand)):

@@ -24,7 +24,7 @@ def other_gradients(
         for state in step.states:
             text = f"{path} takes only the gradient from the next step through"
             label = step.tape.sites[state].name or step.tape.sites[state].text
-            if np.shape(values[step.tape.node_at[state, node.step]]) == shape and node.step >= 0:
+            if np.shape(values[step.of[state]]) == shape and node.step >= 0:
                 yield f"{text} {label}", 4, _from_next(state)
         subject = f"d{step.name(ref)}" if ref in step.leaf else path
         for label, get in step.alike(shape, *(() if ref in step.leaf else (user,))):

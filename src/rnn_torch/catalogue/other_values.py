@@ -46,7 +46,7 @@ def _recomputed(site: int, function: Callable[[Any], Any]) -> Callable[[Graph], 
 
 
 def _of_other_step(step: Step, site: int, state: int, offset: int) -> Callable[[Graph], Graph]:
-    op, first = step.tape.nodes[step.tape.node_at[site, 0]].op, step.initial.get(state)
+    op, first = step.tape.nodes[step.of[site]].op, step.initial.get(state)
 
     def forward(right: Graph) -> Graph:
         values, steps = list(right.values), len(right.tape.losses)

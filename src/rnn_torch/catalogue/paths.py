@@ -9,8 +9,8 @@ import numpy as np
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.calls import call, passed_back
 from rnn_torch.tracing.reverse import Contribution, Edge, Mistake
-from rnn_torch.tracing.step import VIEWS, Alteration, Step, argument_of, current, replaced
-from rnn_torch.tracing.tape import Ref
+from rnn_torch.tracing.step import Alteration, Step, argument_of, current, replaced
+from rnn_torch.tracing.tape import VIEWS, Ref
 
 _MOST_PATHS = 5  # to one quantity, of which several remain
 
@@ -25,7 +25,7 @@ def path_mistakes(step: Step) -> Iterator[Mistake]:
         few = len(edges) <= _MOST_PATHS
         for count in range(1, len(edges) - 1 if few else min(2, len(edges) - 1)):
             for kept in combinations(edges, count) if ref not in step.leaf else ():
-                users = [step.tape.node_at[site, nodes[step.inner[0]].step] for site, _ in kept]
+                users = [step.of[site] for site, _ in kept]
                 said = " and ".join(f"{step.name(user)} -> {step.name(ref)}" for user in users)
                 verb = "path {} remains" if count == 1 else "paths {} remain"
                 cut = {edge: (lambda c: None) for edge in edges if edge not in kept}

@@ -30,14 +30,14 @@ def sum_mistakes(step: Step) -> Iterator[Mistake]:
     }
     groups = {"every gradient": [e for edges in uses.values() for e in edges]}
     groups |= {f"d{name}": edges for name, edges in uses.items()}
-    for label, edges in groups.items():
+    for label, edges in groups.items() if uses else ():
         for text, keep in keeps.items():
             altered = {e: (lambda c, k=keep: c.base() if k(c) else None) for e in edges}
             yield Mistake(f"{label} {text}", rank=int(label != "every gradient"), edges=altered)
         repeated = {e for e in edges if edges.count(e) > 1}
         if label != "every gradient" and len(edges) > 1 and not repeated:
             for edge in edges:
-                where = step.where(step.tape.node_at[edge[0], nodes[step.inner[0]].step])
+                where = step.where(step.of[edge[0]])
                 lacks = {e: (lambda c: None) for e in edges if e != edge}
                 yield Mistake(f"{label} has only one of its uses", where, 3, edges=lacks)
 
@@ -60,7 +60,7 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
             )
 
         error = f"the error passed back through {label}"
-        where = step.where(tape.node_at[group[0], max(0, min(1, len(tape.losses) - 1))])
+        where = step.where(step.of[group[0]])
         yield Mistake(f"{error} is never reset (+= for =)", where, 1, carry=each(_accumulated))
         for sentence, rank, f in _carried(error, "batch" in tape.problem.sizes, label):
             for initial in (True, False):
@@ -110,19 +110,18 @@ def _carried(error: str, batch: bool, label: str) -> Iterator[tuple[str, int, An
 
 def _inner_edges(step: Step, states: list[int]) -> list[Edge]:
     """The contributions to these states from their own step."""
-    number = step.tape.nodes[step.inner[0]].step
-    indices = [step.tape.node_at[state, number] for state in states]
+    indices = [step.of[state] for state in states]
     found = [(step.tape.nodes[u].site, j) for i in indices for u, j in step.graph.users[i]]
     return [edge for edge in dict.fromkeys(found) if edge not in step.graph.crossing]
 
 
 def _initial_states(step: Step) -> Iterator[Mistake]:
     """The gradient of the state after the first step, returned for the initial state's."""
-    tape, number = step.tape, step.tape.nodes[step.inner[0]].step
+    tape = step.tape
     ends: dict[Edge, Callable[[Contribution], Array | None]] = {}
     for state in step.states:
         edges = [edge for edge, site in step.graph.crossing.items() if site == state]
-        if not edges or (state, number) not in tape.node_at:
+        if not edges:
             continue
         name = tape.sites[state].name or tape.sites[state].text
 
@@ -134,7 +133,7 @@ def _initial_states(step: Step) -> Iterator[Mistake]:
         text = f"the gradient of {name}_1 is returned for that of the initial state"
         yield Mistake(text, rank=2, edges={edges[0]: after_first, **others})
         ends |= {edges[0]: after_first}
-        shape = np.shape(tape.values[tape.node_at[state, number]])
+        shape = np.shape(tape.values[step.of[state]])
         for index in step.inner:
             site = tape.nodes[index].site
             if site != state and step.graph.users[index] and np.shape(tape.values[index]) == shape:
@@ -154,8 +153,7 @@ def _of_first_step(site: int, c: Contribution) -> Array | None:
 def _wrong_errors(step: Step, state: int, error: str, where: str) -> Iterator[Mistake]:
     """Another value in place of the error passed back to a state, from the last step on."""
     inner, crossing = _inner_edges(step, [state]), step.graph.crossing
-    number = step.tape.nodes[step.inner[0]].step
-    shape = np.shape(step.tape.values[step.tape.node_at[state, number]])
+    shape = np.shape(step.tape.values[step.of[state]])
     if not inner:
         return
 

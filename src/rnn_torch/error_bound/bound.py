@@ -181,7 +181,12 @@ class _Shadow(TorchDispatchMode):
         rule: Rule | None = getattr(self.rules, name, None)
         if rule is None:
             return None
-        return lambda out, *a, **k: rule(_array(out), *a, **k)
+
+        def of_arrays(out: Any, *args: Any, **kwargs: Any) -> Any:  # integers have no shadow
+            arrays = (_array(a) if isinstance(a, Tensor) else a for a in args)
+            return rule(_array(out), *arrays, **kwargs)
+
+        return of_arrays
 
     def _given(self, out: Tensor) -> Sum | None:
         return self.rules.exact(_array(out)) if out.is_floating_point() else None

@@ -99,7 +99,7 @@ class Network:
         """Losses and gradients by autograd, in `dtype` or the arrays' dtype.
 
         Raises:
-            ValueError: as `losses`; also if the loss cannot be differentiated.
+            ValueError: as `losses`.
         """
         tensors = self.tensors(values, dtype)
         losses = torch.stack(list(self.losses(tensors)))
@@ -110,12 +110,9 @@ class Network:
         self, losses: torch.Tensor, tensors: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """Autograd's gradients of the sum of these losses; zeros for arguments without effect."""
-        if not losses.requires_grad:
-            raise ValueError(
-                f"the loss of {self.name} must depend on a float argument, got one without a "
-                "gradient: remove detach(), .item() or a computation in NumPy"
-            )
         arguments = [tensors[n] for n in self.differentiated]
+        if not losses.requires_grad:  # such as the one step of a network without a loss there
+            return {n: torch.zeros_like(tensors[n]) for n in self.differentiated}
         with self._with_context(tensors):
             found = torch.autograd.grad(losses.sum(), arguments, materialize_grads=True)
         return dict(zip(self.differentiated, found, strict=True))

@@ -138,7 +138,10 @@ def in_turn(
 
 
 def with_own_inputs(
-    network: Network, inputs: Iterable[str], fixed: Mapping[str, int] | None = None
+    network: Network,
+    inputs: Iterable[str],
+    fixed: Mapping[str, int] | None = None,
+    dtype: str = "float64",
 ) -> Problem:
     """A problem in which no two steps share an input feature or a token, if the sizes allow it."""
     condition = Condition("inputs of their own each", batch=2, fill="own inputs")
@@ -151,7 +154,7 @@ def with_own_inputs(
         for axis in axes:
             if axis.names and axis.size(sizes) < count and axis.names[0] not in (fixed or {}):
                 sizes[axis.names[0]] = count
-    return Problem(condition.name, sizes, _draw(network, sizes, condition, 0, "float64"))
+    return Problem(condition.name, sizes, _draw(network, sizes, condition, 0, dtype), dtype)
 
 
 def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:

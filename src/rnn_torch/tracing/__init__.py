@@ -9,7 +9,7 @@
     locate                  the wrong loss steps, state steps and gates of a candidate
 """
 
-from rnn_torch.tracing.locate import Where, error_arguments, locate
+from rnn_torch.tracing.locate import Claim, Where, error_arguments, locate
 from rnn_torch.tracing.reverse import Mistake
 
-__all__ = ["Mistake", "Where", "error_arguments", "locate"]
+__all__ = ["Claim", "Mistake", "Where", "error_arguments", "locate"]

@@ -7,9 +7,9 @@ only step s contributes. If each step has its own input feature (or token), thes
 input weights; the right pass tells which.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,11 +17,34 @@ from rnn_torch.error_bound.bound import Reference
 from rnn_torch.error_bound.bound import reference as derived
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem, changed_at, designed, with_own_inputs
+from rnn_torch.networks.soundness import is_causal
 from rnn_torch.tracing.reverse import Graph, Mistake
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record
 
 Ask = Callable[[Problem], Mapping[str, Array]]
+Kind = Literal["own step", "k back", "later state", "sums only", "whole only", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the parts of an answer show; `where_words` says it.
+
+    `own step`, `k back` (k is `lag`): the smallest distance at which `labels` are wrong, first from
+    loss `loss` to state `state` (both from 1). `later state`: wrong at later states only. `sums
+    only`: `labels` are wrong, and all of `right` are right in every part, so that the errors passed
+    back which these show are right. `whole only`: every part is right, the whole is not. `cannot
+    tell`: `reason` says why; `labels` are wrong from `loss` on.
+    """
+
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    lag: int | None = None
+    loss: int | None = None
+    state: int | None = None
+    vanished: bool = False  # whether the answer is exactly zero in these cells
+    right: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,13 +54,18 @@ class Where:
     `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
     its gates; `zero`: whether the candidate has exactly zero there. `sums[name][t]`: what that loss
     contributes to a gradient whose steps cannot be separated. `by`: "target" if one step's target
-    was changed at a time, "prefix" if the sequence was extended one step at a time.
+    was changed at a time, "prefix" if the sequence was extended one step at a time. `whole`: the
+    gradients that are wrong in an answer that is not split. `problem`: the one asked. `reason`: why
+    the answer to it cannot be split by loss step; empty if it can.
     """
 
     cells: dict[str, Array]
     zero: dict[str, Array]
     sums: dict[str, Array]
     by: str
+    whole: tuple[str, ...] = ()
+    problem: str = ""
+    reason: str = ""
 
     @property
     def wrong(self) -> list[str]:
@@ -45,45 +73,91 @@ class Where:
         parts = {**self.cells, **self.sums}
         return [label for label, used in parts.items() if (used > 1).any()]
 
-    def words(self) -> str:
-        """The meaning of the first wrong cell."""
+    @property
+    def claim(self) -> Claim:
+        """What the parts show."""
+        if self.reason:
+            return Claim("cannot tell", reason=self.reason)
+        names = tuple(_names(self.wrong))
+        if not names:
+            if self.whole:
+                return Claim("whole only", self.whole)
+            return Claim("cannot tell", reason=f"asked {self.problem!r}, it is right")
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
-        names = dict.fromkeys(label.partition(",")[0] for label in self.wrong)
-        if not self.wrong:
-            return (
-                "the gradient of each loss step alone is right at each state step: only the sum of "
-                "several losses is wrong"
-            )
-        if not cells or (len(names) == 1 and len(self.cells) + len(self.sums) > 1):
-            parts = [_losses(u) for name in names for _, u in self._of(name)]
-            steps = np.argwhere(np.max(parts, axis=0) > 1)
-            which = " and ".join(names)
-            only = f"sum for {which} is" if len(names) == 1 else f"sums for {which} are"
-            return (
-                "every error passed back is right: "
-                f"only the {only} wrong, from the loss at t={steps[0][0] + 1} on"
-            )
+        right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
+        in_cells = [n for n in _names(self.cells) if n not in names]
+        alone = len(names) == 1 and bool(right)
+        if not cells or alone:
+            losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
+            first = int(np.argmax(losses > 1)) + 1
+            if alone or in_cells:
+                return Claim("sums only", names, loss=first, right=tuple(in_cells or right))
+            why = "no gradient could be split by state step"
+            return Claim("cannot tell", names, loss=first, reason=why)
+        return self._first_cell(cells)
+
+    def _first_cell(self, cells: Mapping[str, Array]) -> Claim:
+        """The wrong cells at the smallest distance from their loss."""
         lags = {n: min((t - s for t, s in ts if s <= t), default=None) for n, ts in cells.items()}
         causal = [lag for lag in lags.values() if lag is not None]
         if not causal:
-            return "a loss contributes to the gradient of a later state"
-        lag = min(causal)
-        labels = [n for n, smallest in lags.items() if smallest == lag]
-        t, s = next((t, s) for t, s in cells[labels[0]] if t - s == lag)
-        gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in labels))
-        all_gates = {n.partition(", ")[2] or n for n in self.cells}
-        subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
-        if lag == 0:
-            return f"{subject}: wrong at its own step, first at loss t={t + 1}, state t={s + 1}"
-        distance = "one step" if lag == 1 else f"{lag} steps"
+            return Claim("later state", tuple(cells))
+        lag = int(min(causal))
+        labels = tuple(n for n, smallest in lags.items() if smallest == lag)
+        t, s = next((int(t), int(s)) for t, s in cells[labels[0]] if t - s == lag)
         vanished = all(self.zero[n][t, s] for n in labels for t, s in cells[n])
-        end = ": zero there, no error is passed further back" if vanished else ""
-        right = "right at its own step" if lag == 1 else f"right up to {lag - 1} steps back"
-        return f"{subject}: {right}, wrong {distance} back, loss t={t + 1} -> state t={s + 1}{end}"
+        kind: Kind = "k back" if lag else "own step"
+        return Claim(kind, labels, lag, t + 1, s + 1, bool(lag) and vanished)
 
-    def _of(self, name: str) -> list[tuple[str, Array]]:
+    def words(self) -> str:
+        """The claim as a sentence."""
+        return where_words(self.claim, list(self.cells), self.problem)
+
+    def _of(self, name: str) -> list[Array]:
         parts = {**self.cells, **self.sums}
-        return [(n, used) for n, used in parts.items() if n.partition(",")[0] == name]
+        return [used for n, used in parts.items() if n.partition(",")[0] == name]
+
+
+def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
+    """A claim as a sentence; `cells`: the labels that were split by state step."""
+    names = " and ".join(claim.labels)
+    since = f"from the loss at t={claim.loss} on" if claim.loss else ""
+    if claim.kind == "cannot tell":
+        wrong = f"; wrong {since}: {names}" if since else ""
+        return f"cannot tell where: {claim.reason}{wrong}"
+    if claim.kind == "whole only":
+        return (
+            f"at {problem!r} the whole of {names} is wrong, though each loss step alone is right "
+            "there"
+        )
+    if claim.kind == "sums only":
+        shown = " and ".join(claim.right)
+        only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
+        if set(claim.right) <= _names(cells).keys():
+            show = "shows" if len(claim.right) == 1 else "show"
+            errors = f"every error passed back that {shown} {show} is right"
+            return f"{errors}: only the {only} wrong, {since}"
+        return f"only the {only} wrong, {since}: right at each loss step: {shown}"
+    gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in claim.labels))
+    all_gates = {n.partition(", ")[2] or n for n in cells}
+    subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
+    if claim.kind == "later state":
+        return f"{subject}: a loss contributes to the gradient of a later state"
+    if claim.kind == "own step":
+        return (
+            f"{subject}: wrong at its own step, first at loss t={claim.loss}, state t={claim.state}"
+        )
+    lag = claim.lag or 0
+    distance = "one step" if lag == 1 else f"{lag} steps"
+    right = "right at its own step" if lag == 1 else f"right up to {lag - 1} steps back"
+    place = f"loss t={claim.loss} -> state t={claim.state}"
+    end = ": zero there, no error is passed further back" if claim.vanished else ""
+    return f"{subject}: {right}, wrong {distance} back, {place}{end}"
+
+
+def _names(labels: Iterable[str]) -> dict[str, None]:
+    """The gradients that these labels are, or are gates of, once each."""
+    return dict.fromkeys(label.partition(",")[0] for label in labels)
 
 
 def _listed(labels: list[str]) -> str:
@@ -103,6 +177,9 @@ def locate(
     ask: Ask,
     fixed: Mapping[str, int] | None = None,
     reference: Callable[[Problem], Reference] | None = None,
+    *,
+    problem: Problem | None = None,
+    dtype: str = "float64",
 ) -> Where:
     """Probe a backward pass, loss by loss and step by step.
 
@@ -111,13 +188,140 @@ def locate(
         ask: the candidate; maps a problem to gradients (some or all) by argument name.
         fixed: axis sizes that the candidate requires.
         reference: the right gradient at a problem; the network's gradient if left out.
+        problem: the problem to split; if left out, one whose steps have inputs of their own.
+        dtype: dtype of the problem, if that is left out.
+
+    Raises:
+        NotImplementedError: a loss depends on later inputs, or the network cannot be traced.
     """
+    if not is_causal(network):
+        raise NotImplementedError("cannot tell where in time: a loss depends on later inputs")
     names = error_arguments(network)
     right = reference or (lambda problem: derived(network, problem, measure=True))
-    found = _locate(network, ask, fixed, names, "target", right) if names else None
-    if found is None or not found.wrong:  # an error that does not depend on the targets
-        found = _locate(network, ask, fixed, names, "prefix", right)
+    if problem is None:
+        timed = [n for n, a in network.arguments.items() if a.time_axis is not None]
+        inputs = [n for n in timed if n not in names]
+        problem = with_own_inputs(network, inputs, fixed, dtype)
+    whole = _Probe(_of_float64(ask(problem)), right(problem))
+    parts = _Parts(network, problem, whole)
+    if names:
+        for t in range(parts.steps):
+            changed = _with_other_target(network, problem, names, t, parts.steps)
+            parts.compare(t, whole, _Probe(_of_float64(ask(changed)), right(changed)))
+        found = parts.where("target")
+        if found.wrong:
+            return found
+    return _by_prefix(network, ask, right, problem, whole, changed_targets=bool(names))
+
+
+def _by_prefix(
+    network: Network,
+    ask: Ask,
+    right: Callable[[Problem], Reference],
+    problem: Problem,
+    whole: "_Probe",
+    changed_targets: bool,
+) -> Where:
+    """Extend the sequence step by step: finds an error that does not depend on the targets."""
+    timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+    before = _Probe({n: np.zeros(1) for n in whole.answer}, None)
+    parts = _Parts(network, problem, whole, without=timed)
+    note = "the mistake does not change with the targets, and " if changed_targets else ""
+    for t in range(parts.steps):
+        shorter = _first_steps(network, problem, t + 1)
+        try:
+            expected = right(shorter)
+        except ValueError:
+            return parts.where("prefix", f"{note}the network fails with fewer steps")
+        if reason := _not_a_prefix(expected, whole.right, t):
+            return parts.where("prefix", note + reason)
+        probe = _Probe(_of_float64(ask(shorter)), expected)
+        parts.compare(t, before, probe)
+        before = probe
+    found = parts.where("prefix")
+    if not found.wrong and timed & {n.removeprefix("d") for n in found.whole}:
+        return parts.where("prefix", f"{note}an input's gradient is not split by loss step")
     return found
+
+
+def _not_a_prefix(shorter: Reference, whole: Reference, t: int) -> str:
+    """Why the losses of fewer steps are not the first losses of all; empty if they are."""
+    apart = abs(shorter.losses - whole.losses[: t + 1])
+    if (apart <= 2 * (shorter.loss_bounds + whole.loss_bounds[: t + 1])).all():
+        return ""
+    if not whole.losses[:-1].any():
+        return "the only loss is at the last step"
+    return "the losses depend on the number of steps"
+
+
+class _Probe:
+    """An answer, and the right gradients with their bounds (None: both are zero)."""
+
+    def __init__(self, answer: Mapping[str, Array], right: Any) -> None:
+        self.answer, self.right = answer, right
+
+    def of(self, name: str) -> tuple[Array, Array, Array]:
+        """The answer, the right gradient and its bound."""
+        if self.right is None:
+            return self.answer[name], np.zeros(1), np.zeros(1)
+        return self.answer[name], self.right.gradients[name], self.right.bounds[name]
+
+    def share(self, name: str, start: "_Probe") -> Array:
+        """The error of the difference between two answers / what rounding allows."""
+        (new, right, bound), (old, old_right, old_bound) = self.of(name), start.of(name)
+        with np.errstate(all="ignore"):
+            error = abs((new - old) - (right - old_right))
+            share = np.where(error == 0, 0.0, error / (2 * (bound + old_bound)))
+        return np.where(np.isnan(share), np.inf, share)
+
+
+class _Parts:
+    """What each loss step contributes to the gradients, split by state step where possible."""
+
+    def __init__(
+        self, network: Network, problem: Problem, whole: _Probe, without: Iterable[str] = ()
+    ) -> None:
+        self.problem, self.steps = problem, problem.sizes["time"]
+        zero = _Probe({n: np.zeros(1) for n in whole.answer}, None)
+        self.whole = tuple(f"d{n}" for n in whole.answer if (whole.share(n, zero) > 1).any())
+        self.names = [n for n in whole.answer if n not in set(without)]
+        self.owners, labels = _entries_of_one_step(network, problem)
+        self.labels = {label: (n, b) for label, (n, b) in labels.items() if n in self.names}
+        self.used = {label: np.zeros((self.steps, self.steps)) for label in self.labels}
+        self.zero = {label: np.ones((self.steps, self.steps), bool) for label in self.used}
+        self.sums = {f"d{n}": np.zeros(self.steps) for n in self.names if n not in self.owners}
+
+    def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
+        """Enter the difference of two answers: what the loss of step t contributes."""
+        for name in self.names:
+            share, moved = probe.share(name, start), probe.answer[name] - start.answer[name]
+            if name not in self.owners:
+                self.sums[f"d{name}"][t] = share.max(initial=0)
+            for label, (argument, block) in self.labels.items():
+                for s in range(self.steps if argument == name else 0):
+                    mask = self.owners[name][s] & block
+                    self.used[label][t, s] = share[mask].max(initial=0)
+                    self.zero[label][t, s] = not moved[mask].any()
+
+    def where(self, by: str, reason: str = "") -> Where:
+        """What was found; with a reason, only that the answers cannot be split."""
+        name = self.problem.name
+        if reason:
+            return Where({}, {}, {}, by, self.whole, name, reason)
+        return Where(self.used, self.zero, self.sums, by, self.whole, name)
+
+
+def _of_float64(answer: Mapping[str, Array]) -> dict[str, Array]:
+    return {n: np.asarray(g, np.float64) for n, g in answer.items()}
+
+
+def _with_other_target(
+    network: Network, problem: Problem, names: list[str], t: int, steps: int
+) -> Problem:
+    for name in names:
+        extra = problem.values[name].shape[network.arguments[name].time_axis or 0] - steps
+        problem = changed_at(network, problem, name, [t + extra])
+    return problem
 
 
 def error_arguments(network: Network) -> list[str]:
@@ -134,64 +338,16 @@ def error_arguments(network: Network) -> list[str]:
     return found
 
 
-def _locate(
-    network: Network,
-    ask: Ask,
-    fixed: Mapping[str, int] | None,
-    names: list[str],
-    by: str,
-    reference: Callable[[Problem], Reference],
-) -> Where:
-    timed = [n for n, a in network.arguments.items() if a.time_axis is not None]
-    problem = with_own_inputs(network, [n for n in timed if n not in names], fixed)
-    steps = problem.sizes["time"]
-    owners, labels = _entries_of_one_step(network, problem)
-    answer = dict(ask(problem))
-    used = {label: np.zeros((steps, steps)) for label, (n, _) in labels.items() if n in answer}
-    zero = {label: np.ones((steps, steps), bool) for label in used}
-    sums = {f"d{n}": np.zeros(steps) for n in answer if n not in owners}
-    zeros = {n: np.zeros(1) for n in answer}
-    base = (answer, reference(problem)) if by == "target" else None
-    for t in range(steps):
-        if by == "target":
-            changed = problem
-            for name in names:
-                extra = problem.values[name].shape[network.arguments[name].time_axis or 0] - steps
-                changed = changed_at(network, changed, name, [t + extra])
-        else:
-            changed = _first_steps(network, problem, t + 1)
-        probe = (dict(ask(changed)), reference(changed))
-        for name in answer:
-            if by == "prefix" and network.arguments[name].time_axis is not None:
-                continue  # its shape depends on the number of steps
-            start = base[0][name] if base else zeros[name]
-            right = base[1].gradients[name] if base else zeros[name]
-            bound = base[1].bounds[name] if base else zeros[name]
-            moved = probe[0][name] - start
-            with np.errstate(all="ignore"):
-                error = abs(moved - (probe[1].gradients[name] - right))
-                allowed = 2 * (bound + probe[1].bounds[name])
-                share = np.where(error == 0, 0.0, error / allowed)
-            share = np.where(np.isnan(share), np.inf, share)
-            if f"d{name}" in sums:
-                sums[f"d{name}"][t] = share.max(initial=0)
-            for label, (argument, block) in labels.items():
-                for s in range(steps if argument == name else 0):
-                    mask = owners[name][s] & block
-                    used[label][t, s] = share[mask].max(initial=0)
-                    zero[label][t, s] = not moved[mask].any()
-        if by == "prefix":
-            base = probe
-    return Where(used, zero, sums, by)
-
-
 def _first_steps(network: Network, problem: Problem, count: int) -> Problem:
-    steps, values = problem.sizes["time"], {}
+    steps, sizes, values = problem.sizes["time"], {**problem.sizes, "time": count}, {}
     for name, argument in network.arguments.items():
         value, axis = problem.values[name], argument.time_axis
-        indices = range(0 if axis is None else value.shape[axis] - steps + count)
-        values[name] = value if axis is None else np.take(value, indices, axis)
-    return problem._replace(sizes={**problem.sizes, "time": count}, values=values)
+        if axis is not None:
+            value = np.take(value, range(value.shape[axis] - steps + count), axis)
+        if argument.below and "time" in argument.below.names:  # such as the length of a sequence
+            value = np.minimum(value, argument.below.size(sizes) - 1)
+        values[name] = value
+    return problem._replace(sizes=sizes, values=values)
 
 
 def _entries_of_one_step(
@@ -200,20 +356,24 @@ def _entries_of_one_step(
     """Masks of a gradient's entries to which one step alone contributes, and of its gates."""
     template = record(network, designed(network)[0])
     step, graph = Step(template), Graph(record(network, problem, template))
-    edges: dict[str, list[Any]] = {}
-    for user, j, ref in step.edges:
-        if ref in step.leaf:
-            edges.setdefault(step.leaf[ref], []).append((template.nodes[user].site, j))
-    steps, owners = problem.sizes["time"], {}
+    nodes, steps = graph.nodes, problem.sizes["time"]
+    into = {  # what the steps contribute to the rest, except through an initial state
+        (nodes[user].site, j)
+        for ref, users in enumerate(graph.users)
+        for user, j in users
+        if nodes[ref].step < 0 <= nodes[user].step
+    } - graph.crossing.keys()
+    touched = []
+    for s in range(steps):
+        only = dict.fromkeys(into, lambda c, s=s: c.base() if c.step == s else None)
+        touched.append(graph.gradients(Mistake("", edges=only)))
+    owners: dict[str, Array] = {}
     labels: dict[str, tuple[str, Array]] = {}
-    for name, uses in edges.items():
-        touched = np.zeros((steps, *problem.values[name].shape), bool)
-        for s in range(steps):
-            only = {e: (lambda c, s=s: c.base() if c.step == s else None) for e in uses}
-            touched[s] = graph.gradients(Mistake("", edges=only))[name] != 0
-        touched &= touched.sum(axis=0) == 1
-        if touched.reshape(steps, -1).any(axis=1).all():
-            owners[name] = touched
+    for name in network.differentiated:
+        entries = np.stack([found[name] != 0 for found in touched])
+        entries &= entries.sum(axis=0) == 1
+        if entries.reshape(steps, -1).any(axis=1).all():
+            owners[name] = entries
             labels |= {label: (name, mask) for label, mask in _gates(network, problem, name, step)}
     return owners, labels
 

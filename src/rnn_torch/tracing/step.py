@@ -8,38 +8,57 @@ import numpy as np
 
 from rnn_torch.networks.network import Array
 from rnn_torch.tracing.reverse import Contribution, Graph
-from rnn_torch.tracing.tape import Tape, refs
+from rnn_torch.tracing.tape import VIEWS, Node, Tape, refs
 
 Alteration = Callable[[Contribution], Array | None]
 Getter = Callable[[Graph, int], int | None]  # the node of a quantity at a step
 
-VIEWS = {"t", "transpose", "permute", "view", "split", "chunk", "select", "unbind", "slice"}
-VIEWS |= {"unsqueeze", "squeeze", "expand", "split_with_sizes"}
-
 
 class Step:
-    """The second step of a tape (the first, if it is the only one), with a name for each node."""
+    """A step of a tape, with a name for each node.
+
+    `inner`: the nodes of step `number`, the second unless a later one has more operations (a loss
+    at the last step only); and, of an operation that it lacks, the last one. `of`: the node of each
+    site: one of these, or the last before the first step. `repeated`: sites with several there.
+    """
 
     def __init__(self, tape: Tape) -> None:
         self.tape, self.graph = tape, Graph(tape)
-        self.inner = [i for i, n in enumerate(tape.nodes) if n.step == min(1, len(tape.losses) - 1)]
-        inner = set(self.inner)
+        self.number = _fullest(tape)
+        last = {n.site: i for i, n in enumerate(tape.nodes)}
+        own = {n.site: i for i, n in enumerate(tape.nodes) if n.step == self.number}
+        self.of = {**last, **own}
+        self.inner = [i for i in sorted(self.of.values()) if self._is_inner(tape.nodes[i])]
         self.states = dict.fromkeys(self.graph.crossing.values())
+        chosen = {*self.inner, *(i for i in self.of.values() if tape.nodes[i].step < 0)}
+        counts = Counter(n.site for n in tape.nodes if n.step < 0)
+        self.repeated = {site for site, count in counts.items() if count > 1}  # an encoder's
         self.edges = [
-            (u, j, r) for r, users in enumerate(self.graph.users) for u, j in users if u in inner
-        ]
-        self.edges += [
             (u, j, r)
             for r, users in enumerate(self.graph.users)
             for u, j in users
-            if tape.nodes[u].step == -1 and tape.nodes[u].op not in VIEWS
+            if u in chosen and (tape.nodes[u].step < 0) <= (tape.nodes[u].op not in VIEWS)
         ]
         self.edges.sort(key=lambda edge: -edge[0])
+        inner = set(self.inner)
         self.leaf = self._leaves()
         self.initial = self._initial_states()
-        texts = Counter(tape.sites[tape.nodes[i].site].text for i in self.inner)
+        products = {tape.sites[n.site].key[:-3] for n in tape.nodes if n.op == "mm"}
+        #: What the product of a matrix and a vector is wrapped in.
+        self.wrappings = {
+            site
+            for site in self.of
+            if tape.sites[site].op in ("squeeze", "unsqueeze")
+            and tape.sites[site].key[:-3] in products
+        }
+        written = [tape.nodes[i].site for i in self.inner]
+        texts = Counter(tape.sites[s].text for s in written if s not in self.wrappings)
         self.ambiguous = {text for text, count in texts.items() if count > 1}
         self.quantities = list(self._quantities(inner))
+
+    def _is_inner(self, node: Node) -> bool:
+        is_first = self.tape.sites[node.site].key[-1] == 1  # of several calls from one place
+        return node.step == self.number or (node.step >= 0 and is_first)
 
     def _leaves(self) -> dict[int, str]:
         """The nodes that are views of a differentiated argument, with the argument's name."""
@@ -86,10 +105,12 @@ class Step:
         if index in self.tape.losses:
             return "the loss"
         if node.site in self.states:
-            is_earlier = node.step < self.tape.nodes[self.inner[0]].step
-            return f"{site.name or site.text}_{'(t-1)' if is_earlier else 't'}"
+            lag = self.tape.nodes[self.of[node.site]].step - node.step
+            return (site.name or site.text) + {0: "_t", 1: "_(t-1)"}.get(lag, " of another step")
         if site.name:
             return site.name
+        if node.site in self.wrappings and node.op == "unsqueeze":
+            return self.name(node.args[0])
         if node.op == "constant":
             return "a constant"
         if site.text in self.ambiguous or not site.text:
@@ -123,6 +144,13 @@ class Step:
         for name, index, get in self.quantities:
             if np.shape(self.tape.values[index]) == shape and index not in excluded:
                 yield name, get
+
+
+def _fullest(tape: Tape) -> int:
+    """The second step, or the first later one that has more operations than it."""
+    first = {i for i, site in enumerate(tape.sites) if site.key[-1] == 1}
+    counts = Counter(n.step for n in tape.nodes if n.site in first)
+    return max(range(1, len(tape.losses)), key=lambda s: (counts[s], -s), default=0)
 
 
 def always(index: int) -> Getter:
