@@ -218,9 +218,9 @@ def listed(name: str, mutant: OneToken) -> tuple[bool, int]:
     (function,) = ast.parse(mutant.text).body
     assert isinstance(function, ast.FunctionDef)
     names = [n for n in form.gradients if n in wrong], [n for n in form.gradients if n not in wrong]
-    found = own_lines(Source(lines, 0, function), form, *names)
-    numbers = [number for number, _ in found.lines] if found else []
-    return changed in numbers, len(numbers)
+    found = own_lines(Source(lines, function), form, *names)
+    numbers = [place for place, _ in found.lines] if found else []
+    return f"line {changed}" in numbers, len(numbers)
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
     found = own_lines(source, FORM, ["W"], ["b"])
     assert found is not None
     assert found.words == "lines that lead to dW, not to db"
-    assert found.lines == ((5, "self.dW = e @ self.x"),)
+    assert found.lines == (("line 5", "self.dW = e @ self.x"),)
     book = tmp_path / "a.ipynb"
     cells = ["import this\n\n", "def back(x, y, W, b):\n    e = x - y\n    return x @ e, e\n"]
     code = [{"cell_type": "code", "source": text.splitlines(True)} for text in cells]
@@ -103,7 +103,7 @@ def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
     assert source is not None
     found = own_lines(source, FORM, ["W"], ["b"])
     assert found is not None
-    assert found.lines == ((3, "return x @ e, e"),)  # of its cell
+    assert found.lines == (("cell 2, line 3", "return x @ e, e"),)
     assert source_in_file(f"{file}:A.none") is None
     assert source_in_file(f"{tmp_path}/none.py:back") is None
     os.mkfifo(tmp_path / "pipe.py")
@@ -156,7 +156,7 @@ def test_the_report_in_python_has_the_line_of_the_file() -> None:
     exec(compile(file.read_text(), str(file), "exec"), space)
     with np.errstate(over="ignore"):
         report = check(space["backward"])  # type: ignore[arg-type]
-    assert [number for number, _ in report.lines[0].lines] == [20]
+    assert [place for place, _ in report.lines[0].lines] == ["line 20"]
     document = report.as_dict()["your_lines"][0]
     assert document["words"] == "lines that lead to dU and dW, not to dV"
     assert document["lines"][0]["text"].startswith("delta = (eps @ V.T + delta @ W)")

@@ -8,7 +8,8 @@ import pytest
 
 from forms_of_passes import FORM, assert_right, load, question
 from rnn_numpy.isolation.calling import Refused, call
-from rnn_numpy.isolation.loading import load_function
+from rnn_numpy.isolation.child import explain
+from rnn_numpy.isolation.loading import functions_in, load_function
 
 pytestmark = pytest.mark.unannotated
 
@@ -173,3 +174,58 @@ def test_a_file_with_another_suffix(tmp_path: Path) -> None:
     (tmp_path / "pass.txt").write_text(PASS)
     with pytest.raises(Refused, match=r"its name must end in \.py or \.ipynb"):
         load_function(str(tmp_path / "pass.txt"), "backward")
+
+
+def test_a_line_of_a_notebook_is_one_of_a_cell(tmp_path: Path) -> None:
+    """In every list and message: functions, statements left out, and exceptions."""
+    late = "\n%matplotlib inline\ndef late(x, y):\n    return x.none\n"
+    file = notebook(tmp_path / "cells.ipynb", "import no_such_module\n", PASS, late, "print 1\n")
+    with pytest.raises(Refused, match=r"left out: cell 1, line 1 \(Module.*; cell 4, line 1 \(Syn"):
+        load_function(file, "none", definitions_only=True)
+    function: Any = load_function(file, "late", definitions_only=True)
+    with pytest.raises(AttributeError) as raised:
+        function(1, 2)
+    assert explain(raised.value, file).endswith(" (cell 3, line 4)")
+    with pytest.raises(SyntaxError) as refused:
+        load_function(file, "late")
+    assert explain(refused.value, file).endswith(" (cell 4, line 1)")
+    book = notebook(tmp_path / "two.ipynb", PASS, late)
+    assert [each.partition("), ")[2] for each in functions_in(book)] == [
+        "cell 1, line 1", "cell 2, line 3",
+    ]  # fmt: skip
+
+
+def test_an_exception_in_a_file_that_an_adapter_loads(tmp_path: Path) -> None:
+    """Its line there is named, not the adapter's; a library's lines are nobody's mistake."""
+    far = tmp_path / "far" / "lstm.py"
+    far.parent.mkdir()
+    far.write_text("import numpy as np\ndef step(x):\n    return np.reshape(x, (3, 1000))\n")
+    (tmp_path / "beside.py").write_text("def step(x):\n\n    return x.none\n")
+    book = notebook(tmp_path / "far" / "book.ipynb", "", "def step(x):\n    return x + None\n")
+    near = tmp_path / "near"
+    near.mkdir()
+    adapter = near / "adapter.py"
+    adapter.write_text(
+        "from rnn_numpy.isolation.loading import load_function\n"
+        f"far = load_function({str(far)!r}, 'step')\n"
+        f"book = load_function({book!r}, 'step')\n"
+        "def of_far(x):\n    return far(x)\n"
+        "def of_book(x):\n    return book(x)\n"
+        "def its_own(x):\n    return np.reshape(x, 7)\n"
+        "import numpy as np\n"
+    )
+    for name, place in {
+        "of_far": " (lstm.py, line 3)",
+        "of_book": " (book.ipynb, cell 2, line 2)",
+        "its_own": " (line 9)",
+    }.items():
+        function: Any = load_function(str(adapter), name)
+        with pytest.raises((TypeError, ValueError)) as raised:
+            function(1.0)
+        assert explain(raised.value, str(adapter)).endswith(place)
+    importer = tmp_path / "importer.py"
+    importer.write_text("from beside import step\ndef back(x):\n    return step(x)\n")
+    function = load_function(str(importer), "back")
+    with pytest.raises(AttributeError) as beside:
+        function(1.0)
+    assert explain(beside.value, str(importer)).endswith(" (beside.py, line 3)")

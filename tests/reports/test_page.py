@@ -62,7 +62,7 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     assert "W not transposed" in page
     assert "- dh = eps @ V.T + delta_next @ W<" in page
     assert "Right at the loss&#39;s own step; first wrong one step back" in page
-    assert '<span class="number">  20</span>  delta = (eps @ V.T + delta @ W)' in page
+    assert '<span class="number">line 20</span>  delta = (eps @ V.T + delta @ W)' in page
     assert '<a href="#eq-7">(7)</a>' in page
     assert elements.count("div", "cited") == 1
     assert "&part;E/&part;h<sub>t</sub> = &epsilon;<sub>t</sub> V<sup>T</sup>" in page

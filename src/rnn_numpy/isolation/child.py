@@ -16,6 +16,7 @@ import os
 import signal
 import struct
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from safetensors.numpy import load, save
 
 from rnn_numpy.isolation.calling import Form, Question, Refused, call, laid_out
 from rnn_numpy.isolation.limits import enclose, limit
-from rnn_numpy.isolation.loading import load_function
+from rnn_numpy.isolation.loading import has_read, load_function, place
 
 ANSWERED = 77  # the exit code of a fork that has answered
 FORKS = hasattr(os, "fork")  # Windows does not
@@ -50,11 +51,36 @@ def _question(header: Any, frame: bytes) -> Question:
 
 
 def explain(error: BaseException, file: str) -> str:
-    """The error as one line of text, with the line of the candidate's file that raised it."""
+    """The error as one line of text, with the innermost line that its author wrote.
+
+    That is a line of the candidate's file, or of another one that it imports from its folder or
+    loads with `load_function`, which is then named.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if os.path.realpath(f.filename) == os.path.realpath(file)]
-    place = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}{place}"
+    lines = [(frame.filename, frame.lineno or 1) for frame in frames]
+    message = str(error)
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        lines.append((error.filename, error.lineno))
+        message = error.msg
+    its = ""
+    for where, line in lines:
+        if os.path.realpath(where) == os.path.realpath(file):
+            its = f" ({place(file, line)})"
+        elif has_read(where) or _is_beside(where, file):
+            its = f" ({os.path.basename(where)}, {place(where, line)})"
+    return f"{type(error).__name__}: {message.strip() or 'no message'}{its}"
+
+
+def _is_beside(other: str, file: str) -> bool:
+    """Whether a file lies in the candidate's folder or below, and is none of a library or ours."""
+    path, ours = Path(other).resolve(), Path(__file__).resolve().parents[1]
+    libraries = [ours, ours.with_name("rnn_torch"), Path(sysconfig.get_paths()["stdlib"])]
+    return (
+        path.is_relative_to(Path(file).resolve().parent)
+        and path.is_file()
+        and "site-packages" not in path.parts
+        and not any(path.is_relative_to(library) for library in libraries)
+    )
 
 
 def main(task: str) -> None:

@@ -8,6 +8,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,8 @@ from rnn_numpy.isolation.calling import Passes
 from rnn_numpy.isolation.placing import LEFT_OUT
 from rnn_numpy.isolation.returned import Refused, parts_returned
 
+#: Of each file that has been read, the number of lines before every code cell, as linecache.cache.
+_CELLS: dict[str, list[int]] = {}
 _CELL_MAGIC_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
@@ -69,7 +72,7 @@ def functions_in(file: str) -> list[str]:
         (f"{of.name}.", node) for of in body if isinstance(of, ast.ClassDef) for node in of.body
     ]
     return [
-        f"{of}{node.name}({ast.unparse(node.args)}), line {node.lineno}"
+        f"{of}{node.name}({ast.unparse(node.args)}), {place(file, node.lineno)}"
         for of, node in [*(("", node) for node in body), *methods]
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
@@ -114,7 +117,7 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
             _define(node, file, vars(module))
         except Exception as error:
             if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-                failed.append(f"line {node.lineno} ({type(error).__name__}: {error})")
+                failed.append(f"{place(file, node.lineno)} ({type(error).__name__}: {error})")
     omitted = [*failed, *unread]
     more = f" and {len(omitted) - 4} more" if len(omitted) > 4 else ""
     left_out = "; ".join(omitted[:4]) + more
@@ -122,26 +125,40 @@ def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
     return module, left_out
 
 
-def pieces(file: str) -> list[tuple[str, ast.Module]]:
-    """The text of the file, or of each code cell, and its tree without what cannot be read.
+def parsed(file: str) -> tuple[str, ast.Module]:
+    """The source of the file or notebook, and its tree without what cannot be read.
 
     Raises:
         Refused: it is no Python file or notebook.
         OSError, ValueError, SyntaxError: it cannot be read.
     """
-    return [(text, _parsed_in_part(text, file, [])) for text in _texts(file)]
+    text = _text(file)
+    return text, _parsed_in_part(text, file, [])
+
+
+def place(file: str, line: int) -> str:
+    """`line 7`, or `cell 3, line 7` of a notebook that has been read; code cells count from 1."""
+    before = [start for start in _CELLS.get(file, ()) if start < line]
+    return f"cell {len(before)}, line {line - before[-1]}" if before else f"line {line}"
+
+
+def has_read(file: str) -> bool:
+    """Whether this process has read a file as a contributor's."""
+    return file in _CELLS
 
 
 def _text(file: str) -> str:
     """The Python source of a file or notebook."""
-    return "\n".join(_texts(file))
-
-
-def _texts(file: str) -> list[str]:
     path = Path(file)
     if path.suffix not in (".py", ".ipynb"):
         raise Refused(f"{file} is no Python file: its name must end in .py or .ipynb")
-    return _cells(file) if path.suffix == ".ipynb" else [path.read_bytes().decode("utf-8-sig")]
+    if path.suffix == ".py":
+        _CELLS[file] = []
+        return path.read_bytes().decode("utf-8-sig")
+    cells = _cells(file)
+    lengths = [cell.count("\n") + 1 for cell in cells]
+    _CELLS[file] = [0, *accumulate(lengths)][: len(cells)]
+    return "\n".join(cells)
 
 
 def _define(node: ast.stmt, file: str, values: dict[str, Any]) -> None:
@@ -190,7 +207,7 @@ def _parsed_in_part(text: str, file: str, left_out: list[str]) -> ast.Module:
                 end += 1
             if not any(lines[start : end + 1]):
                 raise
-            left_out.append(f"line {error.lineno} ({type(error).__name__})")
+            left_out.append(f"{place(file, error.lineno or 1)} ({type(error).__name__})")
             lines[start : end + 1] = [""] * (end + 1 - start)
 
 

@@ -7,12 +7,13 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_numpy.isolation.calling import Form, Refused
 from rnn_numpy.isolation.escaping import shown
-from rnn_numpy.isolation.loading import pieces
+from rnn_numpy.isolation.loading import parsed, place
 from rnn_torch.checker.data_flow import DataFlow
 
 _MOST = 20  # lines; more narrow nothing
@@ -22,41 +23,49 @@ _LARGEST_FILE = 1 << 20  # octets
 
 
 class Source(NamedTuple):
-    """The lines of a text, the number of the line before them, and a function in it."""
+    """The lines of a text, a function in it, and the words for the place of one of its lines."""
 
     lines: Sequence[str]
-    before: int
     function: ast.FunctionDef
+    place: Callable[[int], str] = "line {}".format
 
 
 class OwnLines(NamedTuple):
-    """Lines of the candidate with their numbers; `words`: which ones."""
+    """Lines of the candidate with their places; `words`: which ones.
+
+    A place is `line 12`, or `cell 3, line 7` of a notebook.
+    """
 
     words: str
-    lines: tuple[tuple[int, str], ...]
+    lines: tuple[tuple[str, str], ...]
+
+    @property
+    def places(self) -> str:
+        """All places: `line 3, 5; cell 2, line 1, 4`, without a `line` in front of the first."""
+        groups: dict[str, list[str]] = {}
+        for where, _ in self.lines:
+            before, _, number = where.rpartition("line ")
+            groups.setdefault(before, []).append(number)
+        return "; ".join(f"{k}{'line ' * bool(k)}{', '.join(n)}" for k, n in groups.items())
 
 
 def source_in_file(target: str) -> Source | None:
-    """The function of `FILE.py:FUNCTION`, of two functions the last; None if it is not found.
-
-    The lines of a notebook are numbered in their cell.
-    """
+    """The function of `FILE.py:FUNCTION`, of two functions the last; None if it is not found."""
     file, _, names = target.rpartition(":")
     *owners, name = names.rpartition(",")[2].split(".")
     try:
         if not Path(file).is_file() or Path(file).stat().st_size > _LARGEST_FILE:
             return None  # such as a pipe that nobody writes to
-        texts = pieces(file)
+        text, tree = parsed(file)
     except (Refused, OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-    for text, tree in reversed(texts):
-        body: Sequence[ast.AST] = tree.body
-        for owner in owners:
-            classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == owner]
-            body = [node for each in classes for node in each.body]
-        for node in reversed(body):
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                return Source(text.splitlines(), 0, node)
+    body: Sequence[ast.AST] = tree.body
+    for owner in owners:
+        classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == owner]
+        body = [node for each in classes for node in each.body]
+    for node in reversed(body):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return Source(text.splitlines(), node, partial(place, file))
     return None
 
 
@@ -68,7 +77,9 @@ def source_of(function: Callable[..., Any]) -> Source | None:
         node = ast.parse(text).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return None
-    return Source(text.splitlines(), first - 1, node) if isinstance(node, ast.FunctionDef) else None
+    ast.increment_lineno(node, first - 1)
+    lines = [""] * (first - 1) + text.splitlines()
+    return Source(lines, node) if isinstance(node, ast.FunctionDef) else None
 
 
 def own_lines(
@@ -106,7 +117,7 @@ def own_lines(
         return None
     but = f", not to {_joined(right, 'or')}" if right else ""
     words = f"lines that lead to {_joined(wrong, 'and' if together else 'or')}{but}"
-    return OwnLines(words, tuple((source.before + p[0], _text(source, *p)) for p in places))
+    return OwnLines(words, tuple((source.place(p[0]), _text(source, *p)) for p in places))
 
 
 def _way(flow: DataFlow, name: str) -> set[int]:

@@ -149,7 +149,7 @@ class Report:
                 for explanation in self.mistakes
             ],
             "your_lines": [
-                {"words": own.words, "lines": [{"line": n, "text": t} for n, t in own.lines]}
+                {"words": own.words, "lines": [{"place": p, "text": t} for p, t in own.lines]}
                 for own in self.lines
             ],
             "votes": [vote._asdict() for vote in self.votes],

@@ -181,9 +181,9 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
     yield from _mistakes(report)
     for own in report.lines:
         if len(own.lines) > MOST_LINES:
-            yield [_Part("", f"Your {own.words}: {', '.join(str(n) for n, _ in own.lines)}.")]
+            yield [_Part("", f"Your {own.words}: {own.places}.")]
         else:
-            text = "\n".join(f"line {number}: {line}" for number, line in own.lines)
+            text = "\n".join(f"{place}: {line}" for place, line in own.lines)
             yield [_Part("", f"Your {own.words}:"), _Part("lines", text)]
     if report.impure:
         yield [
