@@ -203,7 +203,7 @@ def notes(report: Report) -> Iterator[str]:
     if report.missing and not report.right:
         yield f"Not returned, so not checked: {', '.join(report.missing)}."
     if report.unidentified and not report.undecided:
-        yield f"Returned, but no gradient of the network: {', '.join(report.unidentified)}."
+        yield f"Returned, but not identified, so not checked: {', '.join(report.unidentified)}."
     yield from (f"Returned besides: {text}." for text in report.also)
     if report.not_finite:
         yield f"{_not_finite(report)}."
@@ -225,8 +225,7 @@ def notes(report: Report) -> Iterator[str]:
 
 def _not_finite(report: Report) -> str:
     """Where only the candidate's answer has NaN or infinity."""
-    count = len(report.not_finite)
-    at = ", ".join(map(repr, report.not_finite[:MOST_SHOWN])) + ", ..." * (count > MOST_SHOWN)
+    at = _some([repr(name) for name in report.not_finite])
     elsewhere = not any(
         not entry.right
         for entries in report.by_problem
@@ -242,7 +241,13 @@ def _untold(untold: Sequence[tuple[str, str]]) -> str:
     reasons: dict[str, list[str]] = {}
     for problem, why in untold:
         reasons.setdefault(why, []).append(repr(problem))
-    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    return "; ".join(f"{_some(names)} ({why})" for why, names in reasons.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, of more than four the first ones and how many are left."""
+    left = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + f" and {left} more" * (left > 0)
 
 
 def table(entries: Sequence[Entry]) -> str:
