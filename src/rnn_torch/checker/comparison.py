@@ -51,9 +51,9 @@ def agrees(got: Gradients, right: Right) -> bool:
 def told(right: Right, names: Iterable[str]) -> set[str]:
     """The gradients among `names` of which a wrong answer can be told from a right one.
 
-    What rounding allows must be finite, and at most the gradient's largest entry. A gradient that is
-    zero but for rounding is compared with the largest entry of all, times sqrt(2^-52); what only
-    underflow allows is nothing.
+    What rounding allows must be finite, and at most the gradient's largest entry. A gradient that
+    is zero but for rounding is compared with the largest entry of all, times sqrt(2^-52); what
+    only underflow allows is nothing.
     """
     largest = {n: np.abs(g).max(initial=0) for n, g in right.gradients.items()}
     eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
