@@ -180,7 +180,6 @@ def drawn(choose: Choose) -> Drawn:
         keys = {n: own[n] if of_own else n for n in returned}
     loss = choose(["", *LOSSES])
     place, extra = choose(["front", "behind"]), choose(EXTRAS)
-    lines = _values(returned, labels, kind, net)
     result = _returned(shape, returned, labels, keys, loss, place, extra)
     mistaken = choose([n for n in (weights if update else returned) if n != "q"] or ["u"])
     if mistaken not in returned and not update:
@@ -191,17 +190,24 @@ def drawn(choose: Choose) -> Drawn:
     if mistaken == "q":
         mistakes = ['d["q"] = 1 + d["q"]']
     mistake = choose(mistakes)
-    if mistaken == "q" and kind == "None":
-        lines = [line for line in lines if not line.endswith("= None")]
-    texts = [
+    lines = _values(returned, labels, "array" if mistaken == "q" else kind, net)
+    right, wrong = (
         _text(way, net, names, own, [change, *lines], result) for change in ("", mistake)
-    ]
+    )
     words = f"{net}; {way}; {shape}; {kind}; {form if by_name else 'no names'}; loss {loss} {place}"
     words += f"; {len(returned)} of {len(every)}; extra {extra}; {mistake}"
-    return Drawn(net, *texts, TARGETS.get(way, "backward"), update, words)
+    return Drawn(net, right, wrong, TARGETS.get(way, "backward"), update, words)
 
 
-KEYED = ("mapping", "inner mapping", "two mappings", "named tuple", "dx and mapping", "grads", "grad attributes")
+KEYED = (
+    "mapping",
+    "inner mapping",
+    "two mappings",
+    "named tuple",
+    "dx and mapping",
+    "grads",
+    "grad attributes",
+)
 OBJECTS = ("attributes", "params", "nested params", "weights", "init theirs", "methods")
 TARGETS = dict.fromkeys([*OBJECTS, "update attribute", "update params"], "Net.backward")
 TARGETS |= {"methods": "Net.forward,Net.backward", "forward,backward": "forward,backward"}
@@ -435,7 +441,9 @@ def main(count: int, seed: int = 0) -> None:
                     verdict, why = "refused", f"raises {type(error).__name__}: {error}"
                 seen[f"{truth}: {verdict}"] += 1
                 if {truth, verdict} == {"right", "wrong"}:
-                    print(f"FALSE: the pass is {truth}, the verdict {verdict}: {form.words}\n{text}")
+                    print(
+                        f"FALSE: the pass is {truth}, the verdict {verdict}: {form.words}\n{text}"
+                    )
                 if truth == "right" and verdict == "refused":
                     refused[f"{'; '.join(form.words.split('; ')[:5])}: {why[:230]}"] += 1
     for text, number in sorted(refused.items()):

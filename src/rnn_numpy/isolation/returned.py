@@ -281,8 +281,11 @@ def _attributes(attributes: Mapping[str, Any], names: _Names) -> Iterator[_Eleme
         element = _Element(f"self.{name}", name, False, value)
         if _claimed(element, names.aliases):
             yield element
+        elif holds_gradients(name) and isinstance(value, list | tuple):
+            for i, child in enumerate(value):
+                yield from _flat(child, f"self.{name}[{i}]", None, names, True)
         elif holds_gradients(name):
-            yield from _flat(value, f"self.{name}", None, names, False)
+            yield from _flat(value, f"self.{name}", None, names, True)
 
 
 def holds_gradients(attribute: str) -> bool:
@@ -298,12 +301,12 @@ def _read(elements: list[_Element], names: _Names) -> _Reading:
     numbers = [e for e in left if loss is None and _is_number(e.value)]
     if len(numbers) > 1:  # a loss stands before or behind the gradients
         numbers = [e for e in numbers if e is elements[0] or e is elements[-1]]
-    for taken in (loss, numbers[0] if len(numbers) == 1 else loss):
+    number = numbers[0] if len(numbers) == 1 else loss
+    for taken in (number, loss):
         rest = [e for e in elements if e is not taken]
         if in_order := _found_by_position(rest, found, names):
             return _Reading(elements, in_order, taken)
-        loss = taken
-    return _Reading(elements, found, loss)
+    return _Reading(elements, found, number)
 
 
 def _found_by_name(elements: list[_Element], names: _Names) -> dict[str, _Element]:
