@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forms_of_passes import FORM, assert_right, load, question
-from rnn_numpy.isolation.calling import Question, Refused, call
+from forms_of_passes import FORM, assert_right, load, question, right
+from rnn_numpy.isolation.calling import Form, Question, Refused, call
+from rnn_numpy.isolation.loading import load_function
 
 pytestmark = pytest.mark.unannotated
 
@@ -251,3 +252,138 @@ def test_float32_stays_float32(tmp_path: Path) -> None:
     called = call(load(tmp_path, f"{DEF}    dW = x.T @ e\n    return e, dW\n"), FORM, narrow)
     assert called.bits == 32
     assert called.arrays["first.W"].dtype == np.float64
+
+
+GRADIENTS = [
+    ("dW, db = torch.tensor(x.T @ e, requires_grad=True), e.sum(0).tolist()", "dW, db"),
+    ("dW, db = (x.T @ e).tolist(), list(e.sum(0))", "{'W': dW, 'b': db}"),
+    ("W_grad, b_grad = x.T @ e, torch.tensor(e.sum(0))", "((b_grad,), [W_grad])"),
+    ("dW, db = x.T @ e, e.sum(0)", "dW.copy(), db / 1.0"),
+    ("E, dW, db = x.T @ e, None, None", "dict(W=E, b=e.sum(0))"),
+    ("Both = __import__('collections').namedtuple('Both', 'dW b')", "Both(x.T @ e, e.sum(0))"),
+]
+
+
+@pytest.mark.parametrize(("body", "result"), GRADIENTS)
+def test_kinds_of_gradients(tmp_path: Path, body: str, result: str) -> None:
+    text = f"import torch\n{DEF}    {body}\n    return {result}\n"
+    assert_right(load(tmp_path, text), "W", "b")
+
+
+def test_none_and_integers_are_gradients(tmp_path: Path) -> None:
+    text = f"{DEF}    dW, db = None, np.zeros(len(b), int)\n    return dW, db\n"
+    arrays = call(load(tmp_path, text), FORM, question()).arrays
+    assert arrays["first.W"].shape == (3, 2)
+    assert not arrays["first.W"].any()
+    assert not arrays["first.b"].any()
+
+
+def test_the_pass_s_own_names_of_what_it_gets_by_position(tmp_path: Path) -> None:
+    """Its W is our b, which only its own names can tell."""
+    text = (
+        "def backward(inputs, targets, W_x, W):\n    e = inputs @ W_x + W - targets\n"
+        "    dWx, dW = inputs.T @ e, e.sum(0)\n    return dW, dWx\n"
+    )
+    assert_right(load(tmp_path, text), "W", "b")
+
+
+def test_a_gradient_is_named_by_its_place_only_if_all_are(tmp_path: Path) -> None:
+    form = FORM._replace(weights=["W", "b"])
+    text = f"{DEF}    loss = (e**2).sum() / 2\n    one, two = x.T @ e, e.sum(0)\n"
+    assert_right(
+        load(tmp_path, f"{text}    return loss, one, two\n"), "W", "b", form=form, loss=True
+    )
+    dW = f"{text}    dW = one\n"
+    assert_right(load(tmp_path, f"{dW}    return dW, two\n"), "W", "b", form=form)
+    assert_right(load(tmp_path, f"{dW}    return two, dW\n"), "W", form=form, others=["two"])
+    with pytest.raises(Refused, match="without a meaning: one, two, e"):
+        call(load(tmp_path, f"{text}    return one, two, e, loss\n"), form, question())
+
+
+def test_a_mapping_s_key_is_no_loss_and_a_state_is_no_gradient(tmp_path: Path) -> None:
+    form = Form(["x", "y", "E", "h"], ["x", "E", "h"], weights=["E"])
+    asked = question()
+    x, y, W, b = asked.inputs.values()
+    renamed = Question({"x": x, "y": y, "E": W, "h": b})
+    text = (
+        "def backward(x, y, E, h):\n    e = x @ E + h - y\n"
+        "    return {'E': x.T @ e, 'h': e[-1], 'J': (e**2).sum() / 2}\n"
+    )
+    called = call(load(tmp_path, text), form, renamed)
+    np.testing.assert_allclose(called.arrays["first.E"], right(asked)["W"], rtol=1e-12)
+    assert (called.loss, list(called.others)) == (right(asked)["loss"], ["h"])
+
+
+CLASS = "class Net:\n    def __init__(self, n_in, n_out):\n        W, b = {zeros}\n        {keep}\n"
+CLASS = CLASS.replace("{zeros}", "np.zeros((n_in, n_out)), np.zeros(n_out)")
+KEPT = {
+    "self.params = {'W': W, 'b': b}": "self.params['W'], self.params['b']",
+    "self.its = {'cell': {'W': W}}; self.b = b": "self.its['cell']['W'], self.b",
+    "self.params = {'W': W, 'b': b}; self.memory = {'W': W.copy()}": "self.params.values()",
+    "self.params = {'W': W, 'b': b}; self.A = W": "self.A, self.params['b']",
+}
+
+
+@pytest.mark.parametrize("keep", KEPT)
+def test_weights_in_a_mapping_of_an_object(tmp_path: Path, keep: str) -> None:
+    text = CLASS.replace("{keep}", keep) + (
+        f"    def back(self, x, y):\n        W, b = {KEPT[keep]}\n        e = x @ W + b - y\n"
+        "        assert not getattr(self, 'memory', {'W': np.zeros(1)})['W'].any()\n"
+        "        self.grads = {'W': x.T @ e, 'b': e.sum(0)}\n        return (e**2).sum() / 2\n"
+    )
+    assert_right(load(tmp_path, text, "Net.back"), "W", "b", loss=True)
+
+
+def test_weights_by_position_of_init(tmp_path: Path) -> None:
+    text = (
+        "class Layer:\n    def __init__(self, A, c):\n        self.kept = [A, c]\n"
+        "    def back(self, x, y):\n        A, c = self.kept\n        e = x @ A + c - y\n"
+        "        dA, dc = x.T @ e, e.sum(0)\n        return dc, dA\n"
+    )
+    form = FORM._replace(weights=["W", "b"])
+    assert_right(load(tmp_path, text, "Layer.back"), "W", "b", form=form)
+
+
+def test_weights_that_an_object_never_reads_are_lost(tmp_path: Path) -> None:
+    text = CLASS.replace("{keep}", "self.layers = [[W, b]]") + (
+        "    def back(self, x, y):\n        W, b = self.layers[0]\n"
+        "        dW = x.T @ (x @ W + b - y)\n        return dW\n"
+    )
+    with pytest.raises(Refused, match="does not use W, b"):
+        call(load(tmp_path, text, "Net.back"), FORM, question())
+
+
+def test_weights_that_are_set_as_globals_are_reported(tmp_path: Path) -> None:
+    text = f"W, b = 1, 2\ndef backward(x, y, b):\n{ERROR}    dW = x.T @ e\n    return dW\n"
+    assert assert_right(load(tmp_path, text), "W").set_globals == ["W"]
+    assert (
+        assert_right(load(tmp_path, f"{DEF}    dW = x.T @ e\n    return dW\n"), "W").set_globals
+        == []
+    )
+
+
+def test_two_inputs_of_the_same_axes_at_each_other_s_place(tmp_path: Path) -> None:
+    form = Form(["W_i", "W_f", "y"], ["W_i", "W_f"], axes=["n", "n", "n"])
+    asked = Question({n: np.ones(3) for n in form.inputs})
+    with pytest.raises(Refused, match="its W_f is W_i"):
+        call(load(tmp_path, "def backward(W_f, W_i, dy): return W_f, W_i\n"), form, asked)
+
+
+def test_an_overflow_is_no_warning_and_the_file_s_path_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "its.py").write_text(
+        f"import numpy as np\n{DEF}    assert __file__ == {str(tmp_path / 'its.py')!r}\n"
+        "    dW = x.T @ e + 1 / (1 + np.exp(np.full(1, 1e3)))\n    return dW\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert_right(load_function("its.py", "backward"), "W")
+
+
+def test_updated_weights_may_be_returned(tmp_path: Path) -> None:
+    text = f"{DEF}    return W - (x.T @ e) / 2, b\n".replace("return W -", "W = W -").replace(
+        ", b\n", "\n    return W, b\n"
+    )
+    form = FORM._replace(gradients=["W", "b"], rate=0.5)
+    called = call(load(tmp_path, text), form, question())
+    np.testing.assert_allclose(called.arrays["first.W"], right(question())["W"], rtol=1e-9)

@@ -95,6 +95,7 @@ class _Names(NamedTuple):
     taken: set[str]
     orders: Sequence[Sequence[str]] = ()
     required: Sequence[str] = ()
+    weights: Sequence[str] = ()
 
 
 class _Reading(NamedTuple):
@@ -137,7 +138,10 @@ def named(
     aliases = {n: n for n in form.gradients if n not in own} | dict(own)
     aliases = {alias: n for alias, n in aliases.items() if n in form.gradients}
     orders = [order for order in (form.required, form.gradients, form.weights) if order]
-    names = _Names(aliases, inputs, {*inputs, *own}, orders, form.required)
+    names = _Names(aliases, inputs, {*inputs, *own}, orders, form.required, form.weights)
+    kept = _read(list(_attributes(attributes, names)), names).found
+    if kept:  # so what is returned are no gradients, unless they are named
+        names = names._replace(orders=[form.required] if form.required else [])
     part = _part_of(returned, function)
     # A list of arrays of one shape is one array, or several: whichever leaves less without meaning.
     lists = [_leaves(returned, part, names, stacked) for stacked in (True, False)]
@@ -146,7 +150,7 @@ def named(
         raise Refused(_missing(returned, form, {}, _Reading(lists[0], {}, None)))
     reading = max(tried, key=lambda one: (not one.left, len(one.found)))
     found = dict(reading.found)
-    for name, element in _read(list(_attributes(attributes, names)), names).found.items():
+    for name, element in kept.items():
         if not reading.found or np.shape(element.value) == np.shape(inputs[name]):
             found.setdefault(name, element)
     if not found or not set(form.required) <= set(found):
@@ -275,10 +279,13 @@ def _attributes(attributes: Mapping[str, Any], names: _Names) -> Iterator[_Eleme
     """The attributes with a gradient's name, and what is in those that hold gradients."""
     for name, value in attributes.items():
         element = _Element(f"self.{name}", name, False, value)
-        if holds_gradients(name):
-            yield from _flat(value, f"self.{name}", None, names, False)
-        elif _claimed(element, names.aliases):
+        if _claimed(element, names.aliases):
             yield element
+        elif holds_gradients(name) and isinstance(value, list | tuple):
+            for i, child in enumerate(value):
+                yield from _flat(child, f"self.{name}[{i}]", None, names, True)
+        elif holds_gradients(name):
+            yield from _flat(value, f"self.{name}", None, names, True)
 
 
 def holds_gradients(attribute: str) -> bool:
@@ -288,28 +295,39 @@ def holds_gradients(attribute: str) -> bool:
 
 def _read(elements: list[_Element], names: _Names) -> _Reading:
     """Identify elements: by name, as the loss, by position."""
-    found = _found_by_name(elements, names.aliases)
+    found = _found_by_name(elements, names)
     left = _Reading(elements, found, None).left
-    losses = [e for e in left if _is_loss(e, names)]
-    loss = losses[0] if losses else None
+    loss = next((e for e in left if _is_loss(e, names)), None)
     numbers = [e for e in left if loss is None and _is_number(e.value)]
-    for taken in (loss, numbers[0] if len(numbers) == 1 else loss):
+    if len(numbers) > 1:  # a loss stands before or behind the gradients
+        numbers = [e for e in numbers if e is elements[0] or e is elements[-1]]
+    number = numbers[0] if len(numbers) == 1 else loss
+    for taken in (number, loss):
         rest = [e for e in elements if e is not taken]
         if in_order := _found_by_position(rest, found, names):
             return _Reading(elements, in_order, taken)
-        loss = taken
-    return _Reading(elements, found, loss)
+    return _Reading(elements, found, number)
 
 
-def _found_by_name(elements: list[_Element], aliases: Mapping[str, str]) -> dict[str, _Element]:
-    """The gradients by their names; a name that two elements claim alike is nobody's."""
+def _found_by_name(elements: list[_Element], names: _Names) -> dict[str, _Element]:
+    """The gradients by their names; a name that two elements claim alike is nobody's.
+
+    A key that is an input's own name may also stand for a state or an input: it is a gradient if it
+    is a weight's, or if there is one of every input.
+    """
     found: dict[str, _Element] = {}
     disputed: set[str] = set()
+    aliases = names.aliases
+    keys = {aliases.get(e.name) for e in elements if e.is_key and not _is_input(e, names)}
+    every = keys >= set(aliases.values()) or not names.weights
     for table in _tables(tuple(aliases.items())):
         claimed: dict[str, list[_Element]] = {}
         for element in elements:
             known = any(element is one for one in found.values())
-            if not known and (name := table.of(element)):
+            name = None if known else table.of(element)
+            if name and table.keys_only and not (every or name in names.weights):
+                name = None
+            if name and not (table.keys_only and _is_input(element, names)):
                 claimed.setdefault(name, []).append(element)
         for name, several in claimed.items():
             if name in found or name in disputed:
@@ -319,6 +337,11 @@ def _found_by_name(elements: list[_Element], aliases: Mapping[str, str]) -> dict
             else:
                 disputed.add(name)
     return found
+
+
+def _is_input(element: _Element, names: _Names) -> bool:
+    """Whether an element is an input itself, not its gradient."""
+    return any(element.value is value for value in names.inputs.values())
 
 
 class _Table(NamedTuple):
@@ -386,7 +409,8 @@ def _may_be(element: _Element, of: Any, taken: set[str]) -> bool:
     array = array_of(element.value)
     if array is None:
         return element.value is None
-    return array.dtype.kind in "fiu" and (array.ndim > 0 or np.shape(of) in ((), (1,)))
+    fits = array.shape == np.shape(of) or (array.ndim == 0 and np.shape(of) == (1,))
+    return array.dtype.kind in "fiu" and fits
 
 
 def _is_number(value: Any) -> bool:
@@ -444,8 +468,10 @@ def key_of(name: str, keys: Any) -> str | None:
 
 
 def _part_of(returned: Any, function: Any) -> Part | None:
-    """The expression that was returned, if only one `return` with names fits the value."""
-    fitting = {p for p in parts_returned(function) if _has_names(p) and _fits(p, returned)}
+    """The expression that was returned, if only one `return` fits the value, or one with names."""
+    fitting = {part for part in parts_returned(function) if _fits(part, returned)}
+    if len(fitting) > 1:
+        fitting = {part for part in fitting if _has_names(part)}
     return fitting.pop() if len(fitting) == 1 else None
 
 
@@ -472,7 +498,7 @@ def parts_returned(function: Any, calls: int = 2) -> tuple[Part, ...]:
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Tuple | ast.List)
-        and len(node.value.elts) > 1  # `h = [h_0]` only begins a list
+        and len(node.value.elts) > isinstance(node.value, ast.List)  # `h = [h_0]` begins a list
     }
     values = getattr(inspect.unwrap(function), "__globals__", {})
     found: list[Part] = []
@@ -508,7 +534,8 @@ def _part(node: ast.expr, tuples: Mapping[str, ast.Tuple | ast.List]) -> Part:
     if any(isinstance(each, ast.Starred) for each in parts):
         parts = []
     others = {} if display is not node else tuples  # a tuple of tuples, but no circles
-    return Part(ast.unparse(node)[:60], name, tuple(_part(each, others) for each in parts))
+    text = "" if isinstance(node, ast.Dict) else ast.unparse(node)[:60]
+    return Part(text, name, tuple(_part(each, others) for each in parts))
 
 
 def _variable(node: ast.expr) -> str:
