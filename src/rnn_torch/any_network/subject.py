@@ -199,7 +199,7 @@ class AnyNetwork(PosedOnce):
                     problem=problem,
                     dtype=dtype,
                 )
-                if found.wrong:
+                if found.wrong or (found.whole and found.reason):
                     break
         except NotImplementedError as error:
             raise CannotCheck(str(error)) from None

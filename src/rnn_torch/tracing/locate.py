@@ -32,9 +32,9 @@ class Claim:
 
     `own step`, `k back` (k is `lag`): the smallest distance at which `labels` are wrong, first from
     loss `loss` to state `state` (both from 1). `later state`: wrong at later states only. `sums
-    only`: `labels` are wrong, and all of `right` are right in every part, so that the errors passed
-    back which these show are right. `whole only`: every part is right, the whole is not. `cannot
-    tell`: `reason` says why; `labels` are wrong from `loss` on.
+    only`: `labels` are wrong, and `right` are right in every part; if these are split by state
+    step, the errors passed back that they show are right. `whole only`: every part is right, the
+    whole is not. `cannot tell`: `reason` says why; `labels` are wrong from `loss` on.
     """
 
     kind: Kind
@@ -82,15 +82,14 @@ class Where:
         if not names:
             if self.whole:
                 return Claim("whole only", self.whole)
-            return Claim("cannot tell", reason=f"asked {self.problem!r}, it is right")
+            return Claim("cannot tell", reason=_right_at(self.problem))
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
         right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
         in_cells = [n for n in _names(self.cells) if n not in names]
-        alone = len(names) == 1 and bool(right)
-        if not cells or alone:
+        if not cells:
             losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
             first = int(np.argmax(losses > 1)) + 1
-            if alone or in_cells:
+            if in_cells or (len(names) == 1 and right):
                 return Claim("sums only", names, loss=first, right=tuple(in_cells or right))
             why = "no gradient could be split by state step"
             return Claim("cannot tell", names, loss=first, reason=why)
@@ -128,7 +127,7 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
     if claim.kind == "whole only":
         return (
             f"at {problem!r} the whole of {names} is wrong, though each loss step alone is right "
-            "there"
+            "there, to within rounding"
         )
     if claim.kind == "sums only":
         shown = " and ".join(claim.right)
@@ -166,6 +165,10 @@ def _listed(labels: list[str]) -> str:
         return " and ".join(labels)
     *others, last = (label.removeprefix("gate ") for label in labels)
     return f"gates {', '.join(others)} and {last}"
+
+
+def _right_at(problem: str) -> str:
+    return f"asked {problem!r}, it is right"
 
 
 def _losses(used: Array) -> Array:
@@ -209,8 +212,10 @@ def locate(
             changed = _with_other_target(network, problem, names, t, parts.steps)
             parts.compare(t, whole, _Probe(_of_float64(ask(changed)), right(changed)))
         found = parts.where("target")
-        if found.wrong:
+        if found.wrong or not found.whole:
             return found
+    if not parts.whole:
+        return parts.where("target", _right_at(problem.name))
     return _by_prefix(network, ask, right, problem, whole, changed_targets=bool(names))
 
 
