@@ -64,8 +64,8 @@ def _forward_mode(
             tangents = {n: torch.zeros_like(w) for n, w in weights.items()}
             tangents[name] = torch.from_numpy(v)
             with warnings.catch_warnings():
-                # torch's forward mode uses torch.jit.script, which is deprecated.
-                warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+                # torch's forward mode uses torch.jit.script, whose warning's category has changed.
+                warnings.filterwarnings("ignore", ".*torch.jit.script")
                 slope = jvp(loss, (weights,), (tangents,))[1]
             rounding = np.abs(gradient).sum() * gradient.size * np.finfo(float).eps
             bound = 2 * bounds[name].sum() + rounding

@@ -45,8 +45,8 @@ def forward_mode(problem: Problem) -> Params:
 
     weights = {name: p.detach() for name, p in model.named_parameters()}
     with warnings.catch_warnings():
-        # torch's forward mode uses torch.jit.script, which is deprecated.
-        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        # torch's forward mode uses torch.jit.script, whose warning's category has changed.
+        warnings.filterwarnings("ignore", ".*torch.jit.script")
         # Not of the loss: adding constants would import torch's compiler, 2 s.
         jacobians = jacfwd(outputs)(weights)
     error = outputs(weights) - torch.as_tensor(targets)

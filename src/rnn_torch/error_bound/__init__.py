@@ -4,8 +4,9 @@ right = reference(network, problem)    losses, gradients, and a bound for each o
 
 bound, error_rules    the dispatch mode; a rule for each operation
 noise_floor           a measured substitute for operations without a rule
+truncated             the operations of torch that are further off than rounding
 """
 
-from rnn_torch.error_bound.bound import Reference, reference
+from rnn_torch.error_bound.bound import Reference, can_tell, reference, told
 
-__all__ = ["Reference", "reference"]
+__all__ = ["Reference", "can_tell", "reference", "told"]

@@ -7,6 +7,7 @@ project's own network, `rnn_numpy.elman_network.rounding` has the bound derived 
 docs/parity.md.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnn_torch.error_bound.error_rules import Rule, Rules, Sum
 from rnn_torch.error_bound.noise_floor import noise_floor
+from rnn_torch.error_bound.truncated import TRUNCATED, truncation
 from rnn_torch.networks.network import Array, Network
 from rnn_torch.networks.problems import Problem
 
@@ -47,8 +49,10 @@ _OWN_ROUNDING = 1 + 2.0**-20  # the bound itself is computed in float64
 class Reference(NamedTuple):
     """The right losses and gradients, and a bound on the error of one correct evaluation.
 
-    Two correct evaluations differ by at most twice `bounds`. If an operation has no rule, the
-    bounds are a measured noise floor and `measured` says so; it is empty if they are derived.
+    Two correct evaluations differ by at most twice `bounds`, which are infinite where nothing can
+    be decided. If an operation has no rule, they are a measured noise floor and `measured` says so;
+    it is empty if they are derived. `approximate` names the operations of torch that are further
+    from the exact result than rounding explains; the bounds cover both.
     """
 
     losses: Array
@@ -56,6 +60,25 @@ class Reference(NamedTuple):
     gradients: dict[str, Array]
     bounds: dict[str, Array]
     measured: str = ""
+    approximate: str = ""
+
+
+def told(gradient: Array, bound: Array) -> bool:
+    """Whether a gradient can be told from zeros, or zeros from a gradient, beyond rounding."""
+    known = np.isfinite(bound)
+    apart = abs(gradient) > 2 * bound
+    return bool((known & apart).any() or (not gradient.any() and known.any()))
+
+
+def can_tell(right: Any, names: Iterable[str] | None = None) -> bool:
+    """Whether a problem distinguishes right from wrong in at least one of these gradients.
+
+    Args:
+        right: the right gradients and their bounds, such as a `Reference`.
+        names: the gradients to look at; all of them if left out.
+    """
+    names = right.gradients if names is None else names
+    return any(told(right.gradients[n], right.bounds[n]) for n in names)
 
 
 def reference(network: Network, problem: Problem, *, measure: bool = False) -> Reference:
@@ -74,9 +97,9 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
     except NotImplementedError as error:
         if not measure:
             raise
-        right, floor = noise_floor(network, problem)
+        right, floor, words = noise_floor(network, problem)
         why = f"a measured noise floor, not a bound: {error}"
-        return Reference(right.losses, floor.losses, right.gradients, floor.gradients, why)
+        return Reference(right.losses, floor.losses, right.gradients, floor.gradients, why, words)
 
 
 def _derived(network: Network, problem: Problem) -> Reference:
@@ -96,6 +119,7 @@ def _derived(network: Network, problem: Problem) -> Reference:
         np.array(loss_bounds),
         {name: gradient.numpy() for name, gradient in gradients.items()},
         bounds,
+        approximate="; ".join(sorted(shadow.approximate)),
     )
 
 
@@ -111,7 +135,8 @@ class _Shadow(TorchDispatchMode):
         self.rules = rules
         self.table: dict[Any, Sum] = {}
         self.storages: list[Any] = []  # kept alive, so that no address is reused
-        self.rule_of: dict[Any, tuple[Rule | None, bool]] = {}
+        self.rule_of: dict[Any, tuple[Rule | None, bool, str]] = {}
+        self.approximate: set[str] = set()
 
     def of(self, x: Any) -> Any:
         """The shadow of a tensor, found by its memory: autograd's saved tensors are new objects."""
@@ -137,10 +162,18 @@ class _Shadow(TorchDispatchMode):
         kwargs = kwargs or {}
         known = self.rule_of.get(func)
         if known is None:
-            known = self.rule_of[func] = self._rule(func), func._schema.name.endswith("_")
-        rule, in_place = known
+            name = func._schema.name
+            known = self.rule_of[func] = self._rule(func), name.endswith("_"), name
+        rule, in_place, name = known
         if rule is None:
-            return self._in_parts(func, args, kwargs)
+            out = self._in_parts(func, args, kwargs)
+        else:
+            out = self._by_rule(func, rule, in_place, args, kwargs)
+        if name in TRUNCATED:
+            self._add_truncation(name, out, args)
+        return out
+
+    def _by_rule(self, func: Any, rule: Rule, in_place: bool, args: Any, kwargs: Any) -> Any:
         shadows = [self.of(a) for a in args]
         old = shadows[0] if in_place else None
         if isinstance(old, Sum):
@@ -207,6 +240,13 @@ class _Shadow(TorchDispatchMode):
         if out is NotImplemented:
             raise NotImplementedError(f"no rounding rule for the operation {func}")
         return out
+
+    def _add_truncation(self, name: str, out: Tensor, args: Any) -> None:
+        shadow = self.rules.closed(self.of(out))
+        error, words = truncation(name, args)
+        if (error > self.rules.unit * abs(shadow.value)).any():
+            self.approximate.add(words)
+        self.put(out, self.rules.atom(shadow.value, shadow.error + error))
 
     def _moved(self, func: Any, out: Any, args: Any, kwargs: Any) -> Any:
         sums = [x for a in args for x in (a if isinstance(a, list) else [a]) if isinstance(x, Sum)]

@@ -240,6 +240,24 @@ class Rules:
         steep = abs(1 - 2 * h.value) + 3 * h.error
         return self.mul(out, grad, self.smooth(h.value * (1 - h.value), h, steep, 2 * _EXP + 4))
 
+    def softplus(self, out: Array, x: Any, beta: int | float = 1, threshold: float = 20) -> Sum:
+        x = self.closed(x)
+        z = self.closed(self.scale(x.value * beta, x, beta))
+        steep = np.exp(-_above_zero(-z.value - 2 * z.error))
+        found = self.smooth(out, x, steep, 2 * _EXP + 4, (2 * _EXP + 4) / abs(beta))
+        jump = np.log1p(np.exp(-abs(z.value))) / abs(beta)
+        return self.atom(out, found.error + jump * self.decide(z.value, z, threshold).error)
+
+    def softplus_backward(
+        self, out: Array, grad: Sum, x: Any, beta: int | float, threshold: int | float
+    ) -> Sum:
+        x = self.closed(x)
+        z = self.closed(self.scale(x.value * beta, x, beta))
+        slope = self.sigmoid(1 / (1 + np.exp(-z.value)), z)
+        value = np.where(z.value > threshold, 1.0, slope.value)
+        jump = (1 - slope.value) * self.decide(z.value, z, threshold).error
+        return self.mul(out, grad, self.atom(value, slope.error + jump))
+
     # Softmax and its losses.
     def _log_softmax(self, out: Array, x: Any, dim: int, _: bool = False) -> Sum:
         x = self.closed(x)

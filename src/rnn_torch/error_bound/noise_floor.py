@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rnn_torch.error_bound.truncated import TRUNCATED, truncation
 from rnn_torch.networks.network import Evaluation, Network
 from rnn_torch.networks.problems import Problem
 
@@ -19,30 +20,42 @@ _MARGIN = 64
 _RUNS = 6
 
 
-def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluation]:
+def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluation, str]:
     """Losses and gradients in float64, and how much rounding in the problem's dtype changes them.
+
+    The floor is infinite where noise leads to NaN or infinity: nothing can be decided there. The
+    text names the operations that are approximate in torch, which add their error to the floor.
 
     Raises:
         ValueError: as `Network.evaluate`.
     """
     right = network.evaluate(problem.values, "float64")
-    moved = Evaluation(0 * right.losses, {n: 0 * g for n, g in right.gradients.items()})
     unit = torch.finfo(getattr(torch, problem.dtype)).eps / 2
-    for seed in range(_RUNS):
-        with _Noise(seed):
-            noisy = network.evaluate(problem.values, "float64")
-        np.maximum(moved.losses, abs(noisy.losses - right.losses), out=moved.losses)
-        for name, gradient in noisy.gradients.items():
-            largest = moved.gradients[name]
-            np.maximum(largest, abs(gradient - right.gradients[name]), out=largest)
+    noisy = [_moved(network, problem, right, _Noise(seed)) for seed in range(_RUNS)]
+    exact = [_Exact(unit, sign) for sign in (1, -1)]
+    without = [_moved(network, problem, right, mode) for mode in exact]
 
-    def floor(largest: np.ndarray, value: np.ndarray) -> np.ndarray:
+    def floor(value: np.ndarray, runs: Any, exact_runs: Any) -> np.ndarray:
+        largest = np.max(list(runs), axis=0)
         # An entry that changes little by chance has terms of the same size as the others.
         typical = np.maximum(largest, largest.mean()) / _STEP if largest.size else largest
-        return _MARGIN * unit * np.maximum(typical, abs(value))
+        found = _MARGIN * unit * np.maximum(typical, abs(value)) + 2 * np.max(list(exact_runs), 0)
+        return np.where(np.isfinite(found), found, np.inf)
 
-    floors = {n: floor(moved.gradients[n], g) for n, g in right.gradients.items()}
-    return right, Evaluation(floor(moved.losses, right.losses), floors)
+    floors = {
+        n: floor(g, (m.gradients[n] for m in noisy), (m.gradients[n] for m in without))
+        for n, g in right.gradients.items()
+    }
+    losses = floor(right.losses, (m.losses for m in noisy), (m.losses for m in without))
+    return right, Evaluation(losses, floors), "; ".join(sorted(exact[0].approximate))
+
+
+def _moved(network: Network, problem: Problem, right: Evaluation, mode: Any) -> Evaluation:
+    """How much losses and gradients change under a mode."""
+    with mode, np.errstate(all="ignore"):
+        other = network.evaluate(problem.values, "float64")
+        gradients = {n: abs(g - right.gradients[n]) for n, g in other.gradients.items()}
+        return Evaluation(abs(other.losses - right.losses), gradients)
 
 
 class _Noise(TorchDispatchMode):
@@ -63,3 +76,25 @@ class _Noise(TorchDispatchMode):
             return out
         signs = torch.randint(0, 2, out.shape, generator=self.generator) * 2 - 1
         return out * (1 + _STEP * signs.to(out.dtype))
+
+
+class _Exact(TorchDispatchMode):
+    """Changes each result by what its operation is off in torch, beyond rounding."""
+
+    def __init__(self, unit: float, sign: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.unit, self.sign = unit, sign
+        self.approximate: set[str] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func._schema.name not in TRUNCATED:
+            return out
+        error, words = truncation(func._schema.name, args)
+        if (error > self.unit * abs(out.detach().numpy())).any():
+            self.approximate.add(words)
+        return out + self.sign * torch.from_numpy(error)
