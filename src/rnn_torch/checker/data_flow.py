@@ -101,6 +101,7 @@ class DataFlow:
         self._several: set[_Path] = set()  # objects of one name
         self._calls: dict[tuple[Any, ...], _Frame] = {}
         self._control: list[_Reads] = []
+        self._old: list[set[int]] = []  # what was assigned before each loop
         self._loops = self._looked_at = 0
         self._globals: set[str] = set()
         self._form = form
@@ -362,6 +363,7 @@ class DataFlow:
     def _loop(self, node: Any, state: _State, head: Callable[[], None]) -> None:
         before: _State = {}
         entry = dict(state)
+        self._old.append({max(n, ~n) for its in state.values() for n in its})
         self._control.append(_NOTHING)
         self._loops += 1
         leaving = [n for n in ast.walk(node) if isinstance(n, ast.If) and _leaves(n)]
@@ -382,6 +384,7 @@ class DataFlow:
             state[path] = frozenset(n if n in first else max(n, ~n) for n in its)
         self._loops -= 1
         self._control.pop()
+        self._old.pop()
         self._block(node.orelse, state)
 
     def _bind(
@@ -514,7 +517,9 @@ class DataFlow:
             return _NOTHING
         indices = [n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript)]
         reads = _known(path, state) or self._outside(node, path, state)
-        if any(_is_of_a_part(index) for index in indices):
+        if any(map(_is_last, indices)):  # in the loop that appends it, each step's
+            reads = frozenset(n if n in self._new() else min(n, ~n) for n in reads)
+        elif any(map(_is_of_a_part, indices)):
             reads = _unsure(reads)
         return reads.union(self._via(node), *(self._read(index, state) for index in indices))
 
@@ -532,6 +537,10 @@ class DataFlow:
         while frame is not None:
             yield frame
             frame = frame.outer
+
+    def _new(self) -> set[int]:
+        """The assignments of this loop."""
+        return set(range(len(self.assignments))) - self._old[-1] if self._old else set()
 
     def _outside(self, node: ast.AST, path: _Path, state: _State) -> _Reads:
         """What a name that no assignment has bound stands for: nothing, or something unknown."""
@@ -870,6 +879,10 @@ def _is_exact(node: ast.AST) -> bool:
         case ast.Attribute(value=of) | ast.Subscript(value=of, slice=ast.Constant(value=str())):
             return _is_exact(of)
     return isinstance(node, ast.Name)
+
+
+def _is_last(index: ast.expr) -> bool:
+    return ast.unparse(index) == "-1"
 
 
 def _is_key(node: ast.AST) -> bool:
