@@ -4,40 +4,31 @@ They narrow the search; which of them is wrong, they do not say.
 """
 
 import ast
-import inspect
-import textwrap
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from rnn_numpy.isolation.calling import Form, Refused
+from rnn_numpy.isolation.calling import Form
 from rnn_numpy.isolation.escaping import shown
-from rnn_numpy.isolation.loading import parsed, place
-from rnn_torch.checker.data_flow import DataFlow
+from rnn_torch.checker.data_flow import Assignment, DataFlow, TooLong
+from rnn_torch.checker.source import Source, source_in_file, source_of
+
+__all__ = ["OwnLines", "Source", "own_lines", "source_in_file", "source_of"]
 
 _MOST = 20  # lines; more narrow nothing
 _LONGEST = 200  # characters of a line
 _LARGEST = 500  # statements of a function that is read
-_LARGEST_FILE = 1 << 20  # octets
-
-
-class Source(NamedTuple):
-    """The lines of a text, a function in it, and the words for the place of one of its lines."""
-
-    lines: Sequence[str]
-    function: ast.FunctionDef
-    place: Callable[[int], str] = "line {}".format
 
 
 class OwnLines(NamedTuple):
     """Lines of the candidate with their places; `words`: which ones.
 
-    A place is `line 12`, or `cell 3, line 7` of a notebook.
+    A place is `line 12`, or `cell 3, line 7` of a notebook. `unknown`: why there are none, where
+    what leads to a wrong gradient cannot be read.
     """
 
     words: str
     lines: tuple[tuple[str, str], ...]
+    unknown: str = ""
 
     @property
     def places(self) -> str:
@@ -47,39 +38,6 @@ class OwnLines(NamedTuple):
             before, _, number = where.rpartition("line ")
             groups.setdefault(before, []).append(number)
         return "; ".join(f"{k}{'line ' * bool(k)}{', '.join(n)}" for k, n in groups.items())
-
-
-def source_in_file(target: str) -> Source | None:
-    """The function of `FILE.py:FUNCTION`, of two functions the last; None if it is not found."""
-    file, _, names = target.rpartition(":")
-    *owners, name = names.rpartition(",")[2].split(".")
-    try:
-        if not Path(file).is_file() or Path(file).stat().st_size > _LARGEST_FILE:
-            return None  # such as a pipe that nobody writes to
-        text, tree = parsed(file)
-    except (Refused, OSError, ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
-    body: Sequence[ast.AST] = tree.body
-    for owner in owners:
-        classes = [n for n in body if isinstance(n, ast.ClassDef) and n.name == owner]
-        body = [node for each in classes for node in each.body]
-    for node in reversed(body):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return Source(text.splitlines(), node, partial(place, file))
-    return None
-
-
-def source_of(function: Callable[..., Any]) -> Source | None:
-    """The source of a function of this process; None if it has none."""
-    try:
-        lines, first = inspect.getsourcelines(inspect.unwrap(function))
-        text = textwrap.dedent("".join(lines))
-        node = ast.parse(text).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
-        return None
-    ast.increment_lineno(node, first - 1)
-    lines = [""] * (first - 1) + text.splitlines()
-    return Source(lines, node) if isinstance(node, ast.FunctionDef) else None
 
 
 def own_lines(
@@ -97,22 +55,32 @@ def own_lines(
     if sum(isinstance(node, ast.stmt) for node in ast.walk(source.function)) > _LARGEST:
         return None
     try:
-        flow = DataFlow(source.function, form)
-    except RecursionError:
+        flow = DataFlow(source, form)
+    except (RecursionError, TooLong):
         return None
     if not set(wrong) <= set(flow.gradients):
         return None
-    ways = {name: _way(flow, name) for name in flow.gradients}
-    if any(all(flow.assignments[d].plain for d in ways[name]) for name in wrong):
+    ways = {name: flow.before(flow.gradients[name]) for name in wrong}
+    blank = {n for n, each in enumerate(flow.assignments) if each.blank}
+    # What a right gradient reads as a whole is right, too.
+    right_ones = [n for name in right for n in flow.gradients.get(name, ())]
+    cleared = flow.before(right_ones, surely=True) | blank
+    cleared -= _unordered(flow, cleared)
+    returns = {n for n, each in enumerate(flow.assignments) if each.plain or each.misnamed}
+    if any(its <= blank | returns for its in ways.values()):
         return None  # nothing seems to write it: perhaps it has a second name
-    # Who uses one part of a shared value does not show that its other parts are right.
-    cleared = {d for n in right for d in ways.get(n, ()) if not flow.assignments[d].shared}
-    parts = [{flow.assignments[d].node for d in ways[name] - cleared} for name in wrong]
-    plain = {a.node for a in flow.assignments if a.plain}
-    dull = {source.function, *plain}  # the parameters, and the return of variables as they are
+    left = {name: [flow.assignments[d] for d in its - cleared] for name, its in ways.items()}
+    if unknown := sorted(
+        {(a.node.lineno, a.unknown.strip()) for its in left.values() for a in its if a.unknown}
+    ):
+        called = "; ".join(f"{shown(what)} ({source.place(n)})" for n, what in unknown[:3])
+        return OwnLines("", (), f"{called} is not followed")
+    parts = [{_place(a) for a in its if not a.plain} for its in left.values()]
+    dull = {(source.function.lineno, source.function.lineno)}  # the parameters
     together = set.intersection(*parts) - dull
-    nodes = together or set.union(*parts) - dull or set.union(*parts) & plain
-    places = sorted({(node.lineno, _end(node)) for node in nodes})
+    plain = {_place(a) for its in left.values() for a in its if a.plain}
+    others = {_place(a) for its in left.values() for a in its if a.misnamed}
+    places = sorted((together or set.union(*parts) - dull or plain) | others)
     if not 0 < len(places) <= _MOST:
         return None
     but = f", not to {_joined(right, 'or')}" if right else ""
@@ -120,19 +88,21 @@ def own_lines(
     return OwnLines(words, tuple((source.place(p[0]), _text(source, *p)) for p in places))
 
 
-def _way(flow: DataFlow, name: str) -> set[int]:
-    """The assignments between the inputs and a gradient, without constants and buffers of zeros."""
-    given = {number for numbers in flow.inputs.values() for number in numbers}
-    return {
+def _unordered(flow: DataFlow, right: set[int]) -> set[int]:
+    """The loops whose order what is right does not show: it has no value made of an earlier one."""
+    in_order = {
         number
-        for number in flow.before(flow.gradients[name])
-        if flow.assignments[number].plain or flow.before([number]) & given
+        for each in right
+        for number in flow.assignments[each].reads
+        if flow.assignments[each].again or each in flow.before(flow.assignments[each].reads)
     }
+    return {n for n in right if flow.assignments[n].loop and not {n, ~n} & in_order}
 
 
-def _end(node: ast.stmt) -> int:
-    """The last line of a statement; of one with a body, its first line."""
-    return node.lineno if hasattr(node, "body") else node.end_lineno or node.lineno
+def _place(assignment: Assignment) -> tuple[int, int]:
+    """Its first and its last line; of a statement with a body, its first line only."""
+    node = assignment.node
+    return node.lineno, node.lineno if hasattr(node, "body") else node.end_lineno or node.lineno
 
 
 def _text(source: Source, first: int, last: int) -> str:

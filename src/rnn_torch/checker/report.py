@@ -149,7 +149,11 @@ class Report:
                 for explanation in self.mistakes
             ],
             "your_lines": [
-                {"words": own.words, "lines": [{"place": p, "text": t} for p, t in own.lines]}
+                {
+                    "words": own.words,
+                    "lines": [{"place": p, "text": t} for p, t in own.lines],
+                    "unknown": own.unknown,
+                }
                 for own in self.lines
             ],
             "votes": [vote._asdict() for vote in self.votes],

@@ -180,7 +180,9 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("", words), _Part("quote", report.not_located)]
     yield from _mistakes(report)
     for own in report.lines:
-        if len(own.lines) > MOST_LINES:
+        if own.unknown:
+            yield [_Part("", f"Which lines: cannot tell, {own.unknown}.")]
+        elif len(own.lines) > MOST_LINES:
             yield [_Part("", f"Your {own.words}: {own.places}.")]
         else:
             text = "\n".join(f"{place}: {line}" for place, line in own.lines)
