@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import rnn_numpy
-from rnn_torch.error_bound import Reference, can_tell, reference, told
+from rnn_torch.checker.comparison import told
+from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, network, stock
 
 pytestmark = pytest.mark.unannotated
@@ -79,7 +80,7 @@ def test_the_exact_derivative_and_torchs_are_both_right(name: str) -> None:
     assert bool(right.measured) == (not name.startswith("softplus") or "measured" in name)
     for factor in (1 + 1e-5, 2, 0, np.nan):
         assert used(exact * factor, right) > 1
-    assert can_tell(right)
+    assert told(right, right.gradients)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -124,7 +125,7 @@ def test_a_floor_that_is_not_finite_cannot_decide() -> None:
     assert right.measured
     assert np.isinf(right.bounds["a"]).all()  # never NaN
     assert used_of(right, "a", 7.0) == 0
-    assert not can_tell(right, ["a"])
+    assert not told(right, ["a"])
 
 
 def used_of(right: Reference, name: str, factor: float) -> float:
@@ -136,17 +137,26 @@ def test_a_bound_that_grows_beyond_every_number_cannot_decide() -> None:
     its = stock("gru")
     right = reference(its, designed(its, "float64", {"time": 130, "batch": 1, "n_in": 1})[0])
     assert all(np.isinf(bound).all() for bound in right.bounds.values())
-    assert not can_tell(right)
+    assert not told(right, right.gradients)
 
 
 def test_what_can_be_told() -> None:
     one, nothing = np.ones(2), np.zeros(2)
     inf, nan = np.full(2, np.inf), np.full(2, np.nan)
-    assert told(one, 0.4 * one)
-    assert not told(one, 0.6 * one)  # zeros would be right, too
-    assert told(one, np.array([np.inf, 0.4]))
-    assert told(nothing, 1e-300 * one)
-    assert not any(told(g, b) for g in (one, nothing) for b in (inf, nan))
+
+    def is_told(gradient: Any, bound: Any, other: float = 0) -> bool:
+        gradients = {"w": gradient, "v": other * one}
+        right = Reference(one, one, gradients, {"w": bound, "v": inf})
+        return bool(told(right, ["w"]))
+
+    assert is_told(one, 0.4 * one)
+    assert not is_told(one, 0.6 * one)  # zeros would be right, too
+    assert is_told(one, np.array([np.inf, 0.4]))
+    assert is_told(nothing, 0 * one)
+    assert is_told(nothing, 1e-300 * one)  # underflow
+    assert is_told(1e-17 * one, 1e-16 * one, other=1)  # zero but for rounding
+    assert not is_told(1e-17 * one, 1e-16 * one)
+    assert not any(is_told(g, b) for g in (one, nothing) for b in (inf, nan))
 
 
 def test_a_bound_that_is_not_finite_allows_all_and_no_other_bound_allows_nan() -> None:

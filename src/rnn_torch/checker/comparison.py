@@ -51,15 +51,14 @@ def agrees(got: Gradients, right: Right) -> bool:
 def told(right: Right, names: Iterable[str]) -> set[str]:
     """The gradients among `names` of which a wrong answer can be told from a right one.
 
-    What rounding allows must be finite, and at most the gradient's largest entry. A gradient that
-    is zero but for rounding is compared with the largest entry of all, times sqrt(2^-52); what
-    only underflow allows is nothing.
+    For some entry, what rounding allows must be finite, and at most the gradient's largest entry. A
+    gradient that is zero but for rounding is compared with the largest entry of all, times
+    sqrt(2^-52); what only underflow allows is nothing.
     """
     largest = {n: np.abs(g).max(initial=0) for n, g in right.gradients.items()}
     eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
     least = max(tiny / eps, eps**0.5 * max(largest.values(), default=0))
-    allowed = {n: 2 * right.bounds[n].max(initial=0) for n in names}
-    return {n for n, a in allowed.items() if a < np.inf and a <= max(largest[n], least)}
+    return {n for n in names if (2 * right.bounds[n] <= max(largest[n], least)).any()}
 
 
 def furthest(got: Gradients, right: Right) -> float:

@@ -224,6 +224,7 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
         "not_finite": tuple(_problems(a for a in found.wrong if not a.answer.is_finite)),
         "loss": loss,
         "measured": next((m for a in asked if (m := getattr(a.right, "measured", ""))), ""),
+        "approximate": next((m for a in asked if (m := getattr(a.right, "approximate", ""))), ""),
     }
 
 

@@ -62,6 +62,7 @@ class Report:
     not_finite: tuple[str, ...] = ()  # the problems at which only its answer has NaN or infinity
     failed: tuple[str, ...] = ()  # the steps after the verdict that failed
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
+    approximate: str = ""  # how torch's own operations are off by more than rounding
     measured: str = ""  # why the bound is measured instead of derived; empty if derived
     factors: tuple[str, ...] = ()
     only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
@@ -123,6 +124,7 @@ class Report:
             "failed": list(self.failed),
             "loss": self.loss,
             "measured": self.measured,
+            "reference_is_approximate": self.approximate,
             "factors": list(self.factors),
             "wrong_only_at": list(self.only_at),
             "where": self.where

@@ -7,6 +7,6 @@ noise_floor           a measured substitute for operations without a rule
 truncated             the operations of torch that are further off than rounding
 """
 
-from rnn_torch.error_bound.bound import Reference, can_tell, reference, told
+from rnn_torch.error_bound.bound import Reference, reference
 
-__all__ = ["Reference", "can_tell", "reference", "told"]
+__all__ = ["Reference", "reference"]

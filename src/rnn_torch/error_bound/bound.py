@@ -7,7 +7,6 @@ project's own network, `rnn_numpy.elman_network.rounding` has the bound derived 
 docs/parity.md.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,24 +60,6 @@ class Reference(NamedTuple):
     bounds: dict[str, Array]
     measured: str = ""
     approximate: str = ""
-
-
-def told(gradient: Array, bound: Array) -> bool:
-    """Whether a gradient can be told from zeros, or zeros from a gradient, beyond rounding."""
-    known = np.isfinite(bound)
-    apart = abs(gradient) > 2 * bound
-    return bool((known & apart).any() or (not gradient.any() and known.any()))
-
-
-def can_tell(right: Any, names: Iterable[str] | None = None) -> bool:
-    """Whether a problem distinguishes right from wrong in at least one of these gradients.
-
-    Args:
-        right: the right gradients and their bounds, such as a `Reference`.
-        names: the gradients to look at; all of them if left out.
-    """
-    names = right.gradients if names is None else names
-    return any(told(right.gradients[n], right.bounds[n]) for n in names)
 
 
 def reference(network: Network, problem: Problem, *, measure: bool = False) -> Reference:

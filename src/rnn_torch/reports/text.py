@@ -216,6 +216,8 @@ def notes(report: Report) -> Iterator[str]:
         yield f"Not passed, but read from the file's globals, which the check has set: {names}."
     if report.loss:
         yield f"{report.loss}."
+    if report.approximate:
+        yield f"The reference is approximate, and the bound covers that: {report.approximate}."
     if report.measured:
         yield f"Compared to within {report.measured}."
     if report.blind:
