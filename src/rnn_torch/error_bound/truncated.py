@@ -39,8 +39,8 @@ def _cross_entropy_slope(grad: Array, p: Array, y: Array, weight: Any, reduction
 def _cross_entropy(p: Array, y: Array, weight: Any = None, reduction: int = 1) -> Array:
     """The logarithms, which in torch are at least -100."""
     shares = ((y, p), (1 - y, 1 - p))
-    below = sum(np.where(a == 0, 0.0, a * np.maximum(0.0, -100 - np.log(q))) for a, q in shares)
-    each = below * (1.0 if weight is None else weight)
+    below = [np.where(a == 0, 0.0, a * np.maximum(0.0, -100 - np.log(q))) for a, q in shares]
+    each = (below[0] + below[1]) * (1.0 if weight is None else weight)
     return each if reduction == 0 else each.sum() / (p.size if reduction == 1 else 1)
 
 
