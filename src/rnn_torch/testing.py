@@ -129,7 +129,7 @@ def _failure(
         missing |= {f"d{n}": None for n in subject.form.gradients if n not in answer.gradients}
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
-        entries = worst_entries(answer.gradients, right, problem.name)
+        entries = worst_entries(answer.gradients, right, problem.name, problem.dtype.name)
         message = table(entries)
         if all(entry.right for entry in entries):
             effects = answer.impure or ("a second call returns a different gradient",)

@@ -1,7 +1,10 @@
 """The help of every command, and its messages about invalid flags."""
 
 import importlib
+import os
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from rnn_numpy import __main__ as without_torch
 from rnn_numpy.storage.weights import made_by
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMMANDS = ("rnn_torch.check", "rnn_torch.train", "rnn_torch.sweep", "rnn_torch.add",
             "rnn_numpy.train", "rnn_numpy.prove")  # fmt: skip
 pytestmark = pytest.mark.unannotated
@@ -65,9 +69,35 @@ def test_the_list_of_commands_and_the_scripts(capsys: Capture) -> None:
     assert set(COMMANDS) < set(listing.COMMANDS)
     without_torch.show(without_torch.COMMANDS)
     assert capsys.readouterr().out.splitlines() == [x for x in lines if " rnn_numpy." in x]
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    for name, target in scripts.items():
+    for name, target in SCRIPTS.items():
         module, _, function = target.partition(":")
         assert name == f"bptt-{module.rpartition('.')[2]}"
         assert module in COMMANDS
         assert callable(getattr(importlib.import_module(module), function))
+
+
+BROKEN = "raise OSError('libtorch.so: no such file')"
+
+
+@pytest.mark.parametrize("script", ["bptt-check", "bptt-train", "bptt-sweep", "bptt-add"])
+@pytest.mark.parametrize("torch", ["", BROKEN])
+def test_a_script_without_torch_says_so_in_one_line(
+    script: str, torch: str, tmp_path: Path
+) -> None:
+    """As pip writes it; exit code 1 would be a verdict."""
+    module, _, function = SCRIPTS[script].partition(":")
+    program = tmp_path / script
+    program.write_text(f"from {module} import {function}\nraise SystemExit({function}())\n")
+    hidden = tmp_path / "torch.py"
+    hidden.write_text(torch)
+    (tmp_path / "sitecustomize.py").write_text(
+        "" if torch else "import sys; sys.modules['torch'] = None"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
+    done = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    wanted = "libtorch.so" if torch else f'{script} needs torch: pip install "rnn-bptt-reference['
+    assert wanted in done.stderr

@@ -79,5 +79,7 @@ def check_integer(name: str, value: object, least: int, most: int | None) -> Non
 
 
 def finite(value: Any) -> Any:
-    """Replace infinity, which JSON does not have, by the largest number; null means "undecided"."""
-    return min(value, sys.float_info.max) if isinstance(value, float) else value
+    """Replace what JSON does not have: infinity by the largest number, NaN by null."""
+    if not isinstance(value, float):
+        return value
+    return None if value != value else max(-sys.float_info.max, min(value, sys.float_info.max))

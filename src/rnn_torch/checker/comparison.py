@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     expected: float
     bound: float  # of one evaluation; two may differ by twice as much
     fraction: float  # error / what rounding allows; wrong above 1
-    ulps: float  # units in the last place of the expected value, in the problem's dtype
+    ulps: float | None  # the error in units in the last place of the expected value; see `in_ulps`
 
     @property
     def right(self) -> bool:
@@ -66,10 +66,16 @@ def furthest(got: Gradients, right: Right) -> float:
     return max(float(used.max(initial=0)) for used in fractions(got, right).values())
 
 
-def worst_entries(got: Gradients, right: Right, problem: str) -> list[Entry]:
-    """For each gradient, the entry with the largest error as a fraction of the bound."""
+def worst_entries(
+    got: Gradients, right: Right, problem: str, dtype: str = "float64"
+) -> list[Entry]:
+    """For each gradient, the entry with the largest error as a fraction of the bound.
+
+    Args:
+        problem, dtype: the problem's name and dtype.
+    """
     return [
-        worst_entry(f"d{name}", problem, array, right.gradients[name], right.bounds[name])
+        worst_entry(f"d{name}", problem, array, right.gradients[name], right.bounds[name], dtype)
         for name, array in got.items()
     ]
 
@@ -80,13 +86,27 @@ def worst_entry(
     got: Float[np.ndarray, "*axes"],
     expected: Float[np.ndarray, "*axes"],
     bound: Float[np.ndarray, "*axes"],
+    dtype: str = "float64",
 ) -> Entry:
     """The entry of a gradient with the largest error as a fraction of the bound."""
     used = fraction(got, expected, bound)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
     value, target = float(got[index]), float(expected[index])
-    ulps = abs(value - target) / float(np.spacing(np.abs(expected[index])))
+    ulps = in_ulps(value, target, dtype)
     return Entry(name, index, problem, value, target, float(bound[index]), float(used[index]), ulps)
+
+
+def in_ulps(got: float, expected: float, dtype: str) -> float | None:
+    """The error in units in the last place of the expected value in this dtype.
+
+    None if that has no meaning: the expected value is zero, subnormal or too large, or the error
+    has more units than the mantissa can count.
+    """
+    info = np.finfo(dtype)
+    if not info.tiny <= abs(expected) <= info.max:
+        return None
+    ulps = abs(got - expected) / float(np.spacing(np.asarray(abs(expected), dtype)))
+    return ulps if ulps <= 2 / float(info.eps) else None  # None for NaN, too
 
 
 def constant_factor(

@@ -266,9 +266,10 @@ def table(entries: Sequence[Entry]) -> str:
             rows.append(f"{e.name}: right")
             continue
         index = ",".join(map(str, e.at))
+        ulps = "-" if e.ulps is None else f"{e.ulps:.2g}"
         rows.append(
             f"{f'{e.name}[{index}]':14}{e.got:14.6g}{e.expected:14.6g}{e.error:10.2g}"
-            f"{e.relative:10.2g}{e.ulps:10.2g}{2 * e.bound:10.2g}  {e.problem}"
+            f"{e.relative:10.2g}{ulps:>10}{2 * e.bound:10.2g}  {e.problem}"
         )
     return "\n".join(rows)
 

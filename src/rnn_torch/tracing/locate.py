@@ -299,7 +299,9 @@ class _Parts:
     def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
         """Enter the difference of two answers: what the loss of step t contributes."""
         for name in self.names:
-            share, moved = probe.share(name, start), probe.answer[name] - start.answer[name]
+            share = probe.share(name, start)
+            with np.errstate(invalid="ignore"):  # the candidate's infinities
+                moved = probe.answer[name] - start.answer[name]
             if name not in self.owners:
                 self.sums[f"d{name}"][t] = share.max(initial=0)
             for label, (argument, block) in self.labels.items():
