@@ -110,6 +110,7 @@ class DataFlow:
         self._frame = module
         state: _State = {}
         self._module(source, state)
+        self._at = source.function
         function = source.function
         self._frame = _frame(function, module)
         self._frame.owner = source.owner
@@ -139,9 +140,14 @@ class DataFlow:
             if written := [state[p] for p in where if state[p] != self.inputs[name]]:
                 self.gradients[name] = written[0]
 
-    def before(self, assignments: Iterable[int], surely: bool = False) -> set[int]:
-        """These assignments, and all that flow into them; `surely`: as a whole, not by a part."""
-        seen: set[int] = set()
+    def before(
+        self, assignments: Iterable[int], surely: bool = False, right: Iterable[int] = ()
+    ) -> set[int]:
+        """These assignments, and all that flow into them, but not through those that are right.
+
+        `surely`: as a whole, not by a part.
+        """
+        seen = set(right)
         ahead = list(assignments)
         while ahead:
             number = ahead.pop()
@@ -151,7 +157,7 @@ class DataFlow:
             if number not in seen:
                 seen.add(number)
                 ahead += self.assignments[number].reads
-        return seen
+        return seen - set(right)
 
     def _module(self, source: Source, state: _State) -> None:
         """The variables of the file, and the attributes that the class of the pass sets."""
