@@ -1,6 +1,7 @@
 """Any network as a `rnn_torch.checker.subject.Subject`, derived by machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import NamedTuple
 
@@ -205,7 +206,7 @@ class AnyNetwork(PosedOnce):
             raise CannotCheck(str(error)) from None
         if found.reason:
             raise CannotCheck(found.words())
-        return Where(found.cells, found.zero, found.sums, found.words())
+        return Where(found.cells, found.zero, found.sums, found.words(), asdict(found.claim))
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes at the problem with the largest error."""

@@ -130,6 +130,7 @@ class Report:
             "where": self.where
             and {
                 "words": self.where.words,
+                "claim": dict(self.where.claim),
                 "cells": {
                     label: [[finite(float(v)) for v in row] for row in matrix]
                     for label, matrix in self.where.cells.items()

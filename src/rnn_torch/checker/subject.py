@@ -1,7 +1,7 @@
 """The interface between the judge and a network: `Subject`, and the values they exchange."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -106,13 +106,14 @@ class Where:
     `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
     its gates; `zero[label]`: whether the candidate has exactly zero there. `sums[label][t]`: what
     that loss contributes to a gradient whose steps cannot be separated. `words`: the meaning of
-    the first wrong cell.
+    the first wrong cell. `claim`: the same as fields.
     """
 
     cells: dict[str, Array]
     zero: dict[str, Array]
     sums: dict[str, Array]
     words: str = ""
+    claim: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:

@@ -176,8 +176,7 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         words = f"Where in time: {report.where.words}."
         yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
     elif report.not_located:
-        words = "Where in time: not determined, asked loss by loss it gives no answer:"
-        yield [_Part("", words), _Part("quote", report.not_located)]
+        yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
     yield from _mistakes(report)
     for own in report.lines:
         if own.unknown:
