@@ -296,6 +296,8 @@ def test_a_gradient_is_named_by_its_place_only_if_all_are(tmp_path: Path) -> Non
     dW = f"{text}    dW = one\n"
     assert_right(load(tmp_path, f"{dW}    return dW, two\n"), "W", "b", form=form)
     assert_right(load(tmp_path, f"{dW}    return two, dW\n"), "W", form=form, others=["two"])
+    keyed = f"{text}    return loss, one, {{'b': two}}\n"  # one may be a state
+    assert_right(load(tmp_path, keyed), "b", form=form, others=["one"], loss=True)
     with pytest.raises(Refused, match="without a meaning: one, two, e"):
         call(load(tmp_path, f"{text}    return one, two, e, loss\n"), form, question())
 

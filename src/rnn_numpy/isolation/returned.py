@@ -302,7 +302,8 @@ def _read(elements: list[_Element], names: _Names) -> _Reading:
     if len(numbers) > 1:  # a loss stands before or behind the gradients
         numbers = [e for e in numbers if e is elements[0] or e is elements[-1]]
     number = numbers[0] if len(numbers) == 1 else loss
-    for taken in (number, loss):
+    mixed = number is not loss and not all(_is_number(e.value) for e in left)
+    for taken in (number,) if mixed else (number, loss):
         rest = [e for e in elements if e is not taken]
         if in_order := _found_by_position(rest, found, names):
             return _Reading(elements, in_order, taken)
@@ -390,12 +391,14 @@ def _found_by_position(
 ) -> dict[str, _Element]:
     """All gradients, if they are as many as one of the orders has, and the named ones in place."""
     its = {id(element): name for name, element in found.items()}
+    if any(element.is_key for element in elements):  # it names what it returns
+        return {}
     for order in names.orders:
         sure = order == names.required
         if len(order) == len(elements) and all(
             its[id(e)] == name
             if id(e) in its
-            else not e.is_key and (sure or _may_be(e, names.inputs[name], names.taken))
+            else sure or _may_be(e, names.inputs[name], names.taken)
             for name, e in zip(order, elements, strict=True)
         ):
             return dict(zip(order, elements, strict=True))
