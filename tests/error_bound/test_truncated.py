@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import rnn_numpy
+from rnn_torch import compare_gradients
 from rnn_torch.checker.comparison import told
 from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, network, stock
@@ -106,6 +107,15 @@ def test_a_low_threshold_is_the_networks_own_choice() -> None:
 def test_in_float32_rounding_is_larger() -> None:
     right = reference(declared(F.softplus), at(AT[:-1], "float32"))
     assert right.approximate == ""
+
+
+def test_a_loss_of_no_declared_network() -> None:
+    w = torch.tensor(AT[:-1], dtype=torch.float64, requires_grad=True)
+    loss = (F.softplus(w) ** 2).sum()
+    z = w.numpy(force=True)
+    exact = 2 * np.log1p(np.exp(z)) * sigmoid(z)
+    assert compare_gradients({"w": exact}, loss, {"w": w}).right
+    assert not compare_gradients({"w": exact * (1 + 1e-5)}, loss, {"w": w}).right
 
 
 @network(x="time batch n", a="n n", w="n")

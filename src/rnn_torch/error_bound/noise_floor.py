@@ -32,7 +32,7 @@ def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluat
     right = network.evaluate(problem.values, "float64")
     unit = torch.finfo(getattr(torch, problem.dtype)).eps / 2
     noisy = [_moved(network, problem, right, _Noise(seed)) for seed in range(_RUNS)]
-    exact = [_Exact(unit, sign) for sign in (1, -1)]
+    exact = [Exact(unit, sign) for sign in (1, -1)]
     without = [_moved(network, problem, right, mode) for mode in exact]
 
     def floor(value: np.ndarray, runs: Any, exact_runs: Any) -> np.ndarray:
@@ -78,12 +78,13 @@ class _Noise(TorchDispatchMode):
         return out * (1 + _STEP * signs.to(out.dtype))
 
 
-class _Exact(TorchDispatchMode):
+class Exact(TorchDispatchMode):
     """Changes each result by what its operation is off in torch, beyond rounding."""
 
-    def __init__(self, unit: float, sign: int) -> None:
+    def __init__(self, unit: float, sign: int = 1) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.unit, self.sign = unit, sign
+        #: The operations that are further off than by this unit roundoff, in words.
         self.approximate: set[str] = set()
 
     @classmethod
@@ -95,6 +96,6 @@ class _Exact(TorchDispatchMode):
         if func._schema.name not in TRUNCATED:
             return out
         error, words = truncation(func._schema.name, args)
-        if (error > self.unit * abs(out.detach().numpy())).any():
+        if (error > self.unit * abs(out.numpy(force=True))).any():
             self.approximate.add(words)
-        return out + self.sign * torch.from_numpy(error)
+        return out + self.sign * torch.from_numpy(error).to(out)

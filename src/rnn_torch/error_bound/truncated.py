@@ -64,6 +64,6 @@ TRUNCATED: dict[str, tuple[Callable[..., Array], str]] = {
 def truncation(name: str, arguments: Sequence[Any]) -> tuple[Array, str]:
     """The error of a `TRUNCATED` operation with these arguments beyond rounding, and its words."""
     error, words = TRUNCATED[name]
-    values = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+    values = [a.numpy(force=True) if isinstance(a, Tensor) else a for a in arguments]
     with np.errstate(all="ignore"):
         return np.asarray(error(*values)), words
