@@ -104,6 +104,8 @@ class DataFlow:
         self._old: list[set[int]] = []  # what was assigned before each loop
         self._loops = self._looked_at = 0
         self._globals: set[str] = set()
+        attributes = [n for n in ast.walk(source.tree) if isinstance(n, ast.Attribute)]
+        self._attributes = {n.attr for n in attributes if isinstance(n.ctx, ast.Store)}
         self._form = form
         self._at: Any = source.function
         module = _Frame(names_in(source.tree.body))
@@ -492,16 +494,15 @@ class DataFlow:
             case ast.Name(id=name):
                 its = (frame.path[name] for frame in self._frames() if name in frame.path)
                 return next(its, (name,))
-            case (
-                ast.Attribute(value=of, attr="T" | "mT" | "flat")
-                | ast.Subscript(value=of, slice=ast.expr())
-            ) if not _is_key(node):
+            case ast.Attribute(value=of, attr="T") if "T" not in self._attributes:
                 return self._path(of)
             case (
                 ast.Attribute(value=of, attr=name)
                 | ast.Subscript(value=of, slice=ast.Constant(value=str() as name))
             ):
                 return (*path, name) if (path := self._path(of)) else ()
+            case ast.Subscript(value=of):
+                return self._path(of)
         return ()
 
     def _read(self, node: ast.AST, state: _State) -> _Reads:
@@ -889,10 +890,6 @@ def _is_exact(node: ast.AST) -> bool:
 
 def _is_last(index: ast.expr) -> bool:
     return ast.unparse(index) == "-1"
-
-
-def _is_key(node: ast.AST) -> bool:
-    return isinstance(node, ast.Subscript) and isinstance(getattr(node.slice, "value", 0), str)
 
 
 def _is_of_a_part(index: ast.expr) -> bool:

@@ -78,9 +78,8 @@ def own_lines(
     parts = [{_place(a) for a in its if not a.plain} for its in left.values()]
     dull = {(source.function.lineno, source.function.lineno)}  # the parameters
     together = set.intersection(*parts) - dull
-    plain = {_place(a) for its in left.values() for a in its if a.plain}
     others = {_place(a) for its in left.values() for a in its if a.misnamed}
-    places = sorted((together or set.union(*parts) - dull or plain) | others)
+    places = sorted((together or set.union(*parts) - dull) | others)
     if not 0 < len(places) <= _MOST:
         return None
     but = f", not to {_joined(right, 'or')}" if right else ""
