@@ -102,7 +102,7 @@ def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
     assert source is not None
     found = own_lines(source, FORM, ["W"], ["b"])
     assert found is not None
-    assert found.words == "lines that lead to dW, not to db"
+    assert found.words == "lines with values that lead to dW, not to db"
     assert found.lines == (("line 7", "self.dW = e @ self.x"),)
     book = tmp_path / "a.ipynb"
     cells = ["import this\n\n", "def back(x, y, W, b):\n    e = x - y\n    return x @ e, e\n"]
@@ -255,5 +255,5 @@ def test_the_report_in_python_has_the_line_of_the_file() -> None:
         report = check(space["backward"])  # type: ignore[arg-type]
     assert [place for place, _ in report.lines[0].lines] == ["line 20"]
     document = report.as_dict()["your_lines"][0]
-    assert document["words"] == "lines that lead to dU and dW, not to dV"
+    assert document["words"] == "lines with values that lead to dU and dW, not to dV"
     assert document["lines"][0]["text"].startswith("delta = (eps @ V.T + delta @ W)")

@@ -199,7 +199,9 @@ class _Answers:
 def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[str, Any]:
     """The fields of a report for any verdict."""
     asked, subject = found.asked, found.subject
-    entries = [worst_entries(a.answer.gradients, a.right, a.problem.name) for a in asked]
+    entries = [
+        worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked
+    ]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
     loss = ""
     with _attempted("comparing the losses", failed):

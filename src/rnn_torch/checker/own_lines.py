@@ -83,7 +83,7 @@ def own_lines(
     if not 0 < len(places) <= _MOST:
         return None
     but = f", not to {_joined(right, 'or')}" if right else ""
-    words = f"lines that lead to {_joined(wrong, 'and' if together else 'or')}{but}"
+    words = f"lines with values that lead to {_joined(wrong, 'and' if together else 'or')}{but}"
     return OwnLines(words, tuple((source.place(p[0]), _text(source, *p)) for p in places))
 
 
