@@ -1,5 +1,6 @@
 """Hostile and broken files: each gives exit code 2, or the right verdict."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -61,7 +62,6 @@ BAD_FILES = {
     "import json; json.dumps = None\n" + START + "return 1": "",
     "import numpy as n; n.array = None\n" + START + "return U, W, V": "",
     "import os; os.fork = None\n" + START + "return U, W, V": "its process ended without an answer",
-    "import os; os.fork = lambda: 0\n" + START + "return U, W, V": "",
     "def __getattr__(name): raise SystemExit\n": "raises SystemExit",
     START
     + "import signal\n    signal.signal(14, lambda *a: None)\n    signal.setitimer(0, 1e-4, 1e-4)\n"
@@ -93,6 +93,16 @@ def test_files_that_cannot_be_checked(
     assert says in printed.err
     assert "Traceback" not in printed.err
     assert printed.out == ""
+
+
+def test_what_was_answered_is_judged_if_the_process_ends(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import os; os.fork = lambda: 0\n" + START + "return U, W, V")
+    assert check.main([f"{file}:backward", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["problems"]) == ("disagrees", 2)
+    assert document["not_answered"][0]["why"] == "its process ended without an answer"
+    assert document["not_answered_at"] == []  # no size is blamed
 
 
 def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:

@@ -27,6 +27,7 @@ from rnn_torch.checker.subject import Ask, Asked, CannotCheck, Explanation, Subj
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 _OF_SIZES = {"shape", "ValueError", "IndexError", "AssertionError"}  # kinds of `CannotCheck`
+_OF_FORM = {"", "shape"}
 
 #: Whether a step that fails after the verdict raises. Tests do, since it is a mistake of ours.
 raise_failures = False
@@ -104,7 +105,8 @@ class _Answers:
         """Ask every problem.
 
         Raises:
-            CannotCheck: there is no answer; the message names a problem and a remedy.
+            CannotCheck: there is no answer, or none of the right form to the first problem; the
+                message names the problem and a remedy.
             ValueError: the network fails at every problem.
         """
         first: Exception | None = None
@@ -119,6 +121,8 @@ class _Answers:
                 right = self.subject.reference(question)
             except CannotCheck as error:
                 first = first or self._refused(error, question.name, sizes)
+                if self.posed == 1 and error.kind in _OF_FORM:
+                    raise first from None  # at other sizes it may fit by accident
                 self.unanswered.append(Unanswered(question.name, sizes, str(error), error.kind))
                 if error.ended:
                     break
@@ -151,6 +155,8 @@ class _Answers:
     def conditions(self) -> tuple[Condition, ...]:
         """Sizes that explain all problems without an answer: no problem with one is answered."""
         answered = [self.subject.sizes(a.problem) for a in self.asked]
+        if not all(each.kind for each in self.unanswered):
+            return ()  # it gives no answer for another reason
         left, found = [each.sizes for each in self.unanswered], []
         while left:
             never = {
@@ -199,9 +205,7 @@ class _Answers:
 def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[str, Any]:
     """The fields of a report for any verdict."""
     asked, subject = found.asked, found.subject
-    entries = [
-        worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked
-    ]
+    entries = [worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
     loss = ""
     with _attempted("comparing the losses", failed):
