@@ -218,7 +218,8 @@ def listed(name: str, mutant: OneToken) -> tuple[bool, int]:
     (function,) = ast.parse(mutant.text).body
     assert isinstance(function, ast.FunctionDef)
     names = [n for n in form.gradients if n in wrong], [n for n in form.gradients if n not in wrong]
-    found = own_lines(Source(lines, function), form, *names)
+    names_of_file = ast.increment_lineno(ast.parse(inspect.getsource(textbook)), len(lines))
+    found = own_lines(Source(lines, function, tree=names_of_file), form, *names)
     numbers = [place for place, _ in found.lines] if found else []
     return f"line {changed}" in numbers, len(numbers)
 

@@ -103,7 +103,12 @@ def test_methods_notebooks_and_functions(tmp_path: Path) -> None:
     found = own_lines(source, FORM, ["W"], ["b"])
     assert found is not None
     assert found.words == "lines with values that lead to dW, not to db"
-    assert found.lines == (("line 7", "self.dW = e @ self.x"),)
+    assert [where for where, _ in found.lines] == ["line 4", "line 7"]
+    source = source_in_file(f"{file}:A.forward,A.back")
+    assert source is not None
+    both = own_lines(source, FORM, ["W", "b"], [])
+    assert both is not None
+    assert [where for where, _ in both.lines] == ["line 4", "line 6"]  # what forward keeps, too
     book = tmp_path / "a.ipynb"
     cells = ["import this\n\n", "def back(x, y, W, b):\n    e = x - y\n    return x @ e, e\n"]
     code = [{"cell_type": "code", "source": text.splitlines(True)} for text in cells]

@@ -104,8 +104,8 @@ class DataFlow:
         self._old: list[set[int]] = []  # what was assigned before each loop
         self._loops = self._looked_at = 0
         self._globals: set[str] = set()
-        attributes = [n for n in ast.walk(source.tree) if isinstance(n, ast.Attribute)]
-        self._attributes = {n.attr for n in attributes if isinstance(n.ctx, ast.Store)}
+        parts = [n for n in ast.walk(source.tree) if isinstance(n, ast.Attribute)]
+        self._attributes = {n.attr for n in parts if isinstance(n.ctx, ast.Store)}
         self._form = form
         self._at: Any = source.function
         module = _Frame(names_in(source.tree.body))
@@ -126,7 +126,7 @@ class DataFlow:
             self.inputs[name] = state[(its,)] | state[("self", name)]
         self._first(source, state)
         for parameter, default in _defaults(function):
-            if (parameter,) not in state:
+            if (parameter,) not in state and parameter != "self":
                 self._assign(default or function, (parameter,), _NOTHING, state)
         for name in {"params", "parameters"} & set(names):
             self._assign(function, (name,), _NOTHING.union(*self.inputs.values()), state)
