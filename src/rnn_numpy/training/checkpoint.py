@@ -71,16 +71,22 @@ class Checkpoint:
         if self.path is None:
             return training
         if self.path.is_dir():
-            older = [str(file) for file in self.path.glob("step-*.safetensors")]
-            file = max(older, default=str(self.path / "NAME"))
+            file = max(self.path.glob("step-*.safetensors"), default=self.path / "NAME")
             raise CheckpointError(
                 f"{self.path} is a folder, but a checkpoint is one file: pass --checkpoint {file}"
             )
         check_writable(self.path)
-        if self.path.exists() and not resume:
-            raise CheckpointError(f"{self.path} exists: pass --resume to continue it")
         if self.path.exists():
-            restore(training, self.path)
+            if not resume:
+                raise CheckpointError(f"{self.path} exists: pass --resume to continue it")
+            found = read(self.path)
+            before = {**asdict(found.recipe), "engine": found.engine}
+            for name, value in {**asdict(recipe), "engine": engine.name}.items():
+                if before[name] != value:
+                    difference = f"{name} {before[name]}, not {value}"
+                    raise CheckpointError(f"{self.path} holds a run with {difference}")
+            training.learner = engine.learner(found.params, recipe)
+            training.rng, training.steps, training.log = found.rng, found.steps, found.log
         remove_unfinished(self.path)
         return training
 
@@ -110,21 +116,6 @@ def packed(training: Training) -> bytes:
     }
     metadata = {"format": FORMAT, "made_by": made_by(), "state": json.dumps(state)}
     return as_safetensors({**training.learner.params()._asdict(), "generator": key}, metadata)
-
-
-def restore(training: Training, file: Path) -> None:
-    """Put a new training into the state of a checkpoint.
-
-    Raises:
-        CheckpointError: as `read`, or it is of another training; the message has the difference.
-    """
-    stored = read(file)
-    before = {**asdict(stored.recipe), "engine": stored.engine}
-    for name, value in {**asdict(training.recipe), "engine": training.engine.name}.items():
-        if before[name] != value:
-            raise CheckpointError(f"{file} holds a run with {name} {before[name]}, not {value}")
-    training.learner = training.engine.learner(stored.params, stored.recipe)
-    training.rng, training.steps, training.log = stored.rng, stored.steps, stored.log
 
 
 def read(file: Path) -> Stored:
