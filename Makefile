@@ -20,9 +20,9 @@ help:
 	@echo "make check         check this project's backward passes, or ARGS=FILE.py:FUNCTION"
 	@echo "make kill-matrix   write which problem detects which mistake, and under which condition"
 	@echo "make mutants       mutate the mathematics; list mutants that no test detects (half an hour)"
-	@echo "make bench         measure speed and memory beside others, into docs/performance.md"
+	@echo "make bench         measure speed beside others, into docs/performance.md"
 	@echo "make proofs        count the adders that are proved, into docs/*proof.md (three hours)"
-	@echo "make reliability   test kill -9 and mutated files, into docs/reliability.md (ten minutes)"
+	@echo "make reliability   load mutated files, into docs/reliability.md (five minutes)"
 	@echo "make figures       draw the figures of README.md and docs/proof.md"
 	@echo "make docs          build the documentation as a site in dist/docs"
 	@echo "make package       build wheel and sdist in dist/, and try them in an empty environment"
@@ -104,7 +104,7 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	for each in speed.online speed.process speed.many speed.memory speed.growth speed.layer trust.others; do \
+	for each in speed.online speed.many speed.layer trust.others; do \
 		$(BIN)/python -m benchmarks.$$each || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.pages.report
@@ -115,7 +115,6 @@ proofs: .venv/ready
 	$(BIN)/python -m benchmarks.pages.report
 
 reliability: .venv/ready
-	$(BIN)/python -m benchmarks.trust.kills
 	$(BIN)/python -m benchmarks.trust.fuzz
 	$(BIN)/python -m benchmarks.pages.report
 

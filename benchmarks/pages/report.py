@@ -69,12 +69,8 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
     table.__name__: table
     for table in (
         tables.online,
-        tables.process,
         tables.layer,
-        tables.memory,
-        tables.growth,
         tables.many,
-        tables.gpu,
         tables_of_trust.proof_recipe,
         tables_of_trust.proof_strategies,
         tables_of_trust.proof_until,
@@ -89,8 +85,6 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables.engines,
         tables_of_trust.others,
         tables_of_trust.judge_others,
-        tables_of_trust.kills,
-        tables_of_trust.torchrun,
         tables_of_trust.fuzz,
     )
 }

@@ -40,16 +40,6 @@ def engines(found: Result) -> Lines:
     yield ""
 
 
-def process(found: Result) -> Lines:
-    """Whole processes."""
-    yield "| whole process | median |"
-    yield "|---|--:|"
-    for name, row in found["rows"].items():
-        yield f"| `{name}` | {duration(row['median'])} |"
-    yield ""
-    yield "; ".join(f"{name}: {value:.2f}" for name, value in found["ratios"].items()) + "."
-
-
 def layer(found: Result) -> Lines:
     """Forward and backward at every size."""
     names = ["ours", "JAX", "nn.RNN", "naive autograd", "torch.compile"]
@@ -90,39 +80,6 @@ def layer(found: Result) -> Lines:
         )
 
 
-def memory(found: Result) -> Lines:
-    """Peak memory of a training step."""
-    base = found["rows"]["naive autograd"]
-    fused = found["rows"]["fused"]["median"]
-    yield "| training step | peak | of naive | median | of fused |"
-    yield "|---|--:|--:|--:|--:|"
-    for name, row in found["rows"].items():
-        share, times = row["peak"] / base["peak"], row["median"] / fused
-        mib = f"{row['peak'] / 2**20:.1f} MiB"
-        yield f"| {name} | {mib} | {share:.2f} | {duration(row['median'])} | {times:.2f} |"
-    million = found["million"]
-    peak = million["peak of the process"] / 1e9
-    yield ""
-    yield (
-        f"A gradient through 1,000,000 steps (64 hidden units, `checkpoint_every=1000`): "
-        f"{million['seconds']:.1f} s; peak memory of the whole process, including `import torch`: "
-        f"{peak:.2f} GB."
-    )
-
-
-def growth(found: Result) -> Lines:
-    """Log-log slopes."""
-    yield "| growing | sizes (time, batch, hidden) | median | slope | memory kept |"
-    yield "|---|---|---|--:|--:|"
-    for name, row in found["series"].items():
-        sizes = [", ".join(map(str, size)) for size in row["sizes"]]
-        times = [duration(seconds) for seconds in row["seconds"]]
-        ends = f"{sizes[0]} to {sizes[-1]}", f"{times[0]} to {times[-1]}"
-        slopes = f"{row['slope']:.2f} | {row['slope, memory kept']:.2f}"
-        yield f"| {name} | {ends[0]} | {ends[1]} | {slopes} |"
-    yield ""
-
-
 def many(found: Result) -> Lines:
     """Many seeds."""
     yield f"| {found['networks']:,} networks, {found['cores']} cores | seconds |"
@@ -138,24 +95,3 @@ def duration(seconds: float) -> str:
     unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("us", 0.0)) if seconds >= s)
     count = seconds / (size or 1e-6)
     return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"
-
-
-def gpu(found: Result) -> Lines:
-    """The layer on a GPU, and a sweep there."""
-    names = list(found["rows"][0]["seconds"])
-    yield f"| time, batch, hidden | {' | '.join(names)} | nn.RNN / ours | error of nn.RNN |"
-    yield "|---|" + "--:|" * (len(names) + 2)
-    for row in found["rows"]:
-        medians = {name: row["seconds"][name]["median"] for name in names}
-        times = " | ".join(duration(median) for median in medians.values())
-        ratio = medians["nn.RNN"] / medians["ours"]
-        error = row["error beside the naive loop's"]["nn.RNN"]
-        size = ", ".join(map(str, row["size"]))
-        yield f"| {size} | {times} | {ratio:.2f} | {error:.1f} |"
-    swept = found["sweep"]
-    yield ""
-    yield (
-        f"A sweep of {swept['networks']:,} networks of {swept['iterations']:,} steps, as one "
-        f"batch, takes {swept['seconds']:.0f} s; {swept['exact']:,} are exact at the end. "
-        f"The GPU is one {found['device']}."
-    )

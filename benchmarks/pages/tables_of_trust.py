@@ -110,28 +110,6 @@ def judge_others(found: Result) -> Lines:
     yield f"Right passes refused, three for each network and tool: {refused}."
 
 
-def kills(found: Result) -> Lines:
-    """Runs that were killed."""
-    yield "| command | kills | incomplete or lost | results different from those without |"
-    yield "|---|--:|--:|--:|"
-    for name, row in found["commands"].items():
-        lost = row["lost"] if "lost" in row else row["no whole checkpoint"]
-        other = row["different"] if "different" in row else row["different ends"]
-        yield f"| `{name}` | {row['kills']} | {lost} | {other} |"
-    yield ""
-    yield f"{found['kills']} kills in all."
-
-
-def torchrun(found: Result) -> Lines:
-    """A sweep of several processes, some of them killed."""
-    yield (
-        f"{found['seeds']:,} networks in {found['processes']} processes, with {found['kills']} "
-        f"kills: {found['complete']:,} results after {found['seconds']} s, {found['lost']} "
-        f"finished networks lost, {found['different']} results different from those of one "
-        f"process, {found['left behind']} other files left, exit code {found['exit code']}."
-    )
-
-
 def fuzz(found: Result) -> Lines:
     """Mutated files."""
     expected = {

@@ -4,7 +4,7 @@ import argparse
 import time
 
 from benchmarks.harness import keep
-from rnn_numpy.training.many_networks import cores, train, train_many
+from rnn_numpy.training.many import cores, train, train_many
 from rnn_numpy.training.recipe import Recipe
 
 

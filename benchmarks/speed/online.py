@@ -8,14 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
-from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start
+from rnn_numpy.training.recipe import Learner, Recipe, Training, start
 from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
@@ -23,6 +23,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 import naive_recipe
 
 Train = Callable[[], Params]
+
+
+class Made(NamedTuple):
+    """An engine of any learners."""
+
+    learner: Callable[[Params, Recipe], Learner]
+    name: str = "made"
 
 
 def main() -> None:
@@ -85,11 +92,10 @@ def by(recipe: Recipe, make: Callable[[Params, Recipe], Learner]) -> Train:
     """The run of a train command without its log: draws, steps, nothing else."""
 
     def train() -> Params:
-        params, rng = start(recipe)
-        learner = make(params, recipe)
-        for _ in run(Run(recipe), learner, rng):
+        training = Training(recipe, Made(make))
+        for _ in training.run():
             pass
-        return learner.params()
+        return training.learner.params()
 
     return train
 

@@ -9,7 +9,6 @@ import contextlib
 import io
 import random
 import resource
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -27,15 +26,12 @@ from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.prove import main as prove
 from rnn_numpy.storage.atomic_files import WeightsError
-from rnn_numpy.storage.checkpoint_folder import CheckpointError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.train import main as train
-from rnn_numpy.training.checkpoints import load_checkpoint
-from rnn_numpy.training.many_networks import Keep
-from rnn_numpy.training.recipe import Recipe
-from rnn_torch.many_networks.journal import ResultsError, read_journal
-from rnn_torch.many_networks.stack import results, train_batch
-from rnn_torch.many_networks.stack_schedule import load_batch, train_batches
+from rnn_numpy.training.checkpoint import CheckpointError, packed, read
+from rnn_numpy.training.many import Results, ResultsError
+from rnn_numpy.training.recipe import Recipe, Training
+from rnn_numpy.training.sgd import choose
 from rnn_torch.sweep import main as sweep
 
 #: Reads a file; returns what it understood, or None if it refused it as it should.
@@ -43,7 +39,7 @@ Loader = Callable[[Path], Any]
 Mend = Callable[[bytes], bytes]
 TRAINING = ["--hidden", "3", "--bits", "3", "--iterations", "50", "--log-every", "10"]
 SWEEP = ["--seeds", "0:3", "--hidden", "3", "--bits", "3", "--iterations", "30"]
-BATCH = tuple(Recipe(seed, 3, 3, 30) for seed in range(3))
+SWEPT = Recipe(0, 3, 3, 30)
 
 
 class Kind(NamedTuple):
@@ -120,11 +116,13 @@ def peak() -> int:
 def originals(folder: Path) -> dict[str, Kind]:
     """A good file of each kind."""
     weights, proof = folder / "w.safetensors", folder / "c.txt"
-    kept, batches = folder / "checkpoints", folder / "batches"
+    kept = folder / "checkpoint"
     with contextlib.redirect_stdout(io.StringIO()):
         train(["--hidden", "4", "--seed", "17", "--out", str(weights)])
-        train([*TRAINING, "--checkpoint", str(kept), "--checkpoint-every", "20"])
         sweep([*SWEEP, "--out", str(folder / "r.jsonl")])
+    training = Training(Recipe(0, 3, 3, 50), choose(None, 3))
+    next(training.run(pause_every=20))
+    kept.write_bytes(packed(training))
     params, _ = load_params(weights)
     proof.write_text("\n".join(certificate(params, explore(params, 4))) + "\n")
 
@@ -138,25 +136,12 @@ def originals(folder: Path) -> dict[str, Kind]:
 
     def as_checkpoint(file: Path) -> Any:
         try:
-            found = load_checkpoint(file)
+            found = read(file)
         except CheckpointError:
             return None
-        with tempfile.TemporaryDirectory(dir=folder) as resumed:
-            shutil.copy(file, Path(resumed) / "step-000000000040.safetensors")
-            assert _quietly(train, [*TRAINING, "--checkpoint", resumed, "--resume"]) in (0, 1, 2)
-        return [a.tobytes() for a in found.params], found.run, found.engine, str(found.generator)
-
-    def as_batch(file: Path) -> Any:
-        try:
-            found, about = load_batch(file, "cpu")
-        except CheckpointError:
-            return None
-        read = [w.numpy().tobytes() for w in found.weights], found.recipes, found.steps, about
-        if found.recipes == BATCH and about["count_every"] == 10:  # what a sweep goes on with
-            for _ in train_batch(found, 10):
-                pass
-            assert len(results(found, 10)) == len(BATCH)
-        return read
+        meaning = *found[:4], [a.tobytes() for a in found.params], str(found.rng.get_state())
+        assert _quietly(train, [*TRAINING, "--checkpoint", str(file), "--resume"]) in (0, 1, 2)
+        return meaning
 
     def as_certificate(file: Path) -> Any:
         if _quietly(verify.main, [str(file), str(weights)]) != 0:
@@ -168,33 +153,25 @@ def originals(folder: Path) -> dict[str, Kind]:
 
     def as_results(file: Path) -> Any:
         try:
-            results, _ = read_journal(file)
+            results = Results(file, [SWEPT], 1000, resume=True)
         except ResultsError:
             return None
         # A line that is missing at the end is a network that is trained again.
-        known = {(r.recipe.seed, tuple(r.exact)) for r in results.values()}
+        known = {(r.recipe.seed, tuple(r.exact)) for r in results.trained.values()}
         return every if known <= every else known
 
-    every = {(r.recipe.seed, tuple(r.exact))
-             for r in read_journal(folder / "r.jsonl")[0].values()}  # fmt: skip
+    swept = Results(folder / "r.jsonl", [SWEPT], 1000, resume=True).trained.values()
+    every = {(r.recipe.seed, tuple(r.exact)) for r in swept}
     assert {seed for seed, _ in every} == {0, 1, 2}
     kinds: dict[str, tuple[Path, Loader, Mend | None]] = {
         "weights.safetensors": (weights, as_weights, mended_safetensors),
-        "checkpoint.safetensors": (min(kept.glob("step-*")), as_checkpoint, mended_safetensors),
-        "batch.safetensors": (_batch(batches), as_batch, mended_safetensors),
+        "checkpoint.safetensors": (kept, as_checkpoint, mended_safetensors),
         "certificate.txt": (proof, as_certificate, None),  # its own lines are proved again
         "verified.safetensors": (weights, as_weights_to_verify, None),
         "results.jsonl": (folder / "r.jsonl", as_results, mended_results),
     }
     return {kind: Kind(file.read_bytes(), load, load(file), mend)
             for kind, (file, load, mend) in kinds.items()}  # fmt: skip
-
-
-def _batch(folder: Path) -> Path:
-    """A checkpoint of a sweep's batch, from a stop in its middle."""
-    asked = iter(range(9))
-    list(train_batches([BATCH], 10, "cpu", keep=Keep(folder, 5), stop=lambda: next(asked) == 4))
-    return next(folder.glob("*/step-*"))
 
 
 def _quietly(command: Callable[[list[str]], int], argv: list[str]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import load
 
 from rnn_numpy.storage.tensors import as_safetensors
-from rnn_torch.many_networks.journal import as_line
+from rnn_numpy.training.many import as_line
 
 
 def mutated(rng: random.Random, octets: bytes) -> bytes:
@@ -50,6 +50,7 @@ def mended_results(octets: bytes) -> bytes:
     for number, line in enumerate(lines):
         with contextlib.suppress(ValueError, AttributeError, RecursionError):
             fields = json.loads(line)
-            fields.pop("crc32", None)
+            for name in ("format", "crc32"):
+                fields.pop(name, None)
             lines[number] = as_line(fields).rstrip()
     return b"\n".join(lines) + b"\n"

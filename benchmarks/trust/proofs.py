@@ -20,9 +20,9 @@ from rnn_numpy.proof.machine import Verdict, minimise
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
-from rnn_numpy.training.many_networks import cores
-from rnn_numpy.training.recipe import Dtype, Recipe, Run, run, start
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.many import cores
+from rnn_numpy.training.recipe import Dtype, Recipe, Training
+from rnn_numpy.training.sgd import choose, numpy_learner
 from rnn_numpy.training.until_proved import until_proved
 
 Job = TypeVar("Job")
@@ -60,11 +60,10 @@ def main() -> None:
 
 def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     """The recipe's last weights, and its generator."""
-    params, rng = start(recipe)
-    learner = numpy_learner(params, recipe)
-    for _ in run(Run(recipe), learner, rng):
+    training = Training(recipe, choose(None, recipe.hidden))
+    for _ in training.run():
         pass
-    return learner.params(), rng
+    return training.learner.params(), training.rng
 
 
 def on_every_core(function: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:

@@ -24,7 +24,7 @@ from rnn_numpy.real_proof.verdict import LIMIT, RealVerdict, prove_real
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.targets import Target, addition, by_name
 from rnn_numpy.training.contraction import Contraction
-from rnn_numpy.training.many_networks import cores
+from rnn_numpy.training.many import cores
 from rnn_numpy.training.recipe import Dtype, Recipe
 from rnn_numpy.training.sgd import numpy_learner
 from rnn_numpy.training.until_proved import CONTRACTING_ROUND, FEW_SETS, until_proved

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from rnn_numpy.commands import terminal, train_command, train_flags
-from rnn_numpy.training.processes import Processes
 from rnn_numpy.training.sgd import choose
 
 DESCRIPTION = (
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = train_flags.recipe_of(parser, flags)
     with terminal.bad_input(parser):
         engine = choose(flags.engine, recipe.hidden)
-    return train_command.train(parser, flags, recipe, engine, Processes())
+    return train_command.train(parser, flags, recipe, engine)
 
 
 if __name__ == "__main__":

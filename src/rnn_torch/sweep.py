@@ -1,133 +1,196 @@
 """python -m rnn_torch.sweep: train many networks; count how many learn to add, and when."""
 
 import argparse
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from itertools import islice
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
-from rnn_numpy.commands.terminal import check_outputs, command, complain, interruptible, progress
+from rnn_numpy.commands import flag_types, terminal
+from rnn_numpy.commands.sweep_report import headline, print_json, print_tables, sweep_plot
 from rnn_numpy.storage.atomic_files import WeightsError
-from rnn_numpy.training.many_networks import Keep, cores, train_many
-from rnn_numpy.training.processes import Processes
-from rnn_torch.many_networks import sweep_flags
-from rnn_torch.many_networks.gather import Collection
-from rnn_torch.many_networks.grid import Grid
-from rnn_torch.many_networks.journal import refuse_existing
-from rnn_torch.many_networks.stack_schedule import shared_out, train_batches
-from rnn_torch.many_networks.sweep_plot import sweep_plot
-from rnn_torch.many_networks.sweep_report import Pace, print_json, print_tables
-from rnn_torch.many_networks.tables import summary
-from rnn_torch.training.torchrun import join
+from rnn_numpy.training.many import Results, ResultsError, Trained, cores, train_many
+from rnn_numpy.training.recipe import Recipe
+from rnn_numpy.training.sgd import choose
+
+DESCRIPTION = """\
+Train a network for every combination of the seeds and settings given, and count how many sums each
+network gets exactly right during the training. Ctrl-C waits for the networks in training and keeps
+all results; the same command with --resume continues. Where RANK and WORLD_SIZE are set (torchrun)
+or SLURM_PROCID and SLURM_NTASKS (srun), each process trains its share of the seeds and writes
+FILE.RANK; `cat FILE.* > FILE` joins them, and --resume then prints the tables of all."""
+
+EXIT_CODES = """\
+exit codes: 0 all networks are trained; 2 bad input, or an output could not be written; 130 stopped
+by Ctrl-C (--resume continues)."""
+EXAMPLES = ("--seeds 0:20 --plot learning.png", "--seeds 0:10 --hidden 8 16 --out networks.jsonl")
 
 
-@command
+def parser() -> argparse.ArgumentParser:
+    """The flags; the defaults are the recipe, for a hundred seeds."""
+    default = Recipe()
+    result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES, EXAMPLES)
+    add = result.add_argument
+    add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
+        help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
+    add("--hidden", type=flag_types.HIDDEN, nargs="+", default=[default.hidden], metavar="N",
+        help="numbers of hidden units (16)")  # fmt: skip
+    add("--bits", type=flag_types.BITS, nargs="+", default=[default.bits], metavar="N",
+        help="bits in a sum (8)")  # fmt: skip
+    add("--learning-rate", type=flag_types.positive, nargs="+", metavar="RATE",
+        default=[default.learning_rate], help="step sizes of SGD (0.1)")  # fmt: skip
+    add("--batch-size", type=flag_types.BATCH_SIZE, nargs="+", metavar="N",
+        default=[default.batch_size],
+        help="examples in each SGD step; their gradients are summed (1)")  # fmt: skip
+    add("--iterations", type=flag_types.ITERATIONS, default=default.iterations, metavar="N",
+        help="number of SGD steps (%(default)s)")  # fmt: skip
+    add("--dtype", choices=["float32", "float64"], default=default.dtype,
+        help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
+    add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
+        help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
+    add("--engine", choices=["compiled", "numpy"],
+        help="compiled: one network on each core, in a compiled kernel; numpy: the same loop in "
+        "NumPy. Default: as for train")  # fmt: skip
+    add("--out", metavar="FILE.jsonl",
+        help="append the result of each network to this file, a line of JSON")  # fmt: skip
+    add("--resume", action="store_true",
+        help="continue a stopped sweep: train only what is missing in --out FILE")  # fmt: skip
+    add("--plot", metavar="FILE.png",
+        help="draw the number of exact networks against the steps (needs matplotlib)")  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object instead of tables")
+    return result
+
+
+@terminal.command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = sweep_flags.parser()
-    flags = parser.parse_args(argv)
-    with closing(join()) as processes:
-        return _sweep(parser, flags, processes)
-
-
-def _sweep(parser: argparse.ArgumentParser, flags: argparse.Namespace, processes: Processes) -> int:
-    """Train, collect and print; returns the exit code."""
-    resume = flags.resume or processes.restarted
+    arguments = parser()
+    flags = arguments.parse_args(argv)
+    with terminal.bad_input(arguments):
+        terminal.check_outputs(flags, "out", "plot")
+        rank, world = process_of(os.environ)
+        out = out_of(flags, rank, world)
+        engine = " and ".join(dict.fromkeys(choose(flags.engine, h).name for h in flags.hidden))
+        settings = settings_of(flags)
+        results = Results(out, settings, flags.count_every, resume=flags.resume)
+    seeds = share(flags.seeds, rank, world)
+    wanted = len(settings) * sum(map(len, seeds))
     try:
-        with processes.failing_together():
-            recipes = sweep_flags.recipes_of(flags)
-            engine = sweep_flags.engine_of(flags)
-            keep = sweep_flags.keep_of(flags)
-            check_outputs(flags, "out", "plot")
-        collection = Collection(flags.out, resume, recipes, processes)
-        with processes.failing_together():
-            for checkpoint in keep.path.glob("*/step-*") if keep and not resume else ():
-                refuse_existing(checkpoint.parent, resume)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-
-    failures = []
-    with interruptible() as interrupted:
-        try:
-            with processes.failing_together():
-                _train(recipes, engine, flags, collection, keep, processes, interrupted)
-        except (ValueError, OSError) as error:
-            failures.append(str(error))
-        try:
-            missing = collection.collect()
-        except (ValueError, OSError) as error:
-            failures.append(str(error))
-    if failures:
-        complain(f"error: {failures[0]}")
+        with terminal.interruptible() as stopped:
+            trained = _train(flags, results, settings, seeds, stopped)
+            if len(trained) == wanted:
+                results.complete()
+    except (ResultsError, WeightsError) as error:
+        terminal.complain(f"error: {error}")
         return 2
-    if processes.leads():
-        results = collection.results
-        if flags.json:
-            print_json(results, len(recipes), engine, flags.out)
-        else:
-            print_tables(results, len(recipes), engine)
-        if flags.plot is not None and results:
-            try:
-                sweep_plot(summary(results), flags.plot)
-            except WeightsError as error:  # the file was writable when the sweep began
-                complain(f"error: {error}")
-                return 2
-    if missing:
-        return interrupted.exit_code if interrupted() else 128 + signal.SIGINT
+    if flags.json:
+        print_json(trained, wanted, engine, out)
+    else:
+        if world == 1:
+            print_tables(trained)
+        among = "" if world == 1 else f"process {rank} of {world}: "
+        terminal.say(among + headline(trained, wanted, engine))
+    if flags.plot is not None and trained:
+        try:
+            sweep_plot(trained, flags.plot)
+        except WeightsError as error:  # the file was writable when the sweep began
+            terminal.complain(f"error: {error}")
+            return 2
+    if len(trained) < wanted:
+        return stopped.exit_code if stopped() else 128 + signal.SIGINT
     return 0
 
 
 def _train(
-    recipes: Grid,
-    engine: str,
     flags: argparse.Namespace,
-    collection: Collection,
-    keep: Keep | None,
-    processes: Processes,
+    results: Results,
+    settings: Collection[Recipe],
+    seeds: Sequence[range],
     stop: Callable[[], bool],
-) -> None:
-    """Train this process's share of the networks that have no result yet.
+) -> list[Trained]:
+    """Train the networks that have no result; returns the results of all of these seeds."""
+
+    def ours() -> list[Trained]:
+        return [each for each in results.in_order() if any(each.recipe.seed in s for s in seeds)]
+
+    recipes = (
+        replace(setting, seed=seed) for setting in settings for some in seeds for seed in some
+    )
+    missing = (recipe for recipe in recipes if recipe not in results.trained)
+    threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    total = len(settings) * sum(map(len, seeds))
+    with terminal.progress(total, "network", done=len(ours())) as bar:
+        for trained in train_many(
+            missing, flags.count_every, flags.engine, threads=threads, stop=stop
+        ):
+            results.add(trained)
+            bar.update(1)
+    return ours()
+
+
+def settings_of(flags: argparse.Namespace) -> dict[Recipe, None]:
+    """Every combination of the settings, in order, with seed 0."""
+    combined = product(flags.hidden, flags.bits, flags.learning_rate, flags.batch_size)
+    return dict.fromkeys(
+        Recipe(0, bits, hidden, flags.iterations, rate, flags.dtype, batch_size)
+        for hidden, bits, rate, batch_size in combined
+    )
+
+
+def process_of(environment: Mapping[str, str]) -> tuple[int, int]:
+    """This process's number and the number of processes, as torchrun or SLURM sets them.
 
     Raises:
-        ResultsError: a result could not be written.
-        CheckpointError, WeightsError: a checkpoint could not be used or written.
+        ValueError: they are not such numbers.
     """
-    finished = collection.finished
-    # The first process shows the progress of its own share.
-    done = len(finished) // processes.world
-    left = len(range(processes.rank, len(recipes) - len(finished), processes.world))
-    threads = max(1, cores() // processes.local_world)
-    pace = Pace(left, complain, at_once=0 if engine == "batched" else threads)
-    with progress(done + left, "network", done=done) as bar:
+    for names in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if all(name in environment for name in names):
+            rank, world = (int(environment[name]) for name in names)
+            if not 0 <= rank < world:
+                raise ValueError(
+                    f"{names[0]} must be from 0 to {names[1]} - 1, got {rank}, {world}"
+                )
+            return rank, world
+    return 0, 1
 
-        def advance(networks: int | float) -> None:
-            bar.update(networks)
-            pace.update(networks)
 
-        if engine == "batched":
-            batches = shared_out(recipes, finished, flags.at_once, keep, processes)
-            trained = train_batches(
-                batches, flags.count_every, flags.device, keep=keep, stop=stop, say=complain,
-                on_progress=advance, on_resumed=bar.update,
-            )  # fmt: skip
+def out_of(flags: argparse.Namespace, rank: int, world: int) -> Path | None:
+    """The file that this process writes.
+
+    Raises:
+        ValueError: there is none and one is needed, or it is of another kind.
+    """
+    if flags.out is None:
+        if flags.resume:
+            raise ValueError("--resume needs --out FILE")
+        if world > 1:
+            raise ValueError(f"a sweep in {world} processes needs --out FILE")
+        return None
+    if not flags.out.endswith(".jsonl"):
+        raise ValueError(f"--out {flags.out} must end in .jsonl: it gets a line of JSON a network")
+    if world == 1:
+        return Path(flags.out)
+    if flags.plot is not None:
+        raise ValueError(f"--plot needs all results: join FILE.0 to FILE.{world - 1} first")
+    return Path(f"{flags.out}.{rank}")
+
+
+def share(seeds: Sequence[range], rank: int, world: int) -> list[range]:
+    """This process's seeds of these ranges: each seed once, in order, every `world`-th."""
+    merged: list[range] = []
+    for some in sorted(seeds, key=lambda some: some.start):
+        if merged and some.start <= merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, some.stop))
         else:
-            if keep is not None:
-                for recipe in finished:
-                    keep.forget(recipe)
-            missing = (recipe for recipe in recipes if recipe not in finished)
-            trained = train_many(
-                islice(missing, processes.rank, None, processes.world), flags.count_every, engine,
-                threads=threads, keep=keep, stop=stop, say=complain,
-            )  # fmt: skip
-        for result in trained:
-            # A resumed batch may contain networks that have a result or are not in this sweep.
-            if result.recipe in recipes and result.recipe not in finished:
-                collection.add(result)
-            if engine != "batched":
-                advance(1)
-                if keep is not None:
-                    keep.forget(result.recipe)
+            merged.append(some)
+    before, mine = 0, []
+    for some in merged:
+        mine.append(some[(rank - before) % world :: world])
+        before += len(some)
+    return mine
 
 
 if __name__ == "__main__":

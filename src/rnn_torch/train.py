@@ -2,18 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 
 from rnn_numpy.commands import terminal, train_command, train_flags
 from rnn_torch.training.learners import choose
-from rnn_torch.training.torchrun import join
 
 DESCRIPTION = """\
 Train an Elman RNN to add binary numbers. At each log line the gradient that the engine
 has just computed is compared with autograd's (that of the engine `autograd` with the
 hand-written one in NumPy); the column `parity` has their distance, as a fraction of
-what rounding allows. Under torchrun the processes share each batch, and the sum of
-their gradients is compared."""
+what rounding allows."""
 
 ENGINES = {
     "compiled": "one compiled kernel (needs a CPU)",
@@ -29,10 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="torch device to train on (%(default)s)")
     flags = parser.parse_args(argv)
     recipe = train_flags.recipe_of(parser, flags)
-    with closing(join()) as ranks:
-        with terminal.bad_input(parser):
-            engine = choose(flags.engine, flags.device, recipe.hidden)
-        return train_command.train(parser, flags, recipe, engine, ranks)
+    with terminal.bad_input(parser):
+        engine = choose(flags.engine, flags.device, recipe.hidden)
+    return train_command.train(parser, flags, recipe, engine)
 
 
 if __name__ == "__main__":

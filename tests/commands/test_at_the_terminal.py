@@ -15,6 +15,7 @@ import pytest
 
 from rnn_numpy.commands import terminal, train_command, train_flags, train_log
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training import recipe
 from trainings import MAINS, SHORT
 
 
@@ -40,7 +41,7 @@ def test_a_second_ctrl_c_stops_at_once(
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)  # interrupted
 
-    monkeypatch.setattr(train_command, "run", twice)
+    monkeypatch.setattr(recipe.Training, "run", twice)
     # Where a shell started the tests in the background, Ctrl-C would be ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

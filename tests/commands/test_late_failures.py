@@ -14,7 +14,7 @@ from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params, made_by
-from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training.checkpoint import read
 from rnn_torch import check, sweep
 from rnn_torch.reports import page
 from trainings import MAINS, both
@@ -48,7 +48,7 @@ def test_a_tree_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPa
     argv = ["--iterations", "30", "--bits", "3", "--out", "w", "--checkpoint", "kept"]
     assert MAINS[package](argv) == 0
     assert load_params("w")[1]["made_by"] == "rnn-bptt-reference, version unknown"
-    assert load_checkpoint(max(Path("kept").glob("step-*"))).run.steps == 30
+    assert read(Path("kept")).steps == 30
     assert "rnn-bptt-reference, version unknown" in page.as_html([], "float64", name="a", why="b")
 
 
@@ -78,12 +78,15 @@ def test_without_jinja(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None
     assert said == "--html: a page needs jinja2: pip install jinja2"
 
 
-def test_a_folder_for_checkpoints_is_checked_before_the_work(capsys: Capture) -> None:
+def test_a_checkpoint_is_checked_before_the_work(capsys: Capture) -> None:
     Path("file").write_text("")
-    for path, why in {"file": "it is a file, not a folder", "file/x": "Not a directory"}.items():
-        argv = ["--seeds", "0", "--out", "r.jsonl", "--checkpoint", path]
-        assert bad(sweep.main, argv, capsys) == f"cannot use {path}: {why}"
-        assert f"cannot use {path}: {why}" in bad(numpy_train.main, ["--checkpoint", path], capsys)
+    Path("folder").mkdir()
+    for path, why in {
+        "file/x": "cannot write file/x: Not a directory",
+        "folder": "folder is a folder, but a checkpoint is one file",
+        "file": "file exists: pass --resume to continue it",
+    }.items():
+        assert why in bad(numpy_train.main, ["--checkpoint", path], capsys)
 
 
 def test_resume_goes_with_out(capsys: Capture) -> None:

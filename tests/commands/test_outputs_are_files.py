@@ -12,12 +12,12 @@ from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable, write_bytes, write_text
-from rnn_numpy.storage.checkpoint_folder import CheckpointError, Folder
 from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.many import Results
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch import check, sweep
 from rnn_torch import train as torch_train
-from rnn_torch.many_networks.journal import Journal
 
 pytestmark = pytest.mark.unannotated
 ADDER = str(Path(__file__).parents[2] / "examples" / "smallest-adder.safetensors")
@@ -97,18 +97,17 @@ def test_every_flag_refuses_before_the_work(
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "absent/"])
-def test_a_journal_is_a_file(name: str) -> None:
+def test_results_are_in_a_file(name: str) -> None:
     needs_root(name)
-    os.symlink(name, "table.csv.jsonl")
-    with pytest.raises(WeightsError, match=f"cannot write table.csv.jsonl: {KINDS[name]}"):
-        Journal(Path("table.csv.jsonl"), resume=True)
+    with pytest.raises(WeightsError, match=f"cannot write {name}: {KINDS[name]}"):
+        Results(Path(name), [Recipe()], 1000, resume=True)
 
 
 @pytest.mark.parametrize("name", ["fifo", "device", "dangling"])
-def test_checkpoints_go_into_a_folder(name: str) -> None:
+def test_a_checkpoint_is_a_file(name: str, capsys: Capture) -> None:
     needs_root(name)
-    with pytest.raises(CheckpointError, match=f"cannot use {name}: {KINDS[name]}, not a folder"):
-        Folder(name)
+    said = bad(numpy_train.main, ["--checkpoint", name], capsys)
+    assert said == f"cannot write {name}: {KINDS[name]}"
 
 
 def test_a_link_to_a_file_is_written_through(capsys: Capture) -> None:

@@ -49,6 +49,8 @@ TRAIN = """
 --out: --out .
 --out: --out
 there.txt: --checkpoint there.txt
+there.txt: --checkpoint there.txt --resume
+folder: --checkpoint .
 --plot: --plot p.foo
 --plot: --plot /no/such/folder/p.png
 --checkpoint: --checkpoint-every 5
@@ -83,16 +85,16 @@ CASES = {
 --dtype: --dtype int8
 --count-every: --count-every 0
 --engine: --engine fused
---device: --engine batched --device nowhere
---at-once: --at-once 0
+--engine: --engine batched
+--device: --device cpu
+--at-once: --at-once 5
 --out: --out /no/such/folder/r.jsonl
-results.xlsx: --out results.xlsx
+results.csv: --out results.csv
 results: --out results
 --out: --resume
---out: --checkpoint c
---checkpoint: --out r.jsonl --checkpoint-every 5
---checkpoint-every: --out r.jsonl --checkpoint c --checkpoint-every x
+--checkpoint: --checkpoint c
 there.jsonl: --out there.jsonl
+there.txt: --out there.txt
 --plot: --plot learning.foo
 --plot: --plot /no/such/folder/p.png
 --nonsense: --nonsense

@@ -1,23 +1,18 @@
 """Commands in processes of their own, forked from this one: `import torch` takes two seconds.
 
-`Forked` is as `subprocess.Popen` of a command, its text captured; `ranks` is as torchrun. A forked
-process that needs other packages than this one calls `imported_anew`.
+`Forked` is as `subprocess.Popen` of a command, its text captured. A forked process that needs other
+packages than this one calls `imported_anew`.
 """
 
 import importlib
 import multiprocessing
 import os
-import signal
-import socket
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-Main = Callable[[list[str]], int]
-MASTER = "localhost"
 
 
 class Forked:
@@ -80,59 +75,3 @@ def imported_anew(name: str, source: Path | None = None) -> Any:
     module = importlib.import_module(name)
     assert source is None or str(source) in str(module.__file__)
     return module
-
-
-def ranks(counts: Sequence[int], main: Main, *flags: Any, restarts: int = 0) -> Forked:
-    """Like torchrun, with each of these numbers of processes in turn."""
-    import torch._dynamo  # noqa: F401 - DistributedDataParallel imports it, in every process
-
-    return Forked(_launch, counts, main, list(map(str, flags)), restarts)
-
-
-def _launch(counts: Sequence[int], main: Main, flags: list[str], restarts: int) -> int:
-    """The highest exit code of all processes."""
-    return max(_world(count, main, flags, 0, restarts) for count in counts)
-
-
-def _world(count: int, main: Main, flags: list[str], restart: int, restarts: int) -> int:
-    """One group of processes. If one is killed, stop the others and restart all of them."""
-    with socket.create_server((MASTER, 0)) as server:
-        world = (count, server.getsockname()[1], restart)
-    children = {os.fork() or _rank(rank, world, main, flags) for rank in range(count)}
-
-    def stop(number: int, _: Any) -> None:
-        for child in children:
-            os.kill(child, number)
-
-    signal.signal(signal.SIGTERM, stop)
-    codes = []
-    while children:
-        child, status = os.wait()
-        children.discard(child)
-        codes.append(os.waitstatus_to_exitcode(status))
-        if codes[-1] == -signal.SIGKILL and restart < restarts:
-            stop(signal.SIGTERM, None)
-    if -signal.SIGKILL in codes and restart < restarts:
-        return _world(count, main, flags, restart + 1, restarts)
-    return max(codes)
-
-
-def _rank(rank: int, world: tuple[int, int, int], main: Main, flags: list[str]) -> int:
-    """The work of a child process, which ends here."""
-    count, port, restart = world
-    code = 1
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.environ.update(
-            MASTER_ADDR=MASTER, MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank),
-            WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), TORCHELASTIC_RUN_ID="forked",
-            TORCHELASTIC_RESTART_COUNT=str(restart), TORCHELASTIC_USE_AGENT_STORE="False",
-        )  # fmt: skip
-        code = main(flags)
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        os._exit(code)

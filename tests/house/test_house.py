@@ -62,14 +62,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "rnn_torch.training": RUNS
     | {"rnn_numpy.training", "rnn_torch.elman_network", "rnn_torch.fused"},
-    "rnn_torch.many_networks": RUNS
-    | {
-        "rnn_numpy.commands",
-        "rnn_numpy.isolation",
-        "rnn_numpy.training",
-        "rnn_torch.fused",
-        "rnn_torch.training",
-    },
 }
 # The commands may import everything.
 MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")}

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks import harness
 from benchmarks.pages import report
-from benchmarks.speed import growth, layer, many, memory, online
+from benchmarks.speed import layer, many, online
 from profiles import NIGHTLY
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
@@ -64,33 +63,13 @@ def test_contenders_alternate() -> None:
     assert "".join(turns) == "ab" * 3
 
 
-def test_peak_memory_is_the_peak() -> None:
-    def work() -> None:
-        one = torch.empty(1 << 20)
-        other = torch.empty(1 << 20)
-        del one, other
-        torch.empty(1 << 19)
-
-    assert memory.allocated(work) == 8 << 20
-
-
-@pytest.mark.parametrize("mode", memory.MODES)
-def test_the_step_whose_memory_is_measured(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "TIME", 5)
-    memory.step(mode)()
-
-
-def test_the_other_benchmarks_run(
+def test_the_benchmark_of_many_networks_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(harness, "RESULTS", tmp_path)
     monkeypatch.setattr("sys.argv", ["many", "--seeds", "2"])
     many.main()
-    monkeypatch.setattr(growth, "SERIES", {"steps": [(4, 1, 2), (8, 1, 2)]})
-    monkeypatch.setattr(growth, "with_memory_kept", lambda seconds: {"steps": {"slope": 1.0}})
-    monkeypatch.setattr("sys.argv", ["growth", "--seconds", "0"])
-    growth.main()
-    assert {file.stem for file in tmp_path.iterdir()} == {"many", "growth"}
+    assert [file.stem for file in tmp_path.iterdir()] == ["many"]
 
 
 def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Training that survives: checkpoints, signals, kill -9, full disks."""
+"""Training that survives: one checkpoint file, signals, kill -9, full disks."""
 
 import json
 import os
@@ -17,11 +17,11 @@ import pytest
 from forked import Forked
 from profiles import NIGHTLY
 from rnn_numpy import train as numpy_train
-from rnn_numpy.storage.checkpoint_folder import Folder
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.training.checkpoints import load_checkpoint
+from rnn_numpy.training import checkpoint
+from rnn_numpy.training.checkpoint import read
 from rnn_torch import train as torch_train
-from trainings import SMALL, bytes_of, checkpoints, run
+from trainings import SMALL, bytes_of, run
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
@@ -37,10 +37,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     """Stopped at an arbitrary step, with every engine: the same bits and log lines."""
     flags = [*SMALL, "--engine", engine]
-    whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
+    whole, resumed, kept = tmp_path / "whole", tmp_path / "resumed", tmp_path / "kept"
     assert main([*flags, "--out", str(whole)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    checkpointed = [*flags, "--checkpoint", str(folder), "--checkpoint-every", "130"]
+    checkpointed = [*flags, "--checkpoint", str(kept), "--checkpoint-every", "130"]
     stop_after(monkeypatch, 337)
     assert main(checkpointed) == 128 + signal.SIGTERM
     before = capsys.readouterr().out.splitlines()
@@ -53,7 +53,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     rest = [line for line in after if line[:8].strip().isdigit()]
     assert 0 < len(rest) < len(logged)
     assert rest == logged[-len(rest) :]
-    assert checkpoints(folder) == ["step-000000000650.safetensors", "step-000000000700.safetensors"]
+    assert read(kept).steps == 700
     assert main([*checkpointed, "--resume", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [record["step"] for record in document["log"]] == [100, 200, 300, 400, 500, 600, 700]
@@ -79,65 +79,50 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
 @pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
 def test_kill_9(package: str, tmp_path: Path) -> None:
-    """After a kill at any moment the folder has a complete checkpoint; the result is the same."""
-    # Half a second of work at least, so that it is killed and not at its end.
-    engine, steps = {"rnn_numpy": ("numpy", 12000), "rnn_torch": ("autograd", 2000)}[package]
+    """After a kill at any moment there is the old or the new file; the result is the same."""
+    engine, more = {"rnn_numpy": ("numpy", 1500), "rnn_torch": ("autograd", 300)}[package]
     main = {"rnn_numpy": numpy_train.main, "rnn_torch": torch_train.main}[package]
-    flags = ["--engine", engine, "--iterations", str(steps), "--log-every", "1000000"]
-    whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
+    kills = 100 if NIGHTLY else 3
+    # Enough work that it is killed during it, and not at its end.
+    flags = ["--engine", engine, "--iterations", str(more * (kills + 3)), "--log-every", "9999999"]
+    whole, resumed, kept = tmp_path / "whole", tmp_path / "resumed", tmp_path / "kept"
     Forked(main, [*flags, "--out", str(whole)]).succeeded()
-    kept = ["--checkpoint", str(folder), "--checkpoint-every", "37", "--resume"]
-    rng = np.random.default_rng(len(package))
-    wanted = 20 if NIGHTLY else 2
-    kills = 0
-    while True:
-        process = Forked(main, [*flags, *kept, "--out", str(resumed)])
-        if kills < wanted:
-            wait_for_progress(folder, process)
-            time.sleep(rng.uniform(0, 0.1))
-            process.send_signal(signal.SIGKILL)
+    flags += ["--checkpoint", str(kept), "--resume", "--out", str(resumed)]
+    rng, steps = np.random.default_rng(len(package)), -1
+    for _ in range(kills):
+        process = Forked(main, [*flags, "--checkpoint-every", "7"])
+        wait_for_progress(kept, process)
+        time.sleep(rng.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
         code, _, err = process.ended()
-        kills += code == -signal.SIGKILL
-        assert "Traceback" not in err
-        if code == 0:
-            break
-        for file in sorted(folder.glob("step-*"))[-1:]:
-            load_checkpoint(file)
-    assert kills
-    assert {file.name for file in folder.iterdir()} == {*checkpoints(folder), "lock"}
-    assert len(checkpoints(folder)) == 2
+        assert (code, err) == (-signal.SIGKILL, "")
+        before, steps = steps, read(kept).steps
+        assert steps > before
+        assert steps % 7 == 0
+    Forked(main, flags).succeeded()
+    assert {file.name for file in tmp_path.iterdir()} == {"whole", "resumed", "kept"}
     assert bytes_of(whole) == bytes_of(resumed)
 
 
-def wait_for_progress(folder: Path, process: Forked) -> None:
-    """Wait for a new checkpoint."""
-    before = checkpoints(folder)
-    while checkpoints(folder)[-1:] == before[-1:] and process.poll() is None:
-        time.sleep(0.002)
+def wait_for_progress(file: Path, process: Forked) -> None:
+    """Wait until the file is replaced."""
 
+    def version() -> tuple[int, int] | None:
+        return (file.stat().st_ino, file.stat().st_mtime_ns) if file.exists() else None
 
-def test_flags(tmp_path: Path, capsys: Capture) -> None:
-    for flags, why in {
-        ("--resume",): "--resume needs --checkpoint DIR",
-        ("--checkpoint-every", "5"): "--checkpoint-every needs --checkpoint DIR",
-        (
-            "--checkpoint",
-            str(tmp_path),
-            "--checkpoint-every",
-            "0",
-        ): "must be an integer of at least 1, got 0",
-    }.items():
-        with pytest.raises(SystemExit) as ended:
-            numpy_train.main(list(flags))
-        assert ended.value.code == 2
-        assert why in capsys.readouterr().err
+    before = version()
+    while version() == before and process.poll() is None:
+        time.sleep(0.001)
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
-    assert run(tmp_path, capsys)[0] == 0
-    code, _, err = run(tmp_path, capsys)
+    kept = tmp_path / "kept"
+    assert run(kept, capsys)[0] == 0
+    before = kept.read_bytes()
+    code, _, err = run(kept, capsys)
     assert code == 2
-    assert "contains a run: pass --resume to continue it" in err
+    assert "kept exists: pass --resume to continue it" in err
+    assert kept.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -150,53 +135,63 @@ def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: Capture) -> 
 def test_another_recipe_is_refused(
     flags: list[str], difference: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert run(tmp_path, capsys)[0] == 0
-    before = checkpoints(tmp_path)
-    code, _, err = run(tmp_path, capsys, "--resume", *flags)
+    kept = tmp_path / "kept"
+    assert run(kept, capsys)[0] == 0
+    before = kept.read_bytes()
+    code, _, err = run(kept, capsys, "--resume", *flags)
     assert code == 2
     assert f"holds a run with {difference}" in err
-    assert checkpoints(tmp_path) == before
-
-
-def test_two_runs_in_one_folder(tmp_path: Path, capsys: Capture) -> None:
-    folder = Folder(tmp_path)
-    code, _, err = run(tmp_path, capsys)
-    assert code == 2
-    assert "is in use by another run" in err
-    folder.close()
-    assert run(tmp_path, capsys)[0] == 0
+    assert kept.read_bytes() == before
 
 
 def test_resume_without_a_checkpoint_starts_from_the_beginning(
     tmp_path: Path, capsys: Capture
 ) -> None:
-    code, out, _ = run(tmp_path / "new" / "folder", capsys, "--resume")
+    code, out, _ = run(tmp_path / "kept", capsys, "--resume")
     assert code == 0
-    assert "going on" not in out
+    assert "continuing" not in out
 
 
-def test_folders_that_cannot_be_used(tmp_path: Path, capsys: Capture) -> None:
-    file = tmp_path / "file"
-    file.write_text("")
-    for folder in (file, file / "below"):
-        code, _, err = run(folder, capsys)
-        assert code == 2
-        assert f"cannot use {folder}" in err
+def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    """The message names its newest file, which is a checkpoint that can be resumed."""
+    whole, resumed, folder = tmp_path / "whole", tmp_path / "resumed", tmp_path / "folder"
+    assert run(tmp_path / "kept", capsys, "--out", str(whole))[0] == 0
+    folder.mkdir()
+    (folder / "lock").write_text("")
+    (tmp_path / "kept").rename(folder / "step-000000000700.safetensors")
+    (folder / "step-000000000600.safetensors").write_text("an older one")
+    before = sorted(folder.iterdir())
+    code, _, err = run(folder, capsys, "--resume")
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "is a folder, but a checkpoint is one file: pass --checkpoint" in line
+    file = Path(line.rpartition(" ")[2])
+    assert sorted(folder.iterdir()) == before
+    assert run(file, capsys, "--resume", "--out", str(resumed))[0] == 0
+    assert bytes_of(whole) == bytes_of(resumed)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, capsys: Capture) -> None:
+    left, mine = tmp_path / ".kept.abc_1234.unfinished", tmp_path / ".kept.original"
+    for file in (left, mine):
+        file.write_text("")
+    assert run(tmp_path / "kept", capsys, "--resume")[0] == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"kept", mine.name}
 
 
 def test_a_removed_folder(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The training continues and its weights are written; the exit code is 2."""
     folder, out = tmp_path / "folder", tmp_path / "weights"
+    folder.mkdir()
+    packed = checkpoint.packed
 
-    def vanish(self: Folder, *checkpoint: Any) -> None:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-        monkeypatch.undo()
-        self.write(*checkpoint)
+    def vanish(*arguments: Any) -> bytes:
+        if folder.exists():
+            folder.rmdir()
+        return packed(*arguments)
 
-    monkeypatch.setattr(Folder, "write", vanish)
-    code, said, err = run(folder, capsys, "--checkpoint-every", "100", "--out", str(out))
+    monkeypatch.setattr(checkpoint, "packed", vanish)
+    code, said, err = run(folder / "kept", capsys, "--checkpoint-every", "100", "--out", str(out))
     assert code == 2
     assert err.count("cannot write") == 2  # when it happened, and at the end
     assert "the training continues" in err
@@ -204,31 +199,28 @@ def test_a_removed_folder(tmp_path: Path, capsys: Capture, monkeypatch: pytest.M
     assert load_params(out)[1]["steps"] == "700"
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """Simulated by a limit of 1,024 bytes for a file; existing files stay unchanged."""
-    folder = tmp_path / "folder"
-    command: list[Any] = [sys.executable, "-m", "rnn_numpy.train", *SMALL, "--checkpoint", folder]
-    subprocess.run([*command, "--checkpoint-every", "300"], check=True, capture_output=True)
-    newest = folder / checkpoints(folder)[-1]
-    newest.unlink()
-    kept = checkpoints(folder)
-
+def test_a_full_disk(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated by a limit of 1,024 bytes for a file; the existing file stays unchanged."""
+    kept = tmp_path / "kept"
+    stop_after(monkeypatch, 337)
+    assert run(kept, capsys)[0] == 128 + signal.SIGTERM
+    before = kept.read_bytes()
+    command = [sys.executable, "-m", "rnn_numpy.train", *SMALL, "--checkpoint", str(kept)]
     # In blocks of 1,024 bytes.
-    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "", *map(str, command)]
-    done = subprocess.run([*limited, "--resume"], capture_output=True, text=True, check=False)
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "", *command, "--resume"]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
-    assert checkpoints(folder) == kept
-    assert {file.name for file in folder.iterdir()} == {*kept, "lock"}
-    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    assert kept.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(number: signal.Signals, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
+    kept = tmp_path / "kept"
     command: list[Any] = [sys.executable, "-m", "rnn_numpy.train", "--engine", "numpy",
-                          "--log-every", "100", "--checkpoint", folder,
+                          "--log-every", "100", "--checkpoint", kept,
                           "--out", tmp_path / "out"]  # fmt: skip
     process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True)
     assert process.stdout is not None
@@ -241,5 +233,5 @@ def test_signals(number: signal.Signals, tmp_path: Path) -> None:
     assert "interrupted after step " in out
     assert err == ""
     step = int(out.split("interrupted after step ")[1].split()[0])
-    assert checkpoints(folder)[-1] == f"step-{step:012}.safetensors"
+    assert read(kept).steps == step
     assert load_params(tmp_path / "out")[1]["steps"] == str(step)

@@ -10,12 +10,10 @@ from problems import Array
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.tasks.exact_sums import Count, count, count_exact, count_exact_compiled
-from rnn_numpy.training import many_networks, recipe
-from rnn_numpy.training.many_networks import Trained, counted_steps, train, train_many
+from rnn_numpy.training import recipe
+from rnn_numpy.training.many import Trained, counted_steps, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, numpy_learner
-from rnn_torch.many_networks import stack
-from rnn_torch.many_networks.stack import train_batch
 
 Engine = type[NumPySGD | CompiledSGD]
 engines = pytest.mark.parametrize("engine", [NumPySGD, CompiledSGD])
@@ -173,34 +171,8 @@ def test_a_stop_waits_for_networks_in_training() -> None:
     assert all(result.steps == [50] for result in seen)
 
 
-@pytest.mark.parametrize("iterations", [0, 1, 6, 7])
-@pytest.mark.parametrize("count_every", [1, 3, 7, 9])
-def test_counts_until(iterations: int, count_every: int) -> None:
-    recipe = Recipe(iterations=iterations)
-    steps = list(many_networks.counted_steps(recipe, count_every))
-    for taken in range(iterations + 1):
-        assert many_networks.counts_until(taken, recipe, count_every) == sum(
-            s <= taken for s in steps
-        )
-    large = Recipe(iterations=10**15)
-    assert many_networks.counts_until(10**15, large, 2) == 5 * 10**14
-
-
 @pytest.mark.unannotated
-@pytest.mark.parametrize("batch", [1, 8])
-def test_batched_training_equals_sequential_training(batch: int) -> None:
-    """In float64, where rounding changes none of these counts."""
-    rates = (0.1, 0.4) if batch == 1 else (0.03,)
-    recipes = [
-        Recipe(seed, 4, 6, 500, rate, batch_size=batch) for seed in range(6) for rate in rates
-    ]
-    together = stack.begin(recipes)
-    assert list(train_batch(together, 200)) == [200, 200, 100]
-    assert stack.results(together, 200) == [train(recipe, 200, "numpy") for recipe in recipes]
-
-
-@pytest.mark.unannotated
-@pytest.mark.parametrize("engine", ["compiled", "batched"])
+@pytest.mark.parametrize("engine", ["compiled", "numpy"])
 def test_a_diverging_network_does_not_affect_the_others(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,25 +183,10 @@ def test_a_diverging_network_does_not_affect_the_others(
     def same(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
         return Params(*(array.copy() for array in params)), np.random.RandomState(0)
 
-    for starts, draws in ((many_networks, recipe), (stack, stack)):
-        monkeypatch.setattr(starts, "start", same)
-        monkeypatch.setattr(draws, "draw_pairs", lambda rng, bits, steps: ones[:steps])
+    monkeypatch.setattr(recipe, "start", same)
+    monkeypatch.setattr(recipe, "draw_pairs", lambda rng, bits, steps: ones[:steps])
     recipes = [Recipe(0, 12, 2, 30, rate) for rate in (0.1, 1.7e308)]
-    if engine == "batched":
-        together = stack.begin(recipes)
-        assert sum(train_batch(together, 30)) == 30
-        results = stack.results(together, 30)
-    else:
-        results = [train(recipe, 30, engine) for recipe in recipes]
+    results = sorted(train_many(recipes, 30, engine), key=lambda t: t.recipe.learning_rate)
     assert [r.status for r in results] == ["finished", "diverged"]
     assert results[0].steps == [30]
     assert results[1].steps == []
-
-
-def test_a_batch_of_different_networks() -> None:
-    with pytest.raises(ValueError, match="recipes alike in size"):
-        stack.begin([Recipe(), Recipe(hidden=3)])
-    with pytest.raises(ValueError, match="recipes alike in size, dtype and steps, got none"):
-        stack.begin([])
-    with pytest.raises(ValueError, match="bits of at most 12, got 13"):
-        stack.begin([Recipe(bits=13)])

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 import naive_recipe
 from agreement import assert_gradients
-from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy
+from learners import ENGINES, Made, Make, compiled_numpy, learners, plain_numpy, taken
 from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count_exact
-from rnn_numpy.training.recipe import Diverged, Learner, Recipe, Run, run, start
+from rnn_numpy.training.recipe import Diverged, Learner, Logged, Recipe, Training, start
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
 SEEDS = range(1, 10) if NIGHTLY else (1,)
@@ -28,12 +28,7 @@ def once(test: Callable[..., None]) -> Callable[..., None]:
 
 @functools.cache
 def trained(make: Make, recipe: Recipe) -> Learner:
-    params, rng = start(recipe)
-    learner = make(params, recipe)
-    result = Run(recipe)
-    assert list(run(result, learner, rng))
-    assert result.status == "finished"
-    return learner
+    return taken(make, recipe).learner
 
 
 @functools.cache
@@ -138,12 +133,10 @@ def test_a_diverging_step_keeps_the_last_finite_weights(
 ) -> None:
     # Sigmoids saturate, so that it takes an extreme rate to overflow at all.
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, iterations=5, dtype="float32")
-    params, rng = start(recipe)
-    learner = make(params, recipe)
-    result = Run(recipe)
-    assert not list(run(result, learner, rng))
-    assert (result.status, result.steps) == ("diverged", 0)
-    for kept, initial in zip(learner.params(), params, strict=True):
+    training = Training(recipe, Made(make))
+    assert not list(training.run())
+    assert (training.status, training.steps) == ("diverged", 0)
+    for kept, initial in zip(training.learner.params(), start(recipe)[0], strict=True):
         np.testing.assert_array_equal(kept, initial)
 
 
@@ -205,7 +198,7 @@ def test_given_weights_are_not_changed(make: Make) -> None:
     before = Params(*(array.copy() for array in params))
     learner = make(params, recipe)
     learner.params().U[:] = 7
-    assert list(run(Run(recipe), learner, rng))
+    learner.descend(draw_pairs(rng, recipe.bits, 3))
     for one, other in zip(params, before, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not (learner.params().U == 7).any()
@@ -214,9 +207,9 @@ def test_given_weights_are_not_changed(make: Make) -> None:
 @learners
 def test_the_log_of_a_batch_is_its_first_example_and_the_mean_loss(make: Make) -> None:
     recipe = Recipe(iterations=3, batch_size=5)
-    params, rng = start(recipe)
-    _, (_, record) = run(Run(recipe), make(params, recipe), rng, log_every=3)
-    assert record is not None
+    _, event = Training(recipe, Made(make)).run(3)
+    assert isinstance(event, Logged)
+    record = event.record
     params, rng = start(recipe)
     learner = make(params, recipe)
     learner.descend(draw_pairs(rng, 8, 2 * 5))

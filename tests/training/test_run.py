@@ -1,40 +1,33 @@
-"""The recipe's loop: its stretches, its log, its pauses, and settings that it refuses."""
+"""A training: its events, its log, its pauses, and settings that it refuses."""
 
 import pytest
 
-from rnn_numpy.training.recipe import Recipe, Run, Stretch, run, start
-from rnn_numpy.training.sgd import numpy_learner
+from learners import Made, plain_numpy
+from rnn_numpy.training.recipe import Logged, Recipe, Stepped, Training
 
 
-def test_stretches() -> None:
-    """A logged step is a stretch of its own; the run counts the steps of the stretches taken."""
-    recipe = Recipe(iterations=100)
-    params, rng = start(recipe)
-    result = Run(recipe)
-    taken: list[Stretch] = []
-    for stretch in run(result, numpy_learner(params, recipe, "numpy"), rng, log_every=30):
-        taken.append(stretch)
-        assert result.steps == sum(stretch.steps for stretch in taken)
-        if result.steps == 60:
+def test_events() -> None:
+    """A logged step is taken separately; the training counts the steps taken so far."""
+    training = Training(Recipe(iterations=100), Made(plain_numpy))
+    events: list[Stepped | Logged] = []
+    for event in training.run(30):
+        events.append(event)
+        assert training.steps == sum(event.steps for event in events)
+        if training.steps == 60:
             break
-    assert (result.status, result.steps) == ("finished", 60)
-    assert [stretch.steps for stretch in taken] == [29, 1, 29, 1]
-    assert [stretch.record for stretch in taken if stretch.steps > 1] == [None, None]
-    assert [stretch.record for stretch in taken if stretch.steps == 1] == result.log
-    assert [record.step for record in result.log] == [30, 60]
-    assert all(record.parity is None for record in result.log)
+    assert (training.status, training.steps) == ("finished", 60)
+    assert [type(event) for event in events] == [Stepped, Logged] * 2
+    assert [event.steps for event in events] == [29, 1, 29, 1]
+    assert [event.record for event in events if isinstance(event, Logged)] == training.log
+    assert [record.step for record in training.log] == [30, 60]
+    assert all(record.parity is None for record in training.log)
 
 
-def test_pauses_and_a_last_step() -> None:
-    recipe = Recipe(iterations=100)
-    params, rng = start(recipe)
-    result, learner = Run(recipe), numpy_learner(params, recipe, "numpy")
-    ends = [result.steps for _ in run(result, learner, rng, until=50, pause_every=20)]
-    assert ends == [20, 40, 50]
-    ends = [result.steps for _ in run(result, learner, rng, log_every=60, pause_every=20)]
-    assert ends == [59, 60, 80, 100]
-    assert [record.step for record in result.log] == [60]
-    assert not list(run(result, learner, rng))
+def test_pauses() -> None:
+    training = Training(Recipe(iterations=100), Made(plain_numpy))
+    assert [training.steps for _ in training.run(60, pause_every=20)] == [20, 40, 59, 60, 80, 100]
+    assert [record.step for record in training.log] == [60]
+    assert not list(training.run())
 
 
 @pytest.mark.unannotated

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from commands import bad
+from learners import taken
 from profiles import NIGHTLY
 from proved_once import proved_once
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
-from rnn_numpy.training.recipe import Learner, Recipe, Run, run, start
+from rnn_numpy.training.recipe import Learner, Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import train as torch_train
@@ -172,11 +173,9 @@ def test_without_state_bits_the_network_as_trained_is_proved(capsys: Capture) ->
 def test_refuted_networks_are_proved_in_a_few_rounds() -> None:
     for seed in (14, 16, 17) if NIGHTLY else (17,):
         recipe = Recipe(seed)
-        params, rng = start(recipe)
-        learner = numpy_learner(params, recipe)
-        for _ in run(Run(recipe), learner, rng):
-            pass
-        outcomes = until_proved(recipe, learner.params(), rng, None, numpy_learner, most_steps=3000)
+        done = taken(numpy_learner, recipe)
+        params = done.learner.params()
+        outcomes = until_proved(recipe, params, done.rng, None, numpy_learner, most_steps=3000)
         statuses = [outcome.verdict.status for outcome in outcomes]
         assert statuses[0] == "refuted"
         assert statuses[-1] == "proved"

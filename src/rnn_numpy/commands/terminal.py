@@ -20,7 +20,6 @@ from rnn_numpy.compiled import native
 from rnn_numpy.isolation.escaping import shown
 from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 from rnn_numpy.storage.weights import made_by
-from rnn_numpy.training.processes import Processes
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,10 +37,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with code 2 and one paragraph, without a page of usage."""
         self.exit(2, f"{self.prog}: error: {shown(message)}\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if Processes.leads():
-            super()._print_message(message, file)
 
 
 def parser(
@@ -167,14 +162,13 @@ _COLOURS = {"RIGHT": _GREEN, "proved": _GREEN, "WRONG": _RED, "refuted": _RED}
 
 def say(line: str) -> None:
     """Print a line, above the progress bar if there is one; on a terminal its verdict in colour."""
-    if Processes.leads():
-        plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
-        found = None if plain or os.environ.get("NO_COLOR") else _VERDICT.match(line)
-        if found:
-            colour = _COLOURS.get(found[2], _YELLOW)
-            line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
-        tqdm.write(line)
-        sys.stdout.flush()
+    plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
+    found = None if plain or os.environ.get("NO_COLOR") else _VERDICT.match(line)
+    if found:
+        colour = _COLOURS.get(found[2], _YELLOW)
+        line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
+    tqdm.write(line)
+    sys.stdout.flush()
 
 
 def can_redraw(rows: Sequence[str]) -> bool:
@@ -191,8 +185,7 @@ def erase(rows: int) -> None:
 
 def complain(line: str) -> None:
     """Print a line, escaped by `shown`, on standard error, above any progress bar."""
-    if Processes.leads():
-        tqdm.write(shown(line), file=sys.stderr)
+    tqdm.write(shown(line), file=sys.stderr)
 
 
 @contextmanager
@@ -241,9 +234,11 @@ def progress(
         what: words in front of the bar.
         delay: seconds before the bar appears.
     """
+    # None: only on a terminal. Of several processes under torchrun the first has a bar.
+    quiet = None if os.environ.get("RANK", "0") == "0" else True
     return _Bar(
         desc=what, total=total, unit=unit, initial=done, delay=delay, leave=False,
-        disable=None if Processes.leads() else True, dynamic_ncols=True, miniters=1,
+        disable=quiet, dynamic_ncols=True, miniters=1,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The flags of both `train` commands, and the recipe that they give."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
@@ -59,14 +60,14 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         "(needs matplotlib)")  # fmt: skip
     add("--live", action="store_true",
         help="on a terminal, draw the loss below the log as it falls (needs uniplot)")  # fmt: skip
-    add("--checkpoint", metavar="DIR",
-        help="write checkpoints for --resume to this folder, during the training and when it is "
+    add("--checkpoint", metavar="FILE",
+        help="write a checkpoint for --resume to this file, during the training and when it is "
         "stopped")  # fmt: skip
     add("--checkpoint-every", type=flag_types.POSITIVE, metavar="STEPS",
         help="steps between two checkpoints (1000)")  # fmt: skip
     add("--resume", action="store_true",
-        help="continue, bit for bit, from the newest undamaged checkpoint in --checkpoint DIR; "
-        "start from the beginning if there is none")  # fmt: skip
+        help="continue, bit for bit, from --checkpoint FILE; start from the beginning if there is "
+        "none")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object at the end, instead of the log")
     listed = "; ".join(f"{name}: {text}" for name, text in engines.items())
     add("--engine", choices=list(engines),
@@ -93,19 +94,14 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
             f"--max-iterations must be at least the iterations, {recipe.iterations}, "
             f"got {flags.max_iterations}"
         )
-    if flags.resume and flags.checkpoint is None:
-        arguments.error("--resume needs --checkpoint DIR")
-    return recipe
-
-
-def checkpoint_every(flags: argparse.Namespace) -> int | None:
-    """The steps between two checkpoints from --checkpoint and --checkpoint-every; None for never.
-
-    Raises:
-        ValueError: --checkpoint-every is given without --checkpoint.
-    """
     if flags.checkpoint is None:
-        if flags.checkpoint_every is not None:
-            raise ValueError("--checkpoint-every needs --checkpoint DIR")
-        return None
-    return 1000 if flags.checkpoint_every is None else int(flags.checkpoint_every)
+        for flag, given in {
+            "--resume": flags.resume, "--checkpoint-every": flags.checkpoint_every,
+        }.items():  # fmt: skip
+            if given:
+                arguments.error(f"{flag} needs --checkpoint FILE")
+    elif flags.checkpoint_every is None:
+        flags.checkpoint_every = 1000
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        arguments.error("one training runs in one process, not under torchrun: sweep trains many")
+    return recipe

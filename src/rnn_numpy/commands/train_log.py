@@ -5,9 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rnn_numpy.commands.terminal import can_redraw, erase, say
+from rnn_numpy.commands.train_plot import Learning
 from rnn_numpy.elman_network.checks import finite
+from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.exact_sums import Count
-from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Run
+from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Training
 
 
 def verdict(count: Count, bits: int) -> str:
@@ -20,17 +22,31 @@ def verdict(count: Count, bits: int) -> str:
     )
 
 
-def wrong_steps(result: Run) -> list[int]:
+def wrong_steps(training: Training) -> list[int]:
     """The logged steps at which the two gradients differ by more than rounding allows."""
-    return [r.step for r in result.log if r.parity is not None and r.parity > 1]
+    return [r.step for r in training.log if r.parity is not None and r.parity > 1]
 
 
 class Log:
-    """The log lines of a run, on standard output, above the progress bar."""
+    """The log lines of a run, on standard output, above the progress bar.
 
-    def __init__(self, recipe: Recipe, *, quiet: bool) -> None:
+    Args:
+        quiet: print nothing but the JSON document.
+        learning: where to measure the network at the logged steps.
+        live: draw these measurements below the log.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        quiet: bool,
+        learning: Learning | None = None,
+        live: bool = False,
+    ) -> None:
         self.recipe = recipe
         self.quiet = quiet
+        self.learning, self._live = learning, live
         self.width = max(recipe.bits, len("predicted"))
         self.digits = len(str(2 ** (recipe.bits - 1) - 1))
         self.audited = False
@@ -62,7 +78,14 @@ class Log:
         line += f"  {record.a:{self.digits}} + {record.b:{self.digits}} = {record.said}"
         self.say(line + ("" if record.said == true else f"  wrong: {true}"))
 
-    def chart(self, text: str) -> None:
+    def measure(self, step: int, params: Params, *, draw: bool = True) -> None:
+        """Measure the network, if that was asked for, and draw the curve so far."""
+        if self.learning is not None:
+            self.learning.add(step, params)
+            if self._live and draw:
+                self._chart(self.learning.as_text())
+
+    def _chart(self, text: str) -> None:
         """Show a chart below the log, in place of the last one; nothing unless on a terminal."""
         rows = text.splitlines()
         if not self.quiet and can_redraw(rows):
@@ -73,16 +96,17 @@ class Log:
         """Leave the last chart in the log."""
         self._chart_rows = 0
 
-    def ending(self, result: Run) -> None:
+    def ending(self, training: Training) -> None:
         """Print why the run ended early, if it did, and any wrong gradients."""
-        if result.status == "interrupted":
-            self.say(f"interrupted after step {result.steps}")
-        if result.status == "diverged":
+        self.keep_chart()
+        if training.status == "interrupted":
+            self.say(f"interrupted after step {training.steps}")
+        if training.status == "diverged":
             self.say(
-                f"diverged at step {result.steps + 1}: the weights are no longer finite; "
-                f"those of step {result.steps} are kept. Try a lower --learning-rate."
+                f"diverged at step {training.steps + 1}: the weights are no longer finite; "
+                f"those of step {training.steps} are kept. Try a lower --learning-rate."
             )
-        if wrong := wrong_steps(result):
+        if wrong := wrong_steps(training):
             self.say(f"the hand-written gradient is WRONG at steps {', '.join(map(str, wrong))}")
 
     def vanished(self) -> None:
@@ -92,18 +116,16 @@ class Log:
             f"{STEPS_WITHOUT_CHANGE:,} further steps. Try another --learning-rate."
         )
 
-    def json(
-        self, result: Run, count: Count | None, engine: str, out: str | None, proof: Any
-    ) -> None:
+    def json(self, training: Training, count: Count | None, out: str | None, proof: Any) -> None:
         """The whole run as one JSON object on one line."""
         document = {
-            "recipe": asdict(result.recipe),
-            "status": result.status,
-            "steps": result.steps,
-            "engine": engine,
+            "recipe": asdict(training.recipe),
+            "status": training.status,
+            "steps": training.steps,
+            "engine": training.engine.name,
             "log": [
                 {name: finite(value) for name, value in record._asdict().items()}
-                for record in result.log
+                for record in training.log
             ],
             "sums": None if count is None else count._asdict(),
             "out": out,

@@ -1,6 +1,7 @@
 """Write files atomically; lock files that one process at a time may append to."""
 
 import contextlib
+import glob
 import os
 import stat
 import tempfile
@@ -22,6 +23,9 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+_UNFINISHED = ".unfinished"
 
 
 class WeightsError(ValueError):
@@ -72,7 +76,10 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
     try:
         _refuse_all_but_files(path)
         temporary = tempfile.NamedTemporaryFile(  # noqa: SIM115 - renamed when it is closed
-            dir=os.path.dirname(target), prefix=f".{os.path.basename(target)}.", delete=False
+            dir=os.path.dirname(target),
+            prefix=f".{os.path.basename(target)}.",
+            suffix=_UNFINISHED,
+            delete=False,
         )
         try:
             with temporary:
@@ -93,6 +100,13 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
                 os.close(folder)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what a process left that was killed while it wrote this file."""
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{_UNFINISHED}"):
+        left.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:

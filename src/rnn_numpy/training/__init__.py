@@ -1,1 +1,1 @@
-"""The training recipe, its engines and its checkpoints, for one network or many."""
+"""The training recipe, its engines and its checkpoint, for one network or many."""

@@ -7,7 +7,7 @@ learner computes the gradients and updates the weights; each package has its own
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -101,7 +101,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The name for the flag --engine; for several processes, with their number."""
+        """The name for the flag --engine."""
 
     def learner(self, params: Params, recipe: Recipe) -> Learner:
         """A network in training that starts from a copy of these weights.
@@ -134,22 +134,20 @@ class Record(NamedTuple):
     parity: float | None
 
 
-class Stretch(NamedTuple):
-    """Steps taken in one call; the last one may have a log line."""
+class Stepped(NamedTuple):
+    """Steps taken in one call of the learner."""
 
     steps: int
-    record: Record | None
 
 
-@dataclass
-class Run:
-    """A training run: the steps taken, the log, and why it ended."""
+class Logged(NamedTuple):
+    """A step taken separately, for its log line."""
 
-    recipe: Recipe
-    steps: int = 0
-    #: `run` sets `diverged`; a caller that stops, or that calls `vanished()`, sets the others.
-    status: Literal["finished", "interrupted", "diverged", "vanished"] = "finished"
-    log: list[Record] = field(default_factory=list)
+    record: Record
+    steps: int = 1
+
+
+Status = Literal["finished", "interrupted", "diverged", "vanished"]
 
 
 def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
@@ -158,55 +156,73 @@ def start(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     return initial_params(rng, 2, recipe.hidden, 1, recipe.dtype), rng
 
 
-def run(
-    result: Run,
-    learner: Learner,
-    rng: np.random.RandomState,
-    *,
-    until: int | None = None,
-    log_every: int | None = None,
-    pause_every: int | None = None,
-) -> Iterator[Stretch]:
-    """Train `learner` by a recipe, on examples drawn from `rng`; yields after some steps each.
+class Training:
+    """A network in training by a recipe: everything that a step changes.
 
-    After each yield the caller may inspect or save `result`, `learner` and `rng`, or stop.
+    `run` sets the status `diverged`; a caller that stops, or that calls `vanished()`, the others.
 
-    Args:
-        result: the run, new or resumed; it is updated.
-        learner, rng: their states after the steps of `result`.
-        until: the last step; None for the recipe's.
-        log_every: steps between two log lines; None for never.
-        pause_every: steps between further yields.
+    Raises:
+        ValueError: the engine cannot run here.
     """
-    recipe = result.recipe
-    last = recipe.iterations if until is None else until
-    while result.steps < last:
-        steps = min(learner.stride, last - result.steps)
+
+    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+        self.recipe, self.engine = recipe, engine
+        params, self.rng = start(recipe)
+        self.learner = engine.learner(params, recipe)
+        self.steps = 0
+        self.log: list[Record] = []
+        self.status: Status = "finished"
+
+    def run(
+        self, log_every: int | None = None, *, pause_every: int | None = None
+    ) -> Iterator[Stepped | Logged]:
+        """Take the remaining steps; yields after some steps each.
+
+        After each yield the caller may inspect or save this object, or stop.
+
+        Args:
+            log_every: steps between two log lines; None for never.
+            pause_every: it also yields after each multiple of these steps; None for never.
+        """
+        while self.steps < self.recipe.iterations:
+            logged = log_every is not None and (self.steps + 1) % log_every == 0
+            steps = 1 if logged else self._stride(log_every, pause_every)
+            pairs = draw_pairs(self.rng, self.recipe.bits, steps * self.recipe.batch_size)
+            audit = self.learner.audit if logged else None
+            parity = audit(pairs) if audit is not None else None
+            try:
+                outputs = self.learner.descend(pairs)
+            except Diverged as diverged:
+                self.steps += diverged.steps
+                self.status = "diverged"
+                return
+            self.steps += steps
+            if logged:
+                self.log.append(self._record(pairs, outputs, parity))
+                yield Logged(self.log[-1])
+            else:
+                yield Stepped(steps)
+
+    def _stride(self, log_every: int | None, pause_every: int | None) -> int:
+        """The number of steps until the next yield, before a step that is logged."""
+        steps = min(self.learner.stride, self.recipe.iterations - self.steps)
         if pause_every is not None:
-            steps = min(steps, pause_every - result.steps % pause_every)
-        logged = log_every is not None and (result.steps + 1) % log_every == 0
-        if logged:
-            steps = 1  # a logged step is taken separately
-        elif log_every is not None:
-            steps = min(steps, log_every - 1 - result.steps % log_every)
-        pairs = draw_pairs(rng, recipe.bits, steps * recipe.batch_size)
-        parity = learner.audit(pairs) if logged and learner.audit is not None else None
-        try:
-            outputs = learner.descend(pairs)
-        except Diverged as diverged:
-            result.steps += diverged.steps
-            result.status = "diverged"
-            return
-        result.steps += steps
-        record = None
-        if logged:
-            a, b = (int(operand) for operand in pairs[0])
-            said = decode(outputs)[0]
-            y = encode_pairs(pairs, recipe.bits, recipe.dtype)[1].transpose(1, 0, 2)
-            loss = absolute_error(outputs, y) / recipe.batch_size  # (5)
-            record = Record(result.steps, loss, a, b, said, parity)
-            result.log.append(record)
-        yield Stretch(steps, record)
+            steps = min(steps, pause_every - self.steps % pause_every)
+        if log_every is not None:
+            steps = min(steps, log_every - 1 - self.steps % log_every)
+        return steps
+
+    def _record(
+        self,
+        pairs: Int64[np.ndarray, "batch 2"],
+        outputs: Float[np.ndarray, "bits batch 1"],
+        parity: float | None,
+    ) -> Record:
+        """The log line of the step with these operands."""
+        a, b = (int(operand) for operand in pairs[0])
+        y = encode_pairs(pairs, self.recipe.bits, self.recipe.dtype)[1].transpose(1, 0, 2)
+        loss = absolute_error(outputs, y) / self.recipe.batch_size  # (5)
+        return Record(self.steps, loss, a, b, decode(outputs)[0], parity)
 
 
 def vanished(recipe: Recipe, learner: Learner) -> bool:

@@ -2,7 +2,7 @@
 
 `CompiledSGD` runs the recipe's loop as a compiled kernel, `NumPySGD` in NumPy: the input projection
 and the weight gradients are single matrix products, and all updates are in place.
-`rnn_numpy.training.many_networks.train_many` trains many networks.
+`rnn_numpy.training.many.train_many` trains many networks.
 """
 
 from abc import ABC, abstractmethod

@@ -1,1 +1,1 @@
-"""The recipe's engines and learners in torch, in one process or in several."""
+"""The recipe's engines and learners in torch."""

@@ -6,9 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, distributed
-from torch.distributed import GradBucket  # type: ignore[attr-defined]
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
@@ -49,21 +47,15 @@ class AutogradLearner:
                     raise Diverged(step)
                 for old, new in zip(weights, updated, strict=True):
                     old.copy_(new)
-        return self._of_the_batch(outputs).numpy(force=True)
+        return outputs.numpy(force=True)
 
     def _differentiate(
         self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
-    ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
-        """The outputs for this process's share of a batch; the gradient of the whole batch."""
+    ) -> tuple[Float[Tensor, "bits batch 1"], Sequence[Tensor]]:
+        """The outputs for a batch, and its gradient."""
         outputs, _ = self.model(x)
         weights = [self.model.U, self.model.W, self.model.V]
         return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
-
-    def _of_the_batch(
-        self, outputs: Float[Tensor, "bits share 1"]
-    ) -> Float[Tensor, "bits batch 1"]:
-        """The outputs for the whole batch, from those for this process's share."""
-        return outputs
 
     def advance(
         self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
@@ -124,69 +116,11 @@ class CompiledLearner(AutogradLearner):
         return self._sgd.gradient(pairs)
 
 
-class DataParallelLearner(AutogradLearner):
-    """Plain SGD by all processes that torchrun started; each takes a share of every batch.
-
-    The sum of their gradients is audited, against autograd's gradient of the whole batch.
-
-    Args:
-        alone: the learner for one process; this one uses its model.
-    """
-
-    def __init__(
-        self,
-        params: Params,
-        recipe: Recipe,
-        device: torch.device | str,
-        alone: type[AutogradLearner],
-    ) -> None:
-        self.model_class = alone.model_class
-        super().__init__(params, recipe, device)
-        self._rank, self._world = distributed.get_rank(), distributed.get_world_size()
-        self._parallel = DistributedDataParallel(self.model)
-        self._parallel.register_comm_hook(None, _summed)
-
-    def _differentiate(
-        self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
-    ) -> tuple[Float[Tensor, "bits share 1"], Sequence[Tensor]]:
-        weights = [self.model.U, self.model.W, self.model.V]
-        for weight in weights:
-            weight.grad = None
-        # A process without an example computes the first one, and contributes zero.
-        idle = self._rank >= x.shape[1]
-        share = slice(0, 1) if idle else slice(self._rank, None, self._world)
-        outputs, _ = self._parallel(x[:, share])
-        loss = squared_error(outputs, y[:, share])
-        (0 * loss if idle else loss).backward()
-        if idle:
-            outputs = outputs[:, :0]
-        return outputs, [weight.grad for weight in weights if weight.grad is not None]
-
-    def _of_the_batch(
-        self, outputs: Float[Tensor, "bits share 1"]
-    ) -> Float[Tensor, "bits batch 1"]:
-        bits, _, n_out = outputs.shape
-        whole = outputs.new_zeros(bits, self._recipe.batch_size, n_out)
-        whole[:, self._rank :: self._world] = outputs.detach()
-        distributed.all_reduce(whole)
-        return whole
-
-    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        whole = (torch.as_tensor(array, device=self._device) for array in self._encoded(pairs))
-        return Params(*(g.numpy(force=True) for g in self._differentiate(*whole)[1]))
-
-
-def _summed(state: object, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
-    """Add the processes' gradients: DistributedDataParallel takes their mean, but (4) is a sum."""
-    work = distributed.all_reduce(bucket.buffer(), async_op=True)
-    return work.get_future().then(lambda future: future.value()[0])
-
-
 LEARNERS = {"compiled": CompiledLearner, "fused": FusedLearner, "autograd": AutogradLearner}
 
 
 class TorchEngine(NamedTuple):
-    """An engine on a device; under torchrun, all processes of the group together."""
+    """An engine on a device."""
 
     name: str
     learner_class: type[AutogradLearner]
@@ -195,8 +129,6 @@ class TorchEngine(NamedTuple):
     def learner(self, params: Params, recipe: Recipe) -> AutogradLearner:
         """As `Engine.learner`."""
         try:
-            if distributed.is_initialized():
-                return DataParallelLearner(params, recipe, self.device, self.learner_class)
             learner = self.learner_class(params, recipe, self.device)
             learner.params()  # fails on a device whose numbers cannot be read back
             return learner
@@ -212,18 +144,11 @@ def choose(name: str | None, device: str, hidden: int) -> TorchEngine:
     Raises:
         ValueError: the engine does not run on this device, or is not built.
     """
-    on_cpu, together = device.split(":")[0] == "cpu", distributed.is_initialized()
+    on_cpu = device.split(":")[0] == "cpu"
     if name is None:
-        fits = on_cpu and not together and engine_for(hidden) == "compiled"
-        name = "compiled" if fits else "fused"
-    learner_class = LEARNERS[name]
+        name = "compiled" if on_cpu and engine_for(hidden) == "compiled" else "fused"
     if name == "compiled":
-        if together:
-            raise ValueError("--engine compiled runs in one process, not under torchrun: fused?")
         if not on_cpu:
             raise ValueError(f"--engine compiled runs on the CPU, not on {device}: fused?")
         engine_for(hidden, name)
-    if together and distributed.get_world_size() > 1:
-        # The number of processes is part of the name: it changes the order of the additions.
-        name = f"{name}, {distributed.get_world_size()} processes"
-    return TorchEngine(name, learner_class, device)
+    return TorchEngine(name, LEARNERS[name], device)

@@ -1,0 +1,244 @@
+"""Train many independent networks: one a thread, on every core; each result is a line of a file.
+
+The kernels of `sgd.py` release the GIL, so the threads run at the same time.
+"""
+
+import errno
+import json
+import os
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from rnn_numpy.storage.atomic_files import check_writable, locked, write_bytes
+from rnn_numpy.tasks.exact_sums import count
+from rnn_numpy.training.recipe import Recipe, Status, Training, vanished
+from rnn_numpy.training.sgd import choose
+
+FORMAT = "rnn-bptt-reference sweep 2"
+_BEGINNING = f'{{"format": "{FORMAT}", "recipe": {{'.encode()
+#: A line takes less than a kilobyte for each thousand counted steps.
+MOST_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of training one network: the number of exact sums after each of these steps.
+
+    `vanished`: it finished, does not add, and cannot learn any more.
+    """
+
+    recipe: Recipe
+    status: Status
+    steps: list[int]
+    exact: list[int]
+    tried: int
+
+
+def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
+    """The steps after which sums are counted: the multiples of `count_every`, and the last."""
+    yield from range(count_every, recipe.iterations, count_every)
+    yield recipe.iterations
+
+
+def train(recipe: Recipe, count_every: int = 1000, engine: str | None = None) -> Trained:
+    """Train one network by the recipe, and count its exact sums during the training.
+
+    Args:
+        count_every: steps between two counts; sums are also counted after the last step.
+        engine: as for `rnn_numpy.training.sgd.choose`.
+    """
+    training = Training(recipe, choose(engine, recipe.hidden))
+    taken = training.run(pause_every=count_every)
+    result = Trained(recipe, "finished", [], [], 0)
+    for step in counted_steps(recipe, count_every):
+        for _ in taken:
+            if training.steps == step:
+                break
+        if training.status == "diverged":
+            return replace(result, status="diverged")
+        exact, tried, _ = count(training.learner.params(), recipe.bits)
+        result.steps.append(step)
+        result.exact.append(exact)
+        result = replace(result, tried=tried)
+    if result.exact[-1] < result.tried and vanished(recipe, training.learner):
+        return replace(result, status="vanished")
+    return result
+
+
+def cores() -> int:
+    """The number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def train_many(
+    recipes: Iterable[Recipe],
+    count_every: int = 1000,
+    engine: str | None = None,
+    *,
+    threads: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Trained]:
+    """Train a network for each recipe; yields each result when its training ends, in any order.
+
+    Args:
+        count_every, engine: as in `train`.
+        threads: number of networks at a time; None for the number of cores.
+        stop: called before each network; True starts no more, and waits for those in training.
+    """
+    workers = threads or cores()
+    waiting = iter(recipes)
+    with ThreadPoolExecutor(workers) as pool:
+        running: set[Future[Trained]] = set()
+        while True:
+            if not stop():
+                for recipe in islice(waiting, 2 * workers - len(running)):
+                    running.add(pool.submit(train, recipe, count_every, engine))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+class ResultsError(ValueError):
+    """A file of results that cannot be used; the message names it and the reason."""
+
+
+class Results:
+    """The results of a sweep: in memory, and a line of JSON each, on the disk when it is added.
+
+    Args:
+        path: the file, locked until the end of the process; None for memory only.
+        settings: the recipes of the sweep, with seed 0.
+        count_every: as in `train`.
+        resume: continue an existing file instead of refusing it.
+
+    Raises:
+        ResultsError: the file exists and `resume` is False, is in use, or is not this sweep's.
+        WeightsError: the file cannot be written.
+    """
+
+    def __init__(
+        self, path: Path | None, settings: Collection[Recipe], count_every: int, *, resume: bool
+    ) -> None:
+        self.path = path
+        self.trained: dict[Recipe, Trained] = {}
+        self._order = {setting: place for place, setting in enumerate(settings)}
+        self._count_every = count_every
+        if path is None:
+            return
+        check_writable(path)
+        if path.exists() and not resume:
+            raise ResultsError(f"{path} exists: pass --resume to continue it")
+        try:
+            self._file, _ = locked(path, self)
+            if path.stat().st_size > MOST_BYTES:
+                raise ResultsError(f"{path} is too large for results")
+            os.truncate(self._file, self._read(path.read_bytes()))
+        except BlockingIOError:
+            raise ResultsError(f"{path} is in use by another sweep") from None
+        except OSError as error:
+            raise ResultsError(f"cannot use {path}: {error.strerror}") from error
+
+    def _read(self, octets: bytes) -> int:
+        """Keep the results; returns the length of the lines, the last of which may be cut off."""
+        *lines, unfinished = octets.split(b"\n")
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):  # noqa: B007 (the message has it)
+                trained = read_line(line)
+                counted = islice(
+                    counted_steps(trained.recipe, self._count_every), len(trained.steps)
+                )
+                if replace(trained.recipe, seed=0) not in self._order:
+                    raise ValueError(f"it has {self._difference(trained.recipe)}")
+                if trained.steps != list(counted):
+                    raise ValueError("its sums were counted after other steps")
+                self.trained[trained.recipe] = trained
+            number, begun = len(lines) + 1, unfinished.rstrip(b"\0")  # as power failures leave it
+            if begun[: len(_BEGINNING)] != _BEGINNING[: len(begun)]:
+                raise ValueError("it has another format or version")
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise ResultsError(
+                f"{self.path}, line {number}: not a result of this sweep: {error}"
+            ) from error
+        return len(octets) - len(unfinished)
+
+    def _difference(self, recipe: Recipe) -> str:
+        """The settings of this recipe that no recipe of the sweep has."""
+        return ", ".join(
+            f"{name} {value}"
+            for name, value in asdict(replace(recipe, seed=0)).items()
+            if all(getattr(setting, name) != value for setting in self._order)
+        )
+
+    def add(self, trained: Trained) -> None:
+        """Add a result; write it to the file first.
+
+        Raises:
+            ResultsError: it cannot be written; the file is unchanged.
+        """
+        if self.path is not None:
+            line = as_line(asdict(trained))
+            before = os.fstat(self._file).st_size
+            try:
+                os.stat(self.path)  # or what is written is lost with its name
+                if os.write(self._file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._file)
+            except OSError as error:
+                os.truncate(self._file, before)
+                raise ResultsError(f"cannot write {self.path}: {error.strerror}") from error
+        self.trained[trained.recipe] = trained
+
+    def in_order(self) -> list[Trained]:
+        """The results, in the order of the settings and seeds."""
+
+        def place(trained: Trained) -> tuple[int, int]:
+            return self._order[replace(trained.recipe, seed=0)], trained.recipe.seed
+
+        return sorted(self.trained.values(), key=place)
+
+    def complete(self) -> None:
+        """Put the lines in order, so that a complete file has the same bytes every time.
+
+        Raises:
+            WeightsError: the file cannot be written; it is unchanged.
+        """
+        if self.path is not None:
+            write_bytes(self.path, b"".join(as_line(asdict(each)) for each in self.in_order()))
+
+
+def as_line(fields: dict[str, object]) -> bytes:
+    """The line of a file of results with these fields of a result, and their checksum."""
+    whole = {"format": FORMAT, **fields}
+    return json.dumps({**whole, "crc32": zlib.crc32(json.dumps(whole).encode())}).encode() + b"\n"
+
+
+def read_line(line: bytes) -> Trained:
+    """A result from its line; the file is not trusted.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError, RecursionError: it is not a result.
+    """
+    fields = json.loads(line)
+    if fields.get("format") != FORMAT:
+        raise ValueError("it has another format or version")
+    if fields.pop("crc32") != zlib.crc32(json.dumps(fields).encode()):
+        raise ValueError("its checksum is wrong")
+    del fields["format"]
+    result = Trained(Recipe(**fields.pop("recipe")), **fields)
+    lists = [result.steps, result.exact]
+    if not all(isinstance(some, list) and all(type(n) is int for n in some) for some in lists):
+        raise TypeError("steps and exact must be lists of integers")
+    if len(result.steps) != len(result.exact) or type(result.tried) is not int:
+        raise ValueError("steps, exact and tried do not fit each other")
+    if result.status not in ("finished", "diverged", "vanished"):
+        raise ValueError(f"no such status: {result.status!r}")
+    return result

@@ -1,1 +1,0 @@
-"""A sweep: networks stacked on an axis, their distribution over processes, the results."""
