@@ -67,11 +67,11 @@ def without_what_windows_lacks(folder: Path) -> int:
         flags = ["--iterations", "200", "--checkpoint", kept, "--checkpoint-every", "50"]
         assert train.main([*flags, "--out", out]) == 0
         assert Path(out).stat().st_size > 1000
-    folders: Any = importlib.import_module("rnn_numpy.storage.checkpoint_folder")
-    used = folders.Folder(kept)
-    with pytest.raises(folders.CheckpointError, match="in use by another run"):
-        folders.Folder(kept)
-    used.close()
+    many: Any = importlib.import_module("rnn_numpy.training.many")
+    results = many.Results(folder / "networks.jsonl", [], 1, resume=False)
+    with pytest.raises(many.ResultsError, match="in use by another sweep"):
+        many.Results(folder / "networks.jsonl", [], 1, resume=True)
+    del results
     return 0
 
 
