@@ -152,7 +152,7 @@ def losses_of(x: Array, y: Array, w: Array) -> float:
         (lambda loss, x: loss, "Its own loss is right"),
         (lambda loss, x: loss / len(x), "Its own loss is the network's, divided by time"),
         (lambda loss, x: 2 * loss, "Its own loss is 2 times the network's"),
-        (lambda loss, x: loss + 1, "so the forward passes differ"),
+        (lambda loss, x: loss + 1, "The loss that it returns differs at"),
     ],
 )
 def test_a_returned_loss_is_compared_first(change: Callable[..., float], says: str) -> None:

@@ -42,9 +42,9 @@ def about_losses(asked: Sequence[Asked]) -> str:
     total = float(a.right.losses.sum())
     difference = float(a.answer.loss or 0) - total
     return (
-        f"Its own loss differs at {len(wrong)} of {len(returned)} problems, so the forward passes "
-        f"differ: by {difference:.2g} at {a.problem.name!r}, of {total:.6g}. Compare these first: "
-        "the backward pass may be right for another network"
+        f"The loss that it returns differs at {len(wrong)} of {len(returned)} problems: by "
+        f"{difference:.2g} at {a.problem.name!r}, of {total:.6g}. Compare the forward passes "
+        "first: the backward pass may be right for another network or loss"
     )
 
 

@@ -181,9 +181,8 @@ class _Answers:
         """Why the verdict cannot be "agrees", even if every answer is right."""
         found = []
         if labels := self.unidentified(self.meanings()):
-            found.append(
-                f"it also returns {', '.join(labels)}, which is no gradient of the network"
-            )
+            remedy = "name it after the input whose gradient it is, or do not return it"
+            found.append(f"it also returns {', '.join(labels)}, which is not identified: {remedy}")
         if self.unanswered:
             first, sizes = self.unanswered[0], self.conditions
             remedy = self.subject.advice() if first.kind in _OF_SIZES else ""

@@ -170,7 +170,7 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("table", table(report.worst)), *factors]
     if set(report.only_at) - set(report.not_finite):
         names = ", ".join(repr(name) for name in report.only_at)
-        words = f"Wrong only at {names}, right elsewhere: docs/check.md says what they test."
+        words = f"Wrong only at {names}, {_elsewhere(report)}: docs/check.md says what they test."
         yield [_Part("", words)]
     if report.where is not None:
         words = f"Where in time: {report.where.words}."
@@ -235,8 +235,13 @@ def _not_finite(report: Report) -> str:
         for entry in entries
         if entry.problem not in report.not_finite
     )
-    rest = ", and right elsewhere" * elsewhere
+    rest = f", and {_elsewhere(report)}" * elsewhere
     return f"It gives NaN or infinity, where autograd's gradient is finite, at {at}{rest}"
+
+
+def _elsewhere(report: Report) -> str:
+    """That the other answers are right, of which there may be none at some problems."""
+    return "right where else it answers" if report.unanswered else "right elsewhere"
 
 
 def _untold(untold: Sequence[tuple[str, str]]) -> str:
@@ -329,7 +334,9 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             words = "Which mistake: none of the catalogue; all errors are small."
             yield [_Part("", words)]
         elif report.verdict != "impure":
-            words = "no mistake of the catalogue fits, and no pair of them. No guess is made."
+            words = (
+                "no mistake of the catalogue fits, nor any pair that was tried. No guess is made."
+            )
             yield [_Part("", f"Which mistake: {words}")]
         return
     parts = []

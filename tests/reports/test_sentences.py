@@ -1,0 +1,122 @@
+"""Every sentence of a report stands exactly where its fields say so, on every face.
+
+`SENTENCES` has the first words of each sentence and the condition for it. Among the reports below
+each is said at least once, and left out at least once. That the fields are true is tested with what
+computes them (`checker/test_known_verdict.py`, `any_network/test_claims_about_time.py`, ...).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from rnn_numpy.elman_network.textbook import textbook
+from rnn_torch.check import check
+from rnn_torch.checker.own_lines import OwnLines
+from rnn_torch.checker.report import Condition, Report, Unanswered
+from rnn_torch.reports.page import as_html
+from rnn_torch.reports.text import as_markdown, as_text
+
+pytestmark = pytest.mark.unannotated
+
+
+def reports() -> list[Report]:
+    right: Any = check(textbook)
+    wrong: Any = check(planted(next(m for m in CATALOGUE if m.name == "W not transposed")))
+    one = Unanswered("one batch", {"batch": 1}, "it raises ValueError: no", "ValueError")
+    batch = Condition("batch", 1, 3)
+    lines = OwnLines("lines with values that lead to dW", (("line 7", "dW = 0"),))
+    return [
+        right,
+        replace(right, missing=("dx",)),
+        replace(right, also=("h is h after the last step",), approximate="softplus is linear"),
+        replace(right, verdict="cannot tell", undecided=("a reason",), unanswered=(one,)),
+        replace(
+            right, blind=("dW is transposed",), measured="a noise floor", failed=("it failed",)
+        ),
+        replace(right, verdict="impure", impure=("x is changed in place",)),
+        replace(right, telling=right.problems - 1, untold=(("long", "its bound is infinite"),)),
+        wrong,
+        replace(wrong, missing=("dx",), loss="Its own loss is right", lines=()),
+        replace(wrong, unanswered=(one,), conditions=(batch,), only_at=("long",)),
+        replace(wrong, unidentified=("cache",), set_globals=("W",), only_at=("long",)),
+        replace(wrong, not_finite=("long",), only_at=("long",), by_problem=()),
+        replace(wrong, not_finite=("long",), mistakes=None, not_named="a cause", votes=()),
+        replace(wrong, where=None, not_located="it raises", mistakes=(), untold=(("long", "inf"),)),
+        replace(wrong, verdict="approximate", mistakes=(), factors=()),
+        replace(wrong, lines=(lines,), factors=("dW is 2 times the gradient, to within rounding",)),
+        replace(wrong, lines=(OwnLines("", (), "f (line 6) is not followed"),)),
+        replace(wrong, mistakes=2 * wrong.mistakes),
+    ]
+
+
+def is_wrong(r: Report) -> bool:
+    return r.exit_code == 1
+
+
+SENTENCES: dict[str, Callable[[Report], bool]] = {
+    "agrees with autograd to within rounding": lambda r: r.verdict == "agrees",
+    "does not agree with autograd": lambda r: r.verdict == "disagrees",
+    "close to autograd's gradient, but not to within": lambda r: r.verdict == "approximate",
+    "gives the right numbers, but it is not a pure function": lambda r: r.verdict == "impure",
+    "is right in all that can be judged": lambda r: r.verdict == "cannot tell",
+    "; not returned: dx": lambda r: r.right and bool(r.missing),
+    "of which": lambda r: r.telling != r.problems,
+    "Not decided:": lambda r: bool(r.undecided),
+    "Not answered, at batch 1:": lambda r: bool(r.unanswered) and not r.undecided,
+    "Not returned, so not checked:": lambda r: bool(r.missing) and not r.right,
+    "Returned, but not identified": lambda r: bool(r.unidentified),
+    "Returned besides:": lambda r: bool(r.also),
+    "It gives NaN or infinity": lambda r: bool(r.not_finite),
+    "and right elsewhere": lambda r: bool(r.not_finite) and not r.by_problem,
+    "Problems that cannot tell:": lambda r: bool(r.untold) and not r.right,
+    "Not passed, but read from the file's globals": lambda r: bool(r.set_globals),
+    "Its own loss is right": lambda r: bool(r.loss),
+    "The reference is approximate": lambda r: bool(r.approximate),
+    "Compared to within": lambda r: bool(r.measured),
+    "Mistakes that these sizes cannot detect": lambda r: bool(r.blind),
+    "The verdict stands, but": lambda r: bool(r.failed),
+    "changed in place": lambda r: bool(r.impure),
+    "It behaves exactly like": lambda r: is_wrong(r) and len(r.mistakes or ()) == 1,
+    "explanations fit the answers equally well": lambda r: len(r.mistakes or ()) > 1,
+    "No guess is made": lambda r: r.mistakes == () and r.verdict == "disagrees",
+    "lines with values that lead to": lambda r: any(own.lines for own in r.lines),
+    "is not followed": lambda r: any(own.unknown for own in r.lines),
+    "times the gradient, to within rounding": lambda r: bool(r.factors),
+}
+#: On the terminal and in Markdown; the page has headings and tables for these.
+IN_TEXT: dict[str, Callable[[Report], bool]] = {
+    "Wrong only at": lambda r: bool(set(r.only_at) - set(r.not_finite)),
+    "right elsewhere: docs": lambda r: (
+        bool(set(r.only_at) - set(r.not_finite)) and not r.unanswered
+    ),
+    "right where else it answers: docs": lambda r: bool(r.only_at) and bool(r.unanswered),
+    "Where in time: not determined": lambda r: is_wrong(r) and bool(r.not_located),
+    "Which mistake: not determined, a cause": lambda r: is_wrong(r) and r.mistakes is None,
+    "Which mistake: none of the catalogue; all": lambda r: r.verdict == "approximate",
+    "Which lines: cannot tell": lambda r: any(own.unknown for own in r.lines),
+    "Is the oracle right?": lambda r: bool(r.votes),
+}
+
+
+def plain(text: str) -> str:
+    """The words on one line, without Markdown's or HTML's escapes."""
+    for escaped, sign in (("\\", ""), ("&#39;", "'"), ("&#34;", '"')):
+        text = text.replace(escaped, sign)
+    return " ".join(text.split())
+
+
+def test_a_sentence_is_said_where_the_fields_say_so() -> None:
+    said: dict[str, set[bool]] = {}
+    for number, report in enumerate(reports()):
+        faces = {"text": as_text(report, "f"), "Markdown": as_markdown(report, "f")}
+        page = as_html([("f", report)], report.dtype)
+        for words, condition in {**SENTENCES, **IN_TEXT}.items():
+            wanted = condition(report)
+            on = {**faces, "page": page} if words in SENTENCES else faces
+            for face, text in on.items():
+                assert (words in plain(text)) == wanted, (words, face, number)
+            said.setdefault(words, set()).add(wanted)
+    assert {words for words, both in said.items() if len(both) != 2} == set()
