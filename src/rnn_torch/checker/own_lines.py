@@ -93,7 +93,7 @@ def _unordered(flow: DataFlow, right: set[int]) -> set[int]:
         number
         for each in right
         for number in flow.assignments[each].reads
-        if flow.assignments[each].again or each in flow.before(flow.assignments[each].reads)
+        if each in flow.before(flow.assignments[each].reads)
     }
     return {n for n in right if flow.assignments[n].loop and not {n, ~n} & in_order}
 
