@@ -12,7 +12,7 @@ from rnn_torch.any_network.forward_passes import about_losses, meanings
 from rnn_torch.any_network.votes import votes
 from rnn_torch.catalogue import Asked as Trial
 from rnn_torch.catalogue import Catalogue, name_mistakes, noise_floor
-from rnn_torch.checker.comparison import agrees, furthest
+from rnn_torch.checker.comparison import agrees, fractions, furthest
 from rnn_torch.checker.posed_once import PosedOnce
 from rnn_torch.checker.purity import Expected
 from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
@@ -187,11 +187,12 @@ class AnyNetwork(PosedOnce):
     def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
         """Find the wrong loss steps, state steps and gates.
 
-        If a problem made for this shows no mistake, the smallest problems that do are asked.
+        If a problem made for this shows no mistake, those that show most of it are asked, the
+        smallest first; the words name it.
         """
-        smallest = sorted((a.problem for a in wrong), key=_cost)[:_MOST_LOCATED]
+        telling = sorted(wrong, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
         try:
-            for problem in [None, *smallest]:
+            for problem in [None, *(a.problem for a in telling[:_MOST_LOCATED])]:
                 found = locate(
                     self.network,
                     lambda p: ask(p).gradients,
@@ -206,7 +207,9 @@ class AnyNetwork(PosedOnce):
             raise CannotCheck(str(error)) from None
         if found.reason:
             raise CannotCheck(found.words())
-        return Where(found.cells, found.zero, found.sums, found.words(), asdict(found.claim))
+        at = f"at {found.problem!r}: " if problem is not None else ""
+        claim = {**asdict(found.claim), "problem": found.problem}
+        return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes at the problem with the largest error."""
@@ -254,6 +257,11 @@ def _differs(catalogue: Catalogue, mistake: Mistake, a: Asked) -> bool:
         return False
     with np.errstate(all="ignore"):
         return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))
+
+
+def _wrong_gradients(a: Asked) -> int:
+    """How many gradients of an answer are wrong."""
+    return sum(bool((f > 1).any()) for f in fractions(a.answer.gradients, a.right).values())
 
 
 def _cost(problem: Problem) -> tuple[bool, int]:

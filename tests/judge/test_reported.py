@@ -1,0 +1,158 @@
+"""Inputs of users that the check once judged wrongly or not at all: the fields of their reports."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnn_torch import check
+
+pytestmark = pytest.mark.unannotated
+FOLDER = Path(__file__).parent / "reported"
+UPSTREAM = "--network tanh --loss upstream"
+Fields = dict[str, Any]
+
+
+def names(fields: Fields) -> list[str]:
+    return [m["name"] for each in fields["mistakes"] or [] for m in each["mistakes"]]
+
+
+def wrong(fields: Fields) -> set[str]:
+    return {e["name"] for e in fields["worst"] if e["fraction"] > 1}
+
+
+#: The file, what to check, its flags (:NETWORK of the same file), the exit code, a property.
+REPORTED: list[tuple[str, str, str, int, Callable[[Fields], object]]] = [
+    (
+        "softplus_reference_false_wrong",
+        "backward",
+        ":net",
+        0,
+        lambda f: "softplus" in f["reference_is_approximate"],
+    ),
+    ("bidirectional_refused", "backward", ":two_way", 0, lambda f: len(f["returned"]) == 5),
+    (
+        "keyerror",
+        "backward",
+        ":net",
+        1,
+        lambda f: names(f) == ["W is not transposed on the path h @ W -> h_(t-1)"],
+    ),
+    ("autograd_function", "backward", UPSTREAM, 1, lambda f: len(wrong(f)) == 5),
+    ("layer_class", "backward", UPSTREAM, 1, lambda f: no_innocent_line(f["your_lines"], 21)),
+    (
+        "nan_cannot_check",
+        "backward",
+        "",
+        1,
+        lambda f: f["not_finite_at"] == f["wrong_only_at"] == ["a state beyond exp"],
+    ),
+    (
+        "only_the_sum_is_wrong",
+        "backward",
+        ":elu",
+        1,
+        lambda f: (
+            f["wrong_only_at"] == ["weights 0", "some zeros"]
+            and f["where"]["claim"]["problem"] == "some zeros"
+            and set(f["where"]["sums"]) == {"dU", "dW"} == wrong(f)
+        ),
+    ),
+    (
+        "one_problem_hides_the_rest",
+        "backward",
+        UPSTREAM,
+        1,
+        lambda f: (
+            {(e["axis"], e["size"]) for e in f["not_answered_at"]} == {("batch", 1), ("hidden", 1)}
+            and "W is not transposed on the path h @ W -> h_(t-1)" in names(f)
+        ),
+    ),
+    ("scalar_parameter", "backward", ":net", 0, lambda f: f["returned"] == ["du", "dw"]),
+    ("nan_bound", "backward", ":lru", 0, lambda f: f["problems_that_can_tell"] < f["problems"]),
+    (
+        "seq2seq_traceback",
+        "backward",
+        ":seq2seq",
+        1,
+        lambda f: names(f) == ["We is not transposed on the path h @ We -> h"],
+    ),
+    (
+        "hoisted_input_traceback",
+        "backward",
+        ":net",
+        1,
+        lambda f: names(f) == ["W is not transposed on the path h @ W -> h_(t-1)"],
+    ),
+    (
+        "returned_but_ignored",
+        "backward",
+        "--network lstm --loss upstream",
+        1,
+        lambda f: wrong(f) == {"dU", "dW"} and f["returned_without_meaning"] == ["dh", "dc"],
+    ),
+    (
+        "class_with_params",
+        "TwoLayerRNN.loss",
+        ":two",
+        1,
+        lambda f: wrong(f) == {"dU1", "dW1"} and not f["impure"],
+    ),
+    (
+        "masked_last_state",
+        "backward",
+        ":masked",
+        1,
+        lambda f: f["where"] is None and "last step" in f["not_located"],
+    ),
+    (
+        "embedding_called_E",
+        "loss_and_grad",
+        ":lm",
+        1,
+        lambda f: wrong(f) == {"dE"} and f["loss"].startswith("Its own loss is right"),
+    ),
+]
+
+
+def no_innocent_line(lists: list[Fields], guilty: int) -> bool:
+    """Each list has the guilty line, or no line and the reason."""
+    return all(
+        own["unknown"]
+        if not own["lines"]
+        else f"line {guilty}" in {e["place"] for e in own["lines"]}
+        for own in lists
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "function", "flags", "code", "holds"), REPORTED, ids=[r[0] for r in REPORTED]
+)
+def test_reported(
+    file: str,
+    function: str,
+    flags: str,
+    code: int,
+    holds: Callable[[Fields], object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = FOLDER / f"{file}.py"
+    network = ["--network", f"{path}{flags}"] if flags.startswith(":") else flags.split()
+    assert check.main([f"{path}:{function}", *network, "--json"]) == code
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["failed"] == []
+    assert holds(fields), {k: fields[k] for k in ("verdict", "mistakes", "where", "not_located")}
+
+
+def test_the_right_pass_in_the_form_of_a_reported_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights in a mapping of the object: the right pass was called wrong, too."""
+    text = (FOLDER / "class_with_params.py").read_text()
+    file = tmp_path / "mended.py"
+    file.write_text(text.replace('e2 @ p["U2"])', 'e2 @ p["U2"].T)'))
+    flags = ["--network", f"{file}:two", "--json"]
+    assert check.main([f"{file}:TwoLayerRNN.loss", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["not_returned"] == []
