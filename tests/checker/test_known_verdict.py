@@ -14,6 +14,7 @@ from rnn_torch.check import check
 from rnn_torch.checker import examine as judge
 from rnn_torch.checker.candidate import in_this_process
 from rnn_torch.checker.examine import examine
+from rnn_torch.checker.report import Report
 from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck
 from rnn_torch.error_bound import Reference
 from rnn_torch.networks import Problem, network, targets
@@ -51,6 +52,13 @@ def wrong(x: Array, y: Array, U: Array, W: Array) -> Gradients:
     return {**found, "dW": 7 * found["dW"]}
 
 
+SUBJECT = AnyNetwork(rnn)  # with its references, for all tests
+
+
+def examined(function: Callable[..., Any]) -> Report:
+    return examine(in_this_process(function, SUBJECT), SUBJECT)
+
+
 def refusing(function: Callable[..., Gradients], size: Callable[..., int]) -> Callable[..., Any]:
     def raises_at_one(x: Array, y: Array, U: Array, W: Array) -> Gradients:
         if size(x, W) == 1:
@@ -67,7 +75,7 @@ def refusing(function: Callable[..., Gradients], size: Callable[..., int]) -> Ca
 def test_raising_at_one_size_leaves_the_other_problems(
     axis: str, size: Callable[..., int], answered: int
 ) -> None:
-    report = check(refusing(backward, size), rnn)
+    report = examined(refusing(backward, size))
     assert (report.verdict, report.exit_code) == ("cannot tell", 2)
     assert report.conditions == ((axis, 1, answered),)
     assert {each.sizes[axis] for each in report.unanswered} == {1}
@@ -75,7 +83,7 @@ def test_raising_at_one_size_leaves_the_other_problems(
     assert f"--shapes {axis}={answered} asks only" in " ".join(as_text(report, "f").split())
     assert check(refusing(backward, size), rnn, shapes=f"{axis}={answered}").right
 
-    report = check(refusing(wrong, size), rnn)
+    report = examined(refusing(wrong, size))
     assert (report.verdict, report.exit_code) == ("disagrees", 1)
     assert report.conditions == ((axis, 1, answered),)
     assert report.mistakes is not None
@@ -87,7 +95,7 @@ def test_no_size_is_blamed_where_none_explains_it() -> None:
             raise OverflowError("too large")
         return backward(x, y, U, W)
 
-    report = check(raises_at_large_inputs, rnn)
+    report = examined(raises_at_large_inputs)
     assert report.verdict == "cannot tell"
     assert [each.problem for each in report.unanswered] == ["inputs of 300"]
     assert report.conditions == ()
@@ -99,7 +107,7 @@ def test_an_exception_at_every_problem_is_the_candidates_own() -> None:
         raise KeyError("Wx")
 
     with pytest.raises(KeyError, match="Wx"):
-        check(fails, rnn)
+        examined(fails)
 
 
 def test_nan_where_autograd_is_finite_is_wrong() -> None:
@@ -107,7 +115,7 @@ def test_nan_where_autograd_is_finite_is_wrong() -> None:
         scale = np.inf if abs(x).max() > 100 else 1
         return {n: g * scale for n, g in backward(x, y, U, W).items()}
 
-    report = check(overflows, rnn)
+    report = examined(overflows)
     assert (report.verdict, report.exit_code) == ("disagrees", 1)
     assert report.not_finite == ("inputs of 300",)
     assert report.only_at == ("inputs of 300",)
@@ -129,14 +137,14 @@ def test_a_form_that_fits_at_equal_sizes_alone_is_no_wrong_answer() -> None:
         return last, other, one  # dW, dU, dx: they fit where all sizes are equal
 
     with pytest.raises(CannotCheck, match="without a meaning: last, other, one"):
-        check(in_another_order, rnn)
+        examined(in_another_order)
 
 
 def test_what_is_not_returned_stands_in_the_verdict() -> None:
     def part(x: Array, y: Array, U: Array, W: Array) -> Gradients:
         return {"dW": backward(x, y, U, W)["dW"]}
 
-    report = check(part, rnn)
+    report = examined(part)
     assert (report.verdict, report.returned, report.missing) == ("agrees", ("dW",), ("dx", "dU"))
     said = "RIGHT for dW; not returned: dx, dU"
     assert as_text(report, "f").startswith(said)
@@ -152,7 +160,7 @@ def test_what_is_not_returned_stands_in_the_verdict() -> None:
 def returning_besides(
     function: Callable[..., Gradients], besides: Callable[[Problem], Mapping[str, Array]]
 ) -> Ask:
-    ask = in_this_process(function, AnyNetwork(rnn))
+    ask = in_this_process(function, SUBJECT)
     return lambda problem, *before: ask(problem, *before)._replace(others=besides(problem))
 
 
@@ -165,7 +173,7 @@ def last_state(problem: Problem) -> dict[str, Array]:
 
 
 def test_nothing_returned_is_dropped() -> None:
-    subject = AnyNetwork(rnn)
+    subject = SUBJECT
 
     def ones(problem: Problem) -> dict[str, Array]:
         return {"dV": np.ones(problem.values["W"].shape)}
@@ -217,7 +225,7 @@ def test_a_step_that_fails_after_the_verdict_changes_nothing_in_it(
 
 
 def test_after_a_time_limit_no_problem_is_asked() -> None:
-    subject = AnyNetwork(rnn)
+    subject = SUBJECT
     problems = subject.problems("float64", 0)
 
     def ask_until(function: Callable[..., Gradients]) -> Ask:
@@ -262,13 +270,13 @@ def test_a_different_set_of_gradients_at_one_problem_is_no_answer() -> None:
         found = backward(x, y, U, W)
         return {"dU": found["dU"]} if len(x) == 1 else found
 
-    report = check(forgets, rnn)
+    report = examined(forgets)
     assert report.verdict == "cannot tell"
     assert {each.sizes["time"] for each in report.unanswered} == {1}
 
 
 def test_a_pass_that_fails_when_purity_is_asked_is_not_right() -> None:
-    subject = AnyNetwork(rnn)
+    subject = SUBJECT
     inner = in_this_process(backward, subject)
 
     def ask(problem: Problem, *before: Problem) -> Answer:
@@ -282,7 +290,7 @@ def test_a_pass_that_fails_when_purity_is_asked_is_not_right() -> None:
 
 
 def test_a_report_of_every_verdict_has_every_face() -> None:
-    right = check(backward, rnn)
+    right = examined(backward)
     for verdict in ("agrees", "disagrees", "approximate", "impure", "cannot tell"):
         report: Any = replace(right, verdict=verdict, undecided=("one thing",))
         json.dumps(report.as_dict(), allow_nan=False)
