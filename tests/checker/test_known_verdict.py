@@ -193,6 +193,51 @@ def test_nothing_returned_is_dropped() -> None:
     assert (report.verdict, report.unidentified) == ("cannot tell", ("cache",))
 
 
+@network(x="time batch n_in", y=targets("time batch hidden"), U="n_in hidden", W="hidden hidden",
+         h_0="batch hidden")  # fmt: skip
+def with_state(x: Any, y: Any, U: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    h = h_0
+    for x_t, y_t in zip(x, y, strict=True):
+        h = torch.tanh(x_t @ U + h @ W)
+        yield 0.5 * ((h - y_t) ** 2).sum()
+
+
+FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stand
+    "dx, dU, dW, h[-1]": "dx, dU, dW, h[-1]",
+    "a loss, a list, a state": "loss, [dx, dU, dW], h[-1]",
+    "without names": "(loss, *g, h[-1])",
+    "one tuple": "tuple([*g, h[-1]])",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("factor", [1, 7])
+def test_a_state_in_a_gradients_place_is_no_gradient(form: str, factor: int) -> None:
+    space: dict[str, Any] = {"np": np}
+    text = (
+        "def f(x, y, U, W, h_0):\n"
+        "    h, loss = [h_0], 0\n"
+        "    for x_t, y_t in zip(x, y):\n"
+        "        h.append(np.tanh(x_t @ U + h[-1] @ W))\n"
+        "        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()\n"
+        "    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0\n"
+        "    for t in reversed(range(len(x))):\n"
+        "        dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)\n"
+        "        dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz\n"
+        "        dh = dz @ W.T\n"
+        f"    dW = {factor} * dW\n"
+        "    g = [dx, dU, dW]\n"
+        f"    return {FORMS[form]}\n"
+    )
+    exec(text, space)
+    report = check(space["f"], with_state)
+    assert report.verdict == ("agrees" if factor == 1 else "disagrees")
+    assert (report.returned, report.missing) == (("dx", "dU", "dW"), ("dh_0",))
+    assert report.unidentified == ()
+    assert report.also[0].endswith("is h after the last step")
+    assert report.where is None or "dh_0" not in report.where.sums
+
+
 class Failing(AnyNetwork):
     """A subject of which every step after the verdict fails."""
 

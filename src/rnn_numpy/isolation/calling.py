@@ -38,6 +38,7 @@ class Called(NamedTuple):
     loss: float | None = None  # the loss, if the pass returns it
     others: Mapping[str, Any] = {}  # numbers without a meaning, of the first call, by their labels
     unnamed: Sequence[str] = ()  # the labels of what else it returns
+    placed: Sequence[str] = ()  # the inputs whose gradient is told by its place, and may be a state
     set_globals: Sequence[str] = ()  # the inputs that are set as globals of its file
 
 

@@ -37,13 +37,15 @@ class Results(NamedTuple):
     """What a backward pass returned.
 
     `others`: the numbers that are neither a gradient nor the loss, by their labels. `unnamed`: the
-    labels of elements that are no numbers.
+    labels of elements that are no numbers. `placed`: the inputs but weights whose gradient has only
+    its place to tell it by, where a state could stand.
     """
 
     gradients: dict[str, Any]
     loss: float | None
     others: dict[str, Any]
     unnamed: list[str]
+    placed: Sequence[str] = ()
 
 
 class Form(NamedTuple):
@@ -155,10 +157,12 @@ def named(
             found.setdefault(name, element)
     if not found or not set(form.required) <= set(found):
         raise Refused(_missing(returned, form, found, reading))
+    sure = {*form.weights, *form.required, *_found_by_name(reading.elements, names)}
     return Results(
         {n: _gradient(n, found[n].value, inputs[n]) for n in form.gradients if n in found},
         _number(reading.loss),
         *_apart(reading.left),
+        [n for n in reading.found if n not in sure],
     )
 
 
@@ -396,19 +400,23 @@ def _found_by_position(
     for order in names.orders:
         sure = order == names.required
         if len(order) == len(elements) and all(
-            its[id(e)] == name
-            if id(e) in its
-            else sure or _may_be(e, names.inputs[name], names.taken)
+            its[id(e)] == name if id(e) in its else sure or _may_be(e, name, names, bool(found))
             for name, e in zip(order, elements, strict=True)
         ):
             return dict(zip(order, elements, strict=True))
     return {}
 
 
-def _may_be(element: _Element, of: Any, taken: set[str]) -> bool:
-    """Whether an element can be a gradient of this input by its place."""
-    if element.name in taken:
+def _may_be(element: _Element, name: str, names: _Names, beside_named: bool) -> bool:
+    """Whether an element can be a gradient of this input by its place.
+
+    Beside gradients with names, what has none is a state, not the gradient of one: hs[-1].
+    """
+    of, label = names.inputs[name], element.label.lower()
+    if element.name in names.taken:
         return False
+    if beside_named and name not in names.weights:
+        return label.startswith(("d", "g")) or "grad" in label
     array = array_of(element.value)
     if array is None:
         return element.value is None

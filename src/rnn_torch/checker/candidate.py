@@ -289,4 +289,5 @@ def judged(called: Called, problem: Any, subject: Subject) -> Answer:
     bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
     narrow = called.bits < bits
     first, second = calls
-    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals)
+    placed = tuple(name for name in called.placed if name in names)
+    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals, placed)

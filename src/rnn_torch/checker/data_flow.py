@@ -30,12 +30,13 @@ _VIEWS |= {"array_split", "hsplit", "vsplit", "expand_dims", "broadcast_to", "it
 _VIEWS |= {"zip", "enumerate", "reversed", "list", "tuple", "dict", "get", "pop", "diagonal"}
 _SUMS = {"sum", "mean", "max", "min", "sort", "sorted"}  # right even if the terms are exchanged
 _HIDDEN = {"exec", "eval", "compile", "getattr", "setattr", "vars", "globals", "locals", "super"}
-_BUILTINS = set(dir(builtins)) - _HIDDEN
+_BUILTINS = set(dir(builtins)) - _HIDDEN | {"xrange"}  # Python 2 has it, and our loader
 _METHODS = {name for each in (np.ndarray, list, dict, set, str) for name in dir(each)}
 _KEPT = "¬"  # the variable of what one function returns to the next one
 _NOTHING: _Reads = frozenset()
 _DEEPEST = 8  # calls within calls
 _LONGEST = 20_000  # statements that are looked at
+_MOST_NAMES = 500  # of one array
 
 
 class TooLong(Exception):
@@ -196,6 +197,8 @@ class DataFlow:
                 new = {other for other in others - seen if len(other) < 6}
                 seen |= new
                 ahead += new
+            if len(seen) > _MOST_NAMES:
+                raise TooLong
         self._weaken(key, seen - {path}, reads, state)
 
     def _weaken(self, key: ast.AST, paths: set[_Path], reads: _Reads, state: _State) -> None:

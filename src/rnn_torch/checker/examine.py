@@ -23,7 +23,7 @@ from rnn_torch.checker.comparison import (
 from rnn_torch.checker.own_lines import OwnLines, Source, own_lines
 from rnn_torch.checker.purity import impurities, kept_between_calls
 from rnn_torch.checker.report import Condition, Report, Unanswered, Verdict, unanswered_at
-from rnn_torch.checker.subject import Ask, Asked, CannotCheck, Explanation, Subject
+from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck, Explanation, Subject
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 _OF_SIZES = {"shape", "ValueError", "IndexError", "AssertionError"}  # kinds of `CannotCheck`
@@ -57,6 +57,7 @@ def examine(
     """
     found = _Answers(subject)
     found.ask_all(ask, dtype, seed)
+    ask = found.only_gradients(ask)
     asked, wrong, failed = found.asked, found.wrong, list[str]()
     unchecked, impure = found.reasons(), impurities(asked)
     if not wrong and not impure:
@@ -137,6 +138,35 @@ class _Answers:
         if not self.asked:
             assert first is not None
             raise first
+        self._set_states_apart()
+
+    def _set_states_apart(self) -> None:
+        """What stands in a gradient's place and has a state's value is one: `return *g, h`."""
+        placed = []
+        for a in self.asked:
+            others = {n: a.answer.gradients[n] for n in a.answer.placed}
+            placed.append(a._replace(answer=a.answer._replace(others=others)))
+        states = self.subject.meanings(placed) if all(a.answer.placed for a in self.asked) else {}
+        for number, a in enumerate(self.asked if states else ()):
+            first, second = (dict(g) for g in (a.answer.gradients, a.answer.second))
+            others = {**a.answer.others, **{f"what stands for d{n}": first.pop(n) for n in states}}
+            second = {n: g for n, g in second.items() if n in first}
+            answer = a.answer._replace(gradients=first, second=second, others=others)
+            self.asked[number] = a._replace(answer=answer)
+
+    def only_gradients(self, ask: Ask) -> Ask:
+        """The same, without what has turned out to be no gradient."""
+        names = self.asked[0].answer.gradients.keys()
+
+        def asked(problem: Any, *earlier: Any) -> Answer:
+            answer = ask(problem, *earlier)
+            first, second = (
+                {n: g for n, g in of.items() if n in names}
+                for of in (answer.gradients, answer.second)
+            )
+            return answer._replace(gradients=first, second=second)
+
+        return asked
 
     def _refused(self, error: CannotCheck, name: str, sizes: dict[str, int]) -> Exception:
         """The error to raise if no problem has an answer: the candidate's own, if it has one."""
