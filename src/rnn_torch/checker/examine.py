@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ def examine(
 
 @dataclass
 class _Answers:
-    """The answers to all problems of a subject, and the problems without one."""
+    """The answers to all problems of a subject, and the problems without one.
+
+    What is cached is asked for after `ask_all`.
+    """
 
     subject: Subject
     asked: list[Asked] = field(default_factory=list)
@@ -176,12 +180,12 @@ class _Answers:
         advice = self.subject.advice() if error.kind in _OF_SIZES else ""
         return CannotCheck(f"{error}; asked the problem {name!r} ({at}){advice}")
 
-    @property
+    @cached_property
     def wrong(self) -> list[Asked]:
         """The answers that are not right to within rounding."""
         return [a for a in self.asked if not agrees(a.answer.gradients, a.right)]
 
-    @property
+    @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """Sizes that explain all problems without an answer: no problem with one is answered."""
         answered = [self.subject.sizes(a.problem) for a in self.asked]
@@ -202,15 +206,16 @@ class _Answers:
             left = [sizes for sizes in left if sizes[axis] != size]
         return tuple(found)
 
-    def unidentified(self, meanings: dict[str, str]) -> tuple[str, ...]:
+    @cached_property
+    def unidentified(self) -> tuple[str, ...]:
         """The labels of what it returns that is neither a gradient nor the loss, nor known."""
         labels = dict.fromkeys(n for a in self.asked for n in (*a.answer.others, *a.answer.unnamed))
-        return tuple(shown(label) for label in labels if label not in meanings)
+        return tuple(shown(label) for label in labels if label not in self.meanings)
 
     def reasons(self) -> list[str]:
         """Why the verdict cannot be "agrees", even if every answer is right."""
         found = []
-        if labels := self.unidentified(self.meanings()):
+        if labels := self.unidentified:
             remedy = "name it after the input whose gradient it is, or do not return it"
             found.append(f"it also returns {', '.join(labels)}, which is not identified: {remedy}")
         if self.unanswered:
@@ -226,6 +231,7 @@ class _Answers:
             found.append(f"no problem can tell a right {' or '.join(lost)} from a wrong one")
         return found
 
+    @cached_property
     def meanings(self) -> dict[str, str]:
         """What the returned arrays that are no gradients are, as far as their values show it."""
         return dict(self.subject.meanings(self.asked)) if self.asked[0].answer.others else {}
@@ -239,7 +245,6 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
     loss = ""
     with _attempted("comparing the losses", failed):
         loss = subject.losses(asked)
-    meanings = found.meanings()
     return {
         "dtype": dtype,
         "window": subject.window,
@@ -250,8 +255,8 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
         "by_problem": tuple(map(tuple, entries)),
         "name": name,
         "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
-        "also": tuple(f"{shown(label)} is {what}" for label, what in meanings.items()),
-        "unidentified": found.unidentified(meanings),
+        "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),
+        "unidentified": found.unidentified,
         "set_globals": asked[0].answer.set_globals,
         "unanswered": tuple(found.unanswered),
         "conditions": found.conditions,
