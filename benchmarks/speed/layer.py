@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import interleaved, keep, spread
-from rnn_torch import elman
+from rnn_numpy import Params
+from rnn_torch import ElmanRNN, elman, to_nn_rnn
 
 Arrays = list[Tensor]
 Answer = Callable[[], Arrays]
@@ -144,15 +145,7 @@ def nn_rnn(problem: Arrays) -> Answer:
     """torch.nn.RNN in the exact tanh form; only its own work is timed, not the way to that form."""
     x, U, W, upstream = problem
     hidden = len(W)
-    rnn = torch.nn.RNN(hidden, hidden, device=x.device)
-    with torch.no_grad():
-        for name, values in (
-            ("weight_ih_l0", U.mT / 2),
-            ("weight_hh_l0", W.mT / 4),
-            ("bias_ih_l0", W.sum(0) / 4),
-            ("bias_hh_l0", W.new_zeros(hidden)),
-        ):
-            rnn.get_parameter(name).copy_(values)
+    rnn = to_nn_rnn(ElmanRNN.from_params(Params(U.numpy(), W.numpy(), W.numpy()))).rnn
     leaf = x.detach().requires_grad_()
     g_0, half = x.new_full((1, x.shape[1], hidden), -1.0), upstream / 2
     parameters = list(rnn.parameters())
