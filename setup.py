@@ -1,18 +1,21 @@
-"""Build the kernels of src/rnn_numpy/compiled, where there is a C compiler; without one, the rest.
+"""Build the kernels of src/rnn_numpy/compiled, if there is a C compiler; without one, the rest.
 
 All else about the build is in pyproject.toml.
 """
 
+import os
+import platform
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-FOLDER = Path("src/rnn_numpy/compiled")
+SOURCE = "src/rnn_numpy/compiled/kernels.c"
 # Products and sums may be fused, comparisons taken ahead of their turn; sums are not reordered, but
 # for loops marked `omp simd`. OpenMP itself is not linked.
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-trapping-math", "-fopenmp-simd", "-g0"]
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-trapping-math", "-fopenmp-simd"]
+FLAGS += ["-fno-semantic-interposition", "-g0"]  # a call of backward is one of this library
 
 
 class BuildKernels(build_ext):
@@ -23,13 +26,13 @@ class BuildKernels(build_ext):
         return str(Path(*fullname.split("."))) + ".library"
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
-        """As in setuptools: variants.c exports what it has to."""
+        """As in setuptools: kernels.c exports what it has to."""
         return []
 
     def build_extension(self, ext: Extension) -> None:
         """As in setuptools."""
         if self.compiler.compiler_type == "unix":
-            ext.extra_compile_args = FLAGS
+            ext.extra_compile_args = FLAGS + ext.extra_compile_args
         super().build_extension(ext)
 
 
@@ -41,10 +44,20 @@ class Wheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-kernels = Extension(
-    "rnn_numpy.compiled.kernels",
-    [str(FOLDER / "variants.c")],
-    depends=[str(file) for file in FOLDER.glob("*.c")],
-    optional=True,  # without a compiler it is left out, with a warning
-)
-setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel})
+VARIANTS = {"generic": []}
+if platform.machine() in ("x86_64", "AMD64") and os.name == "posix":
+    VARIANTS["avx2"] = ["-mavx2", "-mfma"]
+    VARIANTS["avx512"] = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"]
+kernels = [
+    Extension(
+        f"rnn_numpy.compiled.kernels_{dtype}_{variant}",
+        [SOURCE],
+        define_macros=[("real", real), ("word", word)],
+        extra_compile_args=flags,
+        depends=["setup.py"],
+        optional=True,  # without a compiler it is left out, with a warning
+    )
+    for dtype, real, word in (("float32", "float", "uint32_t"), ("float64", "double", "uint64_t"))
+    for variant, flags in VARIANTS.items()
+]
+setup(ext_modules=kernels, cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel})
