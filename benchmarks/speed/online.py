@@ -8,14 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
-from rnn_numpy.training.recipe import Learner, Recipe, Training, start
+from rnn_numpy.training.recipe import Engine, Learner, Recipe, Training, start
 from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
@@ -23,13 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
 import naive_recipe
 
 Train = Callable[[], Params]
-
-
-class Made(NamedTuple):
-    """An engine of any learners."""
-
-    learner: Callable[[Params, Recipe], Learner]
-    name: str = "made"
 
 
 def main() -> None:
@@ -92,7 +85,7 @@ def by(recipe: Recipe, make: Callable[[Params, Recipe], Learner]) -> Train:
     """The run of a train command without its log: draws, steps, nothing else."""
 
     def train() -> Params:
-        training = Training(recipe, Made(make))
+        training = Training(recipe, Engine("made", make))
         for _ in training.run():
             pass
         return training.learner.params()

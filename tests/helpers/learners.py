@@ -1,12 +1,11 @@
 """Every engine of the recipe, for tests of all engines."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 
 from rnn_numpy import Params
-from rnn_numpy.training.recipe import Learner, Recipe, Training
+from rnn_numpy.training.recipe import Engine, Learner, Recipe, Training
 from rnn_numpy.training.sgd import numpy_learner
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
@@ -26,16 +25,9 @@ ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearne
 NAMES = ["numpy", "numpy-compiled", "torch", "torch-fused", "torch-compiled"]
 
 
-class Made(NamedTuple):
-    """An engine of any learners."""
-
-    learner: Make
-    name: str = "made"
-
-
 def taken(make: Make, recipe: Recipe) -> Training:
     """A training by the recipe, from its first step to its last."""
-    training = Training(recipe, Made(make))
+    training = Training(recipe, Engine("made", make))
     for _ in training.run():
         pass
     assert training.status == "finished"

@@ -2,13 +2,13 @@
 
 import pytest
 
-from learners import Made, plain_numpy
-from rnn_numpy.training.recipe import Logged, Recipe, Stepped, Training
+from learners import plain_numpy
+from rnn_numpy.training.recipe import Engine, Logged, Recipe, Stepped, Training
 
 
 def test_events() -> None:
     """A logged step is taken separately; the training counts the steps taken so far."""
-    training = Training(Recipe(iterations=100), Made(plain_numpy))
+    training = Training(Recipe(iterations=100), Engine("made", plain_numpy))
     events: list[Stepped | Logged] = []
     for event in training.run(30):
         events.append(event)
@@ -24,7 +24,7 @@ def test_events() -> None:
 
 
 def test_pauses() -> None:
-    training = Training(Recipe(iterations=100), Made(plain_numpy))
+    training = Training(Recipe(iterations=100), Engine("made", plain_numpy))
     assert [training.steps for _ in training.run(60, pause_every=20)] == [20, 40, 59, 60, 80, 100]
     assert [record.step for record in training.log] == [60]
     assert not list(training.run())

@@ -4,6 +4,7 @@ import argparse
 import json
 import signal
 from dataclasses import asdict
+from functools import partial
 
 from rnn_numpy.commands.terminal import (
     Stop,
@@ -19,7 +20,7 @@ from rnn_numpy.compiled import native
 from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import made_by, save_params
-from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
+from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, advance, count_exact
 from rnn_numpy.training.checkpoint import Checkpoint
 from rnn_numpy.training.recipe import Engine, Logged, Recipe, Training, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
@@ -47,7 +48,7 @@ def _run(flags: argparse.Namespace, training: Training, kept: Checkpoint) -> int
     recipe = training.recipe
     learning = Learning(recipe.bits) if flags.plot is not None or flags.live else None
     log = Log(recipe, quiet=flags.json, learning=learning, live=flags.live)
-    log.heading(audited=training.learner.audit is not None)
+    log.heading(audited=training.learner.audited)
     outcome: Outcome | None = None
     with interruptible() as stopped:
         _take_steps(flags, training, kept, log, stopped)
@@ -164,10 +165,10 @@ def _count_sums(flags: argparse.Namespace, training: Training, log: Log) -> Coun
     total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
     try:
         with progress(total, "sum") as bar:
+            step = partial(advance, training.learner.params())
             count = count_exact(
-                training.learner.advance, recipe.hidden, recipe.bits, recipe.dtype,
-                on_progress=bar.update,
-            )  # fmt: skip
+                step, recipe.hidden, recipe.bits, recipe.dtype, on_progress=bar.update
+            )
     except KeyboardInterrupt:
         training.status = "interrupted"
         log.say("stopped while trying the sums")

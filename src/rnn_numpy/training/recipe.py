@@ -6,9 +6,10 @@ learner computes the gradients and updates the weights; each package has its own
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -60,14 +61,15 @@ class Recipe:
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
 
 
-@runtime_checkable
-class Learner(Protocol):
+class Learner(ABC):
     """A network in training, which updates its weights from examples."""
 
-    @property
-    def stride(self) -> int:
-        """The number of steps for one call of `descend`: a few hundredths of a second."""
+    #: The number of steps for one call of `descend`: a few hundredths of a second.
+    stride: int
+    #: Whether `audit` compares two gradients.
+    audited = False
 
+    @abstractmethod
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """Take an SGD step on (4) for each batch; return the outputs for the last batch, before it.
 
@@ -78,37 +80,27 @@ class Learner(Protocol):
             Diverged: a step would make the weights infinite or NaN; it is not taken.
         """
 
-    def advance(
-        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: the outputs and the next states."""
-
+    @abstractmethod
     def params(self) -> Params:
-        """The current weights."""
+        """A copy of the current weights."""
 
-    @property
-    def audit(self) -> Callable[[Int64[np.ndarray, "batch 2"]], float | None] | None:
-        """A function that compares two gradients of a batch; None if there is only one gradient.
+    def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+        """The difference of two gradients of a batch, as a fraction of what rounding allows.
 
-        It returns their difference as a fraction of what rounding allows; None if every entry is
-        smaller than its rounding error, so that nothing can be decided.
+        None if there is only one gradient, or if every entry is smaller than its rounding error.
         """
+        return None
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """An implementation of the gradients. All engines give equal weights, to within rounding."""
+class Engine(NamedTuple):
+    """An implementation of the gradients. All engines give equal weights, to within rounding.
 
-    @property
-    def name(self) -> str:
-        """The name for the flag --engine."""
+    `learner` makes a network in training that starts from a copy of these weights; it raises
+    ValueError if the engine cannot run here.
+    """
 
-    def learner(self, params: Params, recipe: Recipe) -> Learner:
-        """A network in training that starts from a copy of these weights.
-
-        Raises:
-            ValueError: the engine cannot run here.
-        """
+    name: str
+    learner: Callable[[Params, Recipe], Learner]
 
 
 class Diverged(ArithmeticError):
@@ -188,8 +180,7 @@ class Training:
             logged = log_every is not None and (self.steps + 1) % log_every == 0
             steps = 1 if logged else self._stride(log_every, pause_every)
             pairs = draw_pairs(self.rng, self.recipe.bits, steps * self.recipe.batch_size)
-            audit = self.learner.audit if logged else None
-            parity = audit(pairs) if audit is not None else None
+            parity = self.learner.audit(pairs) if logged else None
             try:
                 outputs = self.learner.descend(pairs)
             except Diverged as diverged:

@@ -5,9 +5,10 @@ and the weight gradients are single matrix products, and all updates are in plac
 `rnn_numpy.training.many.train_many` trains many networks.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -15,16 +16,15 @@ from jaxtyping import Float, Int64
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.tasks.addition import encode_batches
-from rnn_numpy.tasks.exact_sums import advance
-from rnn_numpy.training.recipe import Diverged, Recipe
+from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe
 
 #: Largest number of hidden units for which the kernel is faster than NumPy's BLAS; at 128 it is
 #: slower (benchmarks/speed/online.py).
 MOST_HIDDEN_COMPILED = 96
 
 
-class OnlineSGD(ABC):
-    """A `Learner`: plain SGD on (4), summed over a batch; changes `weights` in place.
+class OnlineSGD(Learner):
+    """Plain SGD on (4), summed over a batch; changes `weights` in place.
 
     Args:
         weights: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
@@ -34,9 +34,6 @@ class OnlineSGD(ABC):
     """
 
     engine: str
-    audit = None
-    #: Number of steps for one call of `descend`: a few hundredths of a second.
-    stride: int
 
     def __init__(
         self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
@@ -50,12 +47,7 @@ class OnlineSGD(ABC):
         self.learning_rate = learning_rate
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """Take a step for each batch of operands; return the outputs for the last, before it.
-
-        Raises:
-            ValueError: the number of pairs is not a multiple of the batch size.
-            Diverged: a step would make the weights infinite or NaN; it is not taken.
-        """
+        """As `Learner.descend`; ValueError if the number of pairs is no multiple of the batch."""
         batch = self.batch_size
         steps, rest = divmod(len(pairs), batch)
         if rest:
@@ -77,14 +69,8 @@ class OnlineSGD(ABC):
         except Diverged as diverged:
             raise Diverged(half + diverged.steps) from None
 
-    def advance(
-        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """As `Learner.advance`."""
-        return advance(self.weights, h, x)
-
     def params(self) -> Params:
-        """A copy of the current weights."""
+        """As `Learner.params`."""
         return Params(*(array.copy() for array in self.weights))
 
     @abstractmethod
@@ -238,19 +224,10 @@ def numpy_learner(params: Params, recipe: Recipe, engine: str | None = None) -> 
     return chosen(weights, recipe.bits, recipe.learning_rate, recipe.batch_size)
 
 
-class NumPyEngine(NamedTuple):
-    """`compiled`, the kernel, or `numpy`, the same loop."""
-
-    name: str
-
-    def learner(self, params: Params, recipe: Recipe) -> OnlineSGD:
-        """As `Engine.learner`."""
-        return numpy_learner(params, recipe, self.name)
-
-
-def choose(name: str | None, hidden: int) -> NumPyEngine:
+def choose(name: str | None, hidden: int) -> Engine:
     """The engine of this name, or the faster one for this size; raises as `engine_for`."""
-    return NumPyEngine(engine_for(hidden, name))
+    name = engine_for(hidden, name)
+    return Engine(name, partial(numpy_learner, engine=name))
 
 
 def engine_for(hidden: int, engine: str | None = None) -> str:

@@ -72,6 +72,6 @@ def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
                 f"{name} must be the column sums {right.tolist()} of a network without biases, "
                 f"got {got.tolist()}"
             )
-    model = ElmanRNN(*U.shape, V.shape[1], device=W.device, dtype=W.dtype)
+    model = ElmanRNN(len(U), len(W), V.shape[1], device=W.device, dtype=W.dtype)
     model.load_state_dict({"U": U, "W": W, "V": V})
     return model

@@ -1,7 +1,6 @@
 """The engines in torch and their learners; logged gradients are compared with autograd's."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,17 +9,18 @@ from torch import Tensor
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
-from rnn_numpy.training.recipe import Diverged, Recipe
+from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe
 from rnn_numpy.training.sgd import CompiledSGD, engine_for
 from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient, squared_error
 from rnn_torch.elman_network.parity import gradient_parity
 from rnn_torch.fused.layer import FusedElmanRNN
 
 
-class AutogradLearner:
+class AutogradLearner(Learner):
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
     model_class: type[ElmanRNN] = ElmanRNN
+    audited = True
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
         self.model = self.model_class.from_params(params, device=device)
@@ -29,11 +29,7 @@ class AutogradLearner:
         self._device = device
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """Take a step for each batch; return the outputs for the last batch, before its step.
-
-        Raises:
-            Diverged: a step would make the weights infinite or NaN; it is not taken.
-        """
+        """As `Learner.descend`."""
         weights = [self.model.U, self.model.W, self.model.V]
         recipe = self._recipe
         encoded = encode_batches(pairs, recipe.bits, recipe.batch_size, recipe.dtype)
@@ -57,24 +53,12 @@ class AutogradLearner:
         weights = [self.model.U, self.model.W, self.model.V]
         return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
 
-    def advance(
-        self, h: Float[np.ndarray, "batch hidden"], x: Float[np.ndarray, "1 batch 2"]
-    ) -> tuple[Float[np.ndarray, "1 batch 1"], Float[np.ndarray, "batch hidden"]]:
-        """One time step of the network: the outputs and the next states."""
-        with torch.no_grad():
-            state = torch.as_tensor(h, device=self._device)
-            outputs, states = self.model(torch.as_tensor(x, device=self._device), state)
-        return outputs.numpy(force=True), states[0].numpy(force=True)
-
     def params(self) -> Params:
-        """A copy of the current weights."""
+        """As `Learner.params`."""
         return self.model.to_params()
 
     def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
-        """The distance of this batch's hand-written gradient from autograd's.
-
-        In units of what rounding allows, as `gradient_parity`.
-        """
+        """The distance of this batch's hand-written gradient from autograd's."""
         return gradient_parity(self.model, *self._encoded(pairs), self._hand_written(pairs))
 
     def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params | None:
@@ -109,7 +93,7 @@ class CompiledLearner(AutogradLearner):
         self.stride = self._sgd.stride
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """As `AutogradLearner.descend`."""
+        """As `Learner.descend`."""
         return self._sgd.descend(pairs)
 
     def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
@@ -119,26 +103,7 @@ class CompiledLearner(AutogradLearner):
 LEARNERS = {"compiled": CompiledLearner, "fused": FusedLearner, "autograd": AutogradLearner}
 
 
-class TorchEngine(NamedTuple):
-    """An engine on a device."""
-
-    name: str
-    learner_class: type[AutogradLearner]
-    device: str
-
-    def learner(self, params: Params, recipe: Recipe) -> AutogradLearner:
-        """As `Engine.learner`."""
-        try:
-            learner = self.learner_class(params, recipe, self.device)
-            learner.params()  # fails on a device whose numbers cannot be read back
-            return learner
-        except (RuntimeError, AssertionError, TypeError) as error:
-            # torch refuses a device in any of these ways; the reason is in the first line.
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"--device {self.device} cannot be used: {reason}") from error
-
-
-def choose(name: str | None, device: str, hidden: int) -> TorchEngine:
+def choose(name: str | None, device: str, hidden: int) -> Engine:
     """The engine of this name; None for the first that suits the device and the size.
 
     Raises:
@@ -151,4 +116,15 @@ def choose(name: str | None, device: str, hidden: int) -> TorchEngine:
         if not on_cpu:
             raise ValueError(f"--engine compiled runs on the CPU, not on {device}: fused?")
         engine_for(hidden, name)
-    return TorchEngine(name, LEARNERS[name], device)
+
+    def learner(params: Params, recipe: Recipe) -> Learner:
+        try:
+            made = LEARNERS[name](params, recipe, device)
+            made.params()  # fails on a device whose numbers cannot be read back
+            return made
+        except (RuntimeError, AssertionError, TypeError) as error:
+            # torch refuses a device in any of these ways; the reason is in the first line.
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"--device {device} cannot be used: {reason}") from error
+
+    return Engine(name, learner)
