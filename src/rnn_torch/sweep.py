@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rnn_numpy.commands import flag_types, terminal
 from rnn_numpy.commands.sweep_report import headline, print_json, print_tables, sweep_plot
+from rnn_numpy.commands.train_flags import add_recipe
 from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.training.many import Results, ResultsError, Trained, cores, train_many
 from rnn_numpy.training.recipe import Recipe
@@ -31,24 +32,11 @@ EXAMPLES = ("--seeds 0:20 --plot learning.png", "--seeds 0:10 --hidden 8 16 --ou
 
 def parser() -> argparse.ArgumentParser:
     """The flags; the defaults are the recipe, for a hundred seeds."""
-    default = Recipe()
     result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = result.add_argument
     add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
-    add("--hidden", type=flag_types.HIDDEN, nargs="+", default=[default.hidden], metavar="N",
-        help="numbers of hidden units (16)")  # fmt: skip
-    add("--bits", type=flag_types.BITS, nargs="+", default=[default.bits], metavar="N",
-        help="bits in a sum (8)")  # fmt: skip
-    add("--learning-rate", type=flag_types.positive, nargs="+", metavar="RATE",
-        default=[default.learning_rate], help="step sizes of SGD (0.1)")  # fmt: skip
-    add("--batch-size", type=flag_types.BATCH_SIZE, nargs="+", metavar="N",
-        default=[default.batch_size],
-        help="examples in each SGD step; their gradients are summed (1)")  # fmt: skip
-    add("--iterations", type=flag_types.ITERATIONS, default=default.iterations, metavar="N",
-        help="number of SGD steps (%(default)s)")  # fmt: skip
-    add("--dtype", choices=["float32", "float64"], default=default.dtype,
-        help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
+    add_recipe(result, several=True)
     add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy"],

@@ -26,23 +26,11 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     Args:
         engines: a description of each engine, by its name for --engine.
     """
-    default = Recipe()
     result = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
     add = result.add_argument
-    add("--seed", type=flag_types.SEED, default=default.seed,
+    add("--seed", type=flag_types.SEED, default=Recipe().seed,
         help="seed of weights and examples (%(default)s)")  # fmt: skip
-    add("--bits", type=flag_types.BITS, default=default.bits,
-        help="bits in a sum, 1 to 64 (%(default)s)")  # fmt: skip
-    add("--hidden", type=flag_types.HIDDEN, default=default.hidden,
-        help="number of hidden units (%(default)s)")  # fmt: skip
-    add("--iterations", type=flag_types.ITERATIONS, default=default.iterations, metavar="N",
-        help="number of SGD steps (%(default)s)")  # fmt: skip
-    add("--batch-size", type=flag_types.BATCH_SIZE, default=default.batch_size, metavar="N",
-        help="examples in each SGD step; their gradients are summed (%(default)s)")  # fmt: skip
-    add("--learning-rate", type=flag_types.positive, default=default.learning_rate, metavar="RATE",
-        help="step size of SGD (%(default)s)")  # fmt: skip
-    add("--dtype", choices=["float32", "float64"], default=default.dtype,
-        help="floating-point type of weights and gradients (%(default)s)")  # fmt: skip
+    add_recipe(result, several=False)
     add("--log-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
@@ -74,6 +62,28 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
         help=f"what computes the gradients; all engines learn the same weights. {listed}. "
         "Default: the first of these that is installed and suits the network's size")  # fmt: skip
     return result
+
+
+def add_recipe(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """The flags of a recipe but its seed; in a sweep, most take `several` values."""
+    for name, kind, metavar, text in (
+        ("bits", flag_types.BITS, "N", "bits in a sum, 1 to 64"),
+        ("hidden", flag_types.HIDDEN, "N", "number of hidden units"),
+        ("batch_size", flag_types.BATCH_SIZE, "N",
+         "examples in each SGD step; their gradients are summed"),
+        ("learning_rate", flag_types.positive, "RATE", "step size of SGD"),
+        ("iterations", flag_types.ITERATIONS, "N", "number of SGD steps"),
+    ):  # fmt: skip
+        default, many = getattr(Recipe(), name), several and name != "iterations"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, metavar=metavar, nargs="+" if many else None,
+            default=[default] if many else default,
+            help=f"{text} ({default})",
+        )  # fmt: skip
+    parser.add_argument(
+        "--dtype", choices=["float32", "float64"], default=Recipe().dtype,
+        help="floating-point type of weights and gradients (%(default)s)",
+    )  # fmt: skip
 
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
