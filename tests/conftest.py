@@ -63,8 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def failures_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of the judge that fails after the verdict is a mistake of ours."""
-    if "rnn_torch.checker.examine" in sys.modules:
-        monkeypatch.setattr(sys.modules["rnn_torch.checker.examine"], "raise_failures", True)
+    if "bptt_check.judge.examine" in sys.modules:
+        monkeypatch.setattr(sys.modules["bptt_check.judge.examine"], "raise_failures", True)
 
 
 @pytest.fixture(autouse=True)

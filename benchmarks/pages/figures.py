@@ -15,16 +15,16 @@ from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
 from rnn_numpy.real_proof.verdict import prove_real
-from rnn_numpy.storage.pictures import save
+from bptt_check.commands.pictures import save
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
-from rnn_torch.checker.candidate import Candidate
-from rnn_torch.checker.examine import examine
+from bptt_check.judge.candidate import Candidate
+from bptt_check.judge.examine import examine
 from rnn_torch.elman_by_hand.subject import ElmanByHand
-from rnn_torch.reports.heat_map import heat_map
+from bptt_check.reports.heat_map import heat_map
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.

@@ -27,9 +27,9 @@ import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from benchmarks.harness import keep
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.examine import examine
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
 from rnn_torch.networks import designed, stock
 from tests.judge.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
 from tests.judge.right_passes import RIGHT

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_numpy import fraction
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.own_lines import Source, own_lines
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.own_lines.lines import Source, own_lines
 from rnn_torch.networks import stock
 from tests.judge import textbook
 from tests.judge.stock_problems import answer, posed, used

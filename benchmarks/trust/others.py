@@ -15,8 +15,8 @@ import torch
 from benchmarks.harness import keep
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.comparison import agrees
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.comparison import agrees
 from rnn_torch.elman_by_hand.parity import reference
 from rnn_torch.elman_by_hand.problems import Problem, Sizes, problem
 from rnn_torch.elman_by_hand.subject import ElmanByHand

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from hand_written import planted
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.subject import Answer, Asked, CannotCheck
-from rnn_torch.error_bound import reference
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.subject import Answer, Asked, CannotCheck
+from bptt_check.error_bound import reference
 from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
-from rnn_torch.tracing import Claim, locate
-from rnn_torch.tracing.locate import Where, where_words
+from bptt_check.tracing import Claim, locate
+from bptt_check.tracing.locate import Where, where_words
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 Gradients = dict[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from problems import Array
 from rnn_torch import compare_gradients
-from rnn_torch.reports.text import as_text
+from bptt_check.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated
 Weights = dict[str, Array]

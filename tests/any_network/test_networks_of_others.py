@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm, one_hot
 
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.any_network.subjects import subject_for
-from rnn_torch.catalogue import Asked, Catalogue, name_mistakes
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.subjects import subject_for
+from bptt_check.catalogue import Asked, Catalogue, name_mistakes
 from rnn_torch.check import check
-from rnn_torch.checker.subject import CannotCheck
-from rnn_torch.error_bound import reference
+from bptt_check.judge.subject import CannotCheck
+from bptt_check.error_bound import reference
 from rnn_torch.networks import (
     Network,
     Problem,
@@ -27,9 +27,9 @@ from rnn_torch.networks import (
     tokens,
     upstream,
 )
-from rnn_torch.tracing import locate
-from rnn_torch.tracing.reverse import Graph
-from rnn_torch.tracing.tape import record
+from bptt_check.tracing import locate
+from bptt_check.tracing.reverse import Graph
+from bptt_check.tracing.tape import record
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

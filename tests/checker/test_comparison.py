@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from rnn_numpy.elman_network.checks import finite
-from rnn_torch.checker.comparison import in_ulps, worst_entry
-from rnn_torch.reports.text import table
+from bptt_check.commands.numbers import finite
+from bptt_check.judge.comparison import in_ulps, worst_entry
+from bptt_check.reports.text import table
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

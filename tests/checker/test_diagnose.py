@@ -12,12 +12,12 @@ from problems import Array
 from profiles import NIGHTLY
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Explanation
+from bptt_check.judge.comparison import agrees
+from bptt_check.judge.report import Report
+from bptt_check.judge.subject import Explanation
 from rnn_torch.elman_by_hand.diagnose import name_mistakes
-from rnn_torch.reports.page import as_html
-from rnn_torch.reports.text import as_text
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -15,13 +15,13 @@ from profiles import NIGHTLY
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
-from rnn_torch.checker.comparison import Entry, agrees
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import CannotCheck, Explanation
+from bptt_check.judge.comparison import Entry, agrees
+from bptt_check.judge.report import Report
+from bptt_check.judge.subject import CannotCheck, Explanation
 from rnn_torch.elman_by_hand.parity import Reference, blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
 from rnn_torch.elman_by_hand.subject import ElmanByHand
-from rnn_torch.reports.text import as_markdown, as_text
+from bptt_check.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -13,11 +13,11 @@ from judged import examine, in_this_process, kept_between_calls, remade
 from rnn_numpy import bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.subject import CannotCheck
+from bptt_check.judge.comparison import agrees
+from bptt_check.judge.subject import CannotCheck
 from rnn_torch.elman_by_hand.parity import Reference, reference
 from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, designed
-from rnn_torch.reports.text import as_text
+from bptt_check.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 DOCS = Path(__file__).parents[2] / "docs"

@@ -163,7 +163,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 def enclosed() -> None:
     """A check in a PID namespace, where the system allows one."""
     ends = (
-        "import os; from rnn_numpy.isolation.limits import enclose; enclose(); print(os.getpid())"
+        "import os; from bptt_check.candidate.limits import enclose; enclose(); print(os.getpid())"
     )
     done = subprocess.run([sys.executable, "-c", ends], capture_output=True, check=True, text=True)
     if int(done.stdout) > 9:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_torch.any_network.subject import AnyNetwork
+from bptt_check.judge.any_network import AnyNetwork
 from rnn_torch.check import check
-from rnn_torch.checker import examine as judge
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.examine import examine
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Answer, Ask, Asked, CannotCheck
-from rnn_torch.error_bound import Reference
+from bptt_check.judge import examine as judge
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
+from bptt_check.judge.report import Report
+from bptt_check.judge.subject import Answer, Ask, Asked, CannotCheck
+from bptt_check.error_bound import Reference
 from rnn_torch.networks import Problem, network, targets
-from rnn_torch.reports.page import as_html
-from rnn_torch.reports.text import as_markdown, as_text
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_markdown, as_text
 from rnn_torch.testing import assert_gradient_parity
 
 pytestmark = pytest.mark.unannotated

@@ -11,9 +11,9 @@ import pytest
 from candidate_files import EXAMPLES
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_numpy.isolation.calling import Form
+from bptt_check.candidate.calling import Form
 from rnn_torch.check import check
-from rnn_torch.checker.own_lines import own_lines, source_in_file, source_of
+from bptt_check.own_lines.lines import own_lines, source_in_file, source_of
 from rnn_torch.elman_by_hand.problems import Shapes, designed
 from rnn_torch.elman_by_hand.subject import ElmanByHand
 
@@ -182,7 +182,7 @@ def test_what_leads_there_through_calls_and_second_names(
         ("", "try:\n        dW = x\n    except ValueError:\n        dW = e\n    return @",
          "this try (line 5)"),
         ("", "g = getattr(np, 'dot')\n    dW = g(x, e)\n    return @", "g (line 6)"),
-        ("from rnn_numpy.isolation.loading import load_function\nf = load_function('a.py', 'f')",
+        ("from bptt_check.candidate.loading import load_function\nf = load_function('a.py', 'f')",
          "dW = f(e)\n    return @", "f (line 6)"),
     ],
 )  # fmt: skip

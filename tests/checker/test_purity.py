@@ -11,7 +11,7 @@ from judged import examine, remade
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.reports.text import as_text
+from bptt_check.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -17,15 +17,15 @@ from judged import examine, in_this_process, remade
 from problems import Array
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_numpy.isolation.calling import Question, call
-from rnn_numpy.isolation.escaping import shown
+from bptt_check.candidate.calling import Question, call
+from bptt_check.candidate.escaping import shown
 from rnn_torch import check
-from rnn_torch.checker.candidate import judged
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import CannotCheck
+from bptt_check.judge.candidate import judged
+from bptt_check.judge.report import Report
+from bptt_check.judge.subject import CannotCheck
 from rnn_torch.elman_by_hand.problems import Sizes, problem
 from rnn_torch.elman_by_hand.subject import ElmanByHand
-from rnn_torch.reports.text import as_markdown, as_text
+from bptt_check.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ import torch
 
 import rnn_numpy
 from profiles import NIGHTLY
-from rnn_torch.error_bound.bound import Reference, reference
+from bptt_check.error_bound.bound import Reference, reference
 from rnn_torch.networks import (
     Network,
     Problem,

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from functools import cache
 
-from rnn_torch.checker import candidate, purity
-from rnn_torch.checker import examine as judge
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Ask
+from bptt_check.judge import candidate, purity
+from bptt_check.judge import examine as judge
+from bptt_check.judge.report import Report
+from bptt_check.judge.subject import Ask
 from rnn_torch.elman_by_hand.problems import Shapes
 from rnn_torch.elman_by_hand.subject import ElmanByHand
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from forms_of_passes import FORM, assert_right, load, question, right
-from rnn_numpy.isolation.calling import Form, Question, Refused, call
-from rnn_numpy.isolation.loading import load_function
+from bptt_check.candidate.calling import Form, Question, Refused, call
+from bptt_check.candidate.loading import load_function
 
 pytestmark = pytest.mark.unannotated
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from forms_drawn import NETWORKS, Drawn, Judge, drawn
 from profiles import NIGHTLY
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.candidate import Candidate
-from rnn_torch.checker.comparison import agrees
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.candidate import Candidate
+from bptt_check.judge.comparison import agrees
 
 pytestmark = [pytest.mark.unannotated, pytest.mark.many]
 

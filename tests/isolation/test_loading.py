@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from forms_of_passes import FORM, assert_right, load, question
-from rnn_numpy.isolation.calling import Refused, call
-from rnn_numpy.isolation.child import explain
-from rnn_numpy.isolation.loading import functions_in, load_function
+from bptt_check.candidate.calling import Refused, call
+from bptt_check.candidate.child import explain
+from bptt_check.candidate.loading import functions_in, load_function
 
 pytestmark = pytest.mark.unannotated
 
@@ -206,7 +206,7 @@ def test_an_exception_in_a_file_that_an_adapter_loads(tmp_path: Path) -> None:
     near.mkdir()
     adapter = near / "adapter.py"
     adapter.write_text(
-        "from rnn_numpy.isolation.loading import load_function\n"
+        "from bptt_check.candidate.loading import load_function\n"
         f"far = load_function({str(far)!r}, 'step')\n"
         f"book = load_function({book!r}, 'step')\n"
         "def of_far(x):\n    return far(x)\n"

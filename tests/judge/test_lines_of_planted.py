@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rnn_numpy import fraction
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.own_lines import own_lines, source_in_file
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.own_lines.lines import own_lines, source_in_file
 from rnn_torch.networks import stock
 from tests.judge.planted import PLANTED, STRANGE, Planted, made, source
 from tests.judge.stock_problems import answer, posed

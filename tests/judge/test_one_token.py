@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.trust.one_token import Backward, every_change, one_token, runs_and_is_wrong
 from profiles import NIGHTLY, nightly
-from rnn_torch.catalogue import Asked, Catalogue, name_mistakes
-from rnn_torch.error_bound import Reference, reference
+from bptt_check.catalogue import Asked, Catalogue, name_mistakes
+from bptt_check.error_bound import Reference, reference
 from rnn_torch.networks import Problem, random, stock
 from tests.judge import textbook
 from tests.judge.stock_problems import answer, first_wrong, posed

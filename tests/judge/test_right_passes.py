@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from profiles import NIGHTLY
-from rnn_torch.error_bound.bound import Reference, reference
+from bptt_check.error_bound.bound import Reference, reference
 from rnn_torch.networks import Problem, random, stock
 from tests.judge.right_passes import RIGHT
 from tests.judge.stock_problems import Backward, answer, posed, used

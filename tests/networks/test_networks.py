@@ -22,7 +22,7 @@ from rnn_torch.networks import (
     tokens,
     upstream,
 )
-from rnn_torch.networks.soundness import is_causal
+from bptt_check.networks.soundness import is_causal
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

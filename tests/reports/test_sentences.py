@@ -14,10 +14,10 @@ import pytest
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.check import check
-from rnn_torch.checker.own_lines import OwnLines
-from rnn_torch.checker.report import Condition, Report, Unanswered
-from rnn_torch.reports.page import as_html
-from rnn_torch.reports.text import as_markdown, as_text
+from bptt_check.own_lines.lines import OwnLines
+from bptt_check.judge.report import Condition, Report, Unanswered
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_markdown, as_text
 
 pytestmark = pytest.mark.unannotated
 

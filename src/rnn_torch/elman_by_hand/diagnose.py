@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.subject import Asked, Gradients
+from bptt_check.judge.comparison import agrees
+from bptt_check.judge.subject import Asked, Gradients
 from rnn_torch.elman_by_hand.parity import Reference, called_twice
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from rnn_numpy.elman_network.model import forward
-from rnn_torch.checker.comparison import fractions
-from rnn_torch.checker.subject import Ask, Where
+from bptt_check.judge.comparison import fractions
+from bptt_check.judge.subject import Ask, Where
 from rnn_torch.elman_by_hand.parity import reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, problem
 

@@ -11,8 +11,8 @@ from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rounding import bounds
 from rnn_numpy.elman_network.textbook import Backward
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.subject import Gradients
+from bptt_check.judge.comparison import agrees
+from bptt_check.judge.subject import Gradients
 from rnn_torch.elman_by_hand.problems import Problem
 from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient, squared_error
 

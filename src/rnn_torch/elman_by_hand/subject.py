@@ -1,13 +1,13 @@
-"""The network of docs/bptt.md as a `rnn_torch.checker.subject.Subject`."""
+"""The network of docs/bptt.md as a `bptt_check.judge.subject.Subject`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnn_numpy.isolation.calling import Form
-from rnn_torch.checker.comparison import agrees, furthest
-from rnn_torch.checker.posed_once import PosedOnce
-from rnn_torch.checker.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
+from bptt_check.candidate.calling import Form
+from bptt_check.judge.comparison import agrees, furthest
+from bptt_check.judge.posed_once import PosedOnce
+from bptt_check.judge.subject import Array, Ask, Asked, CannotCheck, Explanation, Vote, Where
 from rnn_torch.elman_by_hand.diagnose import name_mistakes
 from rnn_torch.elman_by_hand.locate import locate
 from rnn_torch.elman_by_hand.parity import Reference, blind_to, reference

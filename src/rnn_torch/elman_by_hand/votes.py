@@ -11,8 +11,8 @@ from torch.func import functional_call, jacfwd
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.subject import Gradients, Vote
+from bptt_check.judge.comparison import agrees
+from bptt_check.judge.subject import Gradients, Vote
 from rnn_torch.elman_by_hand.parity import Reference
 from rnn_torch.elman_by_hand.problems import Problem
 from rnn_torch.elman_network.model import ElmanRNN
