@@ -6,17 +6,22 @@ the loss's Hessian: Pearlmutter's product), and if every gradient of the backwar
 Carlo arithmetic: D. S. Parker 1997, and the earlier CESTAC).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from bptt_check.candidate.calling import Form
-from bptt_check.judge.examine import examine
-from bptt_check.judge.subject import Answer, Array, Ask, Asked, CannotCheck, Explanation, Where
 from bptt_check.error_bound.noise_floor import Exact
+from bptt_check.judge.asking import Answer, Array, Asked
+from bptt_check.judge.comparison import (
+    agrees,
+    constant_factors,
+    is_approximate,
+    told,
+    worst_entries,
+)
+from bptt_check.judge.report import Verdict
 from bptt_check.reports.text import ReadableReport
 
 _DIRECTIONS = 8
@@ -61,13 +66,9 @@ def compare_gradients(
     bounds = {n: floor / 2 for n, floor in zip(names, floors, strict=True)}
     for n, other in zip(names, without, strict=True):  # the margin also covers the forward pass
         bounds[n] = bounds[n] + _ULPS * np.abs(other.numpy(force=True) - right[n])
-    dtype = str(tensors[0].dtype).removeprefix("torch.")
-    subject = _OneLoss(
-        _Given("this loss", dtype, right, bounds, approximate="; ".join(sorted(exact.approximate)))
-    )
+    given = _Given("this loss", str(tensors[0].dtype).removeprefix("torch."), right, bounds)
     answer = {n: np.asarray(hand_written[n], dtype=float) for n in names}
-    report = examine(lambda *_: Answer(answer, answer), subject, dtype=dtype)
-    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
+    return _report(Asked(given, Answer(answer, answer), given), sorted(exact.approximate))
 
 
 class _Given(NamedTuple):
@@ -77,56 +78,40 @@ class _Given(NamedTuple):
     dtype: str
     gradients: Mapping[str, Array]
     bounds: Mapping[str, Array]
-    measured: str = "a measured noise floor, not a bound: the loss is of no declared network"
-    approximate: str = ""
 
 
-class _OneLoss:
-    """A loss that is given with its graph, as a `bptt_check.judge.subject.Subject`."""
-
-    window: int | None = None
-
-    def __init__(self, given: _Given) -> None:
-        self.given, self.form = given, Form((), list(given.gradients))
-
-    def problems(self, dtype: str, seed: int) -> list[_Given]:
-        return [self.given]
-
-    def in_turn(self, dtype: str) -> Iterator[tuple[_Given, ...]]:
-        return iter(())
-
-    def inputs(self, problem: _Given) -> Mapping[str, Array]:
-        return {}
-
-    def sizes(self, problem: _Given) -> Mapping[str, int]:
-        return {}
-
-    def advice(self) -> str:
-        return ""
-
-    def reference(self, problem: _Given) -> _Given:
-        return problem
-
-    def prepare(self, problem: _Given) -> None:
-        pass
-
-    def losses(self, asked: Sequence[Asked]) -> str:
-        return ""
-
-    def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
-        return None
-
-    def meanings(self, asked: Sequence[Asked]) -> Mapping[str, str]:
-        return {}
-
-    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
-        raise CannotCheck("one loss alone has no steps; declare its network (rnn_torch.networks)")
-
-    def votes(self, wrong: Sequence[Asked]) -> Sequence[Any]:
-        return ()
-
-    def blind(self, asked: Sequence[Asked]) -> Sequence[str]:
-        return ()
+def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
+    """The report of one loss, which has no steps, no catalogue and no other problems."""
+    given, gradients = asked.problem, asked.answer.gradients
+    worst = tuple(worst_entries(gradients, given, given.name, given.dtype))
+    factors = tuple(constant_factors([asked], [{}]))
+    why = "what rounding allows there exceeds every gradient"
+    untold = () if told(given, gradients) else ((given.name, why),)
+    lost = [f"d{n}" for n in gradients if n not in told(given, gradients)]
+    why_not = f"no problem can tell a right {' or '.join(lost)} from a wrong one"
+    verdict: Verdict = "cannot tell" if lost else "agrees"
+    if is_wrong := not agrees(gradients, given):
+        verdict = "approximate" if not factors and is_approximate([asked]) else "disagrees"
+    return ReadableReport(
+        verdict,
+        given.dtype,
+        None,
+        problems=1,
+        telling=1 - len(untold),
+        used=max(entry.fraction for entry in worst),
+        worst=worst,
+        by_problem=(worst,),
+        undecided=(why_not,) if lost and not is_wrong else (),
+        untold=untold,
+        measured="a measured noise floor, not a bound: the loss is of no declared network",
+        approximate="; ".join(approximate),
+        factors=factors if is_wrong else (),
+        mistakes=None if is_wrong else (),
+        not_named="there is no catalogue for this case" if is_wrong else "",
+        not_located="one loss alone has no steps; declare its network (bptt_check.networks)"
+        if is_wrong
+        else "",
+    )
 
 
 def _noise_floors(

@@ -1,7 +1,7 @@
 """Make the subject that a backward pass is judged by from the values of flags.
 
-`--network`: `lstm`, `gru,reset=before` or `FILE.py:NETWORK`; without it, the network of
-docs/bptt.md, whose bound and catalogue are written by hand.
+`--network`: `lstm`, `gru,reset=before` or `FILE.py:NETWORK`; without it `elman`, the network of
+docs/bptt.md.
 """
 
 import importlib.util
@@ -12,13 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.subject import Subject
-from rnn_torch.elman_by_hand.problems import Shapes
-from rnn_torch.elman_by_hand.subject import ElmanByHand
+from bptt_check.judge.votes import Oracle
 from bptt_check.networks import STOCK, Network, check_network, stock
 
 _SWITCHES = {"columns": ("columns", True), "no-biases": ("biases", False)}
-_SWITCHES |= {"peepholes": ("peepholes", True)}
+_SWITCHES |= {"peepholes": ("peepholes", True), "no-batch": ("batch", False)}
+
+#: Other backward passes of the network of docs/bptt.md, by method: they vote on it.
+ORACLES: dict[str, Oracle] = {}
+#: The order of `--shapes 8,1,2,16,1`, and the recipe's sizes, without a batch axis.
+_ORDER = ("time", "batch", "n_in", "hidden", "n_out")
+_RECIPE = {"time": 8, "n_in": 2, "hidden": 16, "n_out": 1}
 
 
 def subject_for(
@@ -28,7 +32,7 @@ def subject_for(
     window: int | None = None,
     loss: str | None = None,
     rate: float | None = None,
-) -> Subject:
+) -> AnyNetwork:
     """The subject that a backward pass is judged by.
 
     Args:
@@ -52,21 +56,16 @@ def _made(
     window: int | None,
     loss: str | None,
     rate: float | None,
-) -> Subject:
+) -> AnyNetwork:
     if window is not None and not 0 <= window <= 512:
         raise ValueError(f"window must be from 0 to 512, got {window}")
-    if network is None:
-        if loss is not None or rate is not None:
-            flag = "loss" if loss is not None else "from-update"
-            raise ValueError(
-                f"{flag} needs a network: that of docs/bptt.md has a squared error and no update"
-            )
-        return ElmanByHand(Shapes.parse(shapes), window)
     if rate is not None and not (rate > 0 and math.frexp(rate)[0] == 0.5):
         raise ValueError(
             "from-update must be a power of two, so that multiplying does not round, such as 1 or "
             f"0.125, got {rate:g}"
         )
+    if network is None:
+        return _of_the_docs(shapes, window, loss, rate)
     sizes = sizes_named(shapes)
     try:
         if isinstance(network, str):
@@ -75,6 +74,28 @@ def _made(
         return AnyNetwork(network, sizes, window, rate)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"network: {error}") from None
+
+
+def _of_the_docs(
+    shapes: str, window: int | None, loss: str | None, rate: float | None
+) -> AnyNetwork:
+    """The network of docs/bptt.md, of which dU, dW and dV are asked; other passes vote on it."""
+    if shapes == "recipe":
+        network, sizes = stock("elman", batch=False), _RECIPE
+    else:
+        network = stock("elman", loss=loss or "squared")
+        numbers = shapes.split(",")
+        if len(numbers) == len(_ORDER) and all(number.strip().isdigit() for number in numbers):
+            shapes = ",".join(map("=".join, zip(_ORDER, numbers, strict=True)))
+        sizes = sizes_named(shapes)
+    found = AnyNetwork(network, sizes, window, rate)
+    if loss in (None, "squared"):
+        found.oracles, found.asks_for = ORACLES, ("U", "W", "V")
+        found.cites_equations = True
+        found.hint = "--shapes recipe (x (8, 2), y (8, 1), no batch axis, 16 hidden units), or " * (
+            not sizes
+        )
+    return found
 
 
 #: With its problems and references, for the next backward pass; a user's network may change.
@@ -96,8 +117,8 @@ def sizes_named(text: str) -> dict[str, int]:
         sizes = {"": 0}
     if min(sizes.values()) < 1 or max(sizes.values()) > 512:
         raise ValueError(
-            "shapes must be any, or sizes of axes from 1 to 512 such as hidden=16,batch=1, "
-            f"got {text!r}"
+            "shapes must be any, or sizes of axes from 1 to 512 such as hidden=16,batch=1; for "
+            f"the network of docs/bptt.md also recipe or 8,1,2,16,1; got {text!r}"
         )
     return sizes
 
@@ -162,6 +183,6 @@ def _of_file(file: str, name: str) -> Network:
     names = [n for n, v in vars(module).items() if isinstance(v, Network)]
     if found is not None:
         raise ValueError(
-            f"{name} of {file} is not a network: declare it with @rnn_torch.networks.network(...)"
+            f"{name} of {file} is not a network: declare it with @bptt_check.networks.network(...)"
         )
     raise ValueError(f"{file} has no network {name!r}; it has {', '.join(names) or 'none'}")

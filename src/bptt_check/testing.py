@@ -1,7 +1,7 @@
 """Helpers for your own tests: a hypothesis strategy of problems, and assertions with a report.
 
     from hypothesis import given
-    from rnn_torch.testing import assert_gradient_parity, problems
+    from bptt_check.testing import assert_gradient_parity, problems
 
     @given(problems())
     def test_my_backward(problem):
@@ -12,23 +12,22 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bptt_check.compare import compare_gradients
-from bptt_check.subjects import subject_for
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Asked, CannotCheck
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
-from bptt_check.own_lines.lines import source_of
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import CannotCheck, Subject
-from rnn_torch.elman_by_hand.parity import blind_to
-from rnn_torch.elman_by_hand.problems import Problem, Shapes
-from rnn_torch.elman_by_hand.subject import ElmanByHand
-from bptt_check.networks import Network
-from bptt_check.reports.text import as_text, in_one_line, table
+from bptt_check.networks import Network, Problem
+from bptt_check.own_lines.lines import source_of
+from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
+from bptt_check.subjects import subject_for
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -37,7 +36,43 @@ if TYPE_CHECKING:
 else:
     Problems = object
 
-__all__ = ["Problem", "assert_gradient_parity", "compare_gradients", "problems"]
+__all__ = ["Problem", "assert_gradient_parity", "check", "compare_gradients", "problems"]
+
+_REQUIRE = ("returned", "all")
+
+
+def check(
+    backward: Callable[..., Any],
+    network: str | Network | None = None,
+    *,
+    dtype: str = "float64",
+    shapes: str = "any",
+    window: int | None = None,
+    loss: str | None = None,
+    seed: int = 0,
+) -> ReadableReport:
+    """Examine a function of this process: for Python, a notebook, a test.
+
+    Args:
+        backward: the backward pass; its arguments and gradients are NumPy arrays.
+        network: the network that it must differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
+        dtype: float64 or float32.
+        shapes, window, loss, seed: as the flags of `python -m bptt_check`.
+
+    Returns:
+        The report: `print` shows the screen, a notebook the page of --html.
+
+    Raises:
+        CannotCheck: the backward pass gives no answer that can be judged.
+        ValueError: an argument is invalid, or the network fails.
+    """
+    subject = subject_for(network, shapes=shapes, window=window, loss=loss)
+    name = getattr(backward, "__name__", "backward")
+    ask = in_this_process(backward, subject)
+    source = source_of(backward)
+    report = examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
+    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
 
 
 def assert_gradient_parity(
@@ -58,7 +93,6 @@ def assert_gradient_parity(
             `network`, of its arguments.
         given: one problem (from `problems()`, say), or several; left out, the designed set and
             random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
-            Not with a `network`.
         network: the network that it must differentiate: a `Network`, a stock network's name, or
             FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         window: compare with BPTT truncated to this many steps back.
@@ -74,15 +108,19 @@ def assert_gradient_parity(
         ValueError: `shapes` is invalid, or a given problem has other sizes.
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
+    if require not in _REQUIRE:
+        raise ValueError(f"require must be {' or '.join(_REQUIRE)}, got {require!r}")
     several = [given] if isinstance(given, Problem) else given
-    if several is not None and network is not None:
-        raise ValueError("given must be left out with a network: its problems are drawn for it")
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
-    only = subject.shapes.only if isinstance(subject, ElmanByHand) else None
     for one in several or ():
-        if only not in (None, one.sizes):
-            raise ValueError(f"given must have the sizes of shapes, {only}, got {one.sizes}")
-    if several is not None and several is given and (blind := blind_to(several, window)):
+        others = {
+            n: one.sizes.get(n) for n, size in subject.fixed.items() if one.sizes.get(n) != size
+        }
+        if others or one.values.keys() != subject.network.arguments.keys():
+            wanted = subject.fixed if others else tuple(subject.network.arguments)
+            got = others or tuple(one.values)
+            raise ValueError(f"given must be problems of the network, with {wanted}, got {got}")
+    if several is not None and several is given and (blind := _blind_to(several, subject)):
         warnings.warn(
             f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
         )
@@ -105,7 +143,7 @@ def _failure(
     backward: Callable[..., object],
     problems_given: Sequence[Problem] | None,
     dtype: str,
-    subject: Subject,
+    subject: AnyNetwork,
 ) -> tuple[str, tuple[str, ...]]:
     """The message of an assertion, empty if all answers are right; the gradients not returned.
 
@@ -126,15 +164,15 @@ def _failure(
         answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
         if besides := [*answer.others, *answer.unnamed]:
             raise CannotCheck(f"it also returns {', '.join(besides)}, which is no gradient")
-        missing |= {f"d{n}": None for n in subject.form.gradients if n not in answer.gradients}
+        missing |= {f"d{n}": None for n in subject.asks_for if n not in answer.gradients}
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
-        entries = worst_entries(answer.gradients, right, problem.name, problem.dtype.name)
+        entries = worst_entries(answer.gradients, right, problem.name, problem.dtype)
         message = table(entries)
         if all(entry.right for entry in entries):
             effects = answer.impure or ("a second call returns a different gradient",)
             message = f"Not a pure function: {', '.join(effects)}"
-        report = _report(backward, problem.dtype.name, subject)
+        report = _report(backward, problem.dtype, subject)
         if report.right:
             return f"{name} is wrong at this problem, right at the designed ones\n\n{message}", ()
         return "\n\n".join([in_one_line(report, name), message, as_text(report, name)]), ()
@@ -142,7 +180,7 @@ def _failure(
 
 
 @lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
-def _report(backward: Callable[..., object], dtype: str, subject: Subject) -> Report:
+def _report(backward: Callable[..., object], dtype: str, subject: AnyNetwork) -> Report:
     name = getattr(backward, "__name__", "backward")
     ask, source = in_this_process(backward, subject), source_of(backward)
     return examine(ask, subject, dtype=dtype, name=name, source=source)
@@ -158,25 +196,43 @@ def _of_others(error: BaseException) -> TracebackType | None:
 
 def _is_ours(frames: TracebackType) -> bool:
     package = frames.tb_frame.f_globals.get("__name__", "").partition(".")[0]
-    return package in ("rnn_numpy", "rnn_torch")
+    return package in ("bptt_check", "rnn_numpy", "rnn_torch")
 
 
-def problems(dtype: str | None = None, *, corners: bool = True, shapes: str = "any") -> Problems:
+def _blind_to(given: Sequence[Problem], subject: AnyNetwork) -> list[str]:
+    """The mistakes in whole gradients, sums and states that none of these problems detects."""
+    asked = []
+    for problem in given:
+        right = subject.reference(problem)
+        gradients = {n: right.gradients[n] for n in subject.asks_for}
+        asked.append(Asked(problem, Answer(gradients, gradients), right))
+    return subject.undetected(asked)
+
+
+def problems(
+    dtype: str | None = None,
+    *,
+    network: str | Network | None = None,
+    corners: bool = True,
+    shapes: str = "any",
+    loss: str | None = None,
+) -> Problems:
     """Random problems: general ones, long ones and, with `corners`, some with extreme values.
 
     Args:
         dtype: float32 or float64; both if left out.
-        shapes: the sizes, as in `assert_gradient_parity`.
+        network, shapes, loss: as in `assert_gradient_parity`.
 
     Raises:
         ModuleNotFoundError: hypothesis is not installed.
-        ValueError: `shapes` is invalid.
+        ValueError: an argument is invalid.
     """
+    subject = subject_for(network, shapes=shapes, loss=loss)
     try:
-        from rnn_torch.elman_by_hand import strategies
+        from bptt_check import strategies
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise
         needs = "problems needs hypothesis: pip install hypothesis"
         raise ModuleNotFoundError(needs, name=error.name) from None
-    return strategies.problems(dtype, Shapes.parse(shapes).only, corners=corners)
+    return strategies.problems(subject.network, subject.fixed, dtype, corners=corners)

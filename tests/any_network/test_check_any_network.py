@@ -13,7 +13,7 @@ from hand_written import LSTM, embedded
 from rnn_torch import check as command
 from bptt_check.subjects import network_named, sizes_named, subject_for
 from rnn_torch.check import check
-from bptt_check.judge.subject import CannotCheck
+from bptt_check.judge.asking import CannotCheck
 from rnn_torch.networks import Network, network, stock, targets
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text

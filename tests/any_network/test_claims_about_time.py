@@ -9,7 +9,7 @@ import torch
 
 from hand_written import planted
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.subject import Answer, Asked, CannotCheck
+from bptt_check.judge.asking import Answer, Asked, CannotCheck
 from bptt_check.error_bound import reference
 from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
 from bptt_check.tracing import Claim, locate

@@ -15,7 +15,7 @@ from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.subjects import subject_for
 from bptt_check.catalogue import Asked, Catalogue, name_mistakes
 from rnn_torch.check import check
-from bptt_check.judge.subject import CannotCheck
+from bptt_check.judge.asking import CannotCheck
 from bptt_check.error_bound import reference
 from rnn_torch.networks import (
     Network,

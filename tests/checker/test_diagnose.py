@@ -14,7 +14,7 @@ from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
 from bptt_check.judge.comparison import agrees
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import Explanation
+from bptt_check.judge.asking import Explanation
 from rnn_torch.elman_by_hand.diagnose import name_mistakes
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_text

@@ -17,7 +17,7 @@ from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from bptt_check.judge.comparison import Entry, agrees
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import CannotCheck, Explanation
+from bptt_check.judge.asking import CannotCheck, Explanation
 from rnn_torch.elman_by_hand.parity import Reference, blind_to, power, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, Sizes, designed, problem, random
 from rnn_torch.elman_by_hand.subject import ElmanByHand

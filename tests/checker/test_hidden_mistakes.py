@@ -14,7 +14,7 @@ from rnn_numpy import bptt, forward
 from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
 from bptt_check.judge.comparison import agrees
-from bptt_check.judge.subject import CannotCheck
+from bptt_check.judge.asking import CannotCheck
 from rnn_torch.elman_by_hand.parity import Reference, reference
 from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, designed
 from bptt_check.reports.text import as_text

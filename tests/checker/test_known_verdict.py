@@ -15,7 +15,7 @@ from bptt_check.judge import examine as judge
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import Answer, Ask, Asked, CannotCheck
+from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck
 from bptt_check.error_bound import Reference
 from rnn_torch.networks import Problem, network, targets
 from bptt_check.reports.page import as_html

@@ -11,7 +11,7 @@ from problems import Array
 from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.mistakes import planted
 from rnn_numpy.elman_network.textbook import textbook
-from bptt_check.judge.subject import Where
+from bptt_check.judge.asking import Where
 from rnn_torch.elman_by_hand.locate import locate
 from rnn_torch.elman_by_hand.problems import RECIPE, Shapes
 

@@ -16,7 +16,7 @@ from problems import Array
 from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
-from bptt_check.judge.subject import CannotCheck
+from bptt_check.judge.asking import CannotCheck
 from rnn_torch.elman_by_hand.problems import Shapes, Sizes, designed, problem
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
 

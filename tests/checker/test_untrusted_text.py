@@ -22,7 +22,7 @@ from bptt_check.candidate.escaping import shown
 from rnn_torch import check
 from bptt_check.judge.candidate import judged
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import CannotCheck
+from bptt_check.judge.asking import CannotCheck
 from rnn_torch.elman_by_hand.problems import Sizes, problem
 from rnn_torch.elman_by_hand.subject import ElmanByHand
 from bptt_check.reports.text import as_markdown, as_text

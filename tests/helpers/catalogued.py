@@ -9,7 +9,7 @@ import pytest
 from judged import remade
 from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake
 from rnn_numpy.elman_network.textbook import Backward
-from bptt_check.judge.subject import Asked
+from bptt_check.judge.asking import Asked
 from rnn_torch.elman_by_hand.parity import Reference, reference
 from rnn_torch.elman_by_hand.problems import Problem, Shapes, designed, random
 

@@ -6,7 +6,7 @@ from functools import cache
 from bptt_check.judge import candidate, purity
 from bptt_check.judge import examine as judge
 from bptt_check.judge.report import Report
-from bptt_check.judge.subject import Ask
+from bptt_check.judge.asking import Ask
 from rnn_torch.elman_by_hand.problems import Shapes
 from rnn_torch.elman_by_hand.subject import ElmanByHand
 

@@ -74,7 +74,8 @@ def explain(error: BaseException, file: str) -> str:
 def _is_beside(other: str, file: str) -> bool:
     """Whether a file lies in the candidate's folder or below, and is none of a library or ours."""
     path, ours = Path(other).resolve(), Path(__file__).resolve().parents[1]
-    libraries = [ours, ours.with_name("rnn_torch"), Path(sysconfig.get_paths()["stdlib"])]
+    twins = [ours.with_name(name) for name in ("rnn_numpy", "rnn_torch")]
+    libraries = [ours, *twins, Path(sysconfig.get_paths()["stdlib"])]
     return (
         path.is_relative_to(Path(file).resolve().parent)
         and path.is_file()

@@ -58,7 +58,7 @@ def parser(
 SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
-def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
+def command(main: Callable[..., int]) -> Callable[..., int]:
     """Make a command finish its work and exit with the right code if its output streams fail.
 
     The exit code is 2, with the reason on standard error, if standard output cannot be written (a
@@ -68,10 +68,10 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
     """
 
     @wraps(main)
-    def run(argv: Sequence[str] | None = None) -> int:
+    def run(argv: Sequence[str] | None = None, **options: Any) -> int:
         with _streams():
             try:
-                return _settled(main(argv))
+                return _settled(main(argv, **options))
             except SystemExit as ended:
                 ended.code = _settled(ended.code)
                 raise

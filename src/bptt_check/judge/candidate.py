@@ -25,7 +25,8 @@ from safetensors.numpy import load, save
 from bptt_check.candidate.calling import Called, Question, Refused, call
 from bptt_check.candidate.escaping import shown
 from bptt_check.candidate.loading import functions_in
-from bptt_check.judge.subject import Answer, Ask, CannotCheck, Subject
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, CannotCheck
 
 _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"
@@ -71,7 +72,7 @@ class Candidate:
     def __init__(
         self,
         target: str,
-        subject: Subject,
+        subject: AnyNetwork,
         timeout: float,
         env: Sequence[str] = (),
         definitions_only: bool = False,
@@ -232,12 +233,12 @@ def _processes(mark: str) -> list[int]:
     return found
 
 
-def in_this_process(backward: Callable[..., Any], subject: Subject) -> Ask:
+def in_this_process(backward: Callable[..., Any], subject: AnyNetwork) -> Ask:
     """Call a function directly: for trusted code, such as your own in a test."""
     return remade(lambda: backward, subject)
 
 
-def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
+def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:
     """Like `in_this_process`, with a new function for each problem, so that it keeps no state."""
 
     def ask(problem: Any, *earlier: Any) -> Answer:
@@ -254,7 +255,7 @@ def remade(make: Callable[[], Callable[..., Any]], subject: Subject) -> Ask:
     return ask
 
 
-def judged(called: Called, problem: Any, subject: Subject) -> Answer:
+def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:
     """The answer of a call, once its arrays are known to be of the right shape.
 
     Raises:

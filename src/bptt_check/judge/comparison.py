@@ -7,7 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from bptt_check.commands.numbers import fraction
-from bptt_check.judge.subject import Array, Asked, Gradients, Right
+from bptt_check.judge.asking import Array, Asked, Gradients, Right
+
+
+class Expected(NamedTuple):
+    """An answer that another answer must equal, to within rounding."""
+
+    gradients: Gradients
+    bounds: Gradients
 
 
 class Entry(NamedTuple):

@@ -1,7 +1,7 @@
 """Examine a backward pass: verdict, worst entries, where in time, which mistake, votes.
 
 The verdict comes first. Whatever fails after it is reported, and changes nothing in it. Only this
-module knows the order of these steps. The `Subject` describes the network.
+module knows the order of these steps. `AnyNetwork` describes the network.
 """
 
 import traceback
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck, Explanation
 from bptt_check.judge.comparison import (
     Entry,
     agrees,
@@ -21,10 +23,9 @@ from bptt_check.judge.comparison import (
     told,
     worst_entries,
 )
-from bptt_check.own_lines.lines import OwnLines, Source, own_lines
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
-from bptt_check.judge.subject import Answer, Ask, Asked, CannotCheck, Explanation, Subject
+from bptt_check.own_lines.lines import OwnLines, Source, own_lines
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 _OF_SIZES = {"shape", "ValueError", "IndexError", "AssertionError"}  # kinds of `CannotCheck`
@@ -36,7 +37,7 @@ raise_failures = False
 
 def examine(
     ask: Ask,
-    subject: Subject,
+    subject: AnyNetwork,
     *,
     dtype: str = "float64",
     seed: int = 0,
@@ -88,7 +89,7 @@ def examine(
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
     if verdict == "disagrees":
         with _attempted("finding your lines", failed):
-            common["lines"] = tuple(_lines(source, subject, common["worst"], mistakes or ()))
+            common["lines"] = tuple(_lines(source, subject, common["worst"]))
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
 
@@ -100,7 +101,7 @@ class _Answers:
     What is cached is asked for after `ask_all`.
     """
 
-    subject: Subject
+    subject: AnyNetwork
     asked: list[Asked] = field(default_factory=list)
     unanswered: list[Unanswered] = field(default_factory=list)
     untold: list[tuple[str, str]] = field(default_factory=list)  # a problem, why it cannot tell
@@ -248,13 +249,14 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
     return {
         "dtype": dtype,
         "window": subject.window,
+        "cites_equations": subject.cites_equations,
         "problems": found.posed,
         "telling": len(asked) - sum(name in dict(found.untold) for name in _problems(asked)),
         "used": max(entry.fraction for entry in worst),
         "worst": worst,
         "by_problem": tuple(map(tuple, entries)),
         "name": name,
-        "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
+        "missing": tuple(f"d{n}" for n in subject.asks_for if f"d{n}" not in _labels(worst)),
         "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),
         "unidentified": found.unidentified,
         "set_globals": asked[0].answer.set_globals,
@@ -269,7 +271,7 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
 
 
 def _names(
-    subject: Subject, finite: Sequence[Asked], wrong: Sequence[Asked], failed: list[str]
+    subject: AnyNetwork, finite: Sequence[Asked], wrong: Sequence[Asked], failed: list[str]
 ) -> tuple[tuple[Explanation, ...] | None, str]:
     """The mistakes that explain the finite answers; if that is not determined, None, and why."""
     if wrong and all(agrees(a.answer.gradients, a.right) for a in finite):
@@ -283,7 +285,7 @@ def _names(
 
 
 def _details(
-    ask: Ask, subject: Subject, dtype: str, wrong: Sequence[Asked], failed: list[str]
+    ask: Ask, subject: AnyNetwork, dtype: str, wrong: Sequence[Asked], failed: list[str]
 ) -> dict[str, Any]:
     """Where in time a wrong pass is wrong, and what other methods say."""
     found: dict[str, Any] = {}
@@ -313,16 +315,14 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
 
 
 def _lines(
-    source: Source | None, subject: Subject, worst: Sequence[Entry], named: Sequence[Explanation]
+    source: Source | None, subject: AnyNetwork, worst: Sequence[Entry]
 ) -> Iterator[OwnLines]:
-    """The lines that lead to the wrong gradients; of two mistakes, to those that each changes."""
+    """The lines that lead to the wrong gradients."""
     wrong = {entry.name for entry in worst if not entry.right}
-    pair = named[0].mistakes if named and len(named[0].mistakes) > 1 else ()
-    for changed in [wrong.intersection(mistake.gradients) for mistake in pair] or [wrong]:
-        ours = [n for n in subject.form.gradients if f"d{n}" in changed]
-        others = [n for n in subject.form.gradients if f"d{n}" in _labels(worst) - changed]
-        if source is not None and (found := own_lines(source, subject.form, ours, others)):
-            yield found
+    ours = [n for n in subject.form.gradients if f"d{n}" in wrong]
+    others = [n for n in subject.form.gradients if f"d{n}" in _labels(worst) - wrong]
+    if source is not None and (found := own_lines(source, subject.form, ours, others)):
+        yield found
 
 
 def _labels(entries: Sequence[Entry]) -> set[str]:

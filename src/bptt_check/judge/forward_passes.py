@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_check.judge.subject import Array, Asked
+from bptt_check.judge.asking import Array, Asked
 from bptt_check.networks import Network
 from bptt_check.tracing.tape import Tape, record
 

@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
-from bptt_check.judge.comparison import agrees
-from bptt_check.judge.subject import Ask, Asked, CannotCheck, Gradients, Subject
-
-
-class Expected(NamedTuple):
-    """An answer that another answer must equal, to within rounding."""
-
-    gradients: Gradients
-    bounds: Gradients
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Ask, Asked, CannotCheck, Gradients
+from bptt_check.judge.comparison import Expected, agrees
 
 
 def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:
@@ -39,7 +32,7 @@ def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:
     return (*found, f"a second call with the same inputs returns a different gradient, {cause}")
 
 
-def kept_between_calls(ask: Ask, subject: Subject, dtype: str) -> tuple[str, ...]:
+def kept_between_calls(ask: Ask, subject: AnyNetwork, dtype: str) -> tuple[str, ...]:
     """A sentence if an answer depends on earlier calls in the same process, else an empty tuple.
 
     Raises:

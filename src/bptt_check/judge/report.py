@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from bptt_check.commands.numbers import finite
+from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.own_lines.lines import OwnLines
-from bptt_check.judge.subject import Explanation, Vote, Where
 
 #: "cannot tell": every answer that can be judged is right, and something else is not known.
 Verdict = Literal["agrees", "disagrees", "approximate", "impure", "cannot tell"]
@@ -73,6 +73,7 @@ class Report:
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
     not_located: str = ""  # why a wrong pass has no `where`
+    cites_equations: bool = False  # whether its mistakes' places cite those of docs/bptt.md
     blind: tuple[str, ...] = ()  # mistakes that cannot be detected at the given sizes
 
     @property

@@ -1,37 +1,53 @@
-"""Check autograd by forward mode and Taylor's theorem, which share no code with it."""
+"""Check autograd by methods that share no code with it: forward mode, Taylor's theorem, oracles."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import jvp
 
-from bptt_check.judge.subject import Gradients, Right, Vote
+from bptt_check.judge.asking import Array, Asked, Gradients, Vote
+from bptt_check.judge.comparison import Expected, agrees
 from bptt_check.networks import Network, Problem
 
 _DIRECTIONS = 3
 
 
-def votes(network: Network, problem: Problem, yours: Gradients, right: Right) -> list[Vote]:
-    """The votes of both methods on each gradient, along random directions of each argument.
+#: A backward pass, of the network's inputs in order, that returns gradients in the same order.
+Oracle = Callable[..., Sequence[Array]]
 
-    A method that does not apply (an operation has no forward derivative) has no vote.
+
+def votes(
+    network: Network, asked: Asked, oracles: Mapping[str, Oracle], names: Sequence[str]
+) -> list[Vote]:
+    """The votes on an answer: of the oracles, which return the gradients `names`, and of two more.
+
+    Forward mode and Taylor's theorem judge along random directions of each argument. A method that
+    does not apply (an operation has no forward derivative) has no vote.
     """
+    problem, yours, right = asked.problem, asked.answer.gradients, asked.right
     loss = _loss(network, problem)
-    candidates = [{n: right.gradients[n] for n in yours}, yours]
-    found = []
-    methods: dict[str, Callable[[Gradients], bool]] = {
+    methods: dict[str, Callable[[Gradients], bool]] = {}
+    for method, oracle in oracles.items():
+        values = [problem.values[n].copy() for n in network.arguments]
+        found = dict(zip(names, oracle(*values), strict=True))
+        methods[method] = lambda g, found=found: agrees(  # type: ignore[misc]
+            {n: g[n] for n in found if n in g}, Expected(found, right.bounds)
+        )
+    methods |= {
         "forward mode": lambda g: _forward_mode(loss, network, problem, g, right.bounds),
         "Taylor order": lambda g: _taylor_order(loss, network, problem, g) > 1.5,
     }
-    for method, agrees in methods.items():
+    cast = []
+    for method, agreed in methods.items():
         try:
-            found.append(Vote(method, *(agrees(gradients) for gradients in candidates)))
+            both = [agreed(g) for g in ({n: right.gradients[n] for n in yours}, yours)]
         except (RuntimeError, NotImplementedError, ValueError):
             continue
-    return found
+        cast.append(Vote(method, *both))
+    return cast
 
 
 def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], Tensor]:

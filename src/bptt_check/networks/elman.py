@@ -1,4 +1,4 @@
-"""The project's own network: h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), no biases."""
+"""The network of docs/bptt.md: h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V)."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,24 @@ from bptt_check.networks.losses import loss_named, steps
 from bptt_check.networks.network import Network, network
 
 
-def elman(loss: str = "squared") -> Network:
-    """Equations (1)-(4) of docs/bptt.md; with another loss than `squared`, o_t = h_t V."""
+def elman(loss: str = "squared", batch: bool = True) -> Network:
+    """Equations (1)-(4) of docs/bptt.md; with another loss than `squared`, o_t = h_t V.
+
+    Raises:
+        ValueError: there is no such loss, or one without a batch axis that is not `squared`.
+    """
     if loss == "squared":
-        return _with_sigmoid_outputs
+        examples = "batch " if batch else ""
+        return network(
+            x=f"time {examples}n_in",
+            y=targets(f"time {examples}n_out"),
+            U="n_in hidden",
+            W="hidden hidden",
+            V="hidden n_out",
+        )(_elman)
     loss_function = loss_named(loss)
+    if not batch:
+        raise ValueError(f"loss must be squared without a batch axis, got {loss}")
 
     @network(x="time batch n_in", U="n_in hidden", W="hidden hidden", **loss_function.axes)
     def elman(x: Tensor, U: Tensor, W: Tensor, y: Tensor, **output: Tensor) -> Iterator[Tensor]:
@@ -26,18 +39,12 @@ def elman(loss: str = "squared") -> Network:
     return elman.without("c")
 
 
-@network(
-    x="time batch n_in",
-    y=targets("time batch n_out"),
-    U="n_in hidden",
-    W="hidden hidden",
-    V="hidden n_out",
-)
-def _with_sigmoid_outputs(
-    x: Tensor, y: Tensor, U: Tensor, W: Tensor, V: Tensor
-) -> Iterator[Tensor]:
-    h = x.new_zeros(x.shape[1], len(W))
+def _elman(x: Tensor, y: Tensor, U: Tensor, W: Tensor, V: Tensor) -> Iterator[Tensor]:
+    h = x.new_zeros(*x.shape[1:-1], len(W))
     for x_t, y_t in steps(x, y):
-        h = torch.sigmoid(x_t @ U + h @ W)  # (1), (2)
-        o = torch.sigmoid(h @ V)  # (3)
+        h = torch.sigmoid(x_t @ U + h @ W)  # (1), (2); back: (7) to (10)
+        o = torch.sigmoid(h @ V)  # (3); back: (6), (11)
         yield 0.5 * ((o - y_t) ** 2).sum()  # (4)
+
+
+_elman.__name__ = "elman"

@@ -103,13 +103,19 @@ def random(
     count: int = 1,
     fixed: Mapping[str, int] | None = None,
     longest: int = 20,
+    moderate: bool = False,
 ) -> Iterator[Problem]:
-    """Random problems: widths from 1 to 8, up to `longest` steps, weights from 0.01 to 3."""
+    """Random problems: widths from 1 to 8, up to `longest` steps, weights from 0.01 to 3.
+
+    With `moderate`, weights and inputs are of size 1.
+    """
     rng = np.random.default_rng([seed, 1])
     for number in range(count):
         sizes = {name: int(rng.integers(1, 9)) for name in network.axis_names}
         sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99)))), **(fixed or {})}
         weights, inputs = 10 ** rng.uniform(-2, 0.5), 10 ** rng.uniform(-1, 1)
+        if moderate:
+            weights, inputs = 1.0, 1.0
         condition = Condition("random", weights=weights, inputs=inputs)
         values = _draw(network, sizes, condition, int(rng.integers(2**32)), dtype)
         yield Problem(f"random {number + 1}", sizes, values, dtype)

@@ -17,7 +17,7 @@ import numpy as np
 
 from bptt_check.candidate.calling import Form
 from bptt_check.candidate.returned import key_of
-from bptt_check.judge import source as syntax
+from bptt_check.own_lines import source as syntax
 from bptt_check.own_lines.source import Function, Source, names_in
 
 _Path = tuple[str, ...]  # `self.dW` and `grads["dW"]` are variables of their own

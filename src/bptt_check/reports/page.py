@@ -13,7 +13,6 @@ from markupsafe import Markup
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.atomic_files import made_by
 from bptt_check.judge.report import Report
-from rnn_torch.elman_by_hand.kill_matrix import KillMatrix
 from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
 from bptt_check.reports.text import (
@@ -36,9 +35,8 @@ def as_html(
     name: str = "",
     why: str = "",
     command: str = "",
-    matrix: KillMatrix | None = None,
 ) -> str:
-    """The page: a section for each report, or why `name` cannot be checked; a kill matrix.
+    """The page: a section for each report, or why `name` cannot be checked.
 
     Its footer has the `command` that wrote it, if any, the date and the versions.
 
@@ -58,10 +56,6 @@ def as_html(
         name=name,
         why=why,
         dtype=dtype,
-        matrix=matrix,
-        named={
-            m.name for _, report in reports for each in report.mistakes or () for m in each.mistakes
-        },
         tone=lambda report: _TONES[report.verdict],
         word=word,
         sentence=sentence,
@@ -95,10 +89,10 @@ def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:
     """The equations that the reports mention."""
     found: set[int] = set()
     for _, report in reports:
-        found |= cited(report.where.words) if report.where else set()
-        for explanation in (report.mistakes or ())[:MOST_SHOWN]:
-            for m in explanation.mistakes:
-                found |= cited(m.place) if m.place.startswith("equation") else set()
+        if report.cites_equations:
+            for explanation in (report.mistakes or ())[:MOST_SHOWN]:
+                for m in explanation.mistakes:
+                    found |= cited(m.place)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bptt_check.judge.subject import Vote, Where
+from bptt_check.judge.asking import Vote, Where
 
 
 class Panel(NamedTuple):

@@ -7,9 +7,9 @@ from html import escape
 from typing import Any, Literal, NamedTuple
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.judge.asking import Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.judge.report import Report, unanswered_at
-from bptt_check.judge.subject import Where
 from bptt_check.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
@@ -101,7 +101,7 @@ def as_markdown(report: Report, name: str) -> str:
     parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
         parts += [
-            fenced(text, _FENCES[kind]) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
+            fenced(text) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
             for kind, text in paragraph
         ]
     return "\n\n".join(parts)
@@ -118,10 +118,10 @@ def code(name: str) -> str:
     return f"{fence}{space}{shown(name)}{space}{fence}"
 
 
-def fenced(text: str, language: str = "") -> str:
+def fenced(text: str) -> str:
     """A code block of Markdown; its fence is longer than any in the text."""
     fence = "`" * max(3, 1 + _backticks(text))
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _backticks(text: str) -> int:
@@ -131,12 +131,8 @@ def _backticks(text: str) -> int:
 class _Part(NamedTuple):
     """Some lines of a paragraph; prose if `kind` is empty."""
 
-    kind: Literal["", "table", "diff", "quote", "lines"]
+    kind: Literal["", "table", "quote", "lines"]
     text: str
-
-
-_FENCES = {"table": "", "quote": "", "diff": "diff", "lines": ""}
-_MARKS = {"-": "    wrong: ", "+": "    right: "}
 
 
 def _as_lines(part: _Part) -> list[str]:
@@ -146,8 +142,6 @@ def _as_lines(part: _Part) -> list[str]:
         return lines
     if part.kind == "lines":
         return [f"    {line if len(line) <= 96 else line[:92] + ' ...'}" for line in lines]
-    if part.kind == "diff":
-        return [_MARKS[line[0]] + line[1:] for line in lines]
     return [_wrapped(f"  {line}" if part.kind == "quote" else line) for line in lines]
 
 
@@ -349,8 +343,6 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
         for m in explanation.mistakes:
             if m.place:
                 parts.append(_Part("", f"  {m.place}"))
-            for right, wrong in m.changes if len(m.changes) == 1 else ():
-                parts.append(_Part("diff", f"- {wrong}\n+ {right}"))
         if explanation.also:
             count_left = len(explanation.also) - MOST_ALSO
             rest = f"; and {count_left} more" if count_left > 0 else ""

@@ -2,7 +2,7 @@
 
     where = locate(network, ask)    loss step x state step, gate by gate
 
-`network` is a `bptt_check.networks.network.Network`; `ask` maps a problem to the candidate's answer.
+`network` is a `bptt_check.networks.Network`; `ask` maps a problem to the candidate's answer.
 
     tape, calls, reverse    a recorded call, and its reverse pass, whose parts can be altered
     step                    one recorded step, with a name for each quantity

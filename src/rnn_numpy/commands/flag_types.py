@@ -31,4 +31,15 @@ def seeds(text: str) -> range:
     )
 
 
-__all__ = ["BATCH_SIZE", "BITS", "HIDDEN", "ITERATIONS", "NOT_NEGATIVE", "POSITIVE", "SEED", "STATE_BITS", "positive", "seeds"]
+__all__ = [
+    "BATCH_SIZE",
+    "BITS",
+    "HIDDEN",
+    "ITERATIONS",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "SEED",
+    "STATE_BITS",
+    "positive",
+    "seeds",
+]

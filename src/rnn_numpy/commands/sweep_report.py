@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bptt_check.commands.terminal import say
 from bptt_check.commands.pictures import save
+from bptt_check.commands.terminal import say
 from rnn_numpy.training.many import Trained
 
 _WORDS = {

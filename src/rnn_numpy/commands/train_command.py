@@ -5,6 +5,7 @@ import json
 import signal
 from dataclasses import asdict
 
+from bptt_check.commands.atomic_files import WeightsError, made_by
 from bptt_check.commands.terminal import (
     Stop,
     bad_input,
@@ -17,7 +18,6 @@ from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.real_proof.report import as_json, headline
-from bptt_check.commands.atomic_files import WeightsError, made_by
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count_exact
 from rnn_numpy.training.checkpoint import Checkpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from rnn_numpy.elman_network.params import Params, check_params
 from bptt_check.commands.atomic_files import WeightsError, write_bytes
+from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.storage.tensors import as_safetensors, check_size, checksum
 
 

@@ -1,12 +1,11 @@
-"""The interface between the judge and a network: `Subject`, and the values they exchange."""
+"""What the judge asks and is answered: answers, what is right, where and which mistake."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from bptt_check.candidate.calling import Form
 from bptt_check.candidate.escaping import shown
 
 Array = np.ndarray
@@ -71,27 +70,17 @@ class Asked(NamedTuple):
 Ask = Callable[..., Answer]
 
 
-@runtime_checkable
-class Mistake(Protocol):
-    """A mistake of the catalogue."""
+class Mistake(NamedTuple):
+    """A mistake derived from the network: its description, and the network's source line."""
 
-    @property
-    def name(self) -> str:
-        """The mistake in words."""
-
-    @property
-    def place(self) -> str:
-        """The equation and the remedy, or the network's source line."""
-
-    @property
-    def changes(self) -> Sequence[tuple[str, str]]:
-        """Pairs of a right source line and the wrong one, if known."""
+    name: str
+    place: str
 
 
 class Explanation(NamedTuple):
     """Mistakes that together give the candidate's answers; `also`: equivalent descriptions."""
 
-    mistakes: tuple[Any, ...]  # of Mistake
+    mistakes: tuple[Mistake, ...]
     also: tuple[str, ...] = ()
 
     @property
@@ -133,61 +122,3 @@ class Vote(NamedTuple):
     method: str
     autograd_is_right: bool
     yours_is_right: bool
-
-
-@runtime_checkable
-class Subject(Protocol):
-    """A network as the judge needs it: problems, right gradients and possible mistakes."""
-
-    form: Form
-    window: int | None  # if given, BPTT truncated to this many steps is right
-
-    def __hash__(self) -> int:
-        """Of the object: a report is kept for a pass and a subject."""
-
-    def problems(self, dtype: str, seed: int) -> Sequence[Any]:
-        """The problems to ask, each with a `name`.
-
-        Raises:
-            CannotCheck: no problem can tell right from wrong.
-        """
-
-    def in_turn(self, dtype: str) -> Iterator[tuple[Any, ...]]:
-        """Sequences of problems to ask in one process; the last problem of each is judged."""
-
-    def inputs(self, problem: Any) -> Mapping[str, Array]:
-        """The input arrays of a backward pass, by name, in order."""
-
-    def sizes(self, problem: Any) -> Mapping[str, int]:
-        """The size of each axis, by name."""
-
-    def advice(self) -> str:
-        """The remedy for a pass that takes other sizes than all problems, or an empty text."""
-
-    def reference(self, problem: Any) -> Right:
-        """The right gradient at a problem, with its bound."""
-
-    def prepare(self, problem: Any) -> None:
-        """Compute what `reference` will be asked for, while a candidate answers the problem."""
-
-    def losses(self, asked: Sequence[Asked]) -> str:
-        """A sentence about the losses that the candidate returns, or an empty text."""
-
-    def names(self, asked: Sequence[Asked]) -> Sequence[Explanation] | None:
-        """All explanations of the answers; empty if none fits, None if there is no catalogue."""
-
-    def meanings(self, asked: Sequence[Asked]) -> Mapping[str, str]:
-        """What an array of `Answer.others` is, in words, for those whose values show it."""
-
-    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
-        """Find the time steps at which the pass is wrong, which it is at the problems `wrong`.
-
-        Raises:
-            CannotCheck: the pass does not answer the problems needed for that.
-        """
-
-    def votes(self, wrong: Sequence[Asked]) -> Sequence[Vote]:
-        """Verdicts of other methods at a problem with a wrong answer; empty if none applies."""
-
-    def blind(self, asked: Sequence[Asked]) -> Sequence[str]:
-        """The mistakes that none of these problems detects."""
