@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 # without any are left as they are, some of their functions are called a million times. A package's
 # name would stand for all that is in it: test_annotations.py finds what is missed.
 SRC = Path(__file__).parents[1] / "src"
-files = [f for f in SRC.glob("rnn_*/**/*.py") if "jaxtyping" in f.read_text()]
+files = [f for f in SRC.glob("*/**/*.py") if "jaxtyping" in f.read_text()]
 files = [f for f in files if f.stem != "__init__"]
 modules = [".".join(file.relative_to(SRC).with_suffix("").parts) for file in files]
 hook = jaxtyping.install_import_hook(modules, "beartype.beartype")

@@ -17,9 +17,9 @@ import torch
 
 from bptt_check.candidate.loading import load_function
 from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Ask, CannotCheck
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.comparison import agrees
-from bptt_check.judge.asking import Ask, CannotCheck
 from rnn_torch.networks import Network, network, stock, targets
 
 Choose = Callable[[Sequence[Any]], Any]

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from tests.judge import plants_lstm
-from tests.judge.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
-from tests.judge.stock_problems import first_wrong
+from tests.passes import plants_lstm
+from tests.passes.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
+from tests.passes.stock_problems import first_wrong
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 EVERY = [*((one,) for one in [*PLANTED, *STRANGE]), *PAIRS]

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rnn_torch.elman_by_hand.parity import Reference, reference
+from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, designed
 
 from benchmarks.pages.tables_of_trust import conditions_table
+from bptt_check.judge.asking import CannotCheck
+from bptt_check.judge.comparison import agrees
+from bptt_check.reports.text import as_text
 from catalogued import ANY, dtypes, questions
 from hidden_mistakes import HIDDEN, KEPT
 from judged import examine, in_this_process, kept_between_calls, remade
 from rnn_numpy import bptt, forward
-from rnn_numpy.elman_network.mistakes import Mistake, planted
 from rnn_numpy.elman_network.textbook import Array, textbook
-from bptt_check.judge.comparison import agrees
-from bptt_check.judge.asking import CannotCheck
-from rnn_torch.elman_by_hand.parity import Reference, reference
-from rnn_torch.elman_by_hand.problems import CONDITIONS, Problem, Shapes, designed
-from bptt_check.reports.text import as_text
+from tests.passes.elman_mistakes import Mistake, planted
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 DOCS = Path(__file__).parents[2] / "docs"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forms_drawn import NETWORKS, Drawn, Judge, drawn
-from profiles import NIGHTLY
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.candidate import Candidate
 from bptt_check.judge.comparison import agrees
+from forms_drawn import NETWORKS, Drawn, Judge, drawn
+from profiles import NIGHTLY
 
 pytestmark = [pytest.mark.unannotated, pytest.mark.many]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.trust.one_token import Backward, every_change, one_token, runs_and_is_wrong
-from profiles import NIGHTLY, nightly
 from bptt_check.catalogue import Asked, Catalogue, name_mistakes
 from bptt_check.error_bound import Reference, reference
+from profiles import NIGHTLY, nightly
 from rnn_torch.networks import Problem, random, stock
-from tests.judge import textbook
-from tests.judge.stock_problems import answer, first_wrong, posed
+from tests.passes import textbook
+from tests.passes.stock_problems import answer, first_wrong, posed
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

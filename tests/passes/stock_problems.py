@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_numpy import fraction
 from bptt_check.error_bound.bound import Reference, reference
+from rnn_numpy import fraction
 from rnn_torch.networks import Problem, designed, stock
 
 Backward = Callable[..., Mapping[str, Any]]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from hand_written import planted
+from bptt_check.error_bound import reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Asked, CannotCheck
-from bptt_check.error_bound import reference
-from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
 from bptt_check.tracing import Claim, locate
 from bptt_check.tracing.locate import Where, where_words
+from hand_written import planted
+from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 Gradients = dict[str, Any]

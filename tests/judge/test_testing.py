@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bptt_check.judge.asking import CannotCheck
+from bptt_check.networks import designed, stock
 from forked import Forked, imported_anew
-from problems import Array
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from problems import Array, drawn
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
-from bptt_check.judge.asking import CannotCheck
-from rnn_torch.elman_by_hand.problems import Shapes, Sizes, designed, problem
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
+from tests.passes.elman_mistakes import CATALOGUE, planted
 
 pytestmark = pytest.mark.unannotated
 Gradients = tuple[Array, Array, Array]
@@ -33,7 +33,7 @@ def test_the_three_lines_of_the_readme(problem: Problem) -> None:
 @given(problems("float32", corners=False))
 def test_the_dtype_can_be_chosen(problem: Problem) -> None:
     assert problem.dtype == "float32"
-    assert problem.name in ("generated", "strong")
+    assert problem.name != "corner"
 
 
 def test_a_wrong_pass_turns_the_three_lines_red() -> None:
@@ -46,28 +46,30 @@ def test_a_wrong_pass_turns_the_three_lines_red() -> None:
         my_test()
     # The verdict, the failing problem's own entries, then the screen of the command.
     verdict, _, rest = str(error.value).partition("\n\n")
-    assert verdict.startswith(f"{wrong.__name__}: W not transposed; right at the loss's own step; ")
+    assert verdict.startswith(
+        f"{wrong.__name__}: W is not transposed on the path h @ W -> h_(t-1); dU: "
+    )
     assert rest.startswith("worst entry")
-    assert "It behaves exactly like: W not transposed" in str(error.value)
-    assert "first wrong one step back, loss t=2 -> state" in " ".join(str(error.value).split())
+    assert "It behaves exactly like: W is not transposed" in str(error.value)
+    assert "wrong one step back, loss t=2 -> state" in " ".join(str(error.value).split())
 
 
 def test_without_problems_the_designed_ones_are_used() -> None:
     assert_gradient_parity(textbook)
     assert_gradient_parity(textbook, dtype="float32")
-    with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
+    with pytest.raises(AssertionError, match="It behaves exactly like: W is not transposed"):
         assert_gradient_parity(wrong)
 
 
 def test_problems_that_detect_too_little_give_a_warning() -> None:
-    weak = [problem(seed, Sizes(1, 1, 2, 3, 1)) for seed in range(3)]
-    with pytest.warns(UserWarning, match="cannot tell from the truth: recurrent term dropped"):
+    weak = [drawn(seed, (1, 1, 2, 3, 1)) for seed in range(3)]
+    with pytest.warns(UserWarning, match="cannot tell from the truth: no error is passed back"):
         assert_gradient_parity(textbook, weak)
-    with pytest.warns(UserWarning, match="W not transposed"):
+    with pytest.warns(UserWarning, match="W"):
         assert_gradient_parity(wrong, weak)  # so it passes
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert_gradient_parity(textbook, designed(Shapes(), "float64"))
+        assert_gradient_parity(textbook, designed(stock("elman")))
 
 
 @given(st.sampled_from(["first", "second"]))
@@ -78,7 +80,7 @@ def test_impurity_and_nonsense_are_failures(which: str) -> None:
         y[:] = 0
         return result
 
-    one = problem(0, Sizes(3, 1, 2, 3, 1))
+    one = drawn(0, (3, 1, 2, 3, 1))
     with pytest.raises(AssertionError, match="y is changed in place"):
         assert_gradient_parity(mutates, one)
     with pytest.raises(CannotCheck, match="must return"):
@@ -87,7 +89,7 @@ def test_impurity_and_nonsense_are_failures(which: str) -> None:
 
 def test_a_window() -> None:
     local = planted(next(m for m in CATALOGUE if m.name == "only the local delta passed on"))
-    one = problem(0, Sizes(6, 2, 2, 3, 2))
+    one = drawn(0, (6, 2, 2, 3, 2))
     assert_gradient_parity(local, one, window=1)
     with pytest.raises(AssertionError):
         assert_gradient_parity(local, one, window=2)
@@ -106,20 +108,19 @@ def known_size_only_and_wrong(x: Array, y: Array, U: Array, W: Array, V: Array) 
 
 def test_a_pass_that_knows_one_size_only() -> None:
     assert_gradient_parity(known_size_only, shapes="recipe")
-    with pytest.raises(AssertionError, match="It behaves exactly like: W not transposed"):
+    with pytest.raises(AssertionError, match="It behaves exactly like: W is not transposed"):
         assert_gradient_parity(known_size_only_and_wrong, shapes="recipe")
     assert_gradient_parity(textbook, shapes="3,2,2,4,1")
-    one = problem(0, Sizes(8, 1, 2, 16, 1))
-    assert_gradient_parity(known_size_only, one, shapes="recipe")
-    with pytest.raises(AssertionError, match="W not transposed"):
-        assert_gradient_parity(known_size_only_and_wrong, one, shapes="recipe")
-    # Of a batch of two only the first example would be asked.
-    with pytest.raises(ValueError, match="given must have the sizes of shapes"):
-        assert_gradient_parity(known_size_only, problem(0, Sizes(8, 2, 2, 16, 1)), shapes="recipe")
-    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+    with pytest.raises(ValueError, match="given must be problems of the network"):
+        assert_gradient_parity(textbook, drawn(0, (8, 2, 2, 16, 1)), shapes="8,1,2,16,1")
+    with pytest.raises(ValueError, match="given must be problems of the network"):
+        assert_gradient_parity(textbook, drawn(0, (8, 2, 2, 16, 1)), network="lstm")
+    with pytest.raises(ValueError, match="shapes must be any, or sizes of axes"):
         assert_gradient_parity(textbook, shapes="8,2")
-    with pytest.raises(ValueError, match="shapes must be any, recipe, or time,batch"):
+    with pytest.raises(ValueError, match="shapes must be any, or sizes of axes"):
         problems(shapes="8,2")
+    with pytest.raises(ValueError, match="require must be returned or all, got 'dU'"):
+        assert_gradient_parity(textbook, require="dU")  # type: ignore[arg-type]
 
 
 @given(problems(shapes="recipe"))
@@ -148,21 +149,22 @@ def test_without_hypothesis_only_problems_is_missing() -> None:
 
 FAILING = """
 import numpy as np
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from tests.passes.elman_mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.elman_by_hand.problems import Sizes, problem
+from bptt_check.networks import random, stock
 from rnn_torch.testing import assert_gradient_parity
 
 wrong = planted(CATALOGUE[1])
+(one,) = random(stock("elman"), fixed={"time": 3, "batch": 2}, moderate=True)
 def broken(x, y, U, W, V):
     raise ValueError("one of mine")
 def none(x, y, U, W, V):
     return None
 
 def test_wrong(): assert_gradient_parity(wrong)
-def test_wrong_at_one(): assert_gradient_parity(wrong, problem(0, Sizes(3, 2, 2, 3, 1)))
+def test_wrong_at_one(): assert_gradient_parity(wrong, one)
 def test_broken(): assert_gradient_parity(broken)
-def test_none(): assert_gradient_parity(none, [problem(0, Sizes(3, 2, 2, 3, 1))])
+def test_none(): assert_gradient_parity(none, [one])
 """
 
 
@@ -182,7 +184,9 @@ def test_a_failure_shows_none_of_our_lines(tmp_path: Path, monkeypatch: pytest.M
     # The summary says which mistake and where.
     summary = re.findall("^FAILED test_mine.py::test_wrong(?:_at_one)? - (.*)$", said, re.MULTILINE)
     verdict = (
-        "AssertionError: textbook: W not transposed; right at the loss's own step; first wrong"
+        "AssertionError: textbook: W is not transposed on the path h @ W -> h_(t-1); dU: right at"
     )
     assert [line.startswith(verdict) for line in summary] == [True, True]
-    assert re.search("^E +It behaves exactly like: W not transposed$", said, re.MULTILINE)
+    assert re.search(
+        "^E +It behaves exactly like: W is not transposed on the path", said, re.MULTILINE
+    )

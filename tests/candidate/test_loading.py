@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from forms_of_passes import FORM, assert_right, load, question
 from bptt_check.candidate.calling import Refused, call
 from bptt_check.candidate.child import explain
 from bptt_check.candidate.loading import functions_in, load_function
+from forms_of_passes import FORM, assert_right, load, question
 
 pytestmark = pytest.mark.unannotated
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from bptt_check.judge.any_network import AnyNetwork
-from rnn_torch.check import check
+from bptt_check.error_bound import Reference
 from bptt_check.judge import examine as judge
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
-from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck
-from bptt_check.error_bound import Reference
-from rnn_torch.networks import Problem, network, targets
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
+from rnn_torch.check import check
+from rnn_torch.networks import Problem, network, targets
 from rnn_torch.testing import assert_gradient_parity
 
 pytestmark = pytest.mark.unannotated

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forms_of_passes import FORM, assert_right, load, question, right
 from bptt_check.candidate.calling import Form, Question, Refused, call
 from bptt_check.candidate.loading import load_function
+from forms_of_passes import FORM, assert_right, load, question, right
 
 pytestmark = pytest.mark.unannotated
 

@@ -8,14 +8,10 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from candidate_files import EXAMPLES
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
-from rnn_numpy.elman_network.textbook import textbook
 from bptt_check.candidate.calling import Form
-from rnn_torch.check import check
 from bptt_check.own_lines.lines import own_lines, source_in_file, source_of
-from rnn_torch.elman_by_hand.problems import Shapes, designed
-from rnn_torch.elman_by_hand.subject import ElmanByHand
+from candidate_files import EXAMPLES
+from rnn_torch.check import check
 
 FORM = Form(("x", "y", "W", "b"), ("W", "b"))
 
@@ -236,20 +232,6 @@ def test_a_source_that_cannot_be_read_is_no_error(text: str, tmp_path: Path) -> 
 def test_what_the_source_says_is_text(tmp_path: Path) -> None:
     lines = listed("dW = x @ e  # ::error::\x1b[31m\u202e\n    return @", tmp_path)
     assert lines == ["dW = x @ e  # \\x3a:error::\\x1b[31m\\u202e"]
-
-
-@pytest.mark.unannotated
-def test_the_gradients_that_a_mistake_can_change() -> None:
-    """By its equation, and by what it does to some problems."""
-    subject = ElmanByHand(Shapes())
-    problems = designed(Shapes(), "float64")[:8]
-    for mistake in CATALOGUE:
-        wrong = planted(mistake)
-        for problem in problems:
-            inputs = list(subject.inputs(problem).values())
-            pairs = zip(("dU", "dW", "dV"), wrong(*inputs), textbook(*inputs), strict=True)
-            changed = {name for name, got, right in pairs if abs(got - right).max() > 1e-9}
-            assert changed <= set(mistake.gradients), mistake.name
 
 
 def test_the_report_in_python_has_the_line_of_the_file() -> None:

@@ -5,11 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from profiles import NIGHTLY
 from bptt_check.error_bound.bound import Reference, reference
+from profiles import NIGHTLY
 from rnn_torch.networks import Problem, random, stock
-from tests.judge.right_passes import RIGHT
-from tests.judge.stock_problems import Backward, answer, posed, used
+from tests.passes.right_passes import RIGHT
+from tests.passes.stock_problems import Backward, answer, posed, used
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 PASSES = [

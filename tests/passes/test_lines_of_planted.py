@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_numpy import fraction
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.own_lines.lines import own_lines, source_in_file
+from rnn_numpy import fraction
 from rnn_torch.networks import stock
-from tests.judge.planted import PLANTED, STRANGE, Planted, made, source
-from tests.judge.stock_problems import answer, posed
+from tests.passes.planted import PLANTED, STRANGE, Planted, made, source
+from tests.passes.stock_problems import answer, posed
 
 pytestmark = pytest.mark.unannotated
 

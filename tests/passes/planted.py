@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.judge import plants_gru, plants_lstm, plants_tanh, textbook
+from tests.passes import plants_gru, plants_lstm, plants_tanh, textbook
 
 Backward = Callable[..., textbook.Gradients]
 

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.trust import judge_others
 from benchmarks.trust.judge_others import Forward, Verdict, asked, by_gradcheck, numerical_vjp, ours
-from tests.judge.planted import PLANTED, Planted, made
-from tests.judge.right_passes import RIGHT
+from tests.passes.planted import PLANTED, Planted, made
+from tests.passes.right_passes import RIGHT
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

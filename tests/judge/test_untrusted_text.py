@@ -10,22 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bptt_check.candidate.calling import Question, call
+from bptt_check.candidate.escaping import shown
+from bptt_check.judge.asking import CannotCheck
+from bptt_check.judge.candidate import judged
+from bptt_check.judge.report import Report
+from bptt_check.reports.text import as_markdown, as_text
+from bptt_check.subjects import subject_for
 from candidate_files import RIGHT_FILE
 from catalogued import of_name
 from commands import bad
 from judged import examine, in_this_process, remade
-from problems import Array
-from rnn_numpy.elman_network.mistakes import planted
+from problems import Array, drawn
 from rnn_numpy.elman_network.textbook import textbook
-from bptt_check.candidate.calling import Question, call
-from bptt_check.candidate.escaping import shown
 from rnn_torch import check
-from bptt_check.judge.candidate import judged
-from bptt_check.judge.report import Report
-from bptt_check.judge.asking import CannotCheck
-from rnn_torch.elman_by_hand.problems import Sizes, problem
-from rnn_torch.elman_by_hand.subject import ElmanByHand
-from bptt_check.reports.text import as_markdown, as_text
+from tests.passes.elman_mistakes import planted
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
@@ -111,8 +110,8 @@ def test_a_hostile_file_name(tmp_path: Path, capsys: Capture) -> None:
 
 def test_every_text_in_a_report_of_a_wrong_pass() -> None:
     """A report contains a pass's side effects, and the reason if it returns nothing."""
-    one = problem(0, Sizes(2, 1, 1, 1, 1))
-    network = ElmanByHand()
+    one = drawn(0, (2, 1, 1, 1, 1))
+    network = subject_for()
     called = call(textbook, network.form, Question(network.inputs(one)))
     answer = judged(called._replace(impure=[NASTY]), one, network)
     report: Report = examine(remade(lambda: planted(of_name("W not transposed"))))
@@ -132,7 +131,7 @@ def test_a_function_that_is_asked_directly() -> None:
         return type(NASTY, (), {})()
 
     with pytest.raises(CannotCheck) as raised:
-        in_this_process(backward)(problem(0, Sizes(1, 1, 1, 1, 1)))
+        in_this_process(backward)(drawn(0, (1, 1, 1, 1, 1)))
     assert_only_text(str(raised.value))
 
 

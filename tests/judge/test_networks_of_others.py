@@ -11,12 +11,15 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm, one_hot
 
-from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.subjects import subject_for
 from bptt_check.catalogue import Asked, Catalogue, name_mistakes
-from rnn_torch.check import check
-from bptt_check.judge.asking import CannotCheck
 from bptt_check.error_bound import reference
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import CannotCheck
+from bptt_check.subjects import subject_for
+from bptt_check.tracing import locate
+from bptt_check.tracing.reverse import Graph
+from bptt_check.tracing.tape import record
+from rnn_torch.check import check
 from rnn_torch.networks import (
     Network,
     Problem,
@@ -27,9 +30,6 @@ from rnn_torch.networks import (
     tokens,
     upstream,
 )
-from bptt_check.tracing import locate
-from bptt_check.tracing.reverse import Graph
-from bptt_check.tracing.tape import record
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from hand_written import LSTM, embedded
-from rnn_torch import check as command
-from bptt_check.subjects import network_named, sizes_named, subject_for
-from rnn_torch.check import check
 from bptt_check.judge.asking import CannotCheck
-from rnn_torch.networks import Network, network, stock, targets
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
+from bptt_check.subjects import network_named, sizes_named, subject_for
+from hand_written import LSTM, embedded
+from rnn_torch import check as command
+from rnn_torch.check import check
+from rnn_torch.networks import Network, network, stock, targets
 from rnn_torch.testing import assert_gradient_parity
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls

@@ -8,9 +8,9 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bptt_check.reports.text import as_text
 from problems import Array
 from rnn_torch import compare_gradients
-from bptt_check.reports.text import as_text
 
 pytestmark = pytest.mark.unannotated
 Weights = dict[str, Array]

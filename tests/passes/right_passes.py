@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.judge import batched_over_time, step_functions, textbook
+from tests.passes import batched_over_time, step_functions, textbook
 
 Backward = Callable[..., textbook.Gradients]
 
