@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 # without any are left as they are, some of their functions are called a million times. A package's
 # name would stand for all that is in it: test_annotations.py finds what is missed.
 SRC = Path(__file__).parents[1] / "src"
-files = [f for f in SRC.glob("rnn_*/**/*.py") if "jaxtyping" in f.read_text()]
+files = [f for f in SRC.glob("*/**/*.py") if "jaxtyping" in f.read_text()]
 files = [f for f in files if f.stem != "__init__"]
 modules = [".".join(file.relative_to(SRC).with_suffix("").parts) for file in files]
 hook = jaxtyping.install_import_hook(modules, "beartype.beartype")
@@ -63,8 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def failures_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of the judge that fails after the verdict is a mistake of ours."""
-    if "rnn_torch.checker.examine" in sys.modules:
-        monkeypatch.setattr(sys.modules["rnn_torch.checker.examine"], "raise_failures", True)
+    if "bptt_check.judge.examine" in sys.modules:
+        monkeypatch.setattr(sys.modules["bptt_check.judge.examine"], "raise_failures", True)
 
 
 @pytest.fixture(autouse=True)

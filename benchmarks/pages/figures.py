@@ -9,22 +9,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
+from bptt_check.commands.pictures import save
+from bptt_check.judge.candidate import Candidate
+from bptt_check.judge.examine import examine
+from bptt_check.reports.heat_map import heat_map
+from bptt_check.subjects import subject_for
 from rnn_numpy.commands.train_plot import Learning, draw_states
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import minimise
 from rnn_numpy.real_proof.verdict import prove_real
-from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
-from rnn_torch.checker.candidate import Candidate
-from rnn_torch.checker.examine import examine
-from rnn_torch.elman_by_hand.subject import ElmanByHand
-from rnn_torch.reports.heat_map import heat_map
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
@@ -49,7 +49,7 @@ def file(name: str) -> Path:
 def where_in_time() -> None:
     """The first picture of the README: a located mistake."""
     name = "examples/wrong_transpose.py:backward"
-    subject = ElmanByHand()
+    subject = subject_for()
     with Candidate(str(Path(__file__).parents[2] / name), subject, 10) as candidate:
         heat_map(examine(candidate, subject), name, DOCS / "where-in-time.png")
 

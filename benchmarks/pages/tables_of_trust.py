@@ -1,7 +1,6 @@
 """The tables of docs/rounded-proof.md, docs/check.md and docs/reliability.md."""
 
 from benchmarks.pages.tables import Lines, Result, duration
-from rnn_torch.elman_by_hand.problems import CONDITIONS
 
 
 def proof_recipe(found: Result) -> Lines:
@@ -125,15 +124,3 @@ def fuzz(found: Result) -> Lines:
         f"wrong acceptances. The slowest file took {duration(found['slowest'])}; the peak memory "
         f"of the process grew by {found['peak_growth_kib'] / 1024:.1f} MiB."
     )
-
-
-def conditions_table() -> str:
-    """The conditions of mistakes, as the table of docs/check.md; `make kill-matrix` prints it."""
-    lines = [
-        "| condition | problem | T, B, n_in, hidden, n_out | at one size only |",
-        "|---|---|---|:-:|",
-    ]
-    for c in CONDITIONS:
-        sizes = ", ".join(map(str, c.sizes))
-        lines.append(f"| {c.asks} | {c.problem} | {sizes} | {'x' if c.any_size else ''} |")
-    return "\n".join(lines)

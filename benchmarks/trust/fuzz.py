@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from benchmarks.harness import keep
 from benchmarks.trust.mutations import mended_results, mended_safetensors, mutated
+from bptt_check.commands.atomic_files import WeightsError
 from rnn_numpy import verify
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.prove import main as prove
-from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.train import main as train
 from rnn_numpy.training.checkpoint import CheckpointError, packed, read

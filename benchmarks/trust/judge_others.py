@@ -1,6 +1,6 @@
 """What other gradient checkers say of the planted mistakes: caught, located, named.
 
-Each mistake of tests/judge/planted.py is put to each tool as a user would, at one set of sizes in
+Each mistake of tests/passes/planted.py is put to each tool as a user would, at one set of sizes in
 float64 (ours chooses its own problems):
 
 - `torch.autograd.gradcheck` at its defaults: eps 1e-6, atol 1e-5, rtol 1e-3, every entry;
@@ -27,13 +27,13 @@ import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from benchmarks.harness import keep
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.examine import examine
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
 from rnn_torch.networks import designed, stock
-from tests.judge.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
-from tests.judge.right_passes import RIGHT
-from tests.judge.stock_problems import answer
+from tests.passes.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
+from tests.passes.right_passes import RIGHT
+from tests.passes.stock_problems import answer
 
 SIZES = {"time": 4, "batch": 2, "n_in": 3, "hidden": 5, "n_out": 4}
 EPS = 1e-4

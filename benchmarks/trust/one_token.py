@@ -2,7 +2,7 @@
 
     for mutant in one_token("lstm"):   # description, line, function
 
-The passes are those of tests/judge/textbook.py. A change is kept if the pass still runs on every
+The passes are those of tests/passes/textbook.py. A change is kept if the pass still runs on every
 designed problem and its gradient is off by more than rounding allows on one of them.
 """
 
@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.own_lines.lines import Source, own_lines
 from rnn_numpy import fraction
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.own_lines import Source, own_lines
 from rnn_torch.networks import stock
-from tests.judge import textbook
-from tests.judge.stock_problems import answer, posed, used
+from tests.passes import textbook
+from tests.passes.stock_problems import answer, posed, used
 
 Backward = Callable[..., dict[str, Any]]
 Change = tuple[str, ast.AST]

@@ -2,7 +2,7 @@
 
 Each planted mistake becomes the backward of a custom function for `torch.autograd.gradcheck`, and
 the vjp of a function for `jax.test_util.check_vjp`, where JAX is installed. All of them are asked
-one problem at a time, which is how they are used; `rnn_torch.check` asks its own 27.
+one problem at a time, which is how they are used; `rnn_torch.check` asks its own.
 """
 
 import warnings
@@ -13,22 +13,22 @@ import numpy as np
 import torch
 
 from benchmarks.harness import keep
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.comparison import agrees
+from bptt_check.networks import Problem
+from bptt_check.subjects import subject_for
 from rnn_numpy.elman_network.textbook import Backward, textbook
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.elman_by_hand.parity import reference
-from rnn_torch.elman_by_hand.problems import Problem, Sizes, problem
-from rnn_torch.elman_by_hand.subject import ElmanByHand
+from tests.helpers.problems import drawn
+from tests.passes.elman_mistakes import CATALOGUE, planted
 
-RECIPE = Sizes(time=8, batch=1, n_in=2, hidden=16, n_out=1)
+RECIPE = (8, 1, 2, 16, 1)  # time, batch, n_in, hidden, n_out
 PROBLEMS = {
-    "the recipe's sizes, weights of 1": problem(0, RECIPE),
-    "the same, weights of 0.1": problem(0, RECIPE, scale=0.1),
-    "the same in float32": problem(0, RECIPE, dtype="float32"),
-    "sixty steps, weights of 0.1": problem(0, RECIPE._replace(time=60, hidden=4), scale=0.1),
-    "three steps, four units": problem(0, Sizes(time=3, batch=1, n_in=2, hidden=4, n_out=1)),
-    "one step": problem(0, Sizes(time=1, batch=1, n_in=2, hidden=4, n_out=1)),
+    "the recipe's sizes, weights of 1": drawn(0, RECIPE),
+    "the same, weights of 0.1": drawn(0, RECIPE, scale=0.1),
+    "the same in float32": drawn(0, RECIPE, dtype="float32"),
+    "sixty steps, weights of 0.1": drawn(0, (60, 1, 2, 4, 1), scale=0.1),
+    "three steps, four units": drawn(0, (3, 1, 2, 4, 1)),
+    "one step": drawn(0, (1, 1, 2, 4, 1)),
 }
 Sees = Callable[[Backward, Problem], bool]
 
@@ -51,17 +51,22 @@ def main() -> None:
 def by_bound(backward: Backward, asked: Problem) -> bool:
     """Whether this project rejects this backward pass, on this problem alone."""
     with np.errstate(all="ignore"):
-        answer = in_this_process(backward, ElmanByHand())(asked)
-    right = reference(asked)
+        answer = in_this_process(backward, subject_for())(asked)
+    right = subject_for().reference(asked)
     return not (agrees(answer.gradients, right) and agrees(answer.second, right))
+
+
+def weights_of(asked: Problem) -> tuple[Any, ...]:
+    """U, W, V."""
+    return tuple(asked.values[name] for name in "UWV")
 
 
 def loss(asked: Problem, weights: Any, library: Any, sigmoid: Any) -> Any:
     """(1)-(4), in torch or JAX."""
     U, W, V = weights
-    h = library.zeros((asked.sizes.batch, asked.sizes.hidden), dtype=U.dtype)
+    h = library.zeros((asked.sizes["batch"], asked.sizes["hidden"]), dtype=U.dtype)
     total = 0.0
-    for x_t, y_t in zip(asked.x, asked.targets, strict=True):
+    for x_t, y_t in zip(asked.values["x"], asked.values["y"], strict=True):
         h = sigmoid(library.asarray(x_t) @ U + h @ W)
         total = total + ((sigmoid(h @ V) - library.asarray(y_t)) ** 2).sum() / 2
     return total
@@ -79,10 +84,10 @@ def by_gradcheck(backward: Backward, asked: Problem) -> bool:
         @staticmethod
         def backward(context: Any, upstream: torch.Tensor) -> Any:
             weights = [w.numpy() for w in context.saved_tensors]
-            gradients = backward(asked.x, asked.targets, *weights)
+            gradients = backward(asked.values["x"], asked.values["y"], *weights)
             return tuple(upstream * torch.as_tensor(np.array(g)) for g in gradients)
 
-    weights = [torch.tensor(w, requires_grad=True) for w in asked.params]
+    weights = [torch.tensor(w, requires_grad=True) for w in weights_of(asked)]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that float32 is too narrow for it, which is the point
         return not torch.autograd.gradcheck(Loss.apply, weights, raise_exception=False)
@@ -100,12 +105,12 @@ def by_jax_vjp(backward: Backward, asked: Problem) -> bool:
 
     def value_and_vjp(*weights: Any) -> Any:
         arrays = [np.array(w) for w in weights]
-        gradients = [np.array(g) for g in backward(asked.x, asked.targets, *arrays)]
+        gradients = [np.array(g) for g in backward(asked.values["x"], asked.values["y"], *arrays)]
         return value(*weights), lambda upstream: tuple(upstream * g for g in gradients)
 
     try:
         with np.errstate(all="ignore"):
-            check_vjp(value, value_and_vjp, tuple(asked.params))
+            check_vjp(value, value_and_vjp, weights_of(asked))
     except AssertionError:
         return True
     return False

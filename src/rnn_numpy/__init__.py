@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bptt_check.commands.numbers import fraction
     from rnn_numpy.elman_network.complex_step import complex_step
     from rnn_numpy.elman_network.model import (
         Gradients,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         vjp,
     )
     from rnn_numpy.elman_network.params import Params, check_params, initial_params
-    from rnn_numpy.elman_network.rounding import bounds, fraction
+    from rnn_numpy.elman_network.rounding import bounds
     from rnn_numpy.elman_network.rtrl import rtrl
     from rnn_numpy.elman_network.textbook import textbook
 
@@ -37,13 +38,15 @@ else:
             "vjp",
         ],
         "params": ["Params", "check_params", "initial_params"],
-        "rounding": ["bounds", "fraction"],
+        "rounding": ["bounds"],
         "rtrl": ["rtrl"],
         "textbook": ["textbook"],
     }
     _MODULES = {name: module for module, names in _LATER.items() for name in names}
 
     def __getattr__(name: str) -> Any:
+        if name == "fraction":
+            return import_module("bptt_check.commands.numbers").fraction
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"rnn_numpy.elman_network.{_MODULES[name]}"), name)

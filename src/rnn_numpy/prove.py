@@ -5,9 +5,11 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy.commands import terminal
+from bptt_check.commands import terminal
+from bptt_check.commands.atomic_files import WeightsError, write_text
+from bptt_check.commands.pictures import save
+from bptt_check.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
-from rnn_numpy.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.drawing import dot, machine_figure
@@ -17,8 +19,6 @@ from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.real_proof import report as real_report
 from rnn_numpy.real_proof import verdict as real_verdict
 from rnn_numpy.real_proof.certificate import real_certificate
-from rnn_numpy.storage.atomic_files import WeightsError, write_text
-from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks import targets
 

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from rnn_numpy.commands import terminal, train_command, train_flags
+from bptt_check.commands import terminal
+from rnn_numpy.commands import train_command, train_flags
 from rnn_numpy.training.sgd import choose
 
 DESCRIPTION = (

@@ -24,13 +24,13 @@ from rnn_torch.elman_network.model import ElmanRNN, absolute_error, autograd_gra
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
 
 if TYPE_CHECKING:
-    from rnn_torch.any_network.compare import compare_gradients
+    from bptt_check.compare import compare_gradients
     from rnn_torch.elman_network.parity import gradient_parity
     from rnn_torch.fused.layer import FusedElmanRNN, elman
 else:
     # The judge and the fused layer are loaded when they are first asked for.
     _LATER = {
-        "compare_gradients": "rnn_torch.any_network.compare",
+        "compare_gradients": "bptt_check.compare",
         "gradient_parity": "rnn_torch.elman_network.parity",
         "FusedElmanRNN": "rnn_torch.fused.layer",
         "elman": "rnn_torch.fused.layer",

@@ -11,9 +11,9 @@ from typing import SupportsIndex
 import numpy as np
 import torch
 
-from rnn_numpy.commands import terminal
+from bptt_check.commands import terminal
+from bptt_check.commands.terminal import progress, say
 from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
-from rnn_numpy.commands.terminal import progress, say
 from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import LIMIT, explore

@@ -9,10 +9,11 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from rnn_numpy.commands import flag_types, terminal
+from bptt_check.commands import terminal
+from bptt_check.commands.atomic_files import WeightsError
+from rnn_numpy.commands import flag_types
 from rnn_numpy.commands.sweep_report import headline, print_json, print_tables, sweep_plot
 from rnn_numpy.commands.train_flags import add_recipe
-from rnn_numpy.storage.atomic_files import WeightsError
 from rnn_numpy.training.many import Results, ResultsError, Trained, cores, train_many
 from rnn_numpy.training.recipe import Recipe
 from rnn_numpy.training.sgd import choose

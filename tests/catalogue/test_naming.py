@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from bptt_check.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes
+from bptt_check.error_bound.bound import reference
+from bptt_check.tracing.locate import error_arguments, locate
+from bptt_check.tracing.reverse import Graph
+from bptt_check.tracing.tape import record
 from hand_written import PLANTED, embedded, planted
 from profiles import NIGHTLY
-from rnn_numpy.elman_network.mistakes import CATALOGUE
-from rnn_numpy.elman_network.mistakes import planted as planted_in_elman
-from rnn_torch.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes
-from rnn_torch.error_bound.bound import reference
 from rnn_torch.networks import Network, Problem, designed, network, random, stock, upstream
-from rnn_torch.tracing.locate import error_arguments, locate
-from rnn_torch.tracing.reverse import Graph
-from rnn_torch.tracing.tape import record
+from tests.passes.elman_mistakes import CATALOGUE
+from tests.passes.elman_mistakes import planted as planted_in_elman
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

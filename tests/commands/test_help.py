@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import rnn_torch.__main__ as listing
+from bptt_check.commands.atomic_files import made_by
 from proved_once import proved_once
 from rnn_numpy import __main__ as without_torch
-from rnn_numpy.storage.weights import made_by
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from bptt_check.commands.atomic_files import made_by
+from bptt_check.reports import page
 from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.storage.weights import load_params, made_by
+from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoint import read
 from rnn_torch import check, sweep
-from rnn_torch.reports import page
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated

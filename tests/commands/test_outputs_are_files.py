@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bptt_check.commands.atomic_files import WeightsError, check_writable, write_bytes, write_text
+from bptt_check.commands.pictures import save
 from commands import Capture, bad
 from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
-from rnn_numpy.storage.atomic_files import WeightsError, check_writable, write_bytes, write_text
-from rnn_numpy.storage.pictures import save
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.many import Results
 from rnn_numpy.training.recipe import Recipe

@@ -8,8 +8,8 @@ from hypothesis import Phase, given, settings
 from agreement import assert_right
 from constructions import RIGHT
 from problems import Problem, problems
-from rnn_numpy.elman_network.mistakes import CATALOGUE, Mistake, planted
 from rnn_numpy.elman_network.textbook import Backward, textbook
+from tests.passes.elman_mistakes import CATALOGUE, Mistake, planted
 
 
 def parity_property(backward: Backward) -> Callable[[], None]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import rnn_numpy
+from bptt_check.error_bound.bound import Reference, reference
 from profiles import NIGHTLY
-from rnn_torch.error_bound.bound import Reference, reference
 from rnn_torch.networks import (
     Network,
     Problem,

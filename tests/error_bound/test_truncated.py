@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import rnn_numpy
+from bptt_check.error_bound import Reference, reference
+from bptt_check.judge.comparison import told
 from rnn_torch import compare_gradients
-from rnn_torch.checker.comparison import told
-from rnn_torch.error_bound import Reference, reference
 from rnn_torch.networks import Network, Problem, designed, network, stock
 
 pytestmark = pytest.mark.unannotated

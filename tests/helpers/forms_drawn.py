@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rnn_numpy.isolation.loading import load_function
-from rnn_torch.any_network.subject import AnyNetwork
-from rnn_torch.checker.candidate import in_this_process
-from rnn_torch.checker.comparison import agrees
-from rnn_torch.checker.subject import Ask, CannotCheck
+from bptt_check.candidate.loading import load_function
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Ask, CannotCheck
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.comparison import agrees
 from rnn_torch.networks import Network, network, stock, targets
 
 Choose = Callable[[Sequence[Any]], Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_numpy.isolation.calling import Called, Form, Question, call
-from rnn_numpy.isolation.loading import load_function
+from bptt_check.candidate.calling import Called, Form, Question, call
+from bptt_check.candidate.loading import load_function
 
 FORM = Form(["x", "y", "W", "b"], ["x", "W", "b"])
 

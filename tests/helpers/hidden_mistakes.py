@@ -1,12 +1,12 @@
 """Wrong passes that are right but under one condition: the textbook pass with a line changed.
 
-The catalogue of `rnn_numpy.elman_network.mistakes` is wrong nearly everywhere; these need a problem
+The catalogue of `tests.passes.elman_mistakes` is wrong nearly everywhere; these need a problem
 made for them. Each names that problem, of `rnn_torch.elman_by_hand.problems.CONDITIONS`, or KEPT:
 only calls one after the other in one process see it.
 """
 
 from rnn_numpy.elman_network import mistakes as lines
-from rnn_numpy.elman_network.mistakes import Mistake
+from tests.passes.elman_mistakes import Mistake
 
 KEPT = "state is kept between calls"
 _H_T, _O_T = "h[t] = sigmoid(z[t])", "o[t] = sigmoid(h[t] @ V)"

@@ -1,16 +1,15 @@
 """The judge of the network of docs/bptt.md; right gradients are computed once for all tests."""
 
 from collections.abc import Callable
-from functools import cache
 
-from rnn_torch.checker import candidate, purity
-from rnn_torch.checker import examine as judge
-from rnn_torch.checker.report import Report
-from rnn_torch.checker.subject import Ask
-from rnn_torch.elman_by_hand.problems import Shapes
-from rnn_torch.elman_by_hand.subject import ElmanByHand
+from bptt_check.judge import candidate, purity
+from bptt_check.judge import examine as judge
+from bptt_check.judge.asking import Ask
+from bptt_check.judge.report import Report
+from bptt_check.subjects import subject_for
+from rnn_torch import check as _  # noqa: F401 - RTRL and complex step vote
 
-elman_by_hand = cache(ElmanByHand)
+__all__ = ["examine", "in_this_process", "kept_between_calls", "remade", "subject_for"]
 
 
 def examine(
@@ -18,19 +17,20 @@ def examine(
     *,
     dtype: str = "float64",
     window: int | None = None,
-    shapes: Shapes | None = None,
+    shapes: str = "any",
     seed: int = 0,
 ) -> Report:
-    return judge.examine(ask, elman_by_hand(shapes, window), dtype=dtype, seed=seed)
+    subject = subject_for(window=window, shapes=shapes)
+    return judge.examine(ask, subject, dtype=dtype, seed=seed)
 
 
-def in_this_process(backward: Callable[..., object], shapes: Shapes | None = None) -> Ask:
-    return candidate.in_this_process(backward, elman_by_hand(shapes))
+def in_this_process(backward: Callable[..., object], shapes: str = "any") -> Ask:
+    return candidate.in_this_process(backward, subject_for(shapes=shapes))
 
 
-def remade(make: Callable[[], Callable[..., object]]) -> Ask:
-    return candidate.remade(make, elman_by_hand())
+def remade(make: Callable[[], Callable[..., object]], shapes: str = "any") -> Ask:
+    return candidate.remade(make, subject_for(shapes=shapes))
 
 
-def kept_between_calls(ask: Ask, shapes: Shapes, dtype: str, window: int | None) -> tuple[str, ...]:
-    return purity.kept_between_calls(ask, elman_by_hand(shapes, window), dtype)
+def kept_between_calls(ask: Ask, dtype: str) -> tuple[str, ...]:
+    return purity.kept_between_calls(ask, subject_for(), dtype)

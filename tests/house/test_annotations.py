@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+import bptt_check
 import rnn_numpy
 import rnn_torch
 
 
 def modules() -> Iterator[types.ModuleType]:
-    for package in (rnn_numpy, rnn_torch):
+    for package in (bptt_check, rnn_numpy, rnn_torch):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield importlib.import_module(found.name)
 

@@ -6,19 +6,26 @@ from pathlib import Path
 
 import pytest
 
+import bptt_check
 import rnn_numpy
 import rnn_torch
 from forked import Forked, imported_anew
 from imports import OWN, imported, imported_of_ours
 
-NUMPY, TORCH = (Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch))
+NUMPY, TORCH, CHECK = (
+    Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch, bptt_check)
+)
+#: What a process without torch loads of the check.
+WITHOUT = sorted(f for room in ("candidate", "commands") for f in (CHECK / room).glob("*.py"))
 CHECKED = {f"rnn_numpy.elman_network.{name}" for name in ("params", "checks")}
 
 
 @pytest.mark.parametrize(
-    "module", sorted(NUMPY.rglob("*.py")), ids=lambda path: str(path.relative_to(NUMPY))
+    "module",
+    [*sorted(NUMPY.rglob("*.py")), *WITHOUT],
+    ids=lambda path: str(path.relative_to(NUMPY.parent)),
 )
-def test_rnn_numpy_never_imports_torch(module: Path) -> None:
+def test_what_runs_without_torch_never_imports_it(module: Path) -> None:
     assert not {name for name in imported(module) if name.split(".")[0] in ("torch", "rnn_torch")}
 
 
@@ -35,7 +42,10 @@ def test_rnn_numpy_never_imports_torch(module: Path) -> None:
         (NUMPY / "verify_real.py", set()),
         (NUMPY / "proof/rounded_network.py", CHECKED | {"rnn_numpy.elman_network.running_error"}),
         (NUMPY / "elman_network/textbook.py", set()),
-        (NUMPY / "elman_network/mistakes.py", {"rnn_numpy.elman_network.textbook"}),
+        (
+            Path(__file__).parents[1] / "passes/elman_mistakes.py",
+            {"rnn_numpy.elman_network.textbook"},
+        ),
         (Path(__file__).parents[1] / "helpers" / "naive_recipe.py", set()),
     ],
     ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
@@ -84,7 +94,9 @@ def test_importing_rnn_numpy_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("package", "most"), [("rnn_numpy", 10), ("rnn_torch", 15)])
+@pytest.mark.parametrize(
+    ("package", "most"), [("bptt_check", 1), ("rnn_numpy", 10), ("rnn_torch", 15)]
+)
 def test_importing_a_package_loads_few_of_our_modules(package: str, most: int) -> None:
     out, _ = Forked(import_and_list, package).succeeded()
     loaded = out.split()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import rnn_numpy
+from bptt_check.networks.soundness import is_causal
 from rnn_torch.networks import (
     STOCK,
     Axis,
@@ -22,7 +23,6 @@ from rnn_torch.networks import (
     tokens,
     upstream,
 )
-from rnn_torch.networks.soundness import is_causal
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 

@@ -10,9 +10,9 @@ from benchmarks import harness
 from benchmarks.pages import report
 from benchmarks.speed import layer, many, online
 from profiles import NIGHTLY
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.training.recipe import Recipe
+from tests.passes.elman_mistakes import CATALOGUE, planted
 
 pytestmark = pytest.mark.unannotated
 

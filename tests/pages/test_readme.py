@@ -13,8 +13,8 @@ import pytest
 
 from page_sessions import masked, sessions
 from proved_once import proved_once
-from rnn_numpy.elman_network.mistakes import CATALOGUE
 from rnn_numpy.elman_network.textbook import textbook
+from tests.passes.elman_mistakes import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -2,9 +2,9 @@
 
 from html import unescape
 
+from bptt_check.reports.text import as_text
 from rnn_numpy.elman_network.textbook import Array, textbook
 from rnn_torch.check import check
-from rnn_torch.reports.text import as_text
 
 
 def not_transposed(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, ...]:

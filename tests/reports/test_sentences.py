@@ -2,7 +2,7 @@
 
 `SENTENCES` has the first words of each sentence and the condition for it. Among the reports below
 each is said at least once, and left out at least once. That the fields are true is tested with what
-computes them (`checker/test_known_verdict.py`, `any_network/test_claims_about_time.py`, ...).
+computes them (`judge/test_known_verdict.py`, `judge/test_claims_about_time.py`, ...).
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from rnn_numpy.elman_network.mistakes import CATALOGUE, planted
+from bptt_check.judge.report import Condition, Report, Unanswered
+from bptt_check.own_lines.lines import OwnLines
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_markdown, as_text
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.check import check
-from rnn_torch.checker.own_lines import OwnLines
-from rnn_torch.checker.report import Condition, Report, Unanswered
-from rnn_torch.reports.page import as_html
-from rnn_torch.reports.text import as_markdown, as_text
+from tests.passes.elman_mistakes import CATALOGUE, planted
 
 pytestmark = pytest.mark.unannotated
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
+from bptt_check.commands.atomic_files import WeightsError, check_writable
 from problems import Problem, generated, problem
-from rnn_numpy.storage.atomic_files import WeightsError, check_writable
 from rnn_numpy.storage.weights import load_params, save_params
 
 params = problem(0, 1, 1, 2, 3, 1).params

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rnn_numpy.commands.terminal import say
-from rnn_numpy.storage.pictures import save
+from bptt_check.commands.pictures import save
+from bptt_check.commands.terminal import say
 from rnn_numpy.training.many import Trained
 
 _WORDS = {

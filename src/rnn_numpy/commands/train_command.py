@@ -6,7 +6,8 @@ import signal
 from dataclasses import asdict
 from functools import partial
 
-from rnn_numpy.commands.terminal import (
+from bptt_check.commands.atomic_files import WeightsError, made_by
+from bptt_check.commands.terminal import (
     Stop,
     bad_input,
     check_outputs,
@@ -18,8 +19,7 @@ from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.real_proof.report import as_json, headline
-from rnn_numpy.storage.atomic_files import WeightsError
-from rnn_numpy.storage.weights import made_by, save_params
+from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, advance, count_exact
 from rnn_numpy.training.checkpoint import Checkpoint
 from rnn_numpy.training.recipe import Engine, Logged, Recipe, Training, vanished

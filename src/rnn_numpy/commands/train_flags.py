@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 
-from rnn_numpy.commands import flag_types, terminal
+from bptt_check.commands import terminal
+from rnn_numpy.commands import flag_types
 from rnn_numpy.training.recipe import Recipe
 
 EXIT_CODES = """\

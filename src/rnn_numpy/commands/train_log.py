@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rnn_numpy.commands.terminal import can_redraw, erase, say
+from bptt_check.commands.numbers import finite
+from bptt_check.commands.terminal import can_redraw, erase, say
 from rnn_numpy.commands.train_plot import Learning
-from rnn_numpy.elman_network.checks import finite
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.exact_sums import Count
 from rnn_numpy.training.recipe import STEPS_WITHOUT_CHANGE, Recipe, Record, Training

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bptt_check.commands.pictures import save
 from rnn_numpy.elman_network.model import absolute_error, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.drawing import COLOURS
-from rnn_numpy.storage.pictures import save
 from rnn_numpy.tasks.addition import encode
 from rnn_numpy.tasks.exact_sums import count
 

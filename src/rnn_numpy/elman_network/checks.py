@@ -1,6 +1,5 @@
 """Check arguments of public functions; each error states what is wanted and what is given."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,10 +75,3 @@ def check_integer(name: str, value: object, least: int, most: int | None) -> Non
     if value < least or (most is not None and value > most):
         wanted = f"at least {least}" if most is None else f"{least} to {most}"
         raise ValueError(f"{name} must be {wanted}, got {value}")
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON does not have: infinity by the largest number, NaN by null."""
-    if not isinstance(value, float):
-        return value
-    return None if value != value else max(-sys.float_info.max, min(value, sys.float_info.max))

@@ -1,6 +1,6 @@
 """BPTT as it is written by hand, step by step: equations (1)-(3) and (6)-(11), one line each.
 
-It is the plain version of `rnn_numpy.bptt`; `rnn_numpy.elman_network.mistakes` changes lines of it.
+It is the plain version of `rnn_numpy.bptt`; `tests/passes/elman_mistakes.py` changes lines of it.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rnn_numpy.elman_network.checks import finite
+from bptt_check.commands.numbers import finite
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.drawing import input_names
 from rnn_numpy.proof.machine import Minimal, Verdict, replay

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from rnn_numpy.storage.atomic_files import WeightsError
+from bptt_check.commands.atomic_files import WeightsError
 
 #: The largest network has 2^14 hidden units: 2 GiB in float64.
 MOST_BYTES = 1 << 32

@@ -4,22 +4,13 @@ Loading never runs code; a file of another kind raises `WeightsError`.
 """
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.storage.atomic_files import WeightsError, write_bytes
 from rnn_numpy.storage.tensors import as_safetensors, check_size, checksum
-
-
-def made_by() -> str:
-    """This package and its version, for the files it writes; "unknown" if it is not installed."""
-    try:
-        return f"rnn-bptt-reference {version('rnn-bptt-reference')}"
-    except PackageNotFoundError:
-        return "rnn-bptt-reference, version unknown"
 
 
 def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -> None:

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from rnn_numpy.elman_network.checks import check_integer
-from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.storage.atomic_files import (
+from bptt_check.commands.atomic_files import (
     WeightsError,
     check_writable,
+    made_by,
     remove_unfinished,
     write_bytes,
 )
+from rnn_numpy.elman_network.checks import check_integer
+from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.storage.tensors import as_safetensors, check_size, checksum
-from rnn_numpy.storage.weights import made_by
 from rnn_numpy.training.recipe import Engine, Recipe, Record, Training
 
 FORMAT = "rnn-bptt-reference checkpoint 2"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from rnn_numpy.storage.atomic_files import check_writable, locked, write_bytes
+from bptt_check.commands.atomic_files import check_writable, locked, write_bytes
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.recipe import Recipe, Status, Training, vanished
 from rnn_numpy.training.sgd import choose

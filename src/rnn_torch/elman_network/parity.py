@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from bptt_check.commands.numbers import fraction
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.elman_network.rounding import bounds, fraction
+from rnn_numpy.elman_network.rounding import bounds
 from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient
 
 

@@ -1,0 +1,251 @@
+"""python -m bptt_check FILE.py:FUNCTION: is this hand-written backward pass right?"""
+
+import argparse
+import gc
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import copy
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import torch
+
+from bptt_check.candidate.escaping import shown
+from bptt_check.commands import terminal
+from bptt_check.commands.atomic_files import WeightsError, write_text
+from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer, positive
+from bptt_check.commands.terminal import check_outputs, complain, progress, say
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, CannotCheck
+from bptt_check.judge.candidate import Candidate, in_this_process
+from bptt_check.judge.examine import examine
+from bptt_check.judge.report import Report
+from bptt_check.networks import STOCK
+from bptt_check.own_lines.lines import source_in_file
+from bptt_check.reports.text import as_markdown, as_text, cannot_as_markdown
+from bptt_check.subjects import subject_for
+
+DESCRIPTION = """\
+Check a hand-written back-propagation through time against autograd. Of a wrong one, show where in
+time it goes wrong, and name the mistake.
+
+FUNCTION computes the gradients of the sum of the losses of a network, on NumPy arrays: with
+--network of that network, else backward(x, y, U, W, V) -> (dU, dW, dV) of 1/2 sum (o_t - y_t)^2 for
+h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0, with x (time, batch, n_in) and y
+(time, batch, n_out). It returns them in order, or as a mapping with the keys dU, dW, ... The file
+runs in a separate process that gets few environment variables."""
+
+OWN = "Without FILE.py:FUNCTION this project's own backward passes are checked."
+
+EXIT_CODES = """\
+exit codes: 0 right; 1 wrong, only approximate, or not a pure function; 2 cannot tell: it could not
+be checked, or not in all it returns or at all problems; 130 stopped by Ctrl-C."""
+
+EXAMPLES = (
+    "examples/right_loop.py:backward",
+    "examples/wrong_lstm.py:backward --network lstm",
+)
+
+
+class OwnPass(NamedTuple):
+    """A backward pass of the network of docs/bptt.md that is checked if no file is given."""
+
+    name: str
+    backward: Callable[..., Any]
+    is_slow: bool = False  # it runs the network once for each weight
+
+
+@terminal.command
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    program: str = "bptt_check",
+    own_passes: Callable[[int | None], Sequence[OwnPass]] | None = None,
+) -> int:
+    """Run the command; returns its exit code.
+
+    Args:
+        program: the module that it is run as.
+        own_passes: the passes for a window that are checked without a file.
+    """
+    flags = _flags(argv, program, own_passes is not None)
+    torch.set_num_threads(1)  # the problems are small
+    try:
+        if flags.candidate is not None:
+            return _check_candidate(flags, flags.subject)
+        assert own_passes is not None
+        return _check_own(flags, own_passes(flags.window))
+    except CannotCheck as error:
+        return _cannot(flags, flags.candidate, str(error))
+    except WeightsError as error:  # of a page or a picture; the report has been printed
+        complain(f"error: {error}")
+        return 2
+
+
+def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.Namespace:
+    """The flags, `subject` among them; ends the command if one is invalid."""
+    parser = _parser(program, has_own)
+    flags = parser.parse_args(argv)
+    flags.command = shlex.join(["python", "-m", program, *(sys.argv[1:] if argv is None else argv)])
+    try:
+        flags.subject = subject_for(
+            flags.network, shapes=flags.shapes, window=flags.window, loss=flags.loss,
+            rate=flags.from_update,
+        )  # fmt: skip
+        if flags.candidate is None and flags.network is not None:
+            raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
+        if flags.candidate is None and not has_own:
+            parser.error("give the FILE.py:FUNCTION to check")
+        if flags.timeout >= 1e6:
+            raise ValueError(f"timeout must be below 1e6 seconds, got {flags.timeout:g}")
+        for name in flags.env:
+            if "=" in name:  # do not print the value: it may be a secret
+                raise ValueError("env takes a name alone; its value is the one that is set")
+            if name not in os.environ:
+                raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
+        check_outputs(flags, "plot", "html")
+        if flags.html is not None and find_spec("jinja2") is None:
+            raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+    except WeightsError as error:
+        parser.error(str(error))
+    except ValueError as error:
+        parser.error(f"--{error}")
+    return flags
+
+
+def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
+    description = f"{DESCRIPTION} {OWN}" if has_own else DESCRIPTION
+    parser = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
+    add = parser.add_argument
+    add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
+        help="backward pass to check, also FILE.ipynb:FUNCTION, FILE.py:CLASS.METHOD, or "
+        "FILE.py:FORWARD,BACKWARD" + "; default: this project's own" * has_own)  # fmt: skip
+    add("--network", metavar="NETWORK",
+        help=f"network that it differentiates: {', '.join(STOCK)}, with options as in "
+        "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network "
+        "(default: that of docs/bptt.md)")  # fmt: skip
+    add("--loss", choices=["squared", "softmax", "upstream"],
+        help="loss of a stock network (default: its own)")  # fmt: skip
+    add("--definitions-only", action="store_true",
+        help="run only the imports, functions, classes and constants of the file")  # fmt: skip
+    add("--from-update", type=positive, metavar="RATE",
+        help="the function returns no gradients: it subtracts RATE times each from its weights; "
+        "RATE is a power of two")  # fmt: skip
+    add("--dtype", choices=["float32", "float64"], default="float64",
+        help="floating-point type of the problems (%(default)s)")  # fmt: skip
+    add("--window", type=Integer(0, 512), metavar="K",
+        help="check BPTT truncated to K steps back from each loss")  # fmt: skip
+    add("--shapes", default="any",
+        help="sizes of the problems. any: many sizes; hidden=16,batch=1: these axes fixed; without "
+        "--network also recipe: x (8, 2), y (8, 1), no batch axis, 16 hidden units; or five "
+        "numbers time,batch,n_in,hidden,n_out (%(default)s)")  # fmt: skip
+    add("--seed", type=NOT_NEGATIVE, default=0, help="seed of the random problems (%(default)s)")
+    add("--timeout", type=positive, default=10.0, metavar="SECONDS",
+        help="time limit for one answer (%(default)g)")  # fmt: skip
+    add(
+        "--env", action="append", default=[], metavar="NAME",
+        help="pass this environment variable to the file, too; may be repeated",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print the report as one JSON object")
+    add("--markdown", action="store_true",
+        help="print the report as Markdown, for a CI job's summary")  # fmt: skip
+    add("--html", metavar="FILE.html",
+        help="also write the report to this file, as one self-contained page")  # fmt: skip
+    add("--plot", metavar="FILE.png",
+        help="draw where in time the gradient is wrong (needs matplotlib)")  # fmt: skip
+    return parser
+
+
+def _check_candidate(flags: argparse.Namespace, subject: AnyNetwork) -> int:
+    source = source_in_file(flags.candidate)  # before it can change its file
+    candidate = Candidate(
+        flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
+    )
+    with candidate, _counted(candidate) as ask:
+        report = examine(
+            ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
+            source=source,
+        )  # fmt: skip
+    if flags.json:
+        document = {"candidate": shown(flags.candidate), **report.as_dict()}
+        say(json.dumps(document, allow_nan=False))
+    else:
+        say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+    _write_page(flags, [(flags.candidate, report)])
+    if flags.plot is not None:
+        _plot(report, flags)
+    return report.exit_code
+
+
+@contextmanager
+def _counted(ask: Ask) -> Iterator[Ask]:
+    """With a progress bar for a slow pass: it appears after three seconds, and not in a log."""
+    with progress(None, " problems", what="asking", delay=3) as bar:
+
+        def counted(problem: Any, *before: Any) -> Answer:
+            bar.update()
+            return ask(problem, *before)
+
+        yield counted
+
+
+def _write_page(
+    flags: argparse.Namespace, reports: list[tuple[str, Report]], why: str = ""
+) -> None:
+    if flags.html is None:
+        return
+    from bptt_check.reports.page import as_html
+
+    name = flags.candidate or "our own passes"
+    page = as_html(reports, flags.dtype, name=name, why=why, command=flags.command)
+    write_text(flags.html, page)
+
+
+def _plot(report: Report, flags: argparse.Namespace) -> None:
+    if report.where is None:
+        complain(f"no plot: nothing is wrong in time, {flags.plot} is not written")
+        return
+    from bptt_check.reports.heat_map import heat_map
+
+    heat_map(report, flags.candidate, flags.plot)
+
+
+def _check_own(flags: argparse.Namespace, passes: Sequence[OwnPass]) -> int:
+    if "batch" not in flags.subject.network.axis_names:
+        raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
+    reports = {}
+    small = copy(flags.subject)  # with the same references
+    small.small_only = True
+    for name, backward, is_slow in passes:
+        its = small if is_slow else flags.subject
+        with _counted(in_this_process(backward, its)) as ask:
+            reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
+    if flags.json:
+        say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
+    else:
+        for name, report in reports.items():
+            say((as_markdown if flags.markdown else as_text)(report, name))
+    _write_page(flags, list(reports.items()))
+    return max(report.exit_code for report in reports.values())
+
+
+def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
+    if flags.json:
+        document = {"candidate": name and shown(name), "verdict": "cannot check", "why": why}
+        say(json.dumps(document))
+    elif flags.markdown:
+        say(cannot_as_markdown(name or "our own passes", why))
+    else:
+        complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
+    with suppress(WeightsError):  # the reason is already printed
+        _write_page(flags, [], why)
+    return 2
+
+
+if __name__ == "__main__":
+    gc.freeze()  # the imports' objects stay: looking through them again takes a third of a check
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The process in which a contributor's file runs: `python -m bptt_check.candidate.child TASK`.
+
+TASK is a JSON object: `file`, `function`, `definitions_only`, and the `form` of its calls. The
+process reads questions from standard input and answers on standard output, in frames: 8 bytes of
+length, then as many bytes. A question is a sequence of problems, the last of which is answered: a
+JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of arrays for
+each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the gradients
+of two calls and, as `other.LABEL`, what else the first one returned. Each question is answered in a
+new fork, so that no call affects a later one; where there is no fork, the file is loaded anew.
+`bptt_check.judge.candidate` is the other end; it trusts no data from this process.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors.numpy import load, save
+
+from bptt_check.candidate.calling import Form, Question, Refused, call, laid_out
+from bptt_check.candidate.limits import enclose, limit
+from bptt_check.candidate.loading import has_read, load_function, place
+
+ANSWERED = 77  # the exit code of a fork that has answered
+FORKS = hasattr(os, "fork")  # Windows does not
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """The next frame, or None at the end."""
+    head = stream.read(8)
+    return stream.read(struct.unpack("<Q", head)[0]) if len(head) == 8 else None
+
+
+def write_frame(stream: BinaryIO, content: bytes) -> None:
+    """Write one frame."""
+    stream.write(struct.pack("<Q", len(content)) + content)
+    stream.flush()
+
+
+def _question(header: Any, frame: bytes) -> Question:
+    arrays = load(frame)
+    inputs = {name: laid_out(arrays[name], strides) for name, strides in header["strides"].items()}
+    return Question(inputs, header["sizes"])
+
+
+def explain(error: BaseException, file: str) -> str:
+    """The error as one line of text, with the innermost line that its author wrote.
+
+    That is a line of the candidate's file, or of another one that it imports from its folder or
+    loads with `load_function`, which is then named.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [(frame.filename, frame.lineno or 1) for frame in frames]
+    message = str(error)
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        lines.append((error.filename, error.lineno))
+        message = error.msg
+    its = ""
+    for where, line in lines:
+        if os.path.realpath(where) == os.path.realpath(file):
+            its = f" ({place(file, line)})"
+        elif has_read(where) or _is_beside(where, file):
+            its = f" ({os.path.basename(where)}, {place(where, line)})"
+    return f"{type(error).__name__}: {message.strip() or 'no message'}{its}"
+
+
+def _is_beside(other: str, file: str) -> bool:
+    """Whether a file lies in the candidate's folder or below, and is none of a library or ours."""
+    path, ours = Path(other).resolve(), Path(__file__).resolve().parents[1]
+    twins = [ours.with_name(name) for name in ("rnn_numpy", "rnn_torch")]
+    libraries = [ours, *twins, Path(sysconfig.get_paths()["stdlib"])]
+    return (
+        path.is_relative_to(Path(file).resolve().parent)
+        and path.is_file()
+        and "site-packages" not in path.parts
+        and not any(path.is_relative_to(library) for library in libraries)
+    )
+
+
+def main(task: str) -> None:
+    """Answer problems until standard input ends."""
+    file, name, definitions_only, form = json.loads(task).values()
+    limit()
+    if FORKS:
+        enclose()
+    problems, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Discard the candidate's output; give it no input.
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+    def refuse(message: str, kind: str = "") -> None:
+        write_frame(out, json.dumps({"error": message, "kind": kind}).encode())
+
+    def answer(load: Callable[[], Any], headers: Any, frames: list[bytes]) -> None:
+        try:
+            *before, question = map(_question, headers, frames)
+            called = call(load(), Form(**form), question, *before)
+        except Refused as error:
+            refuse(str(error))
+        except BaseException as error:
+            refuse(f"it raises {explain(error, file)}", type(error).__name__)
+        else:
+            seen = called._asdict()
+            others = seen.pop("others")
+            arrays = seen.pop("arrays") | {f"other.{n}": a for n, a in others.items()}
+            seen["others"] = list(others)
+            write_frame(out, json.dumps(seen).encode())
+            write_frame(out, save(arrays))
+
+    try:
+        function = load_function(file, name, definitions_only)
+    except Refused as error:
+        refuse(str(error))
+        return
+    except FileNotFoundError as error:
+        refuse(explain(error, file) if Path(file).exists() else f"there is no file {file}")
+        return
+    except BaseException as error:
+        refuse(f"running {file} raises {explain(error, file)}")
+        return
+    write_frame(out, json.dumps({}).encode())
+
+    while (frame := read_frame(problems)) is not None:
+        headers = json.loads(frame)
+        frames = [read_frame(problems) or b"" for _ in headers]
+        if not FORKS:
+            answer(lambda: load_function(file, name, definitions_only), headers, frames)
+        elif pid := os.fork():
+            _, status = os.waitpid(pid, 0)
+            if os.WIFSIGNALED(status):
+                refuse(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
+            elif os.WEXITSTATUS(status) != ANSWERED:
+                refuse(f"it left the process with exit code {os.WEXITSTATUS(status)}")
+        else:
+            with contextlib.suppress(BaseException):
+                answer(lambda: function, headers, frames)
+                os._exit(ANSWERED)
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""What the commands of all packages share; none of it needs torch."""

@@ -1,0 +1,272 @@
+"""Terminal input and output of all commands: streams that cannot fail, progress bar, Ctrl-C."""
+
+import argparse
+import io
+import os
+import re
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
+from types import FrameType
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from bptt_check.candidate.escaping import shown
+from bptt_check.commands.atomic_files import WeightsError, check_writable, made_by
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; if a type of `flag_types` refuses a value, its message follows the flag's name."""
+        try:
+            return super().parse_args(args, namespace)
+        except argparse.ArgumentError as error:
+            ours = isinstance(error.__context__, argparse.ArgumentTypeError)
+            self.error(f"{error.argument_name} {error.message}" if ours else str(error))
+
+    def error(self, message: str) -> NoReturn:
+        """End with code 2 and one paragraph, without a page of usage."""
+        self.exit(2, f"{self.prog}: error: {shown(message)}\n")
+
+
+def parser(
+    program: str, description: str, exit_codes: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`, with the flags --help and --version.
+
+    Its help, printed verbatim, ends with `exit_codes` and the arguments of `examples`.
+    """
+    command = f"python -m {program}"
+    shown_examples = "\n".join(f"  {command} {example}" for example in examples)
+    result = _Parser(
+        prog=command,
+        description=description,
+        epilog=f"{exit_codes}\n\nexamples:\n{shown_examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,  # `parse_args` exits
+    )
+    result.add_argument("--version", action="version", version=made_by())
+    return result
+
+
+#: Exit codes of a stopped command.
+SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Make a command finish its work and exit with the right code if its output streams fail.
+
+    The exit code is 2, with the reason on standard error, if standard output cannot be written (a
+    full disk, a closed descriptor), or if an exception escapes, with a traceback; 1 is reserved for
+    a verdict. A reader that stops reading (`| head`) does not change the exit code. If standard
+    error cannot be written, its messages are dropped.
+    """
+
+    @wraps(main)
+    def run(argv: Sequence[str] | None = None, **options: Any) -> int:
+        with _streams():
+            try:
+                return _settled(main(argv, **options))
+            except SystemExit as ended:
+                ended.code = _settled(ended.code)
+                raise
+            except KeyboardInterrupt:
+                return _settled(128 + signal.SIGINT)
+            except Exception:
+                traceback.print_exc()
+                return _settled(2)
+
+    return run
+
+
+def _settled(code: Any) -> Any:
+    """The exit code, after flushing standard output."""
+    sys.stdout.flush()
+    failure = getattr(sys.stdout, "failure", None)
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        complain(f"error: cannot write to standard output: {failure.strerror}")
+        code = code if code in SIGNALLED else 2
+    sys.stderr.flush()
+    return code
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """In this context the standard streams exist, and writing to them raises no error."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    # Replace a closed stream by one opened in the other mode: the system refuses to use it, and no
+    # file that is opened later gets its descriptor.
+    opened = [
+        open(os.open(os.devnull, flag), mode) if stream is None else stream  # noqa: SIM115
+        for stream, flag, mode in zip(
+            before, (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY), "rww", strict=True
+        )
+    ]
+    sys.stdin, *written = opened
+    sys.stdout, sys.stderr = map(_Unfailing, written)
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+        for stream in set(opened).difference(before):
+            stream.close()
+
+
+class _Unfailing:
+    """A stream that raises no error: it keeps the first failure and drops all later text."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the encoding lacks is not a failure.
+            stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Like `write` of a text stream."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Like `flush` of a stream."""
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError as error:
+            self.failure = self.failure or error
+            with suppress(OSError), open(os.devnull, "w") as null:
+                # Otherwise the interpreter would fail on the buffered text when it ends.
+                os.dup2(null.fileno(), self._stream.fileno())
+
+
+#: The verdict that a line begins with, perhaps after a step, and its colour.
+_VERDICT = re.compile(r"( *\d* *)(RIGHT|WRONG|APPROXIMATE|IMPURE|proved|refuted|gave up)(?=\b)")
+_GREEN, _RED, _YELLOW = 32, 31, 33
+_COLOURS = {"RIGHT": _GREEN, "proved": _GREEN, "WRONG": _RED, "refuted": _RED}
+
+
+def say(line: str) -> None:
+    """Print a line, above the progress bar if there is one; on a terminal its verdict in colour."""
+    plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
+    found = None if plain or os.environ.get("NO_COLOR") else _VERDICT.match(line)
+    if found:
+        colour = _COLOURS.get(found[2], _YELLOW)
+        line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+def can_redraw(rows: Sequence[str]) -> bool:
+    """Whether standard output is a terminal with a place for these rows and the progress bar."""
+    size, widest = shutil.get_terminal_size(), max(map(len, rows))
+    moves = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return moves and size.lines > len(rows) + 1 and size.columns > widest
+
+
+def erase(rows: int) -> None:
+    """Erase the rows that were printed last, above the progress bar if there is one."""
+    tqdm.write(f"\x1b[{rows}A\x1b[J", end="")
+
+
+def complain(line: str) -> None:
+    """Print a line, escaped by `shown`, on standard error, above any progress bar."""
+    tqdm.write(shown(line), file=sys.stderr)
+
+
+@contextmanager
+def bad_input(
+    parser: argparse.ArgumentParser, no_memory: str = "not enough memory"
+) -> Iterator[None]:
+    """In this context a ValueError or MemoryError ends the command with its message and code 2."""
+    try:
+        yield
+    except (ValueError, MemoryError) as error:
+        parser.error(str(error) or no_memory)
+
+
+def check_outputs(flags: argparse.Namespace, *names: str) -> None:
+    """Check that the files named by these flags can be written, that of `plot` as a figure.
+
+    Raises:
+        WeightsError: a file cannot be written; the message begins with the flag.
+    """
+    for name in names:
+        file = getattr(flags, name)
+        if file is not None:
+            try:
+                check_writable(file)
+                if name == "plot":
+                    from bptt_check.commands.pictures import check_format
+
+                    check_format(file)
+            except ValueError as error:
+                raise WeightsError(f"--{name}: {error}") from error
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """A progress bar without tqdm's monitor: a thread alive at the end may abort the process."""
+
+    monitor_interval = 0
+
+
+def progress(
+    total: int | None, unit: str, done: int = 0, what: str | None = None, delay: float = 0
+) -> Any:
+    """A progress bar with the remaining time on standard error, if that is a terminal.
+
+    Args:
+        total, done: the number of units to do, if known, and of those done before.
+        what: words in front of the bar.
+        delay: seconds before the bar appears.
+    """
+    # None: only on a terminal. Of several processes under torchrun the first has a bar.
+    quiet = None if os.environ.get("RANK", "0") == "0" else True
+    return _Bar(
+        desc=what, total=total, unit=unit, initial=done, delay=delay, leave=False,
+        disable=quiet, dynamic_ncols=True, miniters=1,
+    )  # fmt: skip
+
+
+class Stop:
+    """Whether Ctrl-C or SIGTERM has asked the process to stop, and which of the two."""
+
+    signal = 0
+
+    def __call__(self) -> bool:
+        """True after a signal."""
+        return self.signal != 0
+
+    @property
+    def exit_code(self) -> int:
+        """The code that a shell reports for a process ended by the signal."""
+        return 128 + self.signal
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """In this context the first Ctrl-C or SIGTERM is recorded; a second has its usual effect."""
+    stop = Stop()
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before: dict[int, Any] = {}
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, remember)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

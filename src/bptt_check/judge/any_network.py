@@ -1,0 +1,322 @@
+"""The network that a backward pass is judged by: its problems, right gradients and mistakes."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bptt_check.candidate.calling import Form
+from bptt_check.catalogue import Asked as Trial
+from bptt_check.catalogue import Catalogue, name_mistakes, noise_floor
+from bptt_check.error_bound import Reference, reference
+from bptt_check.judge.asking import (
+    Array,
+    Ask,
+    Asked,
+    CannotCheck,
+    Explanation,
+    Mistake,
+    Vote,
+    Where,
+)
+from bptt_check.judge.comparison import Expected, agrees, fractions, furthest
+from bptt_check.judge.forward_passes import about_losses, meanings
+from bptt_check.judge.votes import Oracle, votes
+from bptt_check.networks import Network, Problem, designed, in_turn, random
+from bptt_check.networks.soundness import is_causal
+from bptt_check.tracing import Mistake as Altered
+from bptt_check.tracing import locate
+from bptt_check.tracing.step import Step
+from bptt_check.tracing.tape import record
+
+_RANDOM_PROBLEMS = 12
+_MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
+_LARGEST_VOTE = 512  # weights: some oracles' cost grows with their square
+_WINDOWS = 30  # tried to explain a pass with another window
+
+
+class AnyNetwork:
+    """A network to judge backward passes by; it poses the same problems to each.
+
+    Args:
+        network: the network that the backward pass must differentiate.
+        sizes: sizes of some axes, for a pass that takes only these.
+        window: back-propagation truncated to this many steps is right.
+        rate: the pass returns nothing, and subtracts this times the gradient from its inputs.
+
+    Raises:
+        ValueError: a size names no axis of the network, or is below 1; a window is given and a
+            loss depends on later inputs.
+        NotImplementedError: a rate is given and the network cannot be traced.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sizes: Mapping[str, int] | None = None,
+        window: int | None = None,
+        rate: float | None = None,
+    ) -> None:
+        self._posed: dict[tuple[str, ...], list[Any]] = {}
+        self._own: dict[int, Reference | None] = {}  # by a problem's identity
+        self.oracles: Mapping[str, Oracle] = {}  # backward passes that vote, by method
+        self.small_only = False  # pose only problems with few weights, if there are any
+        self.cites_equations = False  # whether its source lines cite those of docs/bptt.md
+        self.hint = ""  # a form that `advice` names first
+        self.network, self.fixed, self.window = network, dict(sizes or {}), window
+        designed(network, fixed=self.fixed)  # raises early
+        if window is not None and not is_causal(network):
+            raise ValueError(
+                f"window must be left out: a loss of {network.name} depends on later inputs, got "
+                f"{window}"
+            )
+        inputs = [name for name in network.arguments if name not in network.zeros]
+        axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
+        try:
+            weights = _weights(network, self.fixed)
+        except (NotImplementedError, KeyError):  # it cannot be traced
+            if rate is not None:
+                raise
+            weights = []
+        gradients = network.differentiated if rate is None else weights
+        self.form = Form(inputs, gradients, (), rate, weights, axes)
+        self.asks_for: Sequence[str] = gradients  # reported if they are not returned
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The mistakes that its reverse pass may have.
+
+        Raises:
+            NotImplementedError: the network cannot be traced.
+        """
+        return Catalogue(self.network, self.fixed)
+
+    def problems(self, dtype: str, seed: int) -> Sequence[Problem]:
+        """The problems to ask: the designed ones and random ones; with a window, a longer one too.
+
+        Raises:
+            CannotCheck: no problem distinguishes the window from the full gradient.
+        """
+        key = dtype, str(seed)
+        if key not in self._posed:
+            self._posed[key] = self._problems(dtype, seed)
+            self._own |= {id(p): None for p in self._posed[key]}
+        found = self._posed[key]
+        return [p for p in found if self.is_small(p)] or found if self.small_only else found
+
+    def in_turn(self, dtype: str) -> Sequence[tuple[Problem, ...]]:
+        """Sequences of problems to ask in one process; the last problem of each is judged."""
+        if (dtype,) not in self._posed:
+            self._posed[(dtype,)] = list(in_turn(self.network, dtype, self.fixed))
+            self._own |= {id(p): None for *_, p in self._posed[(dtype,)]}
+        return self._posed[(dtype,)]
+
+    def reference(self, problem: Problem) -> Reference:
+        """The right gradient and its bound; kept for its own problems, not for those of others."""
+        if id(problem) not in self._own:
+            return self._reference(problem)
+        right = self._own[id(problem)] or self._reference(problem)
+        self._own[id(problem)] = right
+        return right
+
+    def prepare(self, problem: Problem) -> None:
+        """Compute what `reference` will be asked for, while a candidate answers the problem."""
+        if id(problem) in self._own:
+            with suppress(ValueError, NotImplementedError):  # `reference` raises it again
+                self.reference(problem)
+
+    def _problems(self, dtype: str, seed: int) -> list[Problem]:
+        found = designed(self.network, dtype, self.fixed)
+        found += random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed)
+        if self.window is None:
+            return found
+        if "time" not in self.fixed:
+            longer = {**self.fixed, "time": 10 + 5 * self.window // 4}
+            found += designed(self.network, dtype, longer)[:1]
+        if not any(self._shows_the_window(p) for p in found):
+            raise CannotCheck(
+                f"no problem distinguishes a window of {self.window} steps from no window"
+            )
+        return found
+
+    def _shows_the_window(self, problem: Problem) -> bool:
+        if problem.sizes["time"] <= (self.window or 0) + 1:
+            return False
+        full = reference(self.network, problem, measure=True)
+        return not agrees(full.gradients, self.reference(problem))
+
+    def inputs(self, problem: Problem) -> Mapping[str, Array]:
+        """The input arrays of a backward pass, by name, in order."""
+        return {name: problem.values[name] for name in self.form.inputs}
+
+    def sizes(self, problem: Problem) -> Mapping[str, int]:
+        """The size of each axis, by name."""
+        return problem.sizes
+
+    def advice(self) -> str:
+        """The remedy for a pass that takes other sizes than all problems, or an empty text."""
+        free = [name for name in self.network.axis_names if name not in self.fixed]
+        if not free:
+            return ""
+        sizes = ",".join(f"{name}={8 if name == 'time' else 4}" for name in free)
+        return f". If it takes only certain sizes, pass them, as in {self.hint}--shapes {sizes}"
+
+    def _reference(self, problem: Problem) -> Reference:
+        """Autograd's gradient and the derived bound; with a window, a measured noise floor.
+
+        With a rate, the bound also covers the rounding of the updated weights.
+        """
+        right = reference(self.network, problem, measure=True)
+        unit = float(np.finfo(problem.dtype).eps)
+        if self.window is not None and problem.sizes["time"] > self.window + 1:
+            graph, truncated = self.catalogue.graph(problem), Altered("", window=self.window)
+            gradients = graph.gradients(truncated)
+            floor = noise_floor(graph, truncated, gradients, unit)
+            bounds = {n: np.maximum(floor[n], right.bounds[n]) for n in gradients}
+            why = "a measured noise floor, not a bound: none is derived for a window"
+            right = right._replace(gradients=gradients, bounds=bounds, measured=why)
+        if self.form.rate:
+            old = {n: np.abs(problem.values[n]) / abs(self.form.rate) for n in right.bounds}
+            new = {n: old[n] + np.abs(right.gradients[n]) for n in old}
+            bounds = {n: b + unit * (old[n] + new[n]) for n, b in right.bounds.items()}
+            right = right._replace(bounds=bounds)
+        return right
+
+    def losses(self, asked: Sequence[Asked]) -> str:
+        """A sentence that compares the candidate's loss with the network's."""
+        return about_losses(asked)
+
+    def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
+        """The explanations from the derived catalogue; None if it cannot be derived."""
+        if all(a.answer.narrow for a in asked):
+            return [
+                Explanation((Mistake("lower precision inside", "it returns a narrower dtype"),))
+            ]
+        try:
+            if self.window is not None:
+                return self._other_windows(asked)
+            trials = [Trial(a.problem, a.answer.gradients, a.right) for a in asked]
+            found = name_mistakes(trials, self.catalogue)
+        except NotImplementedError:
+            return None
+        return [Explanation((Mistake(e.sentence, e.where),), e.also) for e in found]
+
+    def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
+        """Try other windows and no window; no other mistakes are tried."""
+        longest = max(a.problem.sizes["time"] for a in asked)
+        for k in [longest, *range(min(longest, _WINDOWS))]:
+            mistake = Altered("", window=k)
+            if all(not _differs(self.catalogue, mistake, a) for a in asked):
+                text = f"errors travel {k} steps back, not {self.window}"
+                if k == longest:
+                    text = "not truncated: errors travel back to the first step"
+                return [Explanation((Mistake(text, ""),))]
+        return None
+
+    def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
+        """What an array of `Answer.others` is, in words, for those whose values show it."""
+        return meanings(self.network, asked)
+
+    def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
+        """Find the wrong loss steps, state steps and gates.
+
+        If a problem made for this shows no mistake, those that show most of it are asked, the
+        smallest first; the words name it.
+        """
+        telling = sorted(wrong, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
+        try:
+            for problem in [None, *(a.problem for a in telling[:_MOST_LOCATED])]:
+                found = locate(
+                    self.network,
+                    lambda p: ask(p).gradients,
+                    self.fixed,
+                    self._reference,
+                    problem=problem,
+                    dtype=dtype,
+                )
+                if found.wrong or (found.whole and found.reason):
+                    break
+        except NotImplementedError as error:
+            raise CannotCheck(str(error)) from None
+        if found.reason:
+            raise CannotCheck(found.words())
+        at = f"at {found.problem!r}: " if problem is not None else ""
+        claim = {**asdict(found.claim), "problem": found.problem}
+        return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
+
+    def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
+        """Votes at the problem with the largest error; oracles vote at one with few weights."""
+        small = [a for a in wrong if self.is_small(a.problem)] if self.oracles else []
+        worst = max(small or wrong, key=lambda a: furthest(a.answer.gradients, a.right))
+        return votes(self.network, worst, self.oracles if small else {}, self.asks_for)
+
+    def is_small(self, problem: Problem) -> bool:
+        """Whether to ask oracles that run the network once for each weight."""
+        return sum(problem.values[n].size for n in self.asks_for) <= _LARGEST_VOTE
+
+    def blind(self, asked: Sequence[Asked]) -> list[str]:
+        """The mistakes that the given sizes cannot detect; empty if any size is taken."""
+        if not self.fixed or self.window is not None:
+            return []
+        return self.undetected(asked)
+
+    def undetected(self, asked: Sequence[Asked]) -> list[str]:
+        """The mistakes in whole gradients, sums and states that these problems cannot detect."""
+        try:
+            catalogue = self.catalogue
+        except NotImplementedError:
+            return []
+        blind = []
+        if all(a.problem.sizes["time"] == 1 for a in asked):
+            blind.append("no error is passed back to the previous step (there is only one step)")
+        missing = [f"d{n} " for n in self.form.gradients if n not in asked[0].answer.gradients]
+        sharpest_first = sorted(asked, key=_sharpness, reverse=True)  # they detect most mistakes
+        for mistake in catalogue.mistakes:
+            if mistake.edges or mistake.forward or mistake.sentence.startswith(tuple(missing)):
+                continue
+            if not any(_differs(catalogue, mistake, a) for a in sharpest_first):
+                blind.append(mistake.sentence)
+        return blind
+
+
+def _weights(network: Network, fixed: Mapping[str, int]) -> list[str]:
+    """The arguments to differentiate that are neither given at every step nor initial states.
+
+    Raises:
+        NotImplementedError: the network cannot be traced.
+    """
+    any_time = {name: size for name, size in fixed.items() if name != "time"}
+    initial = Step(record(network, designed(network, fixed=any_time)[0])).initial_states
+    timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+    return [n for n in network.differentiated if n not in timed | initial]
+
+
+def _differs(catalogue: Catalogue, mistake: Altered, a: Asked) -> bool:
+    """Whether a pass with this mistake gives another answer than the candidate."""
+    imitation = catalogue.of(mistake, a.problem)
+    answered = a.answer.gradients
+    if imitation is None:
+        return False
+    with np.errstate(all="ignore"):
+        return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))
+
+
+def _wrong_gradients(a: Asked) -> int:
+    """How many gradients of an answer are wrong."""
+    return sum(bool((f > 1).any()) for f in fractions(a.answer.gradients, a.right).values())
+
+
+def _cost(problem: Problem) -> tuple[bool, int]:
+    """Problems of several steps first, then those with the fewest numbers to ask for."""
+    steps = problem.sizes["time"]
+    return steps < 2, steps * sum(value.size for value in problem.values.values())
+
+
+def _sharpness(a: Asked) -> float:
+    """The largest entry of the right gradients, as a multiple of its bound."""
+    with np.errstate(all="ignore"):
+        shares = [abs(g) / a.right.bounds[n] for n, g in a.right.gradients.items()]
+    return max(float(np.nan_to_num(share, posinf=0).max(initial=0)) for share in shares)

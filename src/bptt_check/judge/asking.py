@@ -1,0 +1,124 @@
+"""What the judge asks and is answered: answers, what is right, where and which mistake."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from bptt_check.candidate.escaping import shown
+
+Array = np.ndarray
+#: Gradients by the names of the arguments differentiated.
+Gradients = Mapping[str, Array]
+
+
+class CannotCheck(Exception):
+    """The candidate gives no answer that can be judged; the message (escaped) says why.
+
+    `kind`: the type's name of the exception that the candidate raises; "shape" if a gradient has a
+    wrong one. `ended`: no further problem can be asked, as after a time limit.
+    """
+
+    def __init__(self, why: str, *, kind: str = "", ended: bool = False) -> None:
+        super().__init__(shown(why))
+        self.kind, self.ended = kind, ended
+
+
+class Answer(NamedTuple):
+    """A candidate's answer to one problem."""
+
+    gradients: Gradients
+    second: Gradients  # of a second call with the same inputs
+    impure: tuple[str, ...] = ()
+    narrow: bool = False  # whether a gradient's dtype is narrower than the inputs'
+    loss: float | None = None  # the loss that the candidate returns, if any
+    others: Mapping[str, Array] = {}  # arrays that are no gradient by name or place, by label
+    unnamed: tuple[str, ...] = ()  # labels of results that are no numbers
+    set_globals: tuple[str, ...] = ()  # inputs that it reads from globals, which the check sets
+    placed: tuple[str, ...] = ()  # gradients told by their place alone, where a state may stand
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no gradient has a NaN or an infinity."""
+        return all(bool(np.isfinite(g).all()) for g in self.gradients.values())
+
+
+@runtime_checkable
+class Right(Protocol):
+    """The right gradient, and a bound on the error of one correct evaluation of it."""
+
+    @property
+    def gradients(self) -> Gradients:
+        """The right gradients, by argument name."""
+
+    @property
+    def bounds(self) -> Gradients:
+        """A bound for each entry; two correct evaluations differ by at most twice as much."""
+
+
+class Asked(NamedTuple):
+    """A problem, a candidate's answer to it, and the right gradient with its bound."""
+
+    problem: Any
+    answer: Answer
+    right: Any  # a Right
+
+
+#: A backward pass that answers problems: `ask(problem, *earlier)` answers `problem` after those in
+#: `earlier`, all in one process. Raises CannotCheck: there is no answer that can be judged.
+Ask = Callable[..., Answer]
+
+
+class Mistake(NamedTuple):
+    """A mistake derived from the network: its description, and the network's source line."""
+
+    name: str
+    place: str
+
+
+class Explanation(NamedTuple):
+    """Mistakes that together give the candidate's answers; `also`: equivalent descriptions."""
+
+    mistakes: tuple[Mistake, ...]
+    also: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The names of all its mistakes."""
+        return " + ".join(m.name for m in self.mistakes)
+
+
+@dataclass(frozen=True)
+class Where:
+    """The error of each part of a gradient / what rounding allows; a part above 1 is wrong.
+
+    `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
+    its gates; `zero[label]`: whether the candidate has exactly zero there. `sums[label][t]`: what
+    that loss contributes to a gradient whose steps cannot be separated. `words`: the meaning of
+    the first wrong cell. `claim`: the same as fields.
+    """
+
+    cells: dict[str, Array]
+    zero: dict[str, Array]
+    sums: dict[str, Array]
+    words: str = ""
+    claim: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """The number of time steps."""
+        return len(next(iter({**self.cells, **self.sums}.values())))
+
+    @property
+    def wrong(self) -> list[str]:
+        """The labels with a wrong part."""
+        return [n for n, used in {**self.cells, **self.sums}.items() if (used > 1).any()]
+
+
+class Vote(NamedTuple):
+    """Another method's verdict on autograd's gradient and on yours."""
+
+    method: str
+    autograd_is_right: bool
+    yours_is_right: bool

@@ -1,0 +1,294 @@
+"""Call a contributor's backward pass in a separate process.
+
+A crash, an endless loop, a `sys.exit` or a changed global in that process does no harm here.
+`bptt_check.candidate.child` is the other end of the pipe.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from bptt_check.candidate.calling import Called, Question, Refused, call
+from bptt_check.candidate.escaping import shown
+from bptt_check.candidate.loading import functions_in
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, CannotCheck
+
+_LARGEST_FRAME = 1 << 28
+_UNREADABLE = "its process sent an answer that cannot be decoded"
+
+#: The environment variables that a candidate's process inherits: paths, the language, Python's
+#: settings, and the numerical settings of NumPy, torch and our kernels, so that both processes
+#: compute alike. No others, so no secret of a CI job; `check --env NAME` adds one.
+_INHERITED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+_INHERITED |= {"SYSTEMROOT", "USERPROFILE", "TEMP", "TMP"}  # Windows
+_INHERITED_PREFIXES = (
+    *("PYTHON", "DYLD_", "OMP_", "KMP_", "OPENBLAS_", "MKL_", "ONEDNN_", "VECLIB_"),
+    *("NPY_", "ATEN_", "RNN_KERNELS"),
+)
+
+
+def _what_is_missing(target: str) -> str:
+    """The message for a target without a function: those of the file."""
+    try:
+        found = functions_in(target)
+    except (Refused, OSError, ValueError, SyntaxError):
+        return f"the candidate must be FILE.py:FUNCTION, got {target!r}"
+    if not found:
+        return f"{target} has no function: put the backward pass into one"
+    return f"add the function to check, as in {target}:{found[0].partition('(')[0]}; it has " + (
+        "; ".join(found)
+    )
+
+
+class Candidate:
+    """`FILE.py:FUNCTION`, in its own process. Use as a context manager.
+
+    Args:
+        target: `FILE.py:FUNCTION`.
+        subject: the network; says what the function is called with.
+        timeout: time limit for one answer, in seconds.
+        env: names of further environment variables that it inherits, if they are set.
+        definitions_only: run only the imports and definitions of the file.
+
+    Raises:
+        CannotCheck: the file cannot be imported; calls raise it too, as in `Ask`.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        subject: AnyNetwork,
+        timeout: float,
+        env: Sequence[str] = (),
+        definitions_only: bool = False,
+    ) -> None:
+        file, _, name = target.rpartition(":")
+        if not file or not name:
+            raise CannotCheck(_what_is_missing(target))
+        self._subject = subject
+        self._timeout = timeout
+        # One thread: the problems are small, and the worker forks. Its children inherit the mark.
+        mark = ("RNN_BPTT_CANDIDATE", secrets.token_hex(16))
+        self._mark = "=".join(mark)
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**inherited(env), **threads, mark[0]: mark[1]}
+        task = {"file": file, "function": name, "definitions_only": definitions_only}
+        task["form"] = subject.form._asdict()
+        child = [sys.executable, "-m", "bptt_check.candidate.child"]
+        self._process = subprocess.Popen(
+            [*child, json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+        self._unread = b""
+        try:
+            self._header()
+        except CannotCheck:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Candidate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and all processes that it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows
+                self._process.kill()
+        self._process.wait()
+        for _ in range(100):  # a process may start another one while it is being killed
+            if not (marked := _processes(self._mark)):
+                break
+            for pid in marked:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def __call__(self, problem: Any, *earlier: Any) -> Answer:
+        """Ask one problem, after those in `earlier`; raises CannotCheck, as `Ask` does."""
+        inputs = [self._subject.inputs(p) for p in (*earlier, problem)]
+        headers = [
+            {
+                "strides": {name: array.strides for name, array in arrays.items()},
+                "sizes": dict(self._subject.sizes(p)),
+            }
+            for arrays, p in zip(inputs, (*earlier, problem), strict=True)
+        ]
+        frames = [json.dumps(headers).encode()]
+        frames += [save({n: np.ascontiguousarray(a) for n, a in p.items()}) for p in inputs]
+        assert self._process.stdin is not None
+        try:
+            for frame in frames:
+                self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
+            self._process.stdin.flush()
+        except OSError:
+            raise CannotCheck("its process has ended", ended=True) from None
+        self._subject.prepare(problem)
+        header = self._header(len(inputs))
+        try:
+            arrays = load(self._frame(time.monotonic() + self._timeout))
+        except SafetensorError:
+            raise CannotCheck(_UNREADABLE, ended=True) from None
+        try:
+            others = {name: arrays.pop(f"other.{name}") for name in header.pop("others")}
+            called = Called(arrays, others=others, **header)
+        except (KeyError, TypeError):
+            raise CannotCheck(_UNREADABLE) from None
+        return judged(called, problem, self._subject)
+
+    def _header(self, answers: int = 1) -> dict[str, Any]:
+        frame = self._frame(time.monotonic() + answers * self._timeout)
+        try:
+            header = json.loads(frame)
+            error = header.get("error")
+        except (ValueError, AttributeError):
+            raise CannotCheck(_UNREADABLE, ended=True) from None
+        if error is not None:
+            raise CannotCheck(str(error)[:2000], kind=str(header.get("kind", ""))[:100])
+        return dict(header)
+
+    def _frame(self, deadline: float) -> bytes:
+        (length,) = struct.unpack("<Q", self._exactly(8, deadline))
+        if length > _LARGEST_FRAME:
+            raise CannotCheck(_UNREADABLE, ended=True)
+        return self._exactly(length, deadline)
+
+    def _exactly(self, count: int, deadline: float) -> bytes:
+        assert self._process.stdout is not None
+        pipe, read = self._process.stdout.fileno(), bytearray(self._unread)
+        while len(read) < count:
+            if not _readable(pipe, max(0, deadline - time.monotonic())):
+                why = f"it gave no answer within {self._timeout:g} seconds"
+                raise CannotCheck(why, ended=True)
+            chunk = os.read(pipe, 1 << 20)
+            if not chunk:
+                raise CannotCheck("its process ended without an answer", ended=True)
+            read += chunk
+        self._unread = bytes(read[count:])
+        return bytes(read[:count])
+
+
+def _readable(pipe: int, seconds: float) -> bool:
+    """Wait until a pipe has bytes or has ended; False if neither happens within these seconds.
+
+    No thread reads it: one that is alive when the interpreter ends may abort the process.
+    """
+    if sys.platform == "win32":  # which cannot wait for such a pipe
+        import _winapi
+        from msvcrt import get_osfhandle
+
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(BrokenPipeError):  # it has ended
+            while not _winapi.PeekNamedPipe(get_osfhandle(pipe), 0)[0]:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.001)
+        return True
+    return bool(wait([pipe], seconds))
+
+
+def inherited(extra: Sequence[str] = ()) -> dict[str, str]:
+    """The environment variables that a candidate inherits, and those named in `extra`."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES) or name in extra
+    }
+
+
+def _processes(mark: str) -> list[int]:
+    """The running processes with this mark in their environment; none if not on Linux."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def in_this_process(backward: Callable[..., Any], subject: AnyNetwork) -> Ask:
+    """Call a function directly: for trusted code, such as your own in a test."""
+    return remade(lambda: backward, subject)
+
+
+def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:
+    """Like `in_this_process`, with a new function for each problem, so that it keeps no state."""
+
+    def ask(problem: Any, *earlier: Any) -> Answer:
+        try:
+            questions = [Question(subject.inputs(p), subject.sizes(p)) for p in (problem, *earlier)]
+            called = call(make(), subject.form, *questions)
+        except Refused as error:
+            raise CannotCheck(str(error)) from None
+        except Exception as error:
+            kind = type(error).__name__
+            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
+        return judged(called, problem, subject)
+
+    return ask
+
+
+def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:
+    """The answer of a call, once its arrays are known to be of the right shape.
+
+    Raises:
+        CannotCheck: an array has a wrong shape.
+    """
+    inputs = subject.inputs(problem)
+    names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
+    if not names or not set(subject.form.required) <= set(names):
+        raise CannotCheck(_UNREADABLE)
+    calls = []
+    for label in ("first", "second"):
+        found = {}
+        for name in names:
+            array, shape = called.arrays.get(f"{label}.{name}"), inputs[name].shape
+            if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+                raise CannotCheck(_UNREADABLE)
+            if array.shape != shape:
+                hint = ": transposed?" if array.shape == shape[::-1] else ""
+                raise CannotCheck(
+                    f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}",
+                    kind="shape",
+                )
+            found[name] = array
+        calls.append(found)
+    if any(array.dtype != np.float64 for array in called.others.values()):
+        raise CannotCheck(_UNREADABLE)
+    impure, unnamed, set_globals = (
+        tuple(shown(str(text)[:200]) for text in texts[:most])
+        for texts, most in ((called.impure, 20), (called.unnamed, 200), (called.set_globals, 200))
+    )
+    others = {shown(name[:200]): array for name, array in called.others.items()}
+    bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
+    narrow = called.bits < bits
+    first, second = calls
+    placed = tuple(name for name in called.placed if name in names)
+    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals, placed)

@@ -1,0 +1,201 @@
+"""Compare gradients within what rounding allows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from bptt_check.commands.numbers import fraction
+from bptt_check.judge.asking import Array, Asked, Gradients, Right
+
+
+class Expected(NamedTuple):
+    """An answer that another answer must equal, to within rounding."""
+
+    gradients: Gradients
+    bounds: Gradients
+
+
+class Entry(NamedTuple):
+    """One entry of a hand-written gradient, compared with autograd's."""
+
+    name: str  # dU, dW, dV
+    at: tuple[int, ...]
+    problem: str
+    got: float
+    expected: float
+    bound: float  # of one evaluation; two may differ by twice as much
+    fraction: float  # error / what rounding allows; wrong above 1
+    ulps: float | None  # the error in units in the last place of the expected value; see `in_ulps`
+
+    @property
+    def right(self) -> bool:
+        """Whether the entry, the worst of its gradient, is within what rounding allows."""
+        return self.fraction <= 1
+
+    @property
+    def error(self) -> float:
+        """The absolute error."""
+        return abs(self.got - self.expected)
+
+    @property
+    def relative(self) -> float:
+        """The relative error."""
+        return self.error / abs(self.expected) if self.expected else np.inf
+
+
+def fractions(got: Gradients, right: Right) -> dict[str, Array]:
+    """The error of each entry, as a fraction of what rounding allows."""
+    return {n: fraction(g, right.gradients[n], right.bounds[n]) for n, g in got.items()}
+
+
+def agrees(got: Gradients, right: Right) -> bool:
+    """Whether every entry is within what rounding allows."""
+    return all(bool((used <= 1).all()) for used in fractions(got, right).values())
+
+
+def told(right: Right, names: Iterable[str]) -> set[str]:
+    """The gradients among `names` of which a wrong answer can be told from a right one.
+
+    For some entry, what rounding allows must be finite, and at most the gradient's largest entry. A
+    gradient that is zero but for rounding is compared with the largest entry of all, times
+    sqrt(2^-52); what only underflow allows is nothing.
+    """
+    largest = {n: np.abs(g).max(initial=0) for n, g in right.gradients.items()}
+    eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
+    least = max(tiny / eps, eps**0.5 * max(largest.values(), default=0))
+    return {n for n in names if (2 * right.bounds[n] <= max(largest[n], least)).any()}
+
+
+def furthest(got: Gradients, right: Right) -> float:
+    """The largest error of an entry, as a fraction of what rounding allows."""
+    return max(float(used.max(initial=0)) for used in fractions(got, right).values())
+
+
+def worst_entries(
+    got: Gradients, right: Right, problem: str, dtype: str = "float64"
+) -> list[Entry]:
+    """For each gradient, the entry with the largest error as a fraction of the bound.
+
+    Args:
+        problem, dtype: the problem's name and dtype.
+    """
+    return [
+        worst_entry(f"d{name}", problem, array, right.gradients[name], right.bounds[name], dtype)
+        for name, array in got.items()
+    ]
+
+
+def worst_entry(
+    name: str,
+    problem: str,
+    got: Float[np.ndarray, "*axes"],
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+    dtype: str = "float64",
+) -> Entry:
+    """The entry of a gradient with the largest error as a fraction of the bound."""
+    used = fraction(got, expected, bound)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
+    value, target = float(got[index]), float(expected[index])
+    ulps = in_ulps(value, target, dtype)
+    return Entry(name, index, problem, value, target, float(bound[index]), float(used[index]), ulps)
+
+
+def in_ulps(got: float, expected: float, dtype: str) -> float | None:
+    """The error in units in the last place of the expected value in this dtype.
+
+    None if that has no meaning: the expected value is zero, subnormal or too large, or the error
+    has more units than the mantissa can count.
+    """
+    info = np.finfo(dtype)
+    if not info.tiny <= abs(expected) <= info.max:
+        return None
+    ulps = abs(got - expected) / float(np.spacing(np.asarray(abs(expected), dtype)))
+    return ulps if ulps <= 2 / float(info.eps) else None  # None for NaN, too
+
+
+def constant_factor(
+    got: Float[np.ndarray, "*axes"],
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> float | None:
+    """The factor c with `got` = c `expected` to within rounding; None if there is none."""
+    square = float((expected * expected).sum())
+    if square == 0:
+        return None
+    factor = float((got * expected).sum()) / square
+    return factor if is_multiple(got, factor, expected, bound) else None
+
+
+def is_multiple(
+    got: Float[np.ndarray, "*axes"],
+    factor: float,
+    expected: Float[np.ndarray, "*axes"],
+    bound: Float[np.ndarray, "*axes"],
+) -> bool:
+    """Whether `got` is `factor` times `expected`, to within rounding."""
+    distance = np.abs(got - factor * expected)
+    return bool((distance <= 2 * bound * max(1.0, abs(factor))).all())
+
+
+def as_multiple(name: str, factor: float, found_in: Sequence[Sequence[np.ndarray]]) -> str:
+    """A sentence about a `constant_factor`, with as few digits as agree to within rounding.
+
+    Args:
+        found_in: got, expected and bound of each gradient.
+    """
+    texts = (f"{factor:.{digits}g}" for digits in range(1, 18))
+    valid = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
+    return f"{name} is {next(valid, repr(factor))} times the gradient, to within rounding"
+
+
+def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]]) -> list[str]:
+    """A sentence for each gradient that is the same multiple of the right one at all problems.
+
+    Args:
+        sizes: the axis sizes of each problem; the multiple may be 1 / time or 1 / batch.
+    """
+    found = []
+    for name in asked[0].answer.gradients if asked else ():
+        triples = [
+            [p[name] for p in (a.answer.gradients, a.right.gradients, a.right.bounds)]
+            for a in asked
+        ]
+        factors = [f for triple in triples if (f := constant_factor(*triple)) is not None]
+        if not factors or _are_multiples(triples, [1.0] * len(triples)):
+            continue
+        constant = float(np.median(factors))
+        if _are_multiples(triples, [constant] * len(triples)):
+            found.append(as_multiple(f"d{name}", constant, triples))
+        for axis in ("time", "batch"):
+            if axis in sizes[0] and _are_multiples(triples, [1 / s[axis] for s in sizes]):
+                found.append(f"d{name} is the gradient divided by {axis}, to within rounding")
+    return found
+
+
+def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[float]) -> bool:
+    """Whether each gradient is its factor times the expected one, to within rounding."""
+    return all(
+        is_multiple(got, factor, expected, bound)
+        for (got, expected, bound), factor in zip(triples, factors, strict=True)
+    )
+
+
+def is_approximate(asked: Sequence[Asked]) -> bool:
+    """Whether the wrong answers are close to right, as those of a finite difference are.
+
+    Close means a relative error below the fourth root of the unit roundoff; the best one-sided
+    difference errs by its square root. One problem in four may exceed that: finite differences
+    fail where the loss is large or the step is too wide.
+    """
+    wrong = [a for a in asked if not agrees(a.answer.gradients, a.right)]
+    return 4 * sum(not _is_close(a) for a in wrong) <= len(wrong)
+
+
+def _is_close(a: Asked) -> bool:
+    got, right = a.answer.gradients, a.right.gradients
+    largest = max(float(np.abs(right[n]).max(initial=0)) for n in got)
+    close = np.finfo(np.dtype(a.problem.dtype)).eps ** 0.25 * largest
+    return all(bool((np.abs(g - right[n]) <= close).all()) for n, g in got.items())

@@ -1,0 +1,107 @@
+"""What a candidate returns besides gradients: its loss, and quantities of the forward pass.
+
+The loss is compared within the bound of the sum of the losses over the steps; if they differ, the
+forward passes do. Any other array is told by its value: it is a variable of the network, or an
+input.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bptt_check.judge.asking import Array, Asked
+from bptt_check.networks import Network
+from bptt_check.tracing.tape import Tape, record
+
+_SCALES: dict[str, Callable[[Mapping[str, int]], float]] = {
+    "divided by time": lambda sizes: 1 / sizes["time"],
+    "divided by batch": lambda sizes: 1 / sizes["batch"],
+    "divided by time and by batch": lambda sizes: 1 / sizes["time"] / sizes["batch"],
+}
+
+
+def about_losses(asked: Sequence[Asked]) -> str:
+    """A sentence about the losses that the candidate returns; empty if it returns none."""
+    returned = [a for a in asked if isinstance(a.answer.loss, int | float)]
+    if not returned:
+        return ""
+    wrong = [a for a in returned if not _equals(a, 1.0)]
+    if not wrong:
+        return "Its own loss is right: the two forward passes agree to within rounding"
+    for words, scale in _SCALES.items():
+        axes = set(words.split()) & {"time", "batch"}
+        applies = all(axes <= a.problem.sizes.keys() for a in returned)
+        if applies and all(_equals(a, scale(a.problem.sizes)) for a in returned):
+            return f"Its own loss is the network's, {words}: the two functions differ"
+    ratios = [float(a.answer.loss or 0) / float(a.right.losses.sum() or 1) for a in returned]
+    constant = float(np.median(ratios))
+    if all(_equals(a, constant) for a in returned):
+        return f"Its own loss is {constant:.6g} times the network's: the two functions differ"
+    a = wrong[0]
+    total = float(a.right.losses.sum())
+    difference = float(a.answer.loss or 0) - total
+    return (
+        f"The loss that it returns differs at {len(wrong)} of {len(returned)} problems: by "
+        f"{difference:.2g} at {a.problem.name!r}, of {total:.6g}. Compare the forward passes "
+        "first: the backward pass may be right for another network or loss"
+    )
+
+
+def _equals(a: Asked, factor: float) -> bool:
+    """Whether the candidate's loss is `factor` times the network's, to within rounding."""
+    right: Any = a.right
+    total = float(right.losses.sum())
+    rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
+    bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
+    return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)
+
+
+def meanings(network: Network, asked: Sequence[Asked]) -> dict[str, str]:
+    """In words, what each array of `Answer.others` is, if its value at every problem shows it."""
+    possible: dict[str, set[str]] = {}
+    shown_at: set[str] = set()  # the labels with an array that is not zero
+    template: Tape | None = None
+    for a in asked:
+        quantities = {f"the input {name}": array for name, array in a.problem.values.items()}
+        try:
+            tape = record(network, a.problem, template)
+        except NotImplementedError:
+            pass  # inputs alone
+        else:
+            template = template or tape
+            quantities |= _variables(tape)
+        unit = float(np.finfo(a.problem.dtype).eps) ** 0.5
+        for label, array in a.answer.others.items():
+            fits = {words for words, value in quantities.items() if _is(array, value, unit)}
+            possible[label] = possible.get(label, fits) & fits
+            shown_at |= {label} if np.any(array) else set()
+    every = [n for n in possible if all(n in a.answer.others for a in asked)]
+    return {n: min(possible[n], key=len) for n in every if possible[n] and n in shown_at}
+
+
+def _variables(tape: Tape) -> dict[str, Array]:
+    """The network's variables after the last step, and at all steps."""
+    found, steps = {}, len(tape.losses)
+    for index, site in enumerate(tape.sites):
+        nodes = [tape.node_at.get((index, step)) for step in range(steps)]
+        values = [tape.values[node] for node in nodes if node is not None]
+        if site.name and len(values) == steps:
+            found[f"{site.name} after the last step"] = values[-1]
+            found[f"{site.name} of all steps"] = np.stack(values)
+    return found
+
+
+def _is(array: Array, value: Array, unit: float) -> bool:
+    """Whether an array is this value, perhaps with one more step, which is not compared."""
+    return any(
+        part.shape == value.shape
+        and bool((np.abs(part - value) <= unit * np.abs(value).max(initial=0)).all())
+        for part in _parts(array)
+    )
+
+
+def _parts(array: Array) -> Iterator[Array]:
+    yield array
+    if array.ndim:
+        yield from (array[1:], array[:-1])

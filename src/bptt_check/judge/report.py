@@ -1,0 +1,166 @@
+"""The result of examining a backward pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from bptt_check.commands.numbers import finite
+from bptt_check.judge.asking import Explanation, Vote, Where
+from bptt_check.judge.comparison import Entry
+from bptt_check.own_lines.lines import OwnLines
+
+#: "cannot tell": every answer that can be judged is right, and something else is not known.
+Verdict = Literal["agrees", "disagrees", "approximate", "impure", "cannot tell"]
+
+
+class Unanswered(NamedTuple):
+    """A problem that the candidate does not answer, and why; `kind` as in `CannotCheck`."""
+
+    problem: str
+    sizes: Mapping[str, int]
+    why: str
+    kind: str = ""
+
+
+class Condition(NamedTuple):
+    """The size of an axis at which it answers no problem, and a size at which it does."""
+
+    axis: str
+    size: int
+    answered: int
+
+
+def unanswered_at(unanswered: Sequence[Unanswered], conditions: Sequence[Condition]) -> str:
+    """Where there is no answer: at which sizes if at most three explain it, else which problems."""
+    if 0 < len(conditions) <= 3:
+        return ", ".join(f"{each.axis} {each.size}" for each in conditions)
+    names, left = [repr(each.problem) for each in unanswered[:4]], len(unanswered) - 4
+    return ", ".join(names) + f" and {left} more" * (left > 0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of examining a backward pass."""
+
+    verdict: Verdict
+    dtype: str
+    window: int | None
+    problems: int  # asked
+    telling: int  # of these, answered, and able to tell a wrong gradient from a right one
+    used: float  # the largest error of an entry / what rounding allows
+    name: str = "backward"
+    worst: tuple[Entry, ...] = ()  # one for each gradient returned
+    by_problem: tuple[tuple[Entry, ...], ...] = ()  # for each problem, as `worst`
+    missing: tuple[str, ...] = ()  # the gradients not returned
+    also: tuple[str, ...] = ()  # what is returned besides, with its meaning
+    unidentified: tuple[str, ...] = ()  # what is returned besides, without a meaning
+    undecided: tuple[str, ...] = ()  # the reasons of the verdict "cannot tell"
+    set_globals: tuple[str, ...] = ()  # inputs that it reads from its file's globals
+    unanswered: tuple[Unanswered, ...] = ()  # the problems without an answer
+    conditions: tuple[Condition, ...] = ()  # each of these has one; empty if that is not all
+    untold: tuple[tuple[str, str], ...] = ()  # the problems that cannot tell, and why
+    not_finite: tuple[str, ...] = ()  # the problems at which only its answer has NaN or infinity
+    failed: tuple[str, ...] = ()  # the steps after the verdict that failed
+    loss: str = ""  # a sentence about the candidate's loss, if it returns one
+    approximate: str = ""  # how torch's own operations are off by more than rounding
+    measured: str = ""  # why the bound is measured instead of derived; empty if derived
+    factors: tuple[str, ...] = ()
+    only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
+    where: Where | None = None
+    mistakes: tuple[Explanation, ...] | None = ()  # None: not determined, for this reason:
+    not_named: str = ""
+    lines: tuple[OwnLines, ...] = ()  # one for each mistake, or one for all
+    votes: tuple[Vote, ...] = ()
+    impure: tuple[str, ...] = ()
+    not_located: str = ""  # why a wrong pass has no `where`
+    cites_equations: bool = False  # whether its mistakes' places cite those of docs/bptt.md
+    blind: tuple[str, ...] = ()  # mistakes that cannot be detected at the given sizes
+
+    @property
+    def right(self) -> bool:
+        """Whether the verdict is "agrees"."""
+        return self.verdict == "agrees"
+
+    @property
+    def exit_code(self) -> int:
+        """0 right, 1 wrong, 2 cannot tell."""
+        return {"agrees": 0, "cannot tell": 2}.get(self.verdict, 1)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """The gradients returned."""
+        return tuple(entry.name for entry in self.worst)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON values; NaN and infinity as `finite` writes them."""
+        return {
+            "verdict": self.verdict,
+            "dtype": self.dtype,
+            "window": self.window,
+            "problems": self.problems,
+            "problems_that_can_tell": self.telling,
+            "undecided": list(self.undecided),
+            "fraction_of_what_rounding_allows": finite(self.used),
+            "worst": [
+                {
+                    **{key: finite(value) for key, value in entry._asdict().items()},
+                    "absolute_error": finite(entry.error),
+                    "relative_error": finite(entry.relative),
+                }
+                for entry in self.worst
+            ],
+            "by_problem": {
+                entries[0].problem: {entry.name: finite(entry.fraction) for entry in entries}
+                for entries in self.by_problem
+            },
+            "returned": list(self.returned),
+            "not_returned": list(self.missing),
+            "also_returned": list(self.also),
+            "returned_without_meaning": list(self.unidentified),
+            "set_globals": list(self.set_globals),
+            "not_answered": [each._asdict() for each in self.unanswered],
+            "not_answered_at": [each._asdict() for each in self.conditions],
+            "cannot_tell_at": dict(self.untold),
+            "not_finite_at": list(self.not_finite),
+            "failed": list(self.failed),
+            "loss": self.loss,
+            "measured": self.measured,
+            "reference_is_approximate": self.approximate,
+            "factors": list(self.factors),
+            "wrong_only_at": list(self.only_at),
+            "where": self.where
+            and {
+                "words": self.where.words,
+                "claim": dict(self.where.claim),
+                "cells": {
+                    label: [[finite(float(v)) for v in row] for row in matrix]
+                    for label, matrix in self.where.cells.items()
+                },
+                "sums": {
+                    label: [finite(float(v)) for v in column]
+                    for label, column in self.where.sums.items()
+                },
+            },
+            "not_located": self.not_located,
+            "not_named": self.not_named,
+            "mistakes": None
+            if self.mistakes is None
+            else [
+                {
+                    "mistakes": [{"name": m.name, "place": m.place} for m in explanation.mistakes],
+                    "also": list(explanation.also),
+                }
+                for explanation in self.mistakes
+            ],
+            "your_lines": [
+                {
+                    "words": own.words,
+                    "lines": [{"place": p, "text": t} for p, t in own.lines],
+                    "unknown": own.unknown,
+                }
+                for own in self.lines
+            ],
+            "votes": [vote._asdict() for vote in self.votes],
+            "impure": list(self.impure),
+            "cannot_show": list(self.blind),
+        }

@@ -1,0 +1,114 @@
+"""Check autograd by methods that share no code with it: forward mode, Taylor's theorem, oracles."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+from bptt_check.judge.asking import Array, Asked, Gradients, Vote
+from bptt_check.judge.comparison import Expected, agrees
+from bptt_check.networks import Network, Problem
+
+_DIRECTIONS = 3
+
+
+#: A backward pass, of the network's inputs in order, that returns gradients in the same order.
+Oracle = Callable[..., Sequence[Array]]
+
+
+def votes(
+    network: Network, asked: Asked, oracles: Mapping[str, Oracle], names: Sequence[str]
+) -> list[Vote]:
+    """The votes on an answer: of the oracles, which return the gradients `names`, and of two more.
+
+    Forward mode and Taylor's theorem judge along random directions of each argument. A method that
+    does not apply (an operation has no forward derivative) has no vote.
+    """
+    problem, yours, right = asked.problem, asked.answer.gradients, asked.right
+    loss = _loss(network, problem)
+    methods: dict[str, Callable[[Gradients], bool]] = {}
+    for method, oracle in oracles.items():
+        values = [problem.values[n].copy() for n in network.arguments]
+        found = dict(zip(names, oracle(*values), strict=True))
+        methods[method] = lambda g, found=found: agrees(  # type: ignore[misc]
+            {n: g[n] for n in found if n in g}, Expected(found, right.bounds)
+        )
+    methods |= {
+        "forward mode": lambda g: _forward_mode(loss, network, problem, g, right.bounds),
+        "Taylor order": lambda g: _taylor_order(loss, network, problem, g) > 1.5,
+    }
+    cast = []
+    for method, agreed in methods.items():
+        try:
+            both = [agreed(g) for g in ({n: right.gradients[n] for n in yours}, yours)]
+        except (RuntimeError, NotImplementedError, ValueError):
+            continue
+        cast.append(Vote(method, *both))
+    return cast
+
+
+def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], Tensor]:
+    """The sum of the losses, as a function of the differentiated arguments, in float64."""
+    fixed = {n: t.detach() for n, t in network.tensors(problem.values, "float64").items()}
+
+    def loss(weights: dict[str, Tensor]) -> Tensor:
+        # Stacked: adding to a constant in forward mode would import torch's compiler, 2 s.
+        return torch.stack(list(network.losses({**fixed, **weights}))).sum()
+
+    return loss
+
+
+def _weights(network: Network, problem: Problem) -> dict[str, Tensor]:
+    return {n: torch.from_numpy(problem.values[n].astype(float)) for n in network.differentiated}
+
+
+def _forward_mode(
+    loss: Callable[[dict[str, Tensor]], Tensor],
+    network: Network,
+    problem: Problem,
+    gradients: Gradients,
+    bounds: Gradients,
+) -> bool:
+    """Whether <gradient, v> is the derivative along v, to within rounding, for a few v."""
+    rng, weights = np.random.default_rng(0), _weights(network, problem)
+    for name, gradient in gradients.items():
+        for _ in range(_DIRECTIONS):
+            v = rng.choice([-1.0, 1.0], gradient.shape)
+            tangents = {n: torch.zeros_like(w) for n, w in weights.items()}
+            tangents[name] = torch.from_numpy(v)
+            with warnings.catch_warnings():
+                # torch's forward mode uses torch.jit.script, whose warning's category has changed.
+                warnings.filterwarnings("ignore", ".*torch.jit.script")
+                slope = jvp(loss, (weights,), (tangents,))[1]
+            rounding = np.abs(gradient).sum() * gradient.size * np.finfo(float).eps
+            bound = 2 * bounds[name].sum() + rounding
+            if not abs(float(slope) - float((gradient * v).sum())) <= bound:
+                return False
+    return True
+
+
+def _taylor_order(
+    loss: Callable[[dict[str, Tensor]], Tensor],
+    network: Network,
+    problem: Problem,
+    gradients: Gradients,
+) -> float:
+    """The order in s of E(w + s v) - E(w) - s <gradient, v>: 2 for the gradient, else 1."""
+    rng, weights = np.random.default_rng(0), _weights(network, problem)
+    v = {n: torch.from_numpy(rng.standard_normal(g.shape)) for n, g in gradients.items()}
+    slope = sum(float((torch.from_numpy(np.array(gradients[n], float)) * v[n]).sum()) for n in v)
+
+    def remainder(step: float) -> float:
+        moved = {n: w + step * v[n] if n in v else w for n, w in weights.items()}
+        with torch.no_grad():
+            return abs(float(loss(moved)) - at_start - step * slope)
+
+    with torch.no_grad():
+        at_start = float(loss(weights))
+    remainders = np.array([remainder(2.0**-k) for k in range(9, 15)])
+    if remainders.min() == 0:
+        return 2.0
+    return float(np.median(np.log2(remainders[:-1] / remainders[1:])))

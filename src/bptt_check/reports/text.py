@@ -1,0 +1,351 @@
+"""The report of an examination as text: one screen for a terminal, or Markdown for a CI job."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any, Literal, NamedTuple
+
+from bptt_check.candidate.escaping import shown
+from bptt_check.judge.asking import Where
+from bptt_check.judge.comparison import Entry
+from bptt_check.judge.report import Report, unanswered_at
+from bptt_check.reports.panels import Panel, in_words, panels
+
+_WIDTH = 100
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
+#: Explanations shown at most, if several fit equally well.
+MOST_SHOWN = 4
+#: Undetectable mistakes shown at most; equivalent descriptions shown at most.
+MOST_BLIND = 8
+#: Lines of the candidate shown at most; of more, only the numbers.
+MOST_LINES = 3
+MOST_ALSO = 3
+#: The word of each verdict, and a sentence.
+_VERDICTS = {
+    "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
+    "disagrees": ("WRONG", "{name} does not agree with autograd"),
+    "approximate": (
+        "APPROXIMATE",
+        "{name} is close to autograd's gradient, but not to within rounding: a finite difference?",
+    ),
+    "impure": ("IMPURE", "{name} gives the right numbers, but it is not a pure function"),
+    "cannot tell": ("CANNOT TELL", "{name} is right in all that can be judged, which is not all"),
+}
+
+
+def word(report: Report) -> str:
+    """The verdict in a word; of a right pass that returns a part, for which gradients it holds."""
+    found = _VERDICTS[report.verdict][0]
+    if report.right and report.missing:
+        found += f" for {', '.join(report.returned)}; not returned: {', '.join(report.missing)}"
+    return found
+
+
+def sentence(report: Report, name: str) -> str:
+    """The verdict in a sentence, with the evidence; `name` is escaped by `shown`."""
+    truncated = "" if report.window is None else f", window {report.window}"
+    problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
+    if report.telling != report.problems:
+        problems += f", of which {report.telling} can tell"
+    return (
+        f"{_VERDICTS[report.verdict][1].format(name=shown(name))} ({problems}, "
+        f"{report.dtype}{truncated}; at worst {report.used:.2g} times what rounding allows)"
+    )
+
+
+def headline(report: Report, name: str) -> str:
+    """The word and the sentence."""
+    return f"{word(report)}: {sentence(report, name)}"
+
+
+def in_one_line(report: Report, name: str) -> str:
+    """The mistake and its place in time, for the summary line of a test; the verdict without."""
+    known = report.mistakes or ()
+    words = known[0].name if len(known) == 1 else "; ".join(report.undecided)
+    words = words or _VERDICTS[report.verdict][1].removeprefix("{name} ")
+    place = f"; {report.where.words}" if report.where else ""
+    return f"{shown(name)}: {words}{place}"
+
+
+def as_text(report: Report, name: str) -> str:
+    """The whole report: one line if it is right, else one screen, prose wrapped to 100 columns."""
+    lines = [headline(report, name) if report.right else _wrapped(headline(report, name))]
+    for paragraph in _paragraphs(report):
+        lines += ["", *(line for part in paragraph for line in _as_lines(part))]
+    return "\n".join(lines)
+
+
+class ReadableReport(Report):
+    """A report that shows itself: `repr` the verdict, `print` the screen, a notebook the page."""
+
+    def __repr__(self) -> str:
+        return headline(self, self.name)
+
+    def __str__(self) -> str:
+        return as_text(self, self.name)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, since its style must not reach the notebook's."""
+        from bptt_check.reports.page import as_html
+
+        # Without a base, a link within the page would load the notebook into the frame.
+        base = '<base href="about:srcdoc">'
+        page = escape(as_html([(self.name, self)], self.dtype).replace("<meta", f"{base}<meta", 1))
+        height = 260 if self.right else 640
+        return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
+
+
+def as_markdown(report: Report, name: str) -> str:
+    """The same for GitHub: `--markdown >> $GITHUB_STEP_SUMMARY`."""
+    parts = [f"### {headline(report, code(name))}"]
+    for paragraph in _paragraphs(report):
+        parts += [
+            fenced(text) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
+            for kind, text in paragraph
+        ]
+    return "\n\n".join(parts)
+
+
+def cannot_as_markdown(name: str, why: str) -> str:
+    """The reason why something cannot be checked, for GitHub."""
+    return f"### CANNOT CHECK {code(name)}\n\n{fenced(_wrapped(shown(why)))}"
+
+
+def code(name: str) -> str:
+    """A name as inline code of Markdown, which interprets nothing in it."""
+    fence, space = "`" * (1 + _backticks(name)), " " * ("`" in name)
+    return f"{fence}{space}{shown(name)}{space}{fence}"
+
+
+def fenced(text: str) -> str:
+    """A code block of Markdown; its fence is longer than any in the text."""
+    fence = "`" * max(3, 1 + _backticks(text))
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _backticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
+
+
+class _Part(NamedTuple):
+    """Some lines of a paragraph; prose if `kind` is empty."""
+
+    kind: Literal["", "table", "quote", "lines"]
+    text: str
+
+
+def _as_lines(part: _Part) -> list[str]:
+    """A part as lines for a terminal."""
+    lines = part.text.splitlines()
+    if part.kind == "table":
+        return lines
+    if part.kind == "lines":
+        return [f"    {line if len(line) <= 96 else line[:92] + ' ...'}" for line in lines]
+    return [_wrapped(f"  {line}" if part.kind == "quote" else line) for line in lines]
+
+
+def _wrapped(line: str) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    # Do not split words: `shown` escapes CI commands that begin a word, not those inside one.
+    return textwrap.fill(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _paragraphs(report: Report) -> Iterator[list[_Part]]:
+    """The paragraphs below the headline."""
+    if said := [_Part("", text) for text in notes(report)]:
+        yield said
+    if report.right or report.verdict == "cannot tell":
+        return
+    if report.verdict != "impure":
+        factors = (_Part("", factor) for factor in report.factors)
+        yield [_Part("table", table(report.worst)), *factors]
+    if set(report.only_at) - set(report.not_finite):
+        names = ", ".join(repr(name) for name in report.only_at)
+        words = f"Wrong only at {names}, {_elsewhere(report)}: docs/check.md says what they test."
+        yield [_Part("", words)]
+    if report.where is not None:
+        words = f"Where in time: {report.where.words}."
+        yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
+    elif report.not_located:
+        yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
+    yield from _mistakes(report)
+    for own in report.lines:
+        if own.unknown:
+            yield [_Part("", f"Which lines: cannot tell, {own.unknown}.")]
+        elif len(own.lines) > MOST_LINES:
+            yield [_Part("", f"Your {own.words}: {own.places}.")]
+        else:
+            text = "\n".join(f"{place}: {line}" for place, line in own.lines)
+            yield [_Part("", f"Your {own.words}:"), _Part("lines", text)]
+    if report.impure:
+        yield [
+            _Part("", "Not a pure function:"),
+            _Part("quote", "\n".join(f"- {text}" for text in report.impure)),
+        ]
+    if report.votes:
+        yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
+
+
+def notes(report: Report) -> Iterator[str]:
+    """The sentences below the headline, for any verdict."""
+    yield from (f"Not decided: {reason}." for reason in report.undecided)
+    if report.unanswered and not report.undecided:
+        at = unanswered_at(report.unanswered, report.conditions)
+        yield f"Not answered, at {at}: {report.unanswered[0].why}."
+    if report.missing and not report.right:
+        yield f"Not returned, so not checked: {', '.join(report.missing)}."
+    if report.unidentified and not report.undecided:
+        yield f"Returned, but not identified, so not checked: {', '.join(report.unidentified)}."
+    yield from (f"Returned besides: {text}." for text in report.also)
+    if report.not_finite:
+        yield f"{_not_finite(report)}."
+    if report.untold and not report.right:
+        yield f"Problems that cannot tell: {_untold(report.untold)}."
+    if report.set_globals:
+        names = ", ".join(report.set_globals)
+        yield f"Not passed, but read from the file's globals, which the check has set: {names}."
+    if report.loss:
+        yield f"{report.loss}."
+    if report.approximate:
+        yield f"The reference is approximate, and the bound covers that: {report.approximate}."
+    if report.measured:
+        yield f"Compared to within {report.measured}."
+    if report.blind:
+        listed, left = "; ".join(report.blind[:MOST_BLIND]), len(report.blind) - MOST_BLIND
+        rest = f"; and {left} more" * (left > 0)
+        yield f"Mistakes that these sizes cannot detect: {listed}{rest}."
+    yield from (f"The verdict stands, but {text}." for text in report.failed)
+
+
+def _not_finite(report: Report) -> str:
+    """Where only the candidate's answer has NaN or infinity."""
+    at = _some([repr(name) for name in report.not_finite])
+    elsewhere = not any(
+        not entry.right
+        for entries in report.by_problem
+        for entry in entries
+        if entry.problem not in report.not_finite
+    )
+    rest = f", and {_elsewhere(report)}" * elsewhere
+    return f"It gives NaN or infinity, where autograd's gradient is finite, at {at}{rest}"
+
+
+def _elsewhere(report: Report) -> str:
+    """That the other answers are right, of which there may be none at some problems."""
+    return "right where else it answers" if report.unanswered else "right elsewhere"
+
+
+def _untold(untold: Sequence[tuple[str, str]]) -> str:
+    """The problems of each reason."""
+    reasons: dict[str, list[str]] = {}
+    for problem, why in untold:
+        reasons.setdefault(why, []).append(repr(problem))
+    return "; ".join(f"{_some(names)} ({why})" for why, names in reasons.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, of more than four the first ones and how many are left."""
+    left = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + f" and {left} more" * (left > 0)
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """A row for each gradient: its worst entry, or `right`."""
+    rows = [
+        f"{'worst entry':14}{'got (yours)':>14}{'autograd':>14}{'error':>10}{'relative':>10}"
+        f"{'ulps':>10}{'allowed':>10}  problem"
+    ]
+    for e in entries:
+        if e.right:
+            # Its worst entry is rounding noise and differs between processors.
+            rows.append(f"{e.name}: right")
+            continue
+        index = ",".join(map(str, e.at))
+        ulps = "-" if e.ulps is None else f"{e.ulps:.2g}"
+        rows.append(
+            f"{f'{e.name}[{index}]':14}{e.got:14.6g}{e.expected:14.6g}{e.error:10.2g}"
+            f"{e.relative:10.2g}{ulps:>10}{2 * e.bound:10.2g}  {e.problem}"
+        )
+    return "\n".join(rows)
+
+
+def _matrices(where: Where) -> Iterator[str]:
+    """Tables by loss step (row) and state step (column), the first one with the sums."""
+    chosen = [p for p in panels(where) if p.wrong.any()] or panels(where)[:1]
+    for number, panel in enumerate(chosen):
+        sums = where.sums if not number else {}
+        yield "\n".join(_rows(panel, sums, legend=number == len(chosen) - 1))
+    if not where.cells:
+        steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
+        rows = ["loss at   " + "".join(steps)]
+        for name, used in where.sums.items():
+            rows.append(f"{name:10}" + "".join(f"{'X' if v > 1 else '.':>5}" for v in used))
+        yield "\n".join([*rows, ".  right   X wrong"])
+
+
+def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
+    time = len(panel.used)
+    is_short = len(panel.label) < 10
+    if not is_short:
+        yield f"{panel.label}:"
+    widths = {name: max(5, len(name) + 1) for name in sums}
+    heads = "".join(f"{f't={s + 1}':>5}" for s in range(time))
+    ends = "".join(f"{name:>{width}}" for name, width in widths.items())
+    yield f"{panel.label if is_short else '':10}{heads} {ends}".rstrip()
+    for t in range(time):
+        cells = ""
+        for s in range(time):
+            mark = "." if s <= t else ""
+            if panel.wrong[t, s]:
+                mark = "0" if panel.zero[t, s] else "X"
+            cells += f"{mark:>5}"
+        ends = "".join(f"{'X' if sums[n][t] > 1 else '.':>{width}}" for n, width in widths.items())
+        yield (
+            f"loss t={t + 1:<3}{cells} {ends}".rstrip()
+            if not sums
+            else f"loss t={t + 1:<3}{cells} {ends}"
+        )
+    if legend:
+        zero = "   0 wrong, and zero" if (panel.wrong & panel.zero).any() else ""
+        yield f"columns: the state's step.   . right   X wrong{zero}"
+
+
+def explanations_line(count: int) -> str:
+    """The number of explanations, and of those shown."""
+    limit = f". The first {MOST_SHOWN}" * (count > MOST_SHOWN)
+    return f"{count} explanations fit the answers equally well{limit}:"
+
+
+def _mistakes(report: Report) -> Iterator[list[_Part]]:
+    if report.mistakes is None:
+        yield [_Part("", f"Which mistake: not determined, {report.not_named}.")]
+        return
+    if not report.mistakes:
+        if report.verdict == "approximate":
+            words = "Which mistake: none of the catalogue; all errors are small."
+            yield [_Part("", words)]
+        elif report.verdict != "impure":
+            words = (
+                "no mistake of the catalogue fits, nor any pair that was tried. No guess is made."
+            )
+            yield [_Part("", f"Which mistake: {words}")]
+        return
+    parts = []
+    count = len(report.mistakes)
+    if count > 1:
+        parts.append(_Part("", explanations_line(count)))
+    for number, explanation in enumerate(report.mistakes[:MOST_SHOWN], 1):
+        lead = "It behaves exactly like" if count == 1 else f"Explanation {number}"
+        parts.append(_Part("", f"{lead}: {explanation.name}"))
+        for m in explanation.mistakes:
+            if m.place:
+                parts.append(_Part("", f"  {m.place}"))
+        if explanation.also:
+            count_left = len(explanation.also) - MOST_ALSO
+            rest = f"; and {count_left} more" if count_left > 0 else ""
+            listed = "; ".join(explanation.also[:MOST_ALSO])
+            parts.append(_Part("", f"  equivalent descriptions: {listed}{rest}"))
+    yield parts

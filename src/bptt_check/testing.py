@@ -1,0 +1,238 @@
+"""Helpers for your own tests: a hypothesis strategy of problems, and assertions with a report.
+
+    from hypothesis import given
+    from bptt_check.testing import assert_gradient_parity, problems
+
+    @given(problems())
+    def test_my_backward(problem):
+        assert_gradient_parity(my_backward, problem)
+
+`problems` needs hypothesis, the extra `testing`; the rest does not.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from bptt_check.compare import compare_gradients
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Asked, CannotCheck
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.comparison import agrees, worst_entries
+from bptt_check.judge.examine import examine
+from bptt_check.judge.report import Report
+from bptt_check.networks import Network, Problem
+from bptt_check.own_lines.lines import source_of
+from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
+from bptt_check.subjects import subject_for
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    Problems = SearchStrategy[Problem]
+else:
+    Problems = object
+
+__all__ = ["Problem", "assert_gradient_parity", "check", "compare_gradients", "problems"]
+
+_REQUIRE = ("returned", "all")
+
+
+def check(
+    backward: Callable[..., Any],
+    network: str | Network | None = None,
+    *,
+    dtype: str = "float64",
+    shapes: str = "any",
+    window: int | None = None,
+    loss: str | None = None,
+    seed: int = 0,
+) -> ReadableReport:
+    """Examine a function of this process: for Python, a notebook, a test.
+
+    Args:
+        backward: the backward pass; its arguments and gradients are NumPy arrays.
+        network: the network that it must differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
+        dtype: float64 or float32.
+        shapes, window, loss, seed: as the flags of `python -m bptt_check`.
+
+    Returns:
+        The report: `print` shows the screen, a notebook the page of --html.
+
+    Raises:
+        CannotCheck: the backward pass gives no answer that can be judged.
+        ValueError: an argument is invalid, or the network fails.
+    """
+    subject = subject_for(network, shapes=shapes, window=window, loss=loss)
+    name = getattr(backward, "__name__", "backward")
+    ask = in_this_process(backward, subject)
+    source = source_of(backward)
+    report = examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
+    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
+
+
+def assert_gradient_parity(
+    backward: Callable[..., object],
+    given: Problem | Sequence[Problem] | None = None,
+    *,
+    network: str | Network | None = None,
+    dtype: str = "float64",
+    window: int | None = None,
+    shapes: str = "any",
+    loss: str | None = None,
+    require: Literal["returned", "all"] = "returned",
+) -> None:
+    """Raise AssertionError, with the report of `rnn_torch.check`, if `backward` is wrong.
+
+    Args:
+        backward: `backward(x, y, U, W, V) -> (dU, dW, dV)`, or a mapping with these keys; with a
+            `network`, of its arguments.
+        given: one problem (from `problems()`, say), or several; left out, the designed set and
+            random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
+        network: the network that it must differentiate: a `Network`, a stock network's name, or
+            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
+        window: compare with BPTT truncated to this many steps back.
+        shapes: the sizes that it takes, as `--shapes` of the command: "any"; "hidden=16,batch=1";
+            "recipe", x (8, 2), y (8, 1), without a batch axis, and 16 hidden units; or
+            "time,batch,n_in,hidden,n_out".
+        loss: the loss of a stock network: squared, softmax or upstream.
+        require: "all" fails if a gradient is not returned; "returned" warns of it (UserWarning).
+
+    Raises:
+        AssertionError: `backward` does not agree with autograd to within rounding.
+        CannotCheck: `backward` gives no answer that can be judged, or not all of it can.
+        ValueError: `shapes` is invalid, or a given problem has other sizes.
+    """
+    __tracebackhide__ = True  # pytest shows only the caller's line and the report
+    if require not in _REQUIRE:
+        raise ValueError(f"require must be {' or '.join(_REQUIRE)}, got {require!r}")
+    several = [given] if isinstance(given, Problem) else given
+    subject = subject_for(network, shapes=shapes, window=window, loss=loss)
+    for one in several or ():
+        others = {
+            n: one.sizes.get(n) for n, size in subject.fixed.items() if one.sizes.get(n) != size
+        }
+        if others or one.values.keys() != subject.network.arguments.keys():
+            wanted = subject.fixed if others else tuple(subject.network.arguments)
+            got = others or tuple(one.values)
+            raise ValueError(f"given must be problems of the network, with {wanted}, got {got}")
+    if several is not None and several is given and (blind := _blind_to(several, subject)):
+        warnings.warn(
+            f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
+        )
+    try:
+        failure, missing = _failure(backward, several, dtype, subject)
+    except Exception as error:
+        its = error.__cause__ if isinstance(error, CannotCheck) and error.__cause__ else error
+        its.__traceback__ = _of_others(its)
+        raise its from None
+    if failure:
+        raise AssertionError(failure)
+    if missing:
+        said = f"not returned, so not checked: {', '.join(missing)}"
+        if require == "all":
+            raise AssertionError(said)
+        warnings.warn(said, stacklevel=2)
+
+
+def _failure(
+    backward: Callable[..., object],
+    problems_given: Sequence[Problem] | None,
+    dtype: str,
+    subject: AnyNetwork,
+) -> tuple[str, tuple[str, ...]]:
+    """The message of an assertion, empty if all answers are right; the gradients not returned.
+
+    Its first line, which pytest repeats at the end, is the verdict.
+
+    Raises:
+        CannotCheck: it gives no answer, or not everything in its answers can be judged.
+    """
+    name = getattr(backward, "__name__", "backward")
+    if problems_given is None:
+        report = _report(backward, dtype, subject)
+        if report.verdict == "cannot tell":
+            raise CannotCheck(in_one_line(report, name))
+        said = "" if report.right else f"{in_one_line(report, name)}\n\n{as_text(report, name)}"
+        return said, report.missing
+    missing: dict[str, None] = {}
+    for problem in problems_given:
+        answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
+        if besides := [*answer.others, *answer.unnamed]:
+            raise CannotCheck(f"it also returns {', '.join(besides)}, which is no gradient")
+        missing |= {f"d{n}": None for n in subject.asks_for if n not in answer.gradients}
+        if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
+            continue
+        entries = worst_entries(answer.gradients, right, problem.name, problem.dtype)
+        message = table(entries)
+        if all(entry.right for entry in entries):
+            effects = answer.impure or ("a second call returns a different gradient",)
+            message = f"Not a pure function: {', '.join(effects)}"
+        report = _report(backward, problem.dtype, subject)
+        if report.right:
+            return f"{name} is wrong at this problem, right at the designed ones\n\n{message}", ()
+        return "\n\n".join([in_one_line(report, name), message, as_text(report, name)]), ()
+    return "", tuple(missing)
+
+
+@lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
+def _report(backward: Callable[..., object], dtype: str, subject: AnyNetwork) -> Report:
+    name = getattr(backward, "__name__", "backward")
+    ask, source = in_this_process(backward, subject), source_of(backward)
+    return examine(ask, subject, dtype=dtype, name=name, source=source)
+
+
+def _of_others(error: BaseException) -> TracebackType | None:
+    """The traceback of an error without this project's leading frames, or all if none is left."""
+    frames = error.__traceback__
+    while frames and _is_ours(frames):
+        frames = frames.tb_next
+    return frames if frames or isinstance(error, CannotCheck) else error.__traceback__
+
+
+def _is_ours(frames: TracebackType) -> bool:
+    package = frames.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    return package in ("bptt_check", "rnn_numpy", "rnn_torch")
+
+
+def _blind_to(given: Sequence[Problem], subject: AnyNetwork) -> list[str]:
+    """The mistakes in whole gradients, sums and states that none of these problems detects."""
+    asked = []
+    for problem in given:
+        right = subject.reference(problem)
+        gradients = {n: right.gradients[n] for n in subject.asks_for}
+        asked.append(Asked(problem, Answer(gradients, gradients), right))
+    return subject.undetected(asked)
+
+
+def problems(
+    dtype: str | None = None,
+    *,
+    network: str | Network | None = None,
+    corners: bool = True,
+    shapes: str = "any",
+    loss: str | None = None,
+) -> Problems:
+    """Random problems: general ones, long ones and, with `corners`, some with extreme values.
+
+    Args:
+        dtype: float32 or float64; both if left out.
+        network, shapes, loss: as in `assert_gradient_parity`.
+
+    Raises:
+        ModuleNotFoundError: hypothesis is not installed.
+        ValueError: an argument is invalid.
+    """
+    subject = subject_for(network, shapes=shapes, loss=loss)
+    try:
+        from bptt_check import strategies
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        needs = "problems needs hypothesis: pip install hypothesis"
+        raise ModuleNotFoundError(needs, name=error.name) from None
+    return strategies.problems(subject.network, subject.fixed, dtype, corners=corners)

@@ -1,0 +1,399 @@
+"""Find the time step and the gate at which a backward pass is wrong, from its answers alone.
+
+To isolate loss step t, subtract two answers whose targets (or upstream gradients) differ at step t
+only. The forward pass is the same and the backward pass is linear in the loss's errors, so all
+other steps cancel, for any loss. To isolate state step s, take the entries of a gradient to which
+only step s contributes. If each step has its own input feature (or token), these are rows of the
+input weights; the right pass tells which.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bptt_check.error_bound.bound import Reference
+from bptt_check.error_bound.bound import reference as derived
+from bptt_check.networks.network import Array, Network
+from bptt_check.networks.problems import Problem, changed_at, designed, with_own_inputs
+from bptt_check.networks.soundness import is_causal
+from bptt_check.tracing.reverse import Graph, Mistake
+from bptt_check.tracing.step import Step
+from bptt_check.tracing.tape import record
+
+Ask = Callable[[Problem], Mapping[str, Array]]
+Kind = Literal["own step", "k back", "later state", "sums only", "whole only", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the parts of an answer show; `where_words` says it.
+
+    `own step`, `k back` (k is `lag`): the smallest distance at which `labels` are wrong, first from
+    loss `loss` to state `state` (both from 1). `later state`: wrong at later states only. `sums
+    only`: `labels` are wrong, and `right` are right in every part; if these are split by state
+    step, the errors passed back that they show are right. `whole only`: every part is right, the
+    whole is not. `cannot tell`: `reason` says why; `labels` are wrong from `loss` on.
+    """
+
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    lag: int | None = None
+    loss: int | None = None
+    state: int | None = None
+    vanished: bool = False  # whether the answer is exactly zero in these cells
+    right: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Where:
+    """The error of each part of a gradient / what rounding allows; a part above 1 is wrong.
+
+    `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
+    its gates; `zero`: whether the candidate has exactly zero there. `sums[name][t]`: what that loss
+    contributes to a gradient whose steps cannot be separated. `by`: "target" if one step's target
+    was changed at a time, "prefix" if the sequence was extended one step at a time. `whole`: the
+    gradients that are wrong in an answer that is not split. `problem`: the one asked. `reason`: why
+    the answer to it cannot be split by loss step; empty if it can.
+    """
+
+    cells: dict[str, Array]
+    zero: dict[str, Array]
+    sums: dict[str, Array]
+    by: str
+    whole: tuple[str, ...] = ()
+    problem: str = ""
+    reason: str = ""
+
+    @property
+    def wrong(self) -> list[str]:
+        """The labels with a wrong part."""
+        parts = {**self.cells, **self.sums}
+        return [label for label, used in parts.items() if (used > 1).any()]
+
+    @property
+    def claim(self) -> Claim:
+        """What the parts show."""
+        if self.reason:
+            return Claim("cannot tell", reason=self.reason)
+        names = tuple(_names(self.wrong))
+        if not names:
+            if self.whole:
+                return Claim("whole only", self.whole)
+            return Claim("cannot tell", reason=_right_at(self.problem))
+        cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
+        right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
+        in_cells = [n for n in _names(self.cells) if n not in names]
+        if not cells:
+            losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
+            first = int(np.argmax(losses > 1)) + 1
+            if in_cells or (len(names) == 1 and right):
+                return Claim("sums only", names, loss=first, right=tuple(in_cells or right))
+            why = "no gradient could be split by state step"
+            return Claim("cannot tell", names, loss=first, reason=why)
+        return self._first_cell(cells)
+
+    def _first_cell(self, cells: Mapping[str, Array]) -> Claim:
+        """The wrong cells at the smallest distance from their loss."""
+        lags = {n: min((t - s for t, s in ts if s <= t), default=None) for n, ts in cells.items()}
+        causal = [lag for lag in lags.values() if lag is not None]
+        if not causal:
+            return Claim("later state", tuple(cells))
+        lag = int(min(causal))
+        labels = tuple(n for n, smallest in lags.items() if smallest == lag)
+        t, s = next((int(t), int(s)) for t, s in cells[labels[0]] if t - s == lag)
+        vanished = all(self.zero[n][t, s] for n in labels for t, s in cells[n])
+        kind: Kind = "k back" if lag else "own step"
+        return Claim(kind, labels, lag, t + 1, s + 1, bool(lag) and vanished)
+
+    def words(self) -> str:
+        """The claim as a sentence."""
+        return where_words(self.claim, list(self.cells), self.problem)
+
+    def _of(self, name: str) -> list[Array]:
+        parts = {**self.cells, **self.sums}
+        return [used for n, used in parts.items() if n.partition(",")[0] == name]
+
+
+def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
+    """A claim as a sentence; `cells`: the labels that were split by state step."""
+    names = " and ".join(claim.labels)
+    since = f"from the loss at t={claim.loss} on" if claim.loss else ""
+    if claim.kind == "cannot tell":
+        wrong = f"; wrong {since}: {names}" if since else ""
+        return f"cannot tell where: {claim.reason}{wrong}"
+    if claim.kind == "whole only":
+        return (
+            f"at {problem!r} the whole of {names} is wrong, though each loss step alone is right "
+            "there, to within rounding"
+        )
+    if claim.kind == "sums only":
+        shown = " and ".join(claim.right)
+        only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
+        if set(claim.right) <= _names(cells).keys():
+            show = "shows" if len(claim.right) == 1 else "show"
+            errors = f"every error passed back that {shown} {show} is right"
+            return f"{errors}: only the {only} wrong, {since}"
+        return f"only the {only} wrong, {since}: right at each loss step: {shown}"
+    gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in claim.labels))
+    all_gates = {n.partition(", ")[2] or n for n in cells}
+    subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
+    if claim.kind == "later state":
+        return f"{subject}: a loss contributes to the gradient of a later state"
+    if claim.kind == "own step":
+        return (
+            f"{subject}: wrong at its own step, first at loss t={claim.loss}, state t={claim.state}"
+        )
+    lag = claim.lag or 0
+    distance = "one step" if lag == 1 else f"{lag} steps"
+    right = "right at its own step" if lag == 1 else f"right up to {lag - 1} steps back"
+    place = f"loss t={claim.loss} -> state t={claim.state}"
+    end = ": zero there, no error is passed further back" if claim.vanished else ""
+    return f"{subject}: {right}, wrong {distance} back, {place}{end}"
+
+
+def _names(labels: Iterable[str]) -> dict[str, None]:
+    """The gradients that these labels are, or are gates of, once each."""
+    return dict.fromkeys(label.partition(",")[0] for label in labels)
+
+
+def _listed(labels: list[str]) -> str:
+    """`gates i, f and g`."""
+    if len(labels) < 2 or not all(label.startswith("gate ") for label in labels):
+        return " and ".join(labels)
+    *others, last = (label.removeprefix("gate ") for label in labels)
+    return f"gates {', '.join(others)} and {last}"
+
+
+def _right_at(problem: str) -> str:
+    return f"asked {problem!r}, it is right"
+
+
+def _losses(used: Array) -> Array:
+    return used if used.ndim == 1 else used.max(axis=1)
+
+
+def locate(
+    network: Network,
+    ask: Ask,
+    fixed: Mapping[str, int] | None = None,
+    reference: Callable[[Problem], Reference] | None = None,
+    *,
+    problem: Problem | None = None,
+    dtype: str = "float64",
+) -> Where:
+    """Probe a backward pass, loss by loss and step by step.
+
+    Args:
+        network: the network that the pass must differentiate.
+        ask: the candidate; maps a problem to gradients (some or all) by argument name.
+        fixed: axis sizes that the candidate requires.
+        reference: the right gradient at a problem; the network's gradient if left out.
+        problem: the problem to split; if left out, one whose steps have inputs of their own.
+        dtype: dtype of the problem, if that is left out.
+
+    Raises:
+        NotImplementedError: a loss depends on later inputs, or the network cannot be traced.
+    """
+    if not is_causal(network):
+        raise NotImplementedError("cannot tell where in time: a loss depends on later inputs")
+    names = error_arguments(network)
+    right = reference or (lambda problem: derived(network, problem, measure=True))
+    if problem is None:
+        timed = [n for n, a in network.arguments.items() if a.time_axis is not None]
+        inputs = [n for n in timed if n not in names]
+        problem = with_own_inputs(network, inputs, fixed, dtype)
+    whole = _Probe(_of_float64(ask(problem)), right(problem))
+    parts = _Parts(network, problem, whole)
+    if names:
+        for t in range(parts.steps):
+            changed = _with_other_target(network, problem, names, t, parts.steps)
+            parts.compare(t, whole, _Probe(_of_float64(ask(changed)), right(changed)))
+        found = parts.where("target")
+        if found.wrong or not found.whole:
+            return found
+    if not parts.whole:
+        return parts.where("target", _right_at(problem.name))
+    return _by_prefix(network, ask, right, problem, whole, changed_targets=bool(names))
+
+
+def _by_prefix(
+    network: Network,
+    ask: Ask,
+    right: Callable[[Problem], Reference],
+    problem: Problem,
+    whole: "_Probe",
+    changed_targets: bool,
+) -> Where:
+    """Extend the sequence step by step: finds an error that does not depend on the targets."""
+    timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+    before = _Probe({n: np.zeros(1) for n in whole.answer}, None)
+    parts = _Parts(network, problem, whole, without=timed)
+    note = "the mistake does not change with the targets, and " if changed_targets else ""
+    for t in range(parts.steps):
+        shorter = _first_steps(network, problem, t + 1)
+        try:
+            expected = right(shorter)
+        except ValueError:
+            return parts.where("prefix", f"{note}the network fails with fewer steps")
+        if reason := _not_a_prefix(expected, whole.right, t):
+            return parts.where("prefix", note + reason)
+        probe = _Probe(_of_float64(ask(shorter)), expected)
+        parts.compare(t, before, probe)
+        before = probe
+    found = parts.where("prefix")
+    if not found.wrong and timed & {n.removeprefix("d") for n in found.whole}:
+        return parts.where("prefix", f"{note}an input's gradient is not split by loss step")
+    return found
+
+
+def _not_a_prefix(shorter: Reference, whole: Reference, t: int) -> str:
+    """Why the losses of fewer steps are not the first losses of all; empty if they are."""
+    apart = abs(shorter.losses - whole.losses[: t + 1])
+    if (apart <= 2 * (shorter.loss_bounds + whole.loss_bounds[: t + 1])).all():
+        return ""
+    if not whole.losses[:-1].any():
+        return "the only loss is at the last step"
+    return "the losses depend on the number of steps"
+
+
+class _Probe:
+    """An answer, and the right gradients with their bounds (None: both are zero)."""
+
+    def __init__(self, answer: Mapping[str, Array], right: Any) -> None:
+        self.answer, self.right = answer, right
+
+    def of(self, name: str) -> tuple[Array, Array, Array]:
+        """The answer, the right gradient and its bound."""
+        if self.right is None:
+            return self.answer[name], np.zeros(1), np.zeros(1)
+        return self.answer[name], self.right.gradients[name], self.right.bounds[name]
+
+    def share(self, name: str, start: "_Probe") -> Array:
+        """The error of the difference between two answers / what rounding allows."""
+        (new, right, bound), (old, old_right, old_bound) = self.of(name), start.of(name)
+        with np.errstate(all="ignore"):
+            error = abs((new - old) - (right - old_right))
+            share = np.where(error == 0, 0.0, error / (2 * (bound + old_bound)))
+        return np.where(np.isnan(share), np.inf, share)
+
+
+class _Parts:
+    """What each loss step contributes to the gradients, split by state step where possible."""
+
+    def __init__(
+        self, network: Network, problem: Problem, whole: _Probe, without: Iterable[str] = ()
+    ) -> None:
+        self.problem, self.steps = problem, problem.sizes["time"]
+        zero = _Probe({n: np.zeros(1) for n in whole.answer}, None)
+        self.whole = tuple(f"d{n}" for n in whole.answer if (whole.share(n, zero) > 1).any())
+        self.names = [n for n in whole.answer if n not in set(without)]
+        self.owners, labels = _entries_of_one_step(network, problem)
+        self.labels = {label: (n, b) for label, (n, b) in labels.items() if n in self.names}
+        self.used = {label: np.zeros((self.steps, self.steps)) for label in self.labels}
+        self.zero = {label: np.ones((self.steps, self.steps), bool) for label in self.used}
+        self.sums = {f"d{n}": np.zeros(self.steps) for n in self.names if n not in self.owners}
+
+    def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
+        """Enter the difference of two answers: what the loss of step t contributes."""
+        for name in self.names:
+            share = probe.share(name, start)
+            with np.errstate(invalid="ignore"):  # the candidate's infinities
+                moved = probe.answer[name] - start.answer[name]
+            if name not in self.owners:
+                self.sums[f"d{name}"][t] = share.max(initial=0)
+            for label, (argument, block) in self.labels.items():
+                for s in range(self.steps if argument == name else 0):
+                    mask = self.owners[name][s] & block
+                    self.used[label][t, s] = share[mask].max(initial=0)
+                    self.zero[label][t, s] = not moved[mask].any()
+
+    def where(self, by: str, reason: str = "") -> Where:
+        """What was found; with a reason, only that the answers cannot be split."""
+        name = self.problem.name
+        if reason:
+            return Where({}, {}, {}, by, self.whole, name, reason)
+        return Where(self.used, self.zero, self.sums, by, self.whole, name)
+
+
+def _of_float64(answer: Mapping[str, Array]) -> dict[str, Array]:
+    return {n: np.asarray(g, np.float64) for n, g in answer.items()}
+
+
+def _with_other_target(
+    network: Network, problem: Problem, names: list[str], t: int, steps: int
+) -> Problem:
+    for name in names:
+        extra = problem.values[name].shape[network.arguments[name].time_axis or 0] - steps
+        problem = changed_at(network, problem, name, [t + extra])
+    return problem
+
+
+def error_arguments(network: Network) -> list[str]:
+    """The arguments that affect only the loss of their step: targets, upstream gradients, masks."""
+    problem = designed(network)[0]
+    right, found = network.evaluate(problem.values).losses, []
+    for name, argument in network.arguments.items():
+        if argument.time_axis is not None:
+            extra = argument.shape(problem.sizes)[argument.time_axis] - len(right)
+            changed = changed_at(network, problem, name, [1 + extra])
+            moved = network.evaluate(changed.values).losses != right
+            if moved[1] and moved.sum() == 1:
+                found.append(name)
+    return found
+
+
+def _first_steps(network: Network, problem: Problem, count: int) -> Problem:
+    steps, sizes, values = problem.sizes["time"], {**problem.sizes, "time": count}, {}
+    for name, argument in network.arguments.items():
+        value, axis = problem.values[name], argument.time_axis
+        if axis is not None:
+            value = np.take(value, range(value.shape[axis] - steps + count), axis)
+        if argument.below and "time" in argument.below.names:  # such as the length of a sequence
+            value = np.minimum(value, argument.below.size(sizes) - 1)
+        values[name] = value
+    return problem._replace(sizes=sizes, values=values)
+
+
+def _entries_of_one_step(
+    network: Network, problem: Problem
+) -> tuple[dict[str, Array], dict[str, tuple[str, Array]]]:
+    """Masks of a gradient's entries to which one step alone contributes, and of its gates."""
+    template = record(network, designed(network)[0])
+    step, graph = Step(template), Graph(record(network, problem, template))
+    nodes, steps = graph.nodes, problem.sizes["time"]
+    into = {  # what the steps contribute to the rest, except through an initial state
+        (nodes[user].site, j)
+        for ref, users in enumerate(graph.users)
+        for user, j in users
+        if nodes[ref].step < 0 <= nodes[user].step
+    } - graph.crossing.keys()
+    touched = []
+    for s in range(steps):
+        only = dict.fromkeys(into, lambda c, s=s: c.base() if c.step == s else None)
+        touched.append(graph.gradients(Mistake("", edges=only)))
+    owners: dict[str, Array] = {}
+    labels: dict[str, tuple[str, Array]] = {}
+    for name in network.differentiated:
+        entries = np.stack([found[name] != 0 for found in touched])
+        entries &= entries.sum(axis=0) == 1
+        if entries.reshape(steps, -1).any(axis=1).all():
+            owners[name] = entries
+            labels |= {label: (name, mask) for label, mask in _gates(network, problem, name, step)}
+    return owners, labels
+
+
+def _gates(network: Network, problem: Problem, name: str, step: Step) -> list[tuple[str, Array]]:
+    """Masks of the gates along an axis such as `4*hidden`, each with its label."""
+    shape = problem.values[name].shape
+    for axis, axis_sum in enumerate(network.arguments[name].axes):
+        if axis_sum.parts > 1:
+            width, names = shape[axis] // axis_sum.parts, step.gates(axis_sum.parts)
+            place = np.arange(shape[axis]).reshape(
+                [-1 if i == axis else 1 for i in range(len(shape))]
+            )
+            masks = [np.broadcast_to(place // width == k, shape) for k in range(axis_sum.parts)]
+            return [(f"d{name}, gate {g}", m) for g, m in zip(names, masks, strict=True)]
+    return [(f"d{name}", np.ones(shape, bool))]

@@ -1,0 +1,44 @@
+"""Errors in units in the last place: of the problem's dtype, and only where they have a meaning."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bptt_check.commands.numbers import finite
+from bptt_check.judge.comparison import in_ulps, worst_entry
+from bptt_check.reports.text import table
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_unit_is_that_of_the_problems_dtype(dtype: str) -> None:
+    eps = float(np.finfo(dtype).eps)
+    assert in_ulps(1 + 3 * eps, 1.0, dtype) == 3
+    assert in_ulps(-1.0, -1 - eps, dtype) == 1
+    assert in_ulps(1.5, 1.0, dtype) == 0.5 / eps  # as many as a mantissa can count
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("got", [0.3, 1e-30, np.nan, np.inf])
+def test_a_count_without_a_meaning_is_not_shown(dtype: str, got: float) -> None:
+    info = np.finfo(dtype)
+    for expected in (0.0, -0.0, float(info.tiny) / 8, np.nan, np.inf):
+        assert in_ulps(got, expected, dtype) is None
+    assert in_ulps(got, 1e-37, dtype) is None  # the count exceeds what the mantissa holds
+    entry = worst_entry("dU", "here", np.array([got]), np.zeros(1), np.full(1, 1e-40), dtype)
+    assert entry.ulps is None
+    assert table([entry]).splitlines()[1].split()[-3] == "-"
+    document = json.dumps([finite(value) for value in entry._asdict().values()], allow_nan=False)
+    assert "null" in document
+
+
+def test_a_wrong_entry_of_float32_is_counted_in_float32() -> None:
+    one = np.ones(1)
+    entry = worst_entry("dU", "here", one + 1e-3, one, one * 1e-7, "float32")
+    assert entry.ulps == pytest.approx(1e-3 * 2**23)
+
+
+def test_what_json_lacks() -> None:
+    largest = float(np.finfo(float).max)
+    wanted = [largest, -largest, None, 1.5, 3, "a"]
+    assert [finite(v) for v in (np.inf, -np.inf, np.nan, 1.5, 3, "a")] == wanted

@@ -1,0 +1,208 @@
+"""The examination: verdict and votes; every mistake detected, every right pass accepted."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bptt_check.error_bound import Reference
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import CannotCheck, Explanation, Mistake
+from bptt_check.judge.comparison import Entry, agrees
+from bptt_check.judge.report import Report
+from bptt_check.networks import Problem, designed, random, stock
+from bptt_check.reports.text import as_markdown, as_text
+from catalogued import of_name, questions
+from constructions import RIGHT
+from judged import examine, in_this_process, remade, subject_for
+from problems import Array
+from profiles import NIGHTLY
+from rnn_numpy import Params, bptt, forward
+from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
+from tests.passes.elman_mistakes import planted
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+
+def test_no_right_candidate_is_accused() -> None:
+    """All constructions, at designed and random problems in both dtypes."""
+    rng = np.random.default_rng(0)
+    subject = subject_for()
+    drawn = (p for t in ("float64", "float32") for p in random(subject.network, t, 1, 60))
+    pool = [(p, subject.reference(p)) for p in drawn]
+    pool += questions("float64") + questions("float32")
+    for number in range(10_000 if NIGHTLY else 300):
+        backward = RIGHT[number % len(RIGHT)]
+        one, right = pool[rng.integers(len(pool))]
+        answer = in_this_process(backward)(one)
+        assert agrees(answer.gradients, right), (backward.__name__, one.sizes)
+        assert agrees(answer.second, right)
+        assert not answer.impure
+
+
+@pytest.mark.parametrize("backward", RIGHT, ids=lambda f: f.__name__)
+def test_right_passes_pass(backward: Backward) -> None:
+    report = examine(in_this_process(backward))
+    assert report.right
+    assert report.verdict == "agrees"
+    assert report.used <= 1
+    assert as_text(report, "f").startswith("RIGHT: f agrees with autograd to within rounding")
+    assert "\n" not in as_text(report, "f")
+
+
+def test_right_gradients_are_prepared_once_for_the_subjects_own_problems() -> None:
+    asked = []
+
+    class Counting(AnyNetwork):
+        def _reference(self, problem: Problem) -> Reference:
+            asked.append(problem.name)
+            return super()._reference(problem)
+
+    network = stock("elman")
+    subject = Counting(network)
+    own, stranger = subject.problems("float64", 0)[0], designed(network)[0]
+    subject.prepare(stranger)
+    assert asked == []
+    subject.prepare(own)
+    assert subject.reference(own) is subject.reference(own)
+    assert asked == [own.name]
+
+
+def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
+    def stumbles(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        if x.any() and (x == 0).mean() > 0.8:  # one-hot inputs, with a batch
+            raise ValueError("too many zeros")
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU + 1, dW, dV
+
+    report = examine(in_this_process(stumbles))
+    assert report.verdict == "disagrees"
+    assert {each.problem for each in report.unanswered} == {"one-hot inputs"}
+    assert report.where is None
+    assert report.not_located == "it raises ValueError: too many zeros"
+
+
+def test_no_entry_of_a_right_gradient_is_shown() -> None:
+    report = examine(remade(lambda: planted(of_name("W not transposed"))))
+    assert [entry.right for entry in report.worst] == [False, False, True]
+    noise = Entry("dV", (7, 9), "elsewhere", 1.25, 1.25 + 1e-17, 1e-15, 0.5, 0.25)
+    elsewhere = replace(report, worst=(*report.worst[:2], noise))
+    assert as_text(report, "f") == as_text(elsewhere, "f")
+    assert as_markdown(report, "f") == as_markdown(elsewhere, "f")
+    assert "dV: right" in as_text(report, "f").splitlines()
+
+
+def test_votes() -> None:
+    report = examine(remade(lambda: planted(of_name("W not transposed"))))
+    assert {
+        v.method: (v.autograd_is_right, v.yours_is_right) for v in report.votes
+    } == dict.fromkeys(("complex step", "RTRL", "forward mode", "Taylor order"), (True, False))
+    screen = " ".join(as_text(report, "f").split())
+    assert (
+        "autograd, complex step, RTRL, forward mode, Taylor order agree; yours stands alone"
+        in screen
+    )
+    assert len(as_text(report, "f").splitlines()) <= 30  # one screen
+
+
+@pytest.mark.parametrize(("central", "dtype"), [(True, "float64"), (False, "float32")])
+def test_a_finite_difference_is_called_approximate(central: bool, dtype: str) -> None:
+    step = (1e-5 if central else 1e-7) if dtype == "float64" else (1e-2 if central else 1e-3)
+
+    def loss(x: Array, y: Array, weights: list[Array]) -> Any:
+        U, W, V = weights
+        h, total = np.zeros((x.shape[1], len(W)), x.dtype), 0
+        for x_t, y_t in zip(x, y, strict=True):
+            h = sigmoid(x_t @ U + h @ W)
+            total = total + ((sigmoid(h @ V) - y_t) ** 2).sum() / 2
+        return total
+
+    def differences(x: Array, y: Array, U: Array, W: Array, V: Array) -> list[Array]:
+        # Wider inside for float32, where the rounding of the loss would swamp the difference.
+        x, y, *weights = (a.astype(np.float64) for a in (x, y, U, W, V))
+        gradients = []
+        for w in weights:
+            gradient = np.zeros_like(w)
+            for at in np.ndindex(w.shape):
+                kept = w[at]
+                w[at] = kept + step
+                above = loss(x, y, weights)
+                w[at] = kept - step if central else kept
+                below = loss(x, y, weights)
+                w[at] = kept
+                gradient[at] = (above - below) / (2 * step if central else step)
+            gradients.append(gradient)
+        return gradients
+
+    # At one size: the example of a finite difference is asked all of them.
+    report = examine(in_this_process(differences), dtype=dtype, shapes="6,3,2,4,3")
+    assert report.verdict == "approximate"
+    assert report.mistakes == ()
+    assert as_text(report, "f").startswith("APPROXIMATE")
+
+
+def test_float32_in_a_float64_pass_is_named() -> None:
+    def narrow(*arrays: Array) -> Any:
+        return textbook(*(a.astype(np.float32) for a in arrays))
+
+    report = examine(in_this_process(narrow))
+    assert report.mistakes
+    assert [[m.name for m in found.mistakes] for found in report.mistakes] == [
+        ["lower precision inside"]
+    ]
+
+
+def test_truncated_bptt_is_right_with_its_window_only() -> None:
+    def truncated(x: Array, y: Array, U: Array, W: Array, V: Array) -> Any:
+        params = Params(U, W, V)
+        return bptt(params, forward(params, x)[1], y, window=3)
+
+    ask = in_this_process(truncated)
+    assert examine(ask, window=3).right
+    report = examine(ask)
+    assert report.mistakes
+    assert "3 steps back" in report.mistakes[0].name
+    other = examine(ask, window=2)
+    assert other.verdict == "disagrees"
+    assert other.votes == ()  # the oracles know the full gradient only
+
+
+@pytest.mark.parametrize(
+    ("backward", "says"),
+    [
+        (lambda x, y, U, W, V: None, "it must return (dU, dW, dV) or a mapping"),
+        (lambda x, y, U, W, V: (U, W), "got tuple of 2"),
+        (lambda x, y, U, W, V: {"dU": U, "dV": V}, "a mapping without dW"),
+        (lambda x, y, U, W, V: ("U", W, V), "dU must be an array of floating-point"),
+        (lambda x, y, U, W, V: (U, W > 0, V), "dW must be an array of floating-point"),
+    ],
+)
+def test_answers_that_cannot_be_judged(backward: Backward, says: str) -> None:
+    with pytest.raises(CannotCheck) as error:
+        examine(in_this_process(backward))
+    assert says in str(error.value)
+    assert "--shapes" not in str(error.value)  # another size would not help
+
+
+def test_json_and_markdown_have_everything() -> None:
+    report: Report = examine(remade(lambda: planted(of_name("factor 2"))))
+    document = report.as_dict()
+    assert document["verdict"] == "disagrees"
+    assert [e["name"] for e in document["worst"]] == ["dU", "dW", "dV"]
+    assert document["mistakes"][0]["mistakes"][0]["name"] == report.mistakes[0].name  # type: ignore[index]
+    assert document["factors"] == [
+        f"d{p} is 2 times the gradient, to within rounding" for p in "UWV"
+    ]
+    assert np.shape(document["where"]["cells"]["dU"]) == (6, 6)
+    markdown = as_markdown(report, "f")
+    assert markdown.startswith("### WRONG: `f` does not agree")
+    assert markdown.count("```") == 6
+    # GitHub joins lines that no empty one parts.
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    assert all("\n" not in paragraph for paragraph in prose.strip().split("\n\n"))
+    starred = Mistake("a*b*c", "_W_")
+    markdown = as_markdown(replace(report, mistakes=(Explanation((starred,)),)), "f")
+    assert "a\\*b\\*c" in markdown
+    assert "\\_W\\_" in markdown

@@ -1,0 +1,362 @@
+"""A verdict that is known is given, whatever else fails; what is not known is "cannot tell"."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bptt_check.error_bound import Reference
+from bptt_check.judge import examine as judge
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
+from bptt_check.judge.report import Report
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_markdown, as_text
+from rnn_torch.check import check
+from rnn_torch.networks import Problem, network, targets
+from rnn_torch.testing import assert_gradient_parity
+
+pytestmark = pytest.mark.unannotated
+Array = np.ndarray
+Gradients = dict[str, Array]
+
+
+@network(x="time batch n_in", y=targets("time batch hidden"), U="n_in hidden", W="hidden hidden")
+def rnn(x: Any, y: Any, U: Any, W: Any) -> Iterator[Any]:
+    h = torch.zeros(x.shape[1], len(W))
+    for x_t, y_t in zip(x, y, strict=True):
+        h = torch.tanh(x_t @ U + h @ W)
+        yield 0.5 * ((h - y_t) ** 2).sum()
+
+
+def backward(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+    h = [np.zeros((x.shape[1], len(W)), x.dtype)]
+    for x_t in x:
+        h.append(np.tanh(x_t @ U + h[-1] @ W))
+    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h[0]
+    for t in reversed(range(len(x))):
+        dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)
+        dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz
+        dh = dz @ W.T
+    return {"dx": dx, "dU": dU, "dW": dW}
+
+
+def wrong(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+    found = backward(x, y, U, W)
+    return {**found, "dW": 7 * found["dW"]}
+
+
+SUBJECT = AnyNetwork(rnn)  # with its references, for all tests
+
+
+def examined(function: Callable[..., Any]) -> Report:
+    return examine(in_this_process(function, SUBJECT), SUBJECT)
+
+
+def refusing(function: Callable[..., Gradients], size: Callable[..., int]) -> Callable[..., Any]:
+    def raises_at_one(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        if size(x, W) == 1:
+            raise ValueError("operands could not be broadcast together")
+        return function(x, y, U, W)
+
+    return raises_at_one
+
+
+@pytest.mark.parametrize(
+    ("axis", "size", "answered"),
+    [("batch", lambda x, W: x.shape[1], 3), ("time", lambda x, W: len(x), 6)],
+)
+def test_raising_at_one_size_leaves_the_other_problems(
+    axis: str, size: Callable[..., int], answered: int
+) -> None:
+    report = examined(refusing(backward, size))
+    assert (report.verdict, report.exit_code) == ("cannot tell", 2)
+    assert report.conditions == ((axis, 1, answered),)
+    assert {each.sizes[axis] for each in report.unanswered} == {1}
+    assert report.problems - len(report.unanswered) == report.telling
+    assert f"--shapes {axis}={answered} asks only" in " ".join(as_text(report, "f").split())
+    assert check(refusing(backward, size), rnn, shapes=f"{axis}={answered}").right
+
+    report = examined(refusing(wrong, size))
+    assert (report.verdict, report.exit_code) == ("disagrees", 1)
+    assert report.conditions == ((axis, 1, answered),)
+    assert report.mistakes is not None
+
+
+def test_no_size_is_blamed_where_none_explains_it() -> None:
+    def raises_at_large_inputs(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        if abs(x).max() > 100:
+            raise OverflowError("too large")
+        return backward(x, y, U, W)
+
+    report = examined(raises_at_large_inputs)
+    assert report.verdict == "cannot tell"
+    assert [each.problem for each in report.unanswered] == ["inputs of 300"]
+    assert report.conditions == ()
+    assert "--shapes" not in as_text(report, "f")
+
+
+def test_an_exception_at_every_problem_is_the_candidates_own() -> None:
+    def fails(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        raise KeyError("Wx")
+
+    with pytest.raises(KeyError, match="Wx"):
+        examined(fails)
+
+
+def test_nan_where_autograd_is_finite_is_wrong() -> None:
+    def overflows(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        scale = np.inf if abs(x).max() > 100 else 1
+        return {n: g * scale for n, g in backward(x, y, U, W).items()}
+
+    report = examined(overflows)
+    assert (report.verdict, report.exit_code) == ("disagrees", 1)
+    assert report.not_finite == ("inputs of 300",)
+    assert report.only_at == ("inputs of 300",)
+    assert report.mistakes is None  # the catalogue is not asked, and is not said to fit nothing
+    assert not report.impure
+    document = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert document["not_finite_at"] == ["inputs of 300"]
+    assert "right elsewhere" in " ".join(as_text(report, "f").split())
+
+    both = check(lambda x, y, U, W: {**overflows(x, y, U, W), "dW": 7 * W}, rnn)
+    assert both.not_finite == ("inputs of 300",)
+    assert both.verdict == "disagrees"
+    assert "right elsewhere" not in " ".join(as_text(both, "f").split())
+
+
+def test_a_form_that_fits_at_equal_sizes_alone_is_no_wrong_answer() -> None:
+    def in_another_order(x: Array, y: Array, U: Array, W: Array) -> tuple[Array, ...]:
+        one, other, last = backward(x, y, U, W).values()
+        return last, other, one  # dW, dU, dx: they fit where all sizes are equal
+
+    with pytest.raises(CannotCheck, match="without a meaning: last, other, one"):
+        examined(in_another_order)
+
+
+def test_what_is_not_returned_stands_in_the_verdict() -> None:
+    def part(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        return {"dW": backward(x, y, U, W)["dW"]}
+
+    report = examined(part)
+    assert (report.verdict, report.returned, report.missing) == ("agrees", ("dW",), ("dx", "dU"))
+    said = "RIGHT for dW; not returned: dx, dU"
+    assert as_text(report, "f").startswith(said)
+    assert said in as_markdown(report, "f")
+    assert f"<b>{said}</b>" in as_html([("f", report)], "float64")
+    with pytest.warns(UserWarning, match="not returned, so not checked: dx, dU"):
+        assert_gradient_parity(part, network=rnn)
+    with pytest.raises(AssertionError, match="not returned, so not checked: dx, dU"):
+        assert_gradient_parity(part, network=rnn, require="all")
+    assert_gradient_parity(backward, network=rnn, require="all")
+
+
+def returning_besides(
+    function: Callable[..., Gradients], besides: Callable[[Problem], Mapping[str, Array]]
+) -> Ask:
+    ask = in_this_process(function, SUBJECT)
+    return lambda problem, *before: ask(problem, *before)._replace(others=besides(problem))
+
+
+def last_state(problem: Problem) -> dict[str, Array]:
+    x, U, W = (problem.values[n] for n in "xUW")
+    h = np.zeros((x.shape[1], len(W)))
+    for x_t in x:
+        h = np.tanh(x_t @ U + h @ W)
+    return {"h": h}
+
+
+def test_nothing_returned_is_dropped() -> None:
+    subject = SUBJECT
+
+    def ones(problem: Problem) -> dict[str, Array]:
+        return {"dV": np.ones(problem.values["W"].shape)}
+
+    report = examine(returning_besides(backward, ones), subject)
+    assert (report.verdict, report.exit_code) == ("cannot tell", 2)
+    assert report.unidentified == ("dV",)
+    report = examine(returning_besides(wrong, ones), subject)
+    assert (report.verdict, report.unidentified) == ("disagrees", ("dV",))
+    report = examine(returning_besides(backward, last_state), subject)
+    assert (report.verdict, report.unidentified) == ("agrees", ())
+    assert report.also == ("h is h after the last step",)
+    report = examine(returning_besides(backward, lambda p: {"h": 0 * p.values["W"]}), subject)
+    assert report.unidentified == ("h",)  # zeros are equal to any quantity that is zero
+    text = in_this_process(backward, subject)
+    report = examine(lambda p, *b: text(p, *b)._replace(unnamed=("cache",)), subject)
+    assert (report.verdict, report.unidentified) == ("cannot tell", ("cache",))
+
+
+@network(x="time batch n_in", y=targets("time batch hidden"), U="n_in hidden", W="hidden hidden",
+         h_0="batch hidden")  # fmt: skip
+def with_state(x: Any, y: Any, U: Any, W: Any, h_0: Any) -> Iterator[Any]:
+    h = h_0
+    for x_t, y_t in zip(x, y, strict=True):
+        h = torch.tanh(x_t @ U + h @ W)
+        yield 0.5 * ((h - y_t) ** 2).sum()
+
+
+FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stand
+    "dx, dU, dW, h[-1]": "dx, dU, dW, h[-1]",
+    "a loss, a list, a state": "loss, [dx, dU, dW], h[-1]",
+    "without names": "(loss, *g, h[-1])",
+    "one tuple": "tuple([*g, h[-1]])",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("factor", [1, 7])
+def test_a_state_in_a_gradients_place_is_no_gradient(form: str, factor: int) -> None:
+    space: dict[str, Any] = {"np": np}
+    text = (
+        "def f(x, y, U, W, h_0):\n"
+        "    h, loss = [h_0], 0\n"
+        "    for x_t, y_t in zip(x, y):\n"
+        "        h.append(np.tanh(x_t @ U + h[-1] @ W))\n"
+        "        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()\n"
+        "    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0\n"
+        "    for t in reversed(range(len(x))):\n"
+        "        dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)\n"
+        "        dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz\n"
+        "        dh = dz @ W.T\n"
+        f"    dW = {factor} * dW\n"
+        "    g = [dx, dU, dW]\n"
+        f"    return {FORMS[form]}\n"
+    )
+    exec(text, space)
+    report = check(space["f"], with_state)
+    assert report.verdict == ("agrees" if factor == 1 else "disagrees")
+    assert (report.returned, report.missing) == (("dx", "dU", "dW"), ("dh_0",))
+    assert report.unidentified == ()
+    assert report.also[0].endswith("is h after the last step")
+    assert report.where is None or "dh_0" not in report.where.sums
+
+
+class Failing(AnyNetwork):
+    """A subject of which every step after the verdict fails."""
+
+    def _fails(self, *_: Any) -> Any:
+        raise KeyError("V")
+
+    names = locate = votes = blind = losses = _fails  # type: ignore[assignment]
+
+
+def test_a_step_that_fails_after_the_verdict_changes_nothing_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(judge, "raise_failures", False)
+    failing = Failing(rnn)
+    report = examine(in_this_process(wrong, failing), failing)
+    assert report.verdict == "disagrees"
+    assert report.mistakes is None
+    assert report.not_named == "naming it failed"
+    assert report.where is None
+    steps = ("comparing the losses", "naming the mistake", "finding the time step", "asking other")
+    assert all(text.startswith(step) for text, step in zip(report.failed, steps, strict=True))
+    assert "KeyError: 'V'" in report.failed[0]
+    assert "The verdict stands" in as_text(report, "f")
+    report = examine(in_this_process(backward, failing), failing)
+    assert report.right
+    assert len(report.failed) == 2
+    monkeypatch.setattr(judge, "raise_failures", True)
+    with pytest.raises(KeyError):
+        examine(in_this_process(wrong, failing), failing)
+
+
+def test_after_a_time_limit_no_problem_is_asked() -> None:
+    subject = SUBJECT
+    problems = subject.problems("float64", 0)
+
+    def ask_until(function: Callable[..., Gradients]) -> Ask:
+        inner = in_this_process(function, subject)
+
+        def ask(problem: Problem, *before: Problem) -> Answer:
+            if problem.name == "large":
+                raise CannotCheck("it gave no answer within 1 seconds", ended=True)
+            assert problem is problems[0] or problem.name != "some zeros"
+            return inner(problem, *before)
+
+        return ask
+
+    report = examine(ask_until(backward), subject)
+    assert report.verdict == "cannot tell"
+    assert [each.problem for each in report.unanswered] == ["large"]
+    assert report.problems < len(problems)
+    assert examine(ask_until(wrong), subject).verdict == "disagrees"
+
+
+class Blind(AnyNetwork):
+    """A subject whose bound of dW is infinite; at some problems the network fails, too."""
+
+    def _reference(self, problem: Problem) -> Reference:
+        if problem.name == "inputs of 300":
+            raise ValueError("rnn fails: the logarithm of a negative number")
+        right = super()._reference(problem)
+        return right._replace(bounds={**right.bounds, "W": right.bounds["W"] + np.inf})
+
+
+def test_a_gradient_that_no_problem_can_judge_is_not_right() -> None:
+    subject = Blind(rnn)
+    report = examine(in_this_process(wrong, subject), subject)  # wrong in dW alone
+    assert report.verdict == "cannot tell"
+    assert report.undecided == ("no problem can tell a right dW from a wrong one",)
+    assert dict(report.untold)["inputs of 300"].startswith("the network fails")
+    assert report.telling < report.problems
+
+
+def test_a_different_set_of_gradients_at_one_problem_is_no_answer() -> None:
+    def forgets(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        found = backward(x, y, U, W)
+        return {"dU": found["dU"]} if len(x) == 1 else found
+
+    report = examined(forgets)
+    assert report.verdict == "cannot tell"
+    assert {each.sizes["time"] for each in report.unanswered} == {1}
+
+
+def test_a_pass_that_fails_when_purity_is_asked_is_not_right() -> None:
+    subject = SUBJECT
+    inner = in_this_process(backward, subject)
+
+    def ask(problem: Problem, *before: Problem) -> Answer:
+        if problem.name in ("A", "B"):
+            raise CannotCheck("it raises MemoryError", kind="MemoryError")
+        return inner(problem, *before)
+
+    report = examine(ask, subject)
+    assert report.verdict == "cannot tell"
+    assert len(report.undecided) == 1
+
+
+def test_a_report_of_every_verdict_has_every_face() -> None:
+    right = examined(backward)
+    for verdict in ("agrees", "disagrees", "approximate", "impure", "cannot tell"):
+        report: Any = replace(right, verdict=verdict, undecided=("one thing",))
+        json.dumps(report.as_dict(), allow_nan=False)
+        for face in (as_text(report, "f"), as_markdown(report, "f"), as_html([("f", report)], "")):
+            assert "one thing" in face
+
+
+def test_asked_is_what_the_names_say() -> None:
+    """A mistake is sought at the finite answers alone."""
+    seen: list[Sequence[Asked]] = []
+
+    class Seeing(AnyNetwork):
+        def names(self, asked: Sequence[Asked]) -> Any:
+            seen.append(asked)
+            return []
+
+    def overflows(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+        found = wrong(x, y, U, W)
+        return {n: g * (np.nan if abs(x).max() > 100 else 1) for n, g in found.items()}
+
+    subject = Seeing(rnn)
+    examine(in_this_process(overflows, subject), subject)
+    assert seen
+    assert all(a.answer.is_finite for a in seen[0])

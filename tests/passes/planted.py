@@ -1,0 +1,85 @@
+"""Mistakes that people make, planted in the text of the textbook passes.
+
+They were written without a look at how the judge derives its catalogue, from what is asked and
+answered in forums, courses and code review; those in `KNOWN` were seen before. The tables are in
+plants_tanh.py, plants_gru.py and plants_lstm.py, as a reviewer would show them:
+
+    where: what a person would call the mistake
+    - what is right
+    + what stands there instead
+
+`where` is a gate (`tanh` where there is one function only, `gates` for several), the gradient of
+one argument (`dW`), the path through the state (`h`) or the cell (`c`), `loss`, `time`, `forward`
+or `all`.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tests.passes import plants_gru, plants_lstm, plants_tanh, textbook
+
+Backward = Callable[..., textbook.Gradients]
+
+
+class Planted(NamedTuple):
+    """One mistake, as an edit of the source of `textbook.<network>`."""
+
+    network: str
+    where: str
+    mistake: str
+    old: str
+    new: str
+
+
+def source(network: str) -> str:
+    """The source of the right pass."""
+    return inspect.getsource(getattr(textbook, network))
+
+
+def edited(*mistakes: Planted) -> str:
+    """The pass with these mistakes, all of one network.
+
+    Raises:
+        ValueError: what is to be replaced is not there, or not once.
+    """
+    text = source(mistakes[0].network)
+    for one in mistakes:
+        if text.count(one.old) != 1:
+            raise ValueError(f"{one.mistake!r}: {one.old!r} must be there once in\n{text}")
+        text = text.replace(one.old, one.new)
+    return text
+
+
+def made(*mistakes: Planted) -> Backward:
+    """A new function, without state of earlier calls, that makes these mistakes."""
+    space: dict[str, Any] = dict(vars(textbook))
+    exec(compile(edited(*mistakes), f"<{mistakes[0].mistake}>", "exec"), space)
+    backward: Backward = space[mistakes[0].network]
+    return backward
+
+
+def _read(network: str, table: str) -> list[Planted]:
+    found = []
+    for block in re.split(r"\n\s*\n", table.strip()):
+        head, *edit = block.splitlines()
+        where, _, mistake = head.partition(": ")
+        old, new = ("\n".join(line[2:] for line in edit if line[0] == sign) for sign in "-+")
+        found.append(Planted(network, where, mistake, old, new))
+    return found
+
+
+_TABLES = {"tanh": plants_tanh, "gru": plants_gru, "lstm": plants_lstm}
+#: One mistake each, as people make them.
+PLANTED = [one for name, its in _TABLES.items() for one in _read(name, its.PLANTED)]
+#: Those that stand in tests/helpers/hand_written.py, too: the judge has been tried on them.
+KNOWN = [one for one in PLANTED if one.network == "lstm" and one.mistake in plants_lstm.KNOWN]
+#: Wrong on purpose, in ways that no catalogue can be expected to have.
+STRANGE = [one for name, its in _TABLES.items() for one in _read(name, its.STRANGE)]
+#: Two at once.
+PAIRS = [
+    tuple(next(p for p in PLANTED if (p.network, p.mistake) == (name, words)) for words in pair)
+    for name, its in _TABLES.items()
+    for pair in its.PAIRS
+]

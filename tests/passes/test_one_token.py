@@ -1,0 +1,84 @@
+"""The one-token changes of a textbook pass: reproducible, and each wrong as described."""
+
+import inspect
+from functools import cache
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from benchmarks.trust.one_token import Backward, every_change, one_token, runs_and_is_wrong
+from bptt_check.catalogue import Asked, Catalogue, name_mistakes
+from bptt_check.error_bound import Reference, reference
+from profiles import NIGHTLY, nightly
+from rnn_torch.networks import Problem, random, stock
+from tests.passes import textbook
+from tests.passes.stock_problems import answer, first_wrong, posed
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+
+
+@cache
+def described(name: str) -> list[tuple[int, str]]:
+    return [(change.line, change.description) for change in every_change(name)]
+
+
+def test_they_are_the_same_every_time() -> None:
+    assert described.__wrapped__("tanh") == described("tanh")
+
+
+@pytest.mark.parametrize("name", [pytest.param("gru", marks=nightly), "lstm"])
+def test_they_are_many_and_in_the_lines_of_the_pass(name: str) -> None:
+    lines, first = inspect.getsourcelines(getattr(textbook, name))
+    found = described(name)
+    assert len(found) > 4 * len(lines)
+    assert {line - first for line, _ in found} < set(range(len(lines)))
+
+
+def test_what_they_change() -> None:
+    """One of each kind: operator, constant, index, name, transpose, sign, slice, call, +=."""
+    found = {description for _, description in described("lstm")}
+    assert {
+        "dy @ V.T + dh_next -> dy @ V.T - dh_next",
+        "2 -> 1",
+        "s[t] -> s[t - 1]",
+        "g -> i",
+        "W.T -> W",
+        "dh * o[t] -> -dh * o[t]",
+        ":H -> H:2 * H",
+        "np.tanh(s[t]) -> sigmoid(s[t])",
+        "ds += ds_next -> ds = ds_next",
+        "reversed(range(T)) -> range(T)",
+    } <= found
+
+
+def test_the_changes_used_are_wrong() -> None:
+    kept = [*islice(one_token("tanh"), 15)]
+    assert len(kept) == 15
+    assert all(first_wrong("tanh", change.function) for change in kept)
+
+
+def asked(backward: Backward, problems: list[tuple[Problem, Reference]]) -> list[Asked]:
+    """Only finite answers: the judge refuses others."""
+    given = [Asked(problem, answer(backward, problem), right) for problem, right in problems]
+    return [a for a in given if all(np.isfinite(g).all() for g in a.answer.values())]
+
+
+@pytest.mark.parametrize("name", ["tanh", "gru", "lstm"] if NIGHTLY else ["tanh"])
+def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> None:
+    its = stock(name)
+    catalogue = Catalogue(its)
+    others = [(p, reference(its, p)) for p in random(its, seed=5, count=8)]
+    some = islice(every_change(name), 0, None, 1 if NIGHTLY else 16)
+    changes = [change for change in some if runs_and_is_wrong(name, change.function)]
+    named, refuted = 0, {}
+    for change in changes:
+        if not (found := name_mistakes(asked(change.function, posed(name)), catalogue)):
+            continue
+        named += 1
+        elsewhere = name_mistakes(asked(change.function, others), catalogue, pairs=False)
+        said = {sentence for e in elsewhere for sentence in (e.sentence, *e.also)}
+        if elsewhere and "; and " not in found[0].sentence and found[0].sentence not in said:
+            refuted[change.description] = found[0].sentence, said
+    assert named >= 0.75 * len(changes)
+    assert refuted == {}

@@ -1,0 +1,38 @@
+"""Every right pass is right on every designed problem and on random ones, in both dtypes."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from bptt_check.error_bound.bound import Reference, reference
+from profiles import NIGHTLY
+from rnn_torch.networks import Problem, random, stock
+from tests.passes.right_passes import RIGHT
+from tests.passes.stock_problems import Backward, answer, posed, used
+
+pytestmark = pytest.mark.unannotated  # thousands of small calls
+PASSES = [
+    pytest.param(name, backward, marks=pytest.mark.xdist_group(f"right {name}"))
+    for name, three in RIGHT.items()
+    for backward in three
+]
+IDS = [f"{n}-{b.__module__.rpartition('.')[2]}" for n, three in RIGHT.items() for b in three]
+
+
+@cache
+def asked(name: str, dtype: str) -> list[tuple[Problem, Reference]]:
+    """A third of the designed problems in float32, unless at night: only their dtype is new."""
+    its = stock(name)
+    drawn = [(p, reference(its, p)) for p in random(its, dtype, seed=7, count=6)]
+    every = 1 if NIGHTLY or dtype == "float64" else 3
+    return [*posed(name, dtype)[::every], *drawn[::every]]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "backward"), PASSES, ids=IDS)
+def test_they_are_right_within_rounding(name: str, backward: Backward, dtype: str) -> None:
+    for problem, right in asked(name, dtype):
+        got = answer(backward, problem)
+        assert {gradient.dtype for gradient in got.values()} == {np.dtype(dtype)}
+        assert used(got, right) <= 1, problem.name
