@@ -234,8 +234,10 @@ def engine_for(hidden: int, engine: str | None = None) -> str:
     """The given engine, or the faster one: compiled, if it is built and suits the size.
 
     Raises:
-        ValueError: `engine` is compiled and the kernels are not built.
+        ValueError: `engine` is compiled and the kernels are not built, or RNN_KERNELS is wrong.
     """
+    if native.available():
+        native.variant()
     if engine is None:
         fits = native.available() and hidden <= MOST_HIDDEN_COMPILED
         engine = "compiled" if fits else "numpy"
