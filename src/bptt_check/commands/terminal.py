@@ -29,6 +29,9 @@ class _Parser(argparse.ArgumentParser):
             ours = isinstance(error.__context__, argparse.ArgumentTypeError)
             self.error(f"{error.argument_name} {error.message}" if ours else str(error))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        _write(message, file or sys.stderr)
+
     def error(self, message: str) -> NoReturn:
         """End with code 2 and one paragraph, without a page of usage."""
         self.exit(2, f"{self.prog}: error: {shown(message)}\n")
@@ -78,26 +81,43 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
             except KeyboardInterrupt:
                 return _settled(128 + signal.SIGINT)
             except Exception:
-                traceback.print_exc()
+                _write(traceback.format_exc(), sys.stderr)
                 return _settled(2)
 
     return run
 
 
+#: Why standard output could not be written, first of all.
+_failures: list[OSError] = []
+
+
 def _settled(code: Any) -> Any:
-    """The exit code, after flushing standard output."""
-    sys.stdout.flush()
-    failure = getattr(sys.stdout, "failure", None)
+    """The exit code, after flushing the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        _write("", stream)
+    failure = _failures[0] if _failures else None
     if failure is not None and not isinstance(failure, BrokenPipeError):
         complain(f"error: cannot write to standard output: {failure.strerror}")
-        code = code if code in SIGNALLED else 2
-    sys.stderr.flush()
+        return code if code in SIGNALLED else 2
     return code
+
+
+def _write(text: str, stream: Any) -> None:
+    """Write, above the progress bar; what a stream does not take is dropped, and all after it."""
+    try:
+        tqdm.write(text, file=stream, end="")
+        stream.flush()
+    except OSError as error:
+        if stream is sys.stdout:
+            _failures.append(error)
+        with suppress(OSError), open(os.devnull, "w") as null:
+            # Otherwise the interpreter would fail on the buffered text when it ends.
+            os.dup2(null.fileno(), stream.fileno())
 
 
 @contextmanager
 def _streams() -> Iterator[None]:
-    """In this context the standard streams exist, and writing to them raises no error."""
+    """In this context the standard streams exist, and no character is unknown to them."""
     before = sys.stdin, sys.stdout, sys.stderr
     # Replace a closed stream by one opened in the other mode: the system refuses to use it, and no
     # file that is opened later gets its descriptor.
@@ -107,46 +127,18 @@ def _streams() -> Iterator[None]:
             before, (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY), "rww", strict=True
         )
     ]
-    sys.stdin, *written = opened
-    sys.stdout, sys.stderr = map(_Unfailing, written)
+    sys.stdin, sys.stdout, sys.stderr = opened
+    for stream in opened[1:]:
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the encoding lacks is not a failure.
+            stream.reconfigure(errors="backslashreplace")
+    _failures.clear()
     try:
         yield
     finally:
         sys.stdin, sys.stdout, sys.stderr = before
         for stream in set(opened).difference(before):
             stream.close()
-
-
-class _Unfailing:
-    """A stream that raises no error: it keeps the first failure and drops all later text."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.failure: OSError | None = None
-        if isinstance(stream, io.TextIOWrapper):
-            # A character that the encoding lacks is not a failure.
-            stream.reconfigure(errors="backslashreplace")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Like `write` of a text stream."""
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        """Like `flush` of a stream."""
-        self._try(self._stream.flush)
-
-    def _try(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except OSError as error:
-            self.failure = self.failure or error
-            with suppress(OSError), open(os.devnull, "w") as null:
-                # Otherwise the interpreter would fail on the buffered text when it ends.
-                os.dup2(null.fileno(), self._stream.fileno())
 
 
 #: The verdict that a line begins with, perhaps after a step, and its colour.
@@ -162,8 +154,7 @@ def say(line: str) -> None:
     if found:
         colour = _COLOURS.get(found[2], _YELLOW)
         line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
-    tqdm.write(line)
-    sys.stdout.flush()
+    _write(f"{line}\n", sys.stdout)
 
 
 def can_redraw(rows: Sequence[str]) -> bool:
@@ -175,12 +166,12 @@ def can_redraw(rows: Sequence[str]) -> bool:
 
 def erase(rows: int) -> None:
     """Erase the rows that were printed last, above the progress bar if there is one."""
-    tqdm.write(f"\x1b[{rows}A\x1b[J", end="")
+    _write(f"\x1b[{rows}A\x1b[J", sys.stdout)
 
 
 def complain(line: str) -> None:
     """Print a line, escaped by `shown`, on standard error, above any progress bar."""
-    tqdm.write(shown(line), file=sys.stderr)
+    _write(f"{shown(line)}\n", sys.stderr)
 
 
 @contextmanager

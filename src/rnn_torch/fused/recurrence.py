@@ -1,8 +1,7 @@
 """The layer's forward and backward pass by the fastest implementation; autograd is not involved.
 
-`states` computes (1) and (2), `gradients` computes (7)-(10). Both take one network, or several:
-then U, W and h_0 have an axis `networks` in front, and so has every (batch, feature). One of three
-implementations is chosen by device, dtype and size:
+`states` computes (1) and (2), `gradients` computes (7)-(10), by one of three implementations,
+chosen by device, dtype and size:
 
 - a compiled kernel, for small float32 and float64 networks on the CPU, where the overhead of
   torch's operations dominates: one call computes a loop over time, or a whole pass;
@@ -46,13 +45,9 @@ Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
-    """h_1 ... h_T (time, batch, hidden) from x (time, batch, n_in) and h_0 (batch, hidden).
-
-    For several networks: (time, networks, batch, ...), and h_0 (networks, batch, hidden). None for
-    h_0 means zeros.
-    """
+    """h_1 ... h_T (time, batch, hidden) from x (time, batch, n_in) and h_0 (batch, hidden) or 0."""
     x, U, W = x.contiguous(), U.contiguous(), W.contiguous()
-    n_in, hidden = U.shape[-2:]
+    n_in, hidden = U.shape
     result = x.new_empty((*x.shape[:-1], hidden))
     if _by_kernel(x, hidden):
         time, batch, _ = x.shape
@@ -101,13 +96,13 @@ def gradients(
             delta = _errors(product, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
-        into_U = _plus(into_U, sum_of_products(x[part], delta))  # (9)
+        into_U = _plus(into_U, _sum_of_products(x[part], delta))  # (9)
         first = max(part.start, 1)  # (10), without the term of h_0
         if first < part.stop:
             before, after = h[first - 1 : part.stop - 1], delta[first - part.start :]
-            into_W = _plus(into_W, sum_of_products(before, after))
+            into_W = _plus(into_W, _sum_of_products(before, after))
     if h_0 is not None:
-        into_W = _plus(into_W, sum_of_products(h_0.unsqueeze(0), delta[:1]))
+        into_W = _plus(into_W, _sum_of_products(h_0.unsqueeze(0), delta[:1]))
     assert into_U is not None  # there is at least one step
     into_W = torch.zeros_like(W) if into_W is None else into_W  # only one, from no state
     return into_x, into_U, into_W, None if h_0 is None else delta[0] @ W.mT
@@ -120,7 +115,7 @@ def _plus(total: Tensor | None, term: Tensor) -> Tensor:
 def _parts(sequence: Tensor) -> list[slice]:
     """The steps, divided into parts of at most `ROWS` rows, but of at least one step."""
     time = len(sequence)
-    steps = max(1, ROWS // (sequence[0].numel() // sequence.shape[-1]))
+    steps = max(1, ROWS // sequence.shape[1])
     return [slice(first, min(first + steps, time)) for first in range(0, time, steps)]
 
 
@@ -174,7 +169,6 @@ def _by_kernel(sequence: Tensor, hidden: int) -> bool:
         _HAVE_KERNELS
         and sequence.dtype in _KERNELS
         and sequence.is_cpu
-        and sequence.dim() == 3
         and hidden**2 * rows < LARGE_STEP
         and hidden**2 * sequence.itemsize
         < (LARGE_MATRIX_ON_INTEL if _INTEL and rows > 1 else LARGE_MATRIX)
@@ -197,15 +191,11 @@ def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
         packed = torch.ops.mkldnn._reorder_linear_weight(matrix.mT.contiguous(), len(rows))
         binary = torch.ops.mkldnn._linear_pointwise.binary
         return lambda one, other, _: binary(one, other, packed, None, "add")
-    addmm = torch.addmm if matrix.dim() == 2 else torch.baddbmm
-    return lambda one, other, out: addmm(other, one, matrix, out=out)
+    return lambda one, other, out: torch.addmm(other, one, matrix, out=out)
 
 
 def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
     """Write the product of `sequence`, of all steps and examples, and `matrix` to `out`."""
-    if matrix.dim() == 3:
-        torch.matmul(sequence, matrix, out=out)
-        return
     rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
     if _by_onednn(rows, matrix):
         into.copy_(_onednn(rows, matrix))
@@ -213,12 +203,8 @@ def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
         torch.mm(rows, matrix, out=into)
 
 
-def sum_of_products(one: Tensor, other: Tensor) -> Tensor:
+def _sum_of_products(one: Tensor, other: Tensor) -> Tensor:
     """The sum over time and batch of `one_t^T other_t`."""
-    if one.dim() == 4:
-        # (time, networks, batch, n) -> (networks, n, time * batch)
-        columns = one.permute(1, 3, 0, 2).flatten(2)
-        return columns @ other.transpose(0, 1).flatten(1, 2)
     rows, others = one.flatten(0, 1), other.flatten(0, 1)
     if _by_onednn(rows, others):
         return _onednn(rows.mT.contiguous(), others)
@@ -231,7 +217,6 @@ def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
         len(rows) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
         and len(rows) >= ONEDNN_LEAST_ROWS
         and _USE_ONEDNN
-        and matrix.dim() == 2
         and rows.dtype == torch.float32
         and rows.is_cpu
     )
