@@ -16,7 +16,7 @@ import torch
 
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands import terminal
-from bptt_check.commands.atomic_files import WeightsError, write_text
+from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer, positive
 from bptt_check.commands.terminal import check_outputs, complain, progress, say
 from bptt_check.judge.any_network import AnyNetwork
@@ -202,7 +202,7 @@ def _write_page(
 
     name = flags.candidate or "our own passes"
     page = as_html(reports, flags.dtype, name=name, why=why, command=flags.command)
-    write_text(flags.html, page)
+    write_bytes(flags.html, page.encode())
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:

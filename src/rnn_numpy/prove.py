@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bptt_check.commands import terminal
-from bptt_check.commands.atomic_files import WeightsError, write_text
+from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from bptt_check.commands.pictures import save
 from bptt_check.commands.terminal import check_outputs, complain, progress, say
 from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
@@ -110,7 +110,7 @@ def _real(flags: argparse.Namespace, params: Params, target: targets.Target) -> 
             written = [f"{flags.certificate} not written: nothing is proved"]
             if verdict.status == "proved":
                 lines = real_certificate(params, verdict)
-                write_text(flags.certificate, "\n".join(lines) + "\n")
+                write_bytes(flags.certificate, "\n".join([*lines, ""]).encode())
                 written = [f"written to {flags.certificate}"]
         except WeightsError as error:
             failure, written = str(error), []
@@ -136,9 +136,9 @@ def _write(
     if minimal is None:
         return [f"{file} not written: nothing is proved" for file in wanted]
     if flags.certificate is not None:
-        write_text(flags.certificate, "\n".join(certificate(params, verdict)) + "\n")
+        write_bytes(flags.certificate, "\n".join([*certificate(params, verdict), ""]).encode())
     if flags.dot is not None:
-        write_text(flags.dot, dot(minimal, verdict.target))
+        write_bytes(flags.dot, dot(minimal, verdict.target).encode())
     if flags.plot is not None:
         save(machine_figure(minimal, verdict.target), flags.plot, bbox_inches="tight")
     return [f"written to {file}" for file in wanted]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bptt_check.commands.atomic_files import WeightsError, check_writable, write_bytes, write_text
+from bptt_check.commands.atomic_files import WeightsError, check_writable, write_bytes
 from bptt_check.commands.pictures import save
 from commands import Capture, bad
 from rnn_numpy import prove
@@ -131,5 +131,5 @@ def test_pictures_and_texts_are_written_through_links() -> None:
     save(Figure(), "link.png")
     assert Path("link.png").is_symlink()
     assert Path("target").read_bytes().startswith(b"\x89PNG")
-    write_text("link.png", "newer")
+    write_bytes("link.png", b"newer")
     assert Path("target").read_text() == "newer"

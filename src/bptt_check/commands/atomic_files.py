@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -41,11 +41,10 @@ def made_by() -> str:
         return "rnn-bptt-reference, version unknown"
 
 
-def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
-    """Open a file for appending, under an exclusive lock.
+def locked(path: str | Path, owner: object) -> int:
+    """Open a file for appending, under a lock that ends with `owner` or with the process.
 
-    Returns its descriptor and a function that closes it. The lock also ends with `owner` and with
-    the process, even if it is killed.
+    Returns its descriptor.
 
     Raises:
         BlockingIOError: another owner has the lock.
@@ -53,7 +52,7 @@ def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
-    close = weakref.finalize(owner, os.close, descriptor)
+    weakref.finalize(owner, os.close, descriptor)
     if fcntl is not None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:  # Windows locks bytes, which nobody else can read then: one that no file has
@@ -62,16 +61,7 @@ def locked(path: str | Path, owner: object) -> tuple[int, Callable[[], object]]:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
             raise BlockingIOError(error.errno, error.strerror) from error
-    return descriptor, close
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, atomically.
-
-    Raises:
-        WeightsError: the file cannot be written.
-    """
-    write_bytes(path, text.encode())
+    return descriptor
 
 
 def write_bytes(path: str | Path, octets: bytes) -> None:
@@ -82,33 +72,26 @@ def write_bytes(path: str | Path, octets: bytes) -> None:
     """
     # Follow a link; use a temporary file in the same folder, so that the rename is atomic.
     target = os.path.realpath(path)
-    try:
-        _refuse_all_but_files(path)
-        temporary = tempfile.NamedTemporaryFile(  # noqa: SIM115 - renamed when it is closed
-            dir=os.path.dirname(target),
-            prefix=f".{os.path.basename(target)}.",
-            suffix=_UNFINISHED,
-            delete=False,
-        )
+    folder, name = os.path.split(target)
+    with _writing(path):
+        descriptor, temporary = tempfile.mkstemp(_UNFINISHED, f".{name}.", folder)
         try:
-            with temporary:
-                temporary.write(octets)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-            os.chmod(temporary.name, _usual_mode())
-            os.replace(temporary.name, target)
+            with open(descriptor, "wb") as file:
+                file.write(octets)
+                file.flush()
+                os.fsync(descriptor)
+            os.chmod(temporary, _usual_mode())
+            os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):  # the folder may have been removed
-                os.unlink(temporary.name)
+                os.unlink(temporary)
             raise
         if hasattr(os, "O_DIRECTORY"):  # not on Windows
-            folder = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.fsync(folder)  # makes the renaming durable
+                os.fsync(descriptor)  # makes the renaming durable
             finally:
-                os.close(folder)
-    except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+                os.close(descriptor)
 
 
 def remove_unfinished(path: str | Path) -> None:
@@ -120,32 +103,24 @@ def remove_unfinished(path: str | Path) -> None:
 
 def check_writable(path: str | Path) -> None:
     """Raise WeightsError unless `write_bytes` can write this file; call it before the work."""
-    target = os.path.realpath(path)
+    with _writing(path), tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+        pass
+
+
+@contextlib.contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """In this context an OSError becomes a WeightsError; one if the path is no regular file's."""
     try:
-        _refuse_all_but_files(path)
-        with tempfile.TemporaryFile(dir=os.path.dirname(target)):
-            pass
+        try:
+            kind = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "no file")
+        except FileNotFoundError:
+            absent = "a folder" if str(path).endswith(os.sep) else "a file"
+            kind = "a link to nothing" if os.path.islink(path) else absent
+        if kind != "a file":
+            raise OSError(0, f"it is {kind}")
+        yield
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
-
-
-def kind(path: str | Path) -> str:
-    """The kind of file at a path, in words, after following links; "" if there is none.
-
-    Raises:
-        OSError: the system cannot tell.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return "a link to nothing" if os.path.islink(path) else ""
-    return _KINDS.get(stat.S_IFMT(mode), "no file")
-
-
-def _refuse_all_but_files(path: str | Path) -> None:
-    found = kind(path) or ("a folder" if str(path).endswith(os.sep) else "")
-    if found not in ("", "a file"):
-        raise OSError(0, f"it is {found}")
 
 
 def _usual_mode() -> int:

@@ -137,7 +137,7 @@ class Results:
         if path.exists() and not resume:
             raise ResultsError(f"{path} exists: pass --resume to continue it")
         try:
-            self._file, _ = locked(path, self)
+            self._file = locked(path, self)
             if path.stat().st_size > MOST_BYTES:
                 raise ResultsError(f"{path} is too large for results")
             os.truncate(self._file, self._read(path.read_bytes()))
