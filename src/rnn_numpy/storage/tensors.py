@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bptt_check.commands.atomic_files import WeightsError
@@ -41,11 +42,30 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
     return digest.hexdigest()
 
 
-def check_size(path: str | Path) -> None:
-    """Raise WeightsError if a file is larger than that of the largest network.
+def read_safetensors(
+    path: str | Path, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a file, which is not trusted; no code in it runs.
 
     Raises:
-        OSError: there is no such file.
+        WeightsError: it cannot be read, is larger than that of the largest network, is no complete
+            safetensors file, or has other arrays than these or a wrong checksum. Other programs
+            write no checksum.
     """
-    if os.path.getsize(path) > MOST_BYTES:
-        raise WeightsError(f"{path} must have at most {MOST_BYTES >> 30} GiB: it is too large")
+    try:
+        if os.path.getsize(path) > MOST_BYTES:
+            raise WeightsError(f"{path} must have at most {MOST_BYTES >> 30} GiB: it is too large")
+        with safe_open(path, framework="numpy") as file:
+            found, wanted = sorted(file.keys()), ", ".join(sorted(names))
+            if found != sorted(names):
+                raise WeightsError(f"{path} must have the tensors {wanted}, got {found or 'none'}")
+            tensors = {name: file.get_tensor(name) for name in names}
+            metadata = dict(file.metadata() or {})
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a complete safetensors file: {error}") from error
+    others = {key: text for key, text in metadata.items() if key != "checksum"}
+    if metadata != others and metadata["checksum"] != checksum(tensors, others):
+        raise WeightsError(f"{path}: it is damaged, its checksum is wrong")
+    return tensors, metadata

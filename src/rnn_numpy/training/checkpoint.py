@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from bptt_check.commands.atomic_files import (
     WeightsError,
@@ -23,7 +22,7 @@ from bptt_check.commands.atomic_files import (
 )
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.storage.tensors import as_safetensors, check_size, checksum
+from rnn_numpy.storage.tensors import as_safetensors, read_safetensors
 from rnn_numpy.training.recipe import Engine, Recipe, Record, Training
 
 FORMAT = "rnn-bptt-reference checkpoint 2"
@@ -125,20 +124,14 @@ def read(file: Path) -> Stored:
         CheckpointError: it cannot be read, is damaged, or is not a checkpoint.
     """
     try:
-        check_size(file)
-        with safe_open(file, framework="numpy") as content:
-            metadata = dict(content.metadata() or {})
-            if metadata.get("format") != FORMAT or sorted(content.keys()) != sorted(_NAMES):
-                raise CheckpointError(f"{file} is not a checkpoint of this version")
-            tensors = {name: content.get_tensor(name) for name in _NAMES}
-        if metadata.pop("checksum", None) != checksum(tensors, metadata):
-            raise ValueError("its checksum is wrong")
+        tensors, metadata = read_safetensors(file, _NAMES)
+    except WeightsError as error:
+        raise CheckpointError(f"not a checkpoint: {error}") from error
+    if metadata.get("format") != FORMAT or "checksum" not in metadata:
+        raise CheckpointError(f"{file} is not a checkpoint of this version")
+    try:
         return _stored(tensors, json.loads(metadata["state"]))
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged, or not a checkpoint: {error}") from error
 
