@@ -71,13 +71,6 @@ def layer(found: Result) -> Lines:
     rate = 12 * time * batch * hidden**2 / found["rows"][-1]["seconds"]["ours"]["median"] / 1e9
     best = ", ".join(f"{value:.0f} in {name}" for name, value in found["gemm"].items())
     yield f"Ours reaches {rate:.0f} GFLOP/s at the last size; one large product: {best}."
-    if alone := found.get("alone"):
-        parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in alone.items())
-        bound = 12 * time * batch * hidden**2 / sum(alone.values()) / 1e9
-        yield (
-            f"Its parts, each measured alone, take: {parts}; together "
-            f"{duration(sum(alone.values()))}, {bound:.0f} GFLOP/s."
-        )
 
 
 def many(found: Result) -> Lines:

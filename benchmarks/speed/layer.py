@@ -47,9 +47,7 @@ def main() -> None:
     ratios = [best_ratio(row) for row in rows]
     print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}")
     if not flags.sizes:
-        alone = parts_alone(grid[-1])
-        found = {"threads": torch.get_num_threads(), "gemm": rate, "alone": alone, "rows": rows}
-        keep("layer", found)
+        keep("layer", {"threads": torch.get_num_threads(), "gemm": rate, "rows": rows})
 
 
 def best_ratio(row: dict[str, Any]) -> float:
@@ -212,45 +210,6 @@ def gemm_rates() -> dict[str, float]:
     times = interleaved(products, seconds=3)
     work = 2 * 4096 * 2048 * 2048 / 1e9
     return {name: work / spread(some)["median"] for name, some in times.items()}
-
-
-def parts_alone(size: tuple[int, int, int]) -> dict[str, float]:
-    """The seconds of each part of a pass at a large size, measured alone: together a lower bound.
-
-    What has a step's size is in the cache; memory is what every pass must read and write. Products
-    are those of MKL or oneDNN, whichever is faster.
-    """
-    time_, batch, hidden = size
-    h, W, rows = (torch.randn(n, hidden) for n in (batch, hidden, 2048))
-    large, copy = torch.empty(2, time_ * batch * hidden)
-    mkldnn, sigmoid_backward = torch.ops.mkldnn, torch.ops.aten.sigmoid_backward
-    packed = mkldnn._reorder_linear_weight(W.mT.contiguous(), batch)
-    # How often each happens, and the ways to do it.
-    parts: dict[str, tuple[float, list[Callable[[], Any]]]] = {
-        "products of a step": (
-            2 * time_,
-            [
-                lambda: torch.addmm(h, h, W),
-                lambda: mkldnn._linear_pointwise.binary(h, h, packed, None, "add"),
-            ],
-        ),
-        "products over all steps": (
-            4 * time_ * batch / len(rows),
-            [
-                lambda: rows @ W,
-                lambda: mkldnn._linear_pointwise(rows, W.mT, None, "none", [], ""),
-            ],
-        ),
-        "sigmoid": (time_, [lambda: (torch.sigmoid(h), sigmoid_backward(h, h))]),
-        # x, h, upstream; x again; into_x and h, each read to be written. A copy moves three arrays.
-        "memory": (8 / 3, [lambda: copy.copy_(large)]),
-    }
-    ways = {f"{name} {k}": way for name, (_, some) in parts.items() for k, way in enumerate(some)}
-    medians = {name: spread(some)["median"] for name, some in interleaved(ways, seconds=5).items()}
-    return {
-        name: count * min(medians[f"{name} {k}"] for k in range(len(some)))
-        for name, (count, some) in parts.items()
-    }
 
 
 if __name__ == "__main__":

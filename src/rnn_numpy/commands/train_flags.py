@@ -92,12 +92,14 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
     if flags.live and find_spec("uniplot") is None:
         arguments.error("--live: a chart needs uniplot: pip install uniplot")
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
-    # Flags of --until-proved are refused without it, and get defaults with it.
-    if not flags.until_proved:
-        given = {"--state-bits": flags.state_bits, "--max-iterations": flags.max_iterations}
-        for flag, value in given.items():
-            if value is not None:
-                arguments.error(f"{flag} needs --until-proved")
+    for other, needed, names in (
+        ("until_proved", "--until-proved", ("state_bits", "max_iterations")),
+        ("checkpoint", "--checkpoint FILE", ("resume", "checkpoint_every")),
+    ):
+        for name in names:
+            given = getattr(flags, name)
+            if given is not None and given is not False and not getattr(flags, other):
+                arguments.error(f"--{name.replace('_', '-')} needs {needed}")
     if flags.max_iterations is None:
         flags.max_iterations = max(200_000, recipe.iterations)
     if flags.max_iterations < recipe.iterations:
@@ -105,13 +107,7 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
             f"--max-iterations must be at least the iterations, {recipe.iterations}, "
             f"got {flags.max_iterations}"
         )
-    if flags.checkpoint is None:
-        for flag, given in {
-            "--resume": flags.resume, "--checkpoint-every": flags.checkpoint_every,
-        }.items():  # fmt: skip
-            if given:
-                arguments.error(f"{flag} needs --checkpoint FILE")
-    elif flags.checkpoint_every is None:
+    if flags.checkpoint and flags.checkpoint_every is None:
         flags.checkpoint_every = 1000
     if os.environ.get("WORLD_SIZE", "1") != "1":
         arguments.error("one training runs in one process, not under torchrun: sweep trains many")
