@@ -14,6 +14,7 @@ from rnn_numpy.elman_network.params import Params
 
 #: Largest factor: serial multiplication needs a state for every carry.
 MOST_FACTOR = 256
+Step = Callable[..., tuple[int, int]]
 
 
 class Target(NamedTuple):
@@ -53,46 +54,28 @@ class Target(NamedTuple):
         return states
 
 
-def _target(
-    name: str,
-    text: str,
-    operands: int,
-    states: int,
-    step: Callable[..., tuple[int, int]],
-    flush: int,
-) -> Target:
-    """Tabulate `step(state, *bits) -> (output bit, next state)`."""
-    table = [
-        [
-            step(state, *((number >> j) & 1 for j in range(operands)))
-            for number in range(2**operands)
-        ]
-        for state in range(states)
-    ]
-    both = np.array(table, np.int64)
-    return Target(name, text, operands, both[..., 1], both[..., 0].astype(np.uint8), flush)
+def _target(name: str, text: str, operands: int, states: int, step: Step, flush: int) -> Target:
+    """Tabulate `step`, from a state and a bit of each operand to an output and the next state."""
+    inputs = [[number >> j & 1 for j in range(operands)] for number in range(2**operands)]
+    table = np.array([[step(state, *bits) for bits in inputs] for state in range(states)], np.int64)
+    return Target(name, text, operands, table[..., 1], table[..., 0].astype(np.uint8), flush)
 
 
-def _add(carry: int, a: int, b: int) -> tuple[int, int]:
-    total = a + b + carry
-    return total & 1, total >> 1
+def _serial(total: int) -> tuple[int, int]:
+    """The digit of a sum, and what is carried."""
+    return total & 1, abs(total >> 1)
 
 
-def _subtract(borrow: int, a: int, b: int) -> tuple[int, int]:
-    difference = a - b - borrow
-    return difference & 1, int(difference < 0)
-
-
-def _compare(greater: int, a: int, b: int) -> tuple[int, int]:
-    # The highest differing bit decides, and it comes last.
-    now = greater if a == b else a
-    return now, now
-
-
-addition = _target("addition", "{} + {}", 2, 2, _add, flush=1)
-subtraction = _target("subtraction", "{} - {} (modulo 2^n, n bits)", 2, 2, _subtract, flush=0)
-#: After each step: whether a > b, in the bits read so far.
-comparison = _target("comparison", "{} > {} (after each bit)", 2, 2, _compare, flush=0)
+addition = _target("addition", "{} + {}", 2, 2, lambda carry, a, b: _serial(a + b + carry), 1)
+subtraction = _target(
+    "subtraction", "{} - {} (modulo 2^n, n bits)", 2, 2,
+    lambda borrow, a, b: _serial(a - b - borrow), 0,
+)  # fmt: skip
+#: After each step: whether a > b, in the bits read so far; the highest that differs comes last.
+comparison = _target(
+    "comparison", "{} > {} (after each bit)", 2, 2,
+    lambda greater, a, b: (greater, greater) if a == b else (a, a), 0,
+)  # fmt: skip
 
 
 def multiplication(factor: int) -> Target:
@@ -103,13 +86,10 @@ def multiplication(factor: int) -> Target:
     """
     if not 1 <= factor <= MOST_FACTOR:
         raise ValueError(f"factor must be 1 to {MOST_FACTOR}, got {factor}")
-
-    def step(carry: int, a: int) -> tuple[int, int]:
-        total = factor * a + carry
-        return total & 1, total >> 1
-
-    name, text = f"multiplication:{factor}", f"{factor} * {{}}"
-    return _target(name, text, 1, factor, step, flush=factor.bit_length())
+    return _target(
+        f"multiplication:{factor}", f"{factor} * {{}}", 1, factor,
+        lambda carry, a: _serial(factor * a + carry), factor.bit_length(),
+    )  # fmt: skip
 
 
 def by_name(name: str) -> Target:
