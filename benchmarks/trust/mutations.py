@@ -7,7 +7,7 @@ import random
 import numpy as np
 from safetensors.numpy import load
 
-from rnn_numpy.storage.tensors import as_safetensors
+from rnn_numpy.storage.weights import as_safetensors
 from rnn_numpy.training.many import as_line
 
 

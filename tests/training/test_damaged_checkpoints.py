@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from rnn_numpy import train as numpy_train
-from rnn_numpy.storage.tensors import as_safetensors
+from rnn_numpy.storage.weights import as_safetensors
 from rnn_numpy.training.checkpoint import CheckpointError, read
 from trainings import run
 

@@ -22,7 +22,7 @@ from bptt_check.commands.atomic_files import (
 )
 from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.storage.tensors import as_safetensors, read_safetensors
+from rnn_numpy.storage.weights import as_safetensors, read_safetensors
 from rnn_numpy.training.recipe import Engine, Recipe, Record, Training
 
 FORMAT = "rnn-bptt-reference checkpoint 2"
