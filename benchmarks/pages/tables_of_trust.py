@@ -25,19 +25,8 @@ def proof_recipe(found: Result) -> Lines:
         f"{found['exact']} of {found['seeds']} networks are exact on all 16,384 sums of 8 bits; "
         f"{found['at some']} are proved with at least one of these numbers of state bits. "
         f"States and times are medians, on one core. Every proved machine has "
-        f"{' or '.join(map(str, smallest))} states after minimisation. "
-        f"Peak memory of an exploration: {found['bytes a state']:.0f} bytes for each state."
+        f"{' or '.join(map(str, smallest))} states after minimisation."
     )
-
-
-def proof_strategies(found: Result) -> Lines:
-    """Other ways to continue the training."""
-    yield f"| proved of {found['seeds']} | after the recipe | 20,000 steps more | 80,000 more |"
-    yield "|---|--:|--:|--:|"
-    for name, row in found["rows"].items():
-        cells = (str(row.get(steps, "")) for steps in ("0", "20000", "80000"))
-        yield f"| {name} | {' | '.join(cells)} |"
-    yield ""
 
 
 def proof_until(found: Result) -> Lines:

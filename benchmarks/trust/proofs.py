@@ -2,9 +2,6 @@
 
 import argparse
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.harness import keep
-from rnn_numpy.elman_network.model import bptt, forward
+from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import Verdict, minimise
-from rnn_numpy.storage.weights import save_params
-from rnn_numpy.tasks.addition import draw_pairs, encode, encode_pairs
+from rnn_numpy.tasks.addition import encode
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.many import cores
 from rnn_numpy.training.recipe import Dtype, Recipe, Training
@@ -27,14 +23,7 @@ from rnn_numpy.training.until_proved import until_proved
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-MANY_STATES = 10**6
 MOST_STEPS = 200_000
-STRATEGIES = {
-    "more of the same": (80_000, "8"),
-    "operands of 14 bits": (80_000, "14"),
-    "operands of 24 bits": (80_000, "24"),
-    "under the rounding": (20_000, "rounded"),
-}
 
 
 def main() -> None:
@@ -42,11 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="for each table (%(default)s)")
     parser.add_argument("--many", type=int, default=1000, help="until proved (%(default)s)")
-    parser.add_argument("--only", choices=["recipe", "strategies", "until", "hidden", "steps"])
+    parser.add_argument("--only", choices=["recipe", "until", "hidden", "steps"])
     flags = parser.parse_args()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "recipe": lambda: after_the_recipe(flags.seeds),
-        "strategies": lambda: strategies(flags.seeds),
         "until": lambda: until(flags.seeds, flags.many),
         "hidden": lambda: hidden_sizes(flags.seeds),
         "steps": lambda: long_sums(10**8),
@@ -101,67 +89,7 @@ def after_the_recipe(seeds: int) -> dict[str, Any]:
         "exact": sum(c.exact == c.tried for c in exact),
         "bits": rows,
         "at some": len(any_bits),
-        "bytes a state": bytes_a_state(networks[0]),
     }
-
-
-def bytes_a_state(params: Params) -> float:
-    """How much memory a state takes in an exploration of many, at the most."""
-    program = (
-        "import sys; from rnn_numpy.proof.explore import explore\n"
-        "from rnn_numpy.storage.weights import load_params\n"
-        "params, _ = load_params(sys.argv[1])\n"
-        "explore(params, 5, limit=20000)\n"
-        "def peak():\n"
-        "    lines = open('/proc/self/status').read().splitlines()\n"
-        "    return next(1024 * int(l.split()[1]) for l in lines if l.startswith('VmHWM'))\n"
-        "before = peak(); states = explore(params, 8, limit=int(sys.argv[2])).states\n"
-        "print((peak() - before) / states)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        save_params(f"{folder}/w.safetensors", params, {})
-        command = [sys.executable, "-c", program, f"{folder}/w.safetensors", str(MANY_STATES)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return float(done.stdout)
-
-
-def strategies(seeds: int, state_bits: int = 5, every: int = 5_000) -> dict[str, Any]:
-    """Other ways to go on from the recipe until the proof succeeds, a proof every few steps."""
-
-    def proved_after(job: tuple[int, int, str]) -> int | None:
-        seed, most, how = job
-        params, rng = trained(Recipe(seed))
-        for steps in range(0, most + 1, every):
-            if explore(params, state_bits).status == "proved":
-                return steps
-            if steps == most:
-                break
-            if how == "rounded":
-                _descend_rounded(params, draw_pairs(rng, 8, every), state_bits)
-            else:
-                learner = numpy_learner(params, Recipe(bits=int(how)))
-                learner.descend(draw_pairs(rng, int(how), every))
-                params = learner.params()
-        return None
-
-    rows = {}
-    for name, (most, how) in STRATEGIES.items():
-        after = on_every_core(proved_after, ((seed, most, how) for seed in range(seeds)))
-        rows[name] = {
-            str(steps): sum(a is not None and a <= steps for a in after)
-            for steps in (0, 20_000, 80_000)
-            if steps <= most
-        }
-        print(name, rows[name], flush=True)
-    return {"seeds": seeds, "state_bits": state_bits, "rows": rows}
-
-
-def _descend_rounded(params: Params, pairs: Any, state_bits: int) -> None:
-    """SGD on the network with a rounded state, errors passing straight through the rounding."""
-    for x, y in zip(*encode_pairs(pairs, 8), strict=True):
-        _, trace = forward(params, x[:, np.newaxis], state_bits=state_bits)
-        for array, gradient in zip(params, bptt(params, trace, y[:, np.newaxis]), strict=True):
-            array -= 0.1 * gradient
 
 
 def _until(job: tuple[Recipe, int]) -> tuple[str, int, int]:

@@ -98,10 +98,9 @@ def test_sums_with_long_runs_distinguish_networks() -> None:
     assert figures.share_right(wrong, 500, sums=100) < 0.6
 
 
-def test_the_tables_of_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_proofs() -> None:
     from benchmarks.trust import proofs
 
-    monkeypatch.setattr(proofs, "MANY_STATES", 30_000)
     found = proofs.after_the_recipe(2)
     assert (found["exact"], found["bits"][5]["proved seeds"]) == (2, [0])
     assert found["bits"][5]["counterexample steps"] == [10]
