@@ -17,7 +17,7 @@ from rnn_torch.catalogue.paths import path_mistakes
 from rnn_torch.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.networks.network import Array, Network
-from rnn_torch.networks.problems import Problem, designed
+from rnn_torch.networks.problems import Problem, general
 from rnn_torch.tracing.reverse import Gradients, Graph, Mistake
 from rnn_torch.tracing.step import Step
 from rnn_torch.tracing.tape import record
@@ -59,7 +59,7 @@ class Catalogue:
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
         self.network = network
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
-        self.template = record(network, designed(network, fixed=any_time)[0])
+        self.template = record(network, general(network, any_time))
         step = Step(self.template)
         self.mistakes = [
             *answer_mistakes(self.template),

@@ -10,7 +10,15 @@ from rnn_torch.networks.elman import elman
 from rnn_torch.networks.gru import gru
 from rnn_torch.networks.lstm import lstm
 from rnn_torch.networks.network import Evaluation, Network, network
-from rnn_torch.networks.problems import CONDITIONS, Problem, designed, in_turn, random
+from rnn_torch.networks.problems import (
+    CONDITIONS,
+    Problem,
+    designed,
+    drawn,
+    general,
+    in_turn,
+    random,
+)
 from rnn_torch.networks.simple import relu, tanh
 from rnn_torch.networks.soundness import check_network
 
@@ -81,8 +89,10 @@ __all__ = [
     "Problem",
     "check_network",
     "designed",
+    "drawn",
     "elman",
     "floats",
+    "general",
     "gru",
     "in_columns",
     "in_turn",

@@ -16,7 +16,7 @@ import numpy as np
 from rnn_torch.error_bound.bound import Reference
 from rnn_torch.error_bound.bound import reference as derived
 from rnn_torch.networks.network import Array, Network
-from rnn_torch.networks.problems import Problem, changed_at, designed, with_own_inputs
+from rnn_torch.networks.problems import Problem, changed_at, general, with_own_inputs
 from rnn_torch.networks.soundness import is_causal
 from rnn_torch.tracing.reverse import Graph, Mistake
 from rnn_torch.tracing.step import Step
@@ -333,7 +333,7 @@ def _with_other_target(
 
 def error_arguments(network: Network) -> list[str]:
     """The arguments that affect only the loss of their step: targets, upstream gradients, masks."""
-    problem = designed(network)[0]
+    problem = general(network)
     right, found = network.evaluate(problem.values).losses, []
     for name, argument in network.arguments.items():
         if argument.time_axis is not None:
@@ -361,7 +361,7 @@ def _entries_of_one_step(
     network: Network, problem: Problem
 ) -> tuple[dict[str, Array], dict[str, tuple[str, Array]]]:
     """Masks of a gradient's entries to which one step alone contributes, and of its gates."""
-    template = record(network, designed(network)[0])
+    template = record(network, general(network))
     step, graph = Step(template), Graph(record(network, problem, template))
     nodes, steps = graph.nodes, problem.sizes["time"]
     into = {  # what the steps contribute to the rest, except through an initial state
