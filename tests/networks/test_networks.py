@@ -107,10 +107,13 @@ def test_the_designed_problems_cover_their_conditions() -> None:
     general = problems["general"].sizes
     assert len(set(general.values())) == len(general)
     assert len(set(problems["all sizes equal"].sizes.values())) == 1
-    assert max(p.sizes["time"] for p in problems.values()) > 40
-    assert max(p.sizes["hidden"] for p in problems.values()) > 32
-    np.testing.assert_array_equal(problems["square weights the identity"].values["Whh"], np.eye(4))
-    assert not problems["weights 0"].values["Wxh"].any()
+    assert max(p.sizes["time"] for p in problems.values()) == 130
+    assert max(p.sizes["hidden"] for p in problems.values()) == 65
+    Whh = problems["recurrent weights the identity"].values["Whh"]
+    np.testing.assert_array_equal(Whh, np.eye(len(Whh)))
+    for name, zero in (("weights", ["Wxh", "Whh", "Why"]), ("input weights", ["Wxh"])):
+        values = problems[f"{name} 0"].values
+        assert [n for n in ("Wxh", "Whh", "Why") if not values[n].any()] == zero
     own = designed(stock("tanh", columns=True))[-1].values["x"]
     assert own.ndim == 3
     fixed = designed(char_rnn, fixed={"hidden": 9, "vocab": 5})

@@ -17,7 +17,7 @@ from bptt_check.catalogue.paths import path_mistakes
 from bptt_check.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from bptt_check.error_bound.bound import Reference
 from bptt_check.networks.network import Array, Network
-from bptt_check.networks.problems import Problem, designed
+from bptt_check.networks.problems import Problem, general
 from bptt_check.tracing.reverse import Gradients, Graph, Mistake
 from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record
@@ -59,7 +59,7 @@ class Catalogue:
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
         self.network = network
         any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
-        self.template = record(network, designed(network, fixed=any_time)[0])
+        self.template = record(network, general(network, any_time))
         step = Step(self.template)
         self.mistakes = [
             *answer_mistakes(self.template),

@@ -140,6 +140,8 @@ class _Shadow(TorchDispatchMode):
         return shadow
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is aten.detach.default:
+            return func(*args)  # the same memory, so the same shadow
         kwargs = kwargs or {}
         known = self.rule_of.get(func)
         if known is None:
@@ -176,8 +178,6 @@ class _Shadow(TorchDispatchMode):
     def _rule(self, func: Any) -> Rule | None:
         name = func._schema.name.split("::")[1].rstrip("_")
         name = f"_{name}" if name == "index_put_impl" else name
-        if name == "detach":
-            return lambda out, x: x  # the same memory, so the same shadow
         if name == "t":
             return self._transposed
         if name in _GIVEN:

@@ -22,10 +22,10 @@ from bptt_check.judge.asking import (
     Vote,
     Where,
 )
-from bptt_check.judge.comparison import Expected, agrees, fractions, furthest
+from bptt_check.judge.comparison import Expected, agrees, fractions, furthest, is_sharp
 from bptt_check.judge.forward_passes import about_losses, meanings
 from bptt_check.judge.votes import Oracle, votes
-from bptt_check.networks import Network, Problem, designed, in_turn, random
+from bptt_check.networks import Network, Problem, drawn, general, in_turn, random
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing import Mistake as Altered
 from bptt_check.tracing import locate
@@ -33,6 +33,7 @@ from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record
 
 _RANDOM_PROBLEMS = 12
+_LONGEST = 8  # steps of these
 _MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
 _LARGEST_VOTE = 512  # weights: some oracles' cost grows with their square
 _WINDOWS = 30  # tried to explain a pass with another window
@@ -61,13 +62,13 @@ class AnyNetwork:
         rate: float | None = None,
     ) -> None:
         self._posed: dict[tuple[str, ...], list[Any]] = {}
-        self._own: dict[int, Reference | None] = {}  # by a problem's identity
+        self._own: dict[int, tuple[Problem, Reference | None]] = {}  # by a problem's identity
         self.oracles: Mapping[str, Oracle] = {}  # backward passes that vote, by method
         self.small_only = False  # pose only problems with few weights, if there are any
         self.cites_equations = False  # whether its source lines cite those of docs/bptt.md
         self.hint = ""  # a form that `advice` names first
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
-        designed(network, fixed=self.fixed)  # raises early
+        general(network, self.fixed)  # raises early
         if window is not None and not is_causal(network):
             raise ValueError(
                 f"window must be left out: a loss of {network.name} depends on later inputs, got "
@@ -95,7 +96,7 @@ class AnyNetwork:
         return Catalogue(self.network, self.fixed)
 
     def problems(self, dtype: str, seed: int) -> Sequence[Problem]:
-        """The problems to ask: the designed ones and random ones; with a window, a longer one too.
+        """The problems to ask: the designed ones and random ones.
 
         Raises:
             CannotCheck: no problem distinguishes the window from the full gradient.
@@ -103,7 +104,8 @@ class AnyNetwork:
         key = dtype, str(seed)
         if key not in self._posed:
             self._posed[key] = self._problems(dtype, seed)
-            self._own |= {id(p): None for p in self._posed[key]}
+            for problem in self._posed[key]:
+                self._own.setdefault(id(problem), (problem, None))
         found = self._posed[key]
         return [p for p in found if self.is_small(p)] or found if self.small_only else found
 
@@ -111,15 +113,15 @@ class AnyNetwork:
         """Sequences of problems to ask in one process; the last problem of each is judged."""
         if (dtype,) not in self._posed:
             self._posed[(dtype,)] = list(in_turn(self.network, dtype, self.fixed))
-            self._own |= {id(p): None for *_, p in self._posed[(dtype,)]}
+            self._own |= {id(p): (p, None) for *_, p in self._posed[(dtype,)]}
         return self._posed[(dtype,)]
 
     def reference(self, problem: Problem) -> Reference:
         """The right gradient and its bound; kept for its own problems, not for those of others."""
         if id(problem) not in self._own:
             return self._reference(problem)
-        right = self._own[id(problem)] or self._reference(problem)
-        self._own[id(problem)] = right
+        right = self._own[id(problem)][1] or self._reference(problem)
+        self._own[id(problem)] = problem, right
         return right
 
     def prepare(self, problem: Problem) -> None:
@@ -129,18 +131,23 @@ class AnyNetwork:
                 self.reference(problem)
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
-        found = designed(self.network, dtype, self.fixed)
-        found += random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed)
-        if self.window is None:
-            return found
-        if "time" not in self.fixed:
-            longer = {**self.fixed, "time": 10 + 5 * self.window // 4}
-            found += designed(self.network, dtype, longer)[:1]
-        if not any(self._shows_the_window(p) for p in found):
+        designed = drawn(self.network, dtype, self.fixed, self.window, self._tells)
+        others = random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed, _LONGEST)
+        found = [*designed, *others]
+        if self.window is not None and not any(map(self._shows_the_window, found)):
             raise CannotCheck(
                 f"no problem distinguishes a window of {self.window} steps from no window"
             )
         return found
+
+    def _tells(self, problem: Problem) -> bool:
+        """Whether what rounding allows is a small part of every gradient that is not 0."""
+        self._own[id(problem)] = problem, None
+        try:
+            right = self.reference(problem)
+        except (ValueError, NotImplementedError):  # `reference` raises it again
+            return True
+        return is_sharp(right, np.finfo(problem.dtype).eps)
 
     def _shows_the_window(self, problem: Problem) -> bool:
         if problem.sizes["time"] <= (self.window or 0) + 1:
@@ -289,7 +296,7 @@ def _weights(network: Network, fixed: Mapping[str, int]) -> list[str]:
         NotImplementedError: the network cannot be traced.
     """
     any_time = {name: size for name, size in fixed.items() if name != "time"}
-    initial = Step(record(network, designed(network, fixed=any_time)[0])).initial_states
+    initial = Step(record(network, general(network, any_time))).initial_states
     timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
     return [n for n in network.differentiated if n not in timed | initial]
 

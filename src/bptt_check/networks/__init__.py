@@ -10,7 +10,15 @@ from bptt_check.networks.elman import elman
 from bptt_check.networks.gru import gru
 from bptt_check.networks.lstm import lstm
 from bptt_check.networks.network import Evaluation, Network, network
-from bptt_check.networks.problems import CONDITIONS, Problem, designed, in_turn, random
+from bptt_check.networks.problems import (
+    CONDITIONS,
+    Problem,
+    designed,
+    drawn,
+    general,
+    in_turn,
+    random,
+)
 from bptt_check.networks.simple import relu, tanh
 from bptt_check.networks.soundness import check_network
 
@@ -81,8 +89,10 @@ __all__ = [
     "Problem",
     "check_network",
     "designed",
+    "drawn",
     "elman",
     "floats",
+    "general",
     "gru",
     "in_columns",
     "in_turn",

@@ -2,16 +2,19 @@
 
 A problem with one step cannot detect a missing recurrent term, a symmetric matrix cannot detect a
 missing transpose, a batch of one cannot detect a mean. So each size in `CONDITIONS` is independent
-of the others, and each special case occurs once.
+of the others, and each special case occurs once. What a condition changes is told by role: the
+recurrent weights, those of the inputs and of the outputs, whatever their names.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bptt_check.networks.axes import Argument
+from bptt_check.networks.fills import FILLS, NEEDS, Drawn
 from bptt_check.networks.network import Array, Network
+from bptt_check.networks.roles import Roles, roles
 
 
 class Problem(NamedTuple):
@@ -26,15 +29,18 @@ class Problem(NamedTuple):
 class Condition(NamedTuple):
     """The condition of a problem: sizes, and factors of the normally distributed numbers.
 
-    `width` is the size of the first axis that is neither time nor batch; other axes get other
-    sizes. `fill` names special values of weights or inputs, or a memory layout.
+    `width` is the least size of an axis that is neither time nor batch and has no size by its role
+    (`n_in`, `units`, `n_out`); all sizes differ. `fill` names special values of weights or inputs,
+    or a memory layout.
     """
 
     name: str
-    time: int = 6
+    time: int = 4
     batch: int = 3
     width: int = 4
-    equal: bool = False
+    n_in: int = 0
+    units: int = 0
+    n_out: int = 0
     weights: int | float = 1.0
     inputs: int | float = 1.0
     losses: int | float = 1.0
@@ -43,57 +49,105 @@ class Condition(NamedTuple):
 
 #: "one x" is expanded to one problem for each axis, in which that axis has size 1.
 CONDITIONS = (
-    Condition("general"),
+    Condition("general", time=6),
     Condition("two steps", time=2, batch=2),
     Condition("one x"),
-    Condition("all sizes equal", 4, 4, 4, equal=True),
-    Condition("inputs of their own each", fill="own inputs"),
-    Condition("the same input twice", fill="same inputs"),
-    Condition("inputs 0", fill="inputs 0"),
-    Condition("weights 0", fill="weights 0"),
-    Condition("square weights the identity", fill="identity"),
+    Condition("all sizes equal", 4, 4, 4, fill="equal sizes"),
+    Condition("inputs of their own each", batch=2, fill="own inputs"),
+    Condition("the same input twice", time=3, batch=2, fill="same inputs"),
+    Condition("some inputs again", batch=5, fill="inputs again"),
+    Condition("bits", batch=2, fill="bits"),
+    Condition("some zeros", time=5, fill="some zeros"),
+    Condition("inputs 0", time=3, batch=2, fill="inputs 0"),
+    Condition("weights 0", time=3, batch=2, fill="weights 0"),
+    Condition("input weights 0", time=3, batch=2, fill="input weights 0"),
+    Condition("recurrent weights 0", time=3, batch=2, fill="recurrent weights 0"),
+    Condition("output weights 0", time=3, batch=2, fill="output weights 0"),
+    Condition("recurrent weights diagonal", fill="diagonal"),
+    Condition("recurrent weights the identity", fill="identity"),
     Condition("weights of 0.01", weights=0.01),
     Condition("weights of 3", weights=3.0),
-    Condition("saturated: weights of 10", time=5, weights=10.0),
-    Condition("inputs of 10", time=5, inputs=10.0),
-    Condition("inputs of 300", time=4, inputs=300.0),
+    Condition("saturated: weights of 10", weights=10.0),
+    Condition("inputs of 10", inputs=10.0),
+    Condition("inputs of 300", inputs=300.0, fill="small input weights"),
     Condition("targets or upstream of 30", losses=30.0),
     Condition("targets or upstream of 3000", losses=3000.0),
-    Condition("long", time=41, batch=2, width=2),
-    Condition("many examples", time=3, batch=11),
-    Condition("large", time=3, batch=2, width=35),
-    Condition("some zeros", fill="some zeros"),
-    Condition("Fortran order", fill="Fortran order"),
-    Condition("strided views", fill="strided"),
+    Condition("a state beyond exp", fill="state beyond exp"),
+    Condition("an output beyond exp", fill="output beyond exp"),
+    Condition("long and large", 130, 9, 5, n_in=10, units=18, fill="long memory"),
+    Condition("130 examples", time=3, batch=130),
+    Condition("40 inputs", time=3, batch=2, n_in=40),
+    Condition("65 units", time=3, batch=2, units=65),
+    Condition("40 outputs", time=2, batch=3, n_out=40),
+    Condition("Fortran order", time=3, batch=2, fill="Fortran order"),
+    Condition("strided views", time=3, batch=2, fill="strided"),
 )
+_GENERAL = CONDITIONS[0]
+_SMALLER = (1.0, 0.5, 0.25, 0.125)  # factors of the weights, tried until a problem can tell
 
 
 def designed(
-    network: Network, dtype: str = "float64", fixed: Mapping[str, int] | None = None
+    network: Network,
+    dtype: str = "float64",
+    fixed: Mapping[str, int] | None = None,
+    window: int | None = None,
 ) -> list[Problem]:
     """The designed problems; `fixed` are axis sizes that a backward pass requires.
 
     Raises:
         ValueError: a name in `fixed` is not an axis of the network, or its size is not positive.
     """
+    return list(drawn(network, dtype, fixed, window))
+
+
+def general(network: Network, fixed: Mapping[str, int] | None = None) -> Problem:
+    """The first designed problem, in float64. Raises as `designed`."""
+    return next(drawn(network, "float64", fixed))
+
+
+def drawn(
+    network: Network,
+    dtype: str = "float64",
+    fixed: Mapping[str, int] | None = None,
+    window: int | None = None,
+    tells: Callable[[Problem], bool] = lambda problem: True,
+) -> Iterator[Problem]:
+    """As `designed`, one after the other; what cannot tell is drawn again with smaller weights.
+
+    Args:
+        window: the problem with a long memory has more steps than this.
+        tells: whether a problem can tell a right answer from a wrong one; if none of smaller
+            weights does, the first one is yielded.
+    """
     fixed = dict(fixed or {})
     for name, size in fixed.items():
         if name not in network.axis_names or size < 1:
             names = ", ".join(network.axis_names)
             raise ValueError(f"sizes must be at least 1, for axes among {names}, got {name}={size}")
-    found: list[Problem] = []
-    keys = set()
-    for condition in CONDITIONS:
+    its, keys = roles(network), set()
+    for number, condition in enumerate(CONDITIONS):
+        if not _applies(network, its, condition):
+            continue
+        if condition.fill == "long memory" and window is not None:
+            condition = condition._replace(time=max(condition.time, 10 + 5 * window // 4))
         axes = network.axis_names if condition.name == "one x" else [""]
         for axis in axes:
-            name = f"one {axis}" if axis else condition.name
-            sizes = {**_sizes(network, condition, axis), **fixed}
-            key = (*sizes.values(), *condition[5:])
-            if key not in keys:
-                values = _draw(network, sizes, condition, len(found), dtype)
-                found.append(Problem(name, sizes, values, dtype))
+            sizes = {**_sizes(network, its, condition, axis), **fixed}
+            key = (*sizes.values(), *condition[7:])
+            if key in keys:
+                continue
             keys.add(key)
-    return found
+            name = f"one {axis}" if axis else condition.name
+            posed = []
+            for factor in _SMALLER:
+                smaller = condition._replace(weights=factor * condition.weights)
+                values = _draw(network, its, sizes, smaller, number, dtype)
+                posed.append(Problem(name, sizes, values, dtype))
+                if tells(posed[-1]):
+                    break
+            else:
+                del posed[1:]
+            yield posed[-1]
 
 
 def random(
@@ -109,7 +163,7 @@ def random(
 
     With `moderate`, weights and inputs are of size 1.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng, its = np.random.default_rng([seed, 1]), roles(network)
     for number in range(count):
         sizes = {name: int(rng.integers(1, 9)) for name in network.axis_names}
         sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99)))), **(fixed or {})}
@@ -117,7 +171,7 @@ def random(
         if moderate:
             weights, inputs = 1.0, 1.0
         condition = Condition("random", weights=weights, inputs=inputs)
-        values = _draw(network, sizes, condition, int(rng.integers(2**32)), dtype)
+        values = _draw(network, its, sizes, condition, int(rng.integers(2**32)), dtype)
         yield Problem(f"random {number + 1}", sizes, values, dtype)
 
 
@@ -129,17 +183,22 @@ def in_turn(
     A and B have the same sizes, C has others. They reveal state that is cached by shape, by
     weights or by inputs.
     """
-    sizes = {**_sizes(network, CONDITIONS[0], ""), **(fixed or {})}
-    others = {**_sizes(network, Condition("C", time=5, batch=2, width=3), ""), **(fixed or {})}
+    its, other = roles(network), Condition("C", time=5, batch=2, width=3)
+    alike = Condition("A")
+    sizes = {**_sizes(network, its, alike), **(fixed or {})}
+    others = {**_sizes(network, its, other), **(fixed or {})}
     a, b, c = (
-        Problem(name, size, _draw(network, size, CONDITIONS[0], seed, dtype), dtype)
+        Problem(name, size, _draw(network, its, size, alike, seed, dtype), dtype)
         for seed, (name, size) in enumerate((("A", sizes), ("B", sizes), ("C", others)), 101)
     )
     timed = {n for n, argument in network.arguments.items() if argument.time_axis is not None}
-    mixed = {n: (b if n in timed else a).values[n] for n in a.values}
+    inputs, weights = (
+        {n: (own if n in timed else of).values[n] for n in a.values} for own, of in ((b, a), (a, b))
+    )
     yield a, b
     yield a, b, a
-    yield a, Problem("B's inputs with A's weights", sizes, mixed, dtype)
+    yield a, Problem("B's inputs with A's weights", sizes, inputs, dtype)
+    yield a, Problem("A's inputs with B's weights", sizes, weights, dtype)
     yield a, b, a, c, b, a
 
 
@@ -150,8 +209,9 @@ def with_own_inputs(
     dtype: str = "float64",
 ) -> Problem:
     """A problem in which no two steps share an input feature or a token, if the sizes allow it."""
-    condition = Condition("inputs of their own each", batch=2, fill="own inputs")
-    sizes = {**_sizes(network, condition, ""), **(fixed or {})}
+    condition = Condition("inputs of their own each", time=6, batch=2, fill="own inputs")
+    its = roles(network)
+    sizes = {**_sizes(network, its, condition), **(fixed or {})}
     for name in inputs:
         argument, count = network.arguments[name], sizes["time"]
         axes = [a for a in argument.axes if not {"time", "batch"} & set(a.names)]
@@ -160,7 +220,7 @@ def with_own_inputs(
         for axis in axes:
             if axis.names and axis.size(sizes) < count and axis.names[0] not in (fixed or {}):
                 sizes[axis.names[0]] = count
-    return Problem(condition.name, sizes, _draw(network, sizes, condition, 0, dtype), dtype)
+    return Problem(condition.name, sizes, _draw(network, its, sizes, condition, 0, dtype), dtype)
 
 
 def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:
@@ -180,39 +240,80 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
     return problem._replace(values={**problem.values, name: value})
 
 
-def _sizes(network: Network, condition: Condition, unit_axis: str) -> dict[str, int]:
+def _applies(network: Network, its: Roles, condition: Condition) -> bool:
+    """Whether a condition changes anything of this network."""
+    timed = [a for a in network.arguments.values() if a.time_axis is not None and not a.between]
+    roles_of_timed = {a.role for a in timed}
+    wanted = (
+        (condition.n_in, its.inputs),
+        (condition.units, its.units),
+        (condition.n_out, its.outputs),
+        (condition.inputs != 1 or condition.fill == "inputs 0", "float" in roles_of_timed),
+        (condition.losses != 1, roles_of_timed & {"targets", "upstream"}),
+        (condition.fill == "bits", roles_of_timed & {"float", "targets"}),
+        (condition.batch > _GENERAL.batch and not condition.fill, "batch" in network.axis_names),
+        (condition.fill in NEEDS, getattr(its, NEEDS.get(condition.fill, "recurrent"))),
+    )
+    large = condition.fill == "long memory"
+    return large or all(found for is_wanted, found in wanted if is_wanted)
+
+
+def _sizes(
+    network: Network, its: Roles, condition: Condition, unit_axis: str = ""
+) -> dict[str, int]:
     """Unequal sizes, unless the condition wants equal ones; `unit_axis` has size 1."""
     sizes = {"time": condition.time, "batch": condition.batch}
+    for size, names in (
+        (condition.n_in, its.inputs),
+        (condition.units, its.units),
+        (condition.n_out, its.outputs),
+    ):
+        sizes |= {name: size + i for i, name in enumerate(names) if size}
     free = (n for n in range(condition.width, 999) if n not in sizes.values())
     for name in network.axis_names:
         if name not in sizes:
-            sizes[name] = condition.width if condition.equal else next(free)
+            sizes[name] = condition.width if condition.fill == "equal sizes" else next(free)
     if unit_axis:
         sizes[unit_axis] = 1
     return {name: sizes[name] for name in network.axis_names}
 
 
 def _draw(
-    network: Network, sizes: Mapping[str, int], condition: Condition, seed: int, dtype: str
+    network: Network,
+    its: Roles,
+    sizes: Mapping[str, int],
+    condition: Condition,
+    seed: int,
+    dtype: str,
 ) -> dict[str, Array]:
     rng, values = np.random.default_rng(seed), {}
     for name, argument in network.arguments.items():
         shape = argument.shape(sizes)
         if argument.role == "tokens":
             count = argument.below.size(sizes) if argument.below else 1
-            value = rng.integers(0, count, shape)
-            if condition.fill == "same inputs" and value.size:
-                value[...] = value.flat[0]
-            elif condition.fill == "own inputs":
-                value = (np.arange(value.size) % count).reshape(shape)
+            values[name] = rng.integers(0, count, shape)
         elif argument.between:
-            value = rng.uniform(*argument.between, shape).astype(dtype)
+            values[name] = rng.uniform(*argument.between, shape)
         elif name in network.zeros:
-            value = np.zeros(shape, dtype)
+            values[name] = np.zeros(shape)
         else:
-            value = _scaled(rng, argument, shape, condition).astype(dtype)
-        values[name] = _with_layout(value, condition.fill)
+            values[name] = np.asarray(rng.standard_normal(shape)) * _scale(
+                argument, condition, shape
+            )
+    if condition.fill in FILLS:
+        FILLS[condition.fill](Drawn(network, its, sizes, values, rng))
+    for name, value in values.items():
+        its_dtype = value.dtype if network.arguments[name].role == "tokens" else dtype
+        values[name] = _with_layout(np.asarray(value, its_dtype), condition.fill)
     return values
+
+
+def _scale(argument: Argument, condition: Condition, shape: tuple[int, ...]) -> float:
+    if argument.role in ("targets", "upstream"):
+        return condition.losses
+    if argument.time_axis is not None:
+        return condition.inputs
+    return condition.weights / max(1.0, max(shape, default=1) / 8) ** 0.5  # no chaos if wide
 
 
 def _with_layout(value: Array, fill: str) -> Array:
@@ -225,33 +326,3 @@ def _with_layout(value: Array, fill: str) -> Array:
         every_other[...] = value
         return every_other
     return value
-
-
-def _scaled(
-    rng: np.random.Generator, argument: Argument, shape: tuple[int, ...], condition: Condition
-) -> Array:
-    value = np.asarray(rng.standard_normal(shape))
-    if condition.fill == "some zeros":
-        value *= rng.random(shape) > 0.4
-    if argument.role in ("targets", "upstream"):
-        return value * condition.losses
-    if argument.time_axis is not None:
-        if condition.fill in ("own inputs", "same inputs"):
-            value = _one_hot(argument, shape, condition.fill == "own inputs")
-        return value * condition.inputs * (condition.fill != "inputs 0")
-    if condition.fill == "identity" and len(shape) == 2 and shape[0] == shape[1]:
-        return np.eye(shape[0])
-    scale = max(1.0, max(shape, default=1) / 8) ** 0.5  # keeps wide networks from chaos
-    return value * condition.weights / scale * (condition.fill != "weights 0")
-
-
-def _one_hot(argument: Argument, shape: tuple[int, ...], distinct: bool) -> Array:
-    """A unit vector for each step: distinct ones, as far as the size allows, or the same one."""
-    features = [i for i, a in enumerate(argument.axes) if not {"time", "batch"} & set(a.names)]
-    if not features:
-        return np.ones(shape)
-    axis = features[-1]
-    time = argument.time_axis or 0
-    step = np.arange(shape[time]).reshape([-1 if i == time else 1 for i in range(len(shape))])
-    feature = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return np.broadcast_to(feature == step % shape[axis] * distinct, shape) * 1.0

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from bptt_check.networks.network import Network
-from bptt_check.networks.problems import changed_at, designed
+from bptt_check.networks.problems import changed_at, general
 
 
 def check_network(network: Network) -> None:
@@ -14,7 +14,7 @@ def check_network(network: Network) -> None:
         ValueError: the network fails, changes its arguments, returns different losses in a second
             call, or has losses without a gradient.
     """
-    problem = designed(network)[0]
+    problem = general(network)
     tensors = network.tensors(problem.values)
     copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     losses = torch.stack(list(network.losses(tensors)))
@@ -42,7 +42,7 @@ def check_network(network: Network) -> None:
 
 def is_causal(network: Network) -> bool:
     """Whether no loss depends on the arguments of a later step; a bidirectional network's do."""
-    problem = designed(network)[0]
+    problem = general(network)
     losses = network.evaluate(problem.values).losses
     for name, argument in network.arguments.items():
         if argument.time_axis is None:

@@ -16,7 +16,7 @@ import numpy as np
 from bptt_check.error_bound.bound import Reference
 from bptt_check.error_bound.bound import reference as derived
 from bptt_check.networks.network import Array, Network
-from bptt_check.networks.problems import Problem, changed_at, designed, with_own_inputs
+from bptt_check.networks.problems import Problem, changed_at, general, with_own_inputs
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing.reverse import Graph, Mistake
 from bptt_check.tracing.step import Step
@@ -333,7 +333,7 @@ def _with_other_target(
 
 def error_arguments(network: Network) -> list[str]:
     """The arguments that affect only the loss of their step: targets, upstream gradients, masks."""
-    problem = designed(network)[0]
+    problem = general(network)
     right, found = network.evaluate(problem.values).losses, []
     for name, argument in network.arguments.items():
         if argument.time_axis is not None:
@@ -361,7 +361,7 @@ def _entries_of_one_step(
     network: Network, problem: Problem
 ) -> tuple[dict[str, Array], dict[str, tuple[str, Array]]]:
     """Masks of a gradient's entries to which one step alone contributes, and of its gates."""
-    template = record(network, designed(network)[0])
+    template = record(network, general(network))
     step, graph = Step(template), Graph(record(network, problem, template))
     nodes, steps = graph.nodes, problem.sizes["time"]
     into = {  # what the steps contribute to the rest, except through an initial state
