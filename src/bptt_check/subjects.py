@@ -79,7 +79,7 @@ def _made(
 def _of_the_docs(
     shapes: str, window: int | None, loss: str | None, rate: float | None
 ) -> AnyNetwork:
-    """The network of docs/bptt.md, of which dU, dW and dV are asked; other passes vote on it."""
+    """The network of docs/bptt.md, of which all three gradients are asked; other passes vote."""
     if shapes == "recipe":
         network, sizes = stock("elman", batch=False), _RECIPE
     else:
@@ -90,7 +90,8 @@ def _of_the_docs(
         sizes = sizes_named(shapes)
     found = AnyNetwork(network, sizes, window, rate)
     if loss in (None, "squared"):
-        found.oracles, found.asks_for = ORACLES, ("U", "W", "V")
+        found.oracles = ORACLES
+        found.form = found.form._replace(required=found.form.gradients)
         found.cites_equations = True
         found.hint = "--shapes recipe (x (8, 2), y (8, 1), no batch axis, 16 hidden units), or " * (
             not sizes

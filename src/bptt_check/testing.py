@@ -164,7 +164,7 @@ def _failure(
         answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
         if besides := [*answer.others, *answer.unnamed]:
             raise CannotCheck(f"it also returns {', '.join(besides)}, which is no gradient")
-        missing |= {f"d{n}": None for n in subject.asks_for if n not in answer.gradients}
+        missing |= {f"d{n}": None for n in subject.form.gradients if n not in answer.gradients}
         if agrees(answer.gradients, right) and agrees(answer.second, right) and not answer.impure:
             continue
         entries = worst_entries(answer.gradients, right, problem.name, problem.dtype)
@@ -204,7 +204,7 @@ def _blind_to(given: Sequence[Problem], subject: AnyNetwork) -> list[str]:
     asked = []
     for problem in given:
         right = subject.reference(problem)
-        gradients = {n: right.gradients[n] for n in subject.asks_for}
+        gradients = {n: right.gradients[n] for n in subject.form.gradients}
         asked.append(Asked(problem, Answer(gradients, gradients), right))
     return subject.undetected(asked)
 

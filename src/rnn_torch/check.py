@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from bptt_check import __main__ as command
 from bptt_check import subjects
 from bptt_check.reports.text import ReadableReport
@@ -24,11 +26,16 @@ from rnn_torch.fused.layer import FusedElmanRNN
 
 
 def _rtrl(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, ...]:
-    return rtrl(Params(U, W, V), x, y)
+    return rtrl(Params(U, W, V), *_with_batch(x, y))
 
 
 def _complex_step(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, ...]:
-    return complex_step(Params(U, W, V), x, y)
+    return complex_step(Params(U, W, V), *_with_batch(x, y))
+
+
+def _with_batch(*arrays: Array) -> list[Array]:
+    """With a batch axis, which the recipe's form has not."""
+    return [a if a.ndim == 3 else a[:, np.newaxis] for a in arrays]
 
 
 subjects.ORACLES |= {"complex step": _complex_step, "RTRL": _rtrl}

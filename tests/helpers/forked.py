@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from imports import OWN
+
 
 class Forked:
     """`function(*args)` in a forked process, whose exit code is the return value."""
@@ -67,7 +69,7 @@ def _run(texts: Sequence[Any], function: Callable[..., int], args: Sequence[Any]
 
 def imported_anew(name: str, source: Path | None = None) -> Any:
     """Forget our packages and import a module of them, from this folder if given."""
-    for each in [each for each in sys.modules if each.startswith(("rnn_numpy", "rnn_torch"))]:
+    for each in [each for each in sys.modules if each.startswith(OWN)]:
         del sys.modules[each]
     sys.meta_path[:] = [finder for finder in sys.meta_path if "jaxtyping" not in repr(finder)]
     if source is not None:

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # The commands may import everything, but `bptt_check` neither of the twins.
 MAY_IMPORT["bptt_check"] = {name for name in MAY_IMPORT if name.startswith("bptt_check.")}
-MAY_IMPORT["rnn_numpy"] = {name for name in MAY_IMPORT if name.startswith("rnn_numpy.")} | {SHARED}
+MAY_IMPORT["rnn_numpy"] = {n for n in MAY_IMPORT if n.startswith("rnn_numpy.")} | {SHARED}
 MAY_IMPORT["rnn_torch"] = set(MAY_IMPORT)
 FILES = sorted(
     file

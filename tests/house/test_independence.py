@@ -15,6 +15,7 @@ from imports import OWN, imported, imported_of_ours
 NUMPY, TORCH, CHECK = (
     Path(str(package.__file__)).parent for package in (rnn_numpy, rnn_torch, bptt_check)
 )
+TESTS = Path(__file__).parents[1]
 #: What a process without torch loads of the check.
 WITHOUT = sorted(f for room in ("candidate", "commands") for f in (CHECK / room).glob("*.py"))
 CHECKED = {f"rnn_numpy.elman_network.{name}" for name in ("params", "checks")}
@@ -46,7 +47,7 @@ def test_what_runs_without_torch_never_imports_it(module: Path) -> None:
             Path(__file__).parents[1] / "passes/elman_mistakes.py",
             {"rnn_numpy.elman_network.textbook"},
         ),
-        (Path(__file__).parents[1] / "helpers" / "naive_recipe.py", set()),
+        (TESTS / "helpers/naive_recipe.py", set()),
     ],
     ids=lambda value: "-".join(value.parts[-3:]) if isinstance(value, Path) else "",
 )
@@ -94,9 +95,7 @@ def test_importing_rnn_numpy_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    ("package", "most"), [("bptt_check", 1), ("rnn_numpy", 10), ("rnn_torch", 15)]
-)
+@pytest.mark.parametrize(("package", "most"), [*zip(OWN, (1, 10, 15), strict=True)])
 def test_importing_a_package_loads_few_of_our_modules(package: str, most: int) -> None:
     out, _ = Forked(import_and_list, package).succeeded()
     loaded = out.split()

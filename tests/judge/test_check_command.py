@@ -60,7 +60,7 @@ def test_the_example_of_one_size(capsys: Capture) -> None:
     [
         (
             "wrong_transpose",
-            "It behaves exactly like: W is not transposed on the path h @ W -> h_(t-1)",
+            "It behaves exactly like: W is not transposed on the path h @ W",
         ),
         ("wrong_truncated", "4 steps back"),
         ("wrong_two_mistakes", "dW takes h_t, not h_(t-1)"),

@@ -27,20 +27,20 @@ def test_the_recurrent_path_is_located() -> None:
     where = located("W not transposed")
     # Right at the loss's own step, wrong at every distance from one step on.
     np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -1))
-    assert (where.claim["loss_step"], where.claim["state_step"]) == (2, 1)
+    assert (where.claim["loss"], where.claim["state"]) == (2, 1)
 
 
 def test_truncation_is_located_as_such() -> None:
     where = located("truncation: no error travels more than 2 steps back")
     np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -3))
     np.testing.assert_array_equal(where.zero["dU"][wrong(where)], True)
-    assert (where.claim["loss_step"], where.claim["state_step"]) == (4, 1)
+    assert (where.claim["loss"], where.claim["state"]) == (4, 1)
 
 
 def test_the_derivative_is_located_at_the_step_itself() -> None:
     where = located("tanh's derivative")
     assert wrong(where).diagonal().all()
-    assert (where.claim["loss_step"], where.claim["state_step"]) == (1, 1)
+    assert (where.claim["loss"], where.claim["state"]) == (1, 1)
 
 
 def test_a_mistake_in_one_weight_is_located_by_its_loss() -> None:
@@ -78,4 +78,4 @@ def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:
 
     where = subject_for().locate(in_this_process(forgets), "float64")
     assert [tuple(map(int, cell)) for cell in np.argwhere(wrong(where))] == [(3, 1)]
-    assert (where.claim["loss_step"], where.claim["state_step"]) == (4, 2)
+    assert (where.claim["loss"], where.claim["state"]) == (4, 2)

@@ -84,7 +84,6 @@ class AnyNetwork:
             weights = []
         gradients = network.differentiated if rate is None else weights
         self.form = Form(inputs, gradients, (), rate, weights, axes)
-        self.asks_for: Sequence[str] = gradients  # reported if they are not returned
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -258,11 +257,11 @@ class AnyNetwork:
         """Votes at the problem with the largest error; oracles vote at one with few weights."""
         small = [a for a in wrong if self.is_small(a.problem)] if self.oracles else []
         worst = max(small or wrong, key=lambda a: furthest(a.answer.gradients, a.right))
-        return votes(self.network, worst, self.oracles if small else {}, self.asks_for)
+        return votes(self.network, worst, self.oracles if small else {})
 
     def is_small(self, problem: Problem) -> bool:
         """Whether to ask oracles that run the network once for each weight."""
-        return sum(problem.values[n].size for n in self.asks_for) <= _LARGEST_VOTE
+        return sum(problem.values[n].size for n in self.form.gradients) <= _LARGEST_VOTE
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
         """The mistakes that the given sizes cannot detect; empty if any size is taken."""

@@ -256,7 +256,7 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
         "worst": worst,
         "by_problem": tuple(map(tuple, entries)),
         "name": name,
-        "missing": tuple(f"d{n}" for n in subject.asks_for if f"d{n}" not in _labels(worst)),
+        "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
         "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),
         "unidentified": found.unidentified,
         "set_globals": asked[0].answer.set_globals,

@@ -15,14 +15,12 @@ from bptt_check.networks import Network, Problem
 _DIRECTIONS = 3
 
 
-#: A backward pass, of the network's inputs in order, that returns gradients in the same order.
+#: A backward pass, of the network's inputs in order, that returns all gradients in the same order.
 Oracle = Callable[..., Sequence[Array]]
 
 
-def votes(
-    network: Network, asked: Asked, oracles: Mapping[str, Oracle], names: Sequence[str]
-) -> list[Vote]:
-    """The votes on an answer: of the oracles, which return the gradients `names`, and of two more.
+def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list[Vote]:
+    """The votes on an answer: of the oracles, and of two methods for any network.
 
     Forward mode and Taylor's theorem judge along random directions of each argument. A method that
     does not apply (an operation has no forward derivative) has no vote.
@@ -32,7 +30,7 @@ def votes(
     methods: dict[str, Callable[[Gradients], bool]] = {}
     for method, oracle in oracles.items():
         values = [problem.values[n].copy() for n in network.arguments]
-        found = dict(zip(names, oracle(*values), strict=True))
+        found = dict(zip(network.differentiated, oracle(*values), strict=True))
         methods[method] = lambda g, found=found: agrees(  # type: ignore[misc]
             {n: g[n] for n in found if n in g}, Expected(found, right.bounds)
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from bptt_check.networks.axes import Argument, Axis, floats, targets, tokens, upstream
+from bptt_check.networks.axes import Argument, Axis, floats, inputs, targets, tokens, upstream
 from bptt_check.networks.elman import elman
 from bptt_check.networks.gru import gru
 from bptt_check.networks.lstm import lstm
@@ -96,6 +96,7 @@ __all__ = [
     "gru",
     "in_columns",
     "in_turn",
+    "inputs",
     "lstm",
     "network",
     "random",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Role = Literal["float", "tokens", "targets", "upstream"]
+Role = Literal["float", "inputs", "tokens", "targets", "upstream"]
 
 
 class Axis(NamedTuple):
@@ -51,9 +51,9 @@ class Axis(NamedTuple):
 class Argument:
     """An argument of a network: its axes, and the values drawn for it.
 
-    `role`: "float" is differentiated; "tokens" are integers from 0 to `below` - 1; "targets" and
-    "upstream" are numbers that the loss uses, without a gradient. `between`: the lowest and the
-    highest number; if left out, numbers are normally distributed.
+    `role`: "float" is differentiated; without a gradient are "inputs", numbers given at each step,
+    "tokens", integers from 0 to `below` - 1, "targets" and "upstream", numbers that the loss uses.
+    `between`: the lowest and the highest number; if left out, numbers are normally distributed.
     """
 
     axes: tuple[Axis, ...]
@@ -71,6 +71,11 @@ class Argument:
         return next((i for i, axis in enumerate(self.axes) if "time" in axis.names), None)
 
     @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers that no loss compares: a weight, a state, an input."""
+        return self.role in ("float", "inputs")
+
+    @property
     def names(self) -> list[str]:
         """The axis names that occur, with repetitions."""
         axes = [*self.axes, *([self.below] if self.below else [])]
@@ -84,6 +89,11 @@ def _axes(text: str) -> tuple[Axis, ...]:
 def floats(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
     """Floating-point numbers to differentiate with respect to; without `between`, axes suffice."""
     return Argument(_axes(axes), between=between)
+
+
+def inputs(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
+    """Numbers given at each step; they are not differentiated."""
+    return Argument(_axes(axes), "inputs", between=between)
 
 
 def tokens(axes: str, below: str | int) -> Argument:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bptt_check.networks.axes import targets
+from bptt_check.networks.axes import inputs, targets
 from bptt_check.networks.losses import loss_named, steps
 from bptt_check.networks.network import Network, network
 
@@ -19,7 +19,7 @@ def elman(loss: str = "squared", batch: bool = True) -> Network:
     if loss == "squared":
         examples = "batch " if batch else ""
         return network(
-            x=f"time {examples}n_in",
+            x=inputs(f"time {examples}n_in"),
             y=targets(f"time {examples}n_out"),
             U="n_in hidden",
             W="hidden hidden",

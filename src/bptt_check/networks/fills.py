@@ -47,7 +47,7 @@ def _times(parts: str, factor: int | float) -> Callable[[Drawn], None]:
 
 
 def _inputs_0(drawn: Drawn) -> None:
-    for _, value in drawn.of("float", timed=True):
+    for _, value in drawn.of("float", "inputs", timed=True):
         value[...] = 0
 
 
@@ -59,14 +59,14 @@ def _weights_0(drawn: Drawn) -> None:
 
 def _some_zeros(drawn: Drawn) -> None:
     """Single entries, and the inputs of a step that is neither the first nor the last."""
-    for argument, value in drawn.of("float", "targets", "upstream"):
+    for argument, value in drawn.of("float", "inputs", "targets", "upstream"):
         value *= drawn.rng.random(value.shape) > 0.4
-        if argument.role == "float" and argument.time_axis is not None:
+        if argument.is_number and argument.time_axis is not None:
             np.moveaxis(value, argument.time_axis, 0)[drawn.sizes["time"] // 2] = 0
 
 
 def _bits(drawn: Drawn) -> None:
-    for _, value in drawn.of("float", "targets", timed=True):
+    for _, value in drawn.of("float", "inputs", "targets", timed=True):
         value[...] = drawn.rng.integers(0, 2, value.shape)
 
 
@@ -109,7 +109,7 @@ def _long_memory(drawn: Drawn) -> None:
         if len(recurrent) == 1:
             for unit, (kept, _) in enumerate(_MEMORIES[: block.shape[-1]]):
                 block[..., unit, unit] = kept
-    for argument, value in drawn.of("float", timed=True):
+    for argument, value in drawn.of("float", "inputs", timed=True):
         for axis in _features(argument)[-1:]:
             np.moveaxis(value, axis, 0)[0] = 1
     for gate, block in enumerate(drawn.blocks(drawn.roles.of_inputs)):
@@ -130,7 +130,7 @@ Choice = Callable[[np.random.Generator, tuple[int, ...], int, int], Array]
 
 def _one_hot(choose: Choice) -> Callable[[Drawn], None]:
     def fill(drawn: Drawn) -> None:
-        for argument, value in drawn.of("float", "tokens", timed=True):
+        for argument, value in drawn.of("float", "inputs", "tokens", timed=True):
             time = argument.time_axis or 0
             axes = _features(argument)
             if argument.role == "tokens":

@@ -153,8 +153,8 @@ class Network:
 def network(**marks: str | Argument) -> Callable[[Callable[..., Any]], Network]:
     """Declare a network: the axes of each argument, such as `"hidden vocab"`, or a mark.
 
-    Marks: `tokens(axes, below=)`, `targets(axes)`, `upstream(axes)`, `floats(axes, between=)`. An
-    axis is a name, a number, or a sum such as `4*hidden` or `hidden+n_in`.
+    Marks: `inputs(axes)`, `tokens(axes, below=)`, `targets(axes)`, `upstream(axes)`,
+    `floats(axes, between=)`. An axis is a name, a number, or a sum such as `4*hidden`.
 
     Raises:
         TypeError: the function has no yield.

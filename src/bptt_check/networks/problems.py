@@ -248,9 +248,9 @@ def _applies(network: Network, its: Roles, condition: Condition) -> bool:
         (condition.n_in, its.inputs),
         (condition.units, its.units),
         (condition.n_out, its.outputs),
-        (condition.inputs != 1 or condition.fill == "inputs 0", "float" in roles_of_timed),
+        (condition.inputs != 1 or condition.fill == "inputs 0", roles_of_timed & {"float", "inputs"}),
         (condition.losses != 1, roles_of_timed & {"targets", "upstream"}),
-        (condition.fill == "bits", roles_of_timed & {"float", "targets"}),
+        (condition.fill == "bits", roles_of_timed & {"float", "inputs", "targets"}),
         (condition.batch > _GENERAL.batch and not condition.fill, "batch" in network.axis_names),
         (condition.fill in NEEDS, getattr(its, NEEDS.get(condition.fill, "recurrent"))),
     )

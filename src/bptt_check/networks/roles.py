@@ -86,7 +86,7 @@ def roles(network: Network) -> Roles:
 def _features(network: Network) -> dict[str, None]:
     """The axis names of the inputs' features; if there are only tokens, of the first ones."""
     timed = [a for a in network.arguments.values() if a.time_axis is not None]
-    names = [n for a in timed if a.role == "float" for n in a.names if n not in _RESERVED]
+    names = [n for a in timed if a.is_number for n in a.names if n not in _RESERVED]
     below = [a.below.names for a in timed if a.below and not _RESERVED & set(a.below.names)]
     return dict.fromkeys(names or (below[0] if below else []))
 

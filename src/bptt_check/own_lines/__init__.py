@@ -1,1 +1,1 @@
-"""The judge's subject for any torch network: bound, mistakes and locations, derived by machine."""
+"""The lines of a user's backward pass that lead to its wrong gradients, from its source alone."""

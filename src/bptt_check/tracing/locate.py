@@ -205,18 +205,53 @@ def locate(
         timed = [n for n, a in network.arguments.items() if a.time_axis is not None]
         inputs = [n for n in timed if n not in names]
         problem = with_own_inputs(network, inputs, fixed, dtype)
-    whole = _Probe(_of_float64(ask(problem)), right(problem))
+
+    def probe(problem: Problem) -> _Probe:
+        return _Probe(_of_float64(ask(problem)), right(problem))
+
+    whole = probe(problem)
     parts = _Parts(network, problem, whole)
     if names:
-        for t in range(parts.steps):
-            changed = _with_other_target(network, problem, names, t, parts.steps)
-            parts.compare(t, whole, _Probe(_of_float64(ask(changed)), right(changed)))
+        _by_target(network, probe, names, parts, whole)
+        inputs = [n for n, a in network.arguments.items() if a.time_axis is not None]
+        inputs = [n for n in inputs if n not in names and network.arguments[n].role != "tokens"]
+        if not parts.used and inputs:
+            for step in range(parts.steps):
+                one = _with_input_at(network, problem, inputs, step)
+                at_step = _Parts(network, one, start := probe(one), step=step)
+                _by_target(network, probe, names, at_step, start)
+                parts.take(step, at_step)
         found = parts.where("target")
         if found.wrong or not found.whole:
             return found
     if not parts.whole:
         return parts.where("target", _right_at(problem.name))
     return _by_prefix(network, ask, right, problem, whole, changed_targets=bool(names))
+
+
+def _by_target(
+    network: Network,
+    probe: Callable[[Problem], "_Probe"],
+    names: list[str],
+    parts: "_Parts",
+    whole: "_Probe",
+) -> None:
+    """Change the target of one step at a time."""
+    for t in range(parts.steps):
+        changed = _with_other_target(network, parts.problem, names, t, parts.steps)
+        parts.compare(t, whole, probe(changed))
+
+
+def _with_input_at(network: Network, problem: Problem, inputs: list[str], step: int) -> Problem:
+    """The problem with inputs at this step alone: only that step contributes to their weights."""
+    values = dict(problem.values)
+    for name in inputs:
+        axis = network.arguments[name].time_axis or 0
+        count = values[name].shape[axis]
+        others = np.arange(count) != step + count - problem.sizes["time"]
+        values[name] = values[name].copy()
+        values[name][(slice(None),) * axis + (others,)] = 0
+    return problem._replace(values=values)
 
 
 def _by_prefix(
@@ -284,13 +319,18 @@ class _Parts:
     """What each loss step contributes to the gradients, split by state step where possible."""
 
     def __init__(
-        self, network: Network, problem: Problem, whole: _Probe, without: Iterable[str] = ()
+        self,
+        network: Network,
+        problem: Problem,
+        whole: _Probe,
+        without: Iterable[str] = (),
+        step: int | None = None,
     ) -> None:
         self.problem, self.steps = problem, problem.sizes["time"]
         zero = _Probe({n: np.zeros(1) for n in whole.answer}, None)
         self.whole = tuple(f"d{n}" for n in whole.answer if (whole.share(n, zero) > 1).any())
         self.names = [n for n in whole.answer if n not in set(without)]
-        self.owners, labels = _entries_of_one_step(network, problem)
+        self.owners, labels = _entries_of_one_step(network, problem, step)
         self.labels = {label: (n, b) for label, (n, b) in labels.items() if n in self.names}
         self.used = {label: np.zeros((self.steps, self.steps)) for label in self.labels}
         self.zero = {label: np.ones((self.steps, self.steps), bool) for label in self.used}
@@ -309,6 +349,14 @@ class _Parts:
                     mask = self.owners[name][s] & block
                     self.used[label][t, s] = share[mask].max(initial=0)
                     self.zero[label][t, s] = not moved[mask].any()
+
+    def take(self, step: int, found: "_Parts") -> None:
+        """Take over what another problem shows of this state step."""
+        for label, used in found.used.items():
+            shape = self.steps, self.steps
+            self.used.setdefault(label, np.zeros(shape))[:, step] = used[:, step]
+            self.zero.setdefault(label, np.ones(shape, bool))[:, step] = found.zero[label][:, step]
+            self.sums.pop(label.partition(",")[0], None)
 
     def where(self, by: str, reason: str = "") -> Where:
         """What was found; with a reason, only that the answers cannot be split."""
@@ -358,9 +406,12 @@ def _first_steps(network: Network, problem: Problem, count: int) -> Problem:
 
 
 def _entries_of_one_step(
-    network: Network, problem: Problem
+    network: Network, problem: Problem, step_asked: int | None
 ) -> tuple[dict[str, Array], dict[str, tuple[str, Array]]]:
-    """Masks of a gradient's entries to which one step alone contributes, and of its gates."""
+    """Masks of a gradient's entries to which one step alone contributes, and of its gates.
+
+    Every step must have some; if `step_asked` is given, that step.
+    """
     template = record(network, general(network))
     step, graph = Step(template), Graph(record(network, problem, template))
     nodes, steps = graph.nodes, problem.sizes["time"]
@@ -379,7 +430,8 @@ def _entries_of_one_step(
     for name in network.differentiated:
         entries = np.stack([found[name] != 0 for found in touched])
         entries &= entries.sum(axis=0) == 1
-        if entries.reshape(steps, -1).any(axis=1).all():
+        has_some = np.array([part.any() for part in entries])
+        if has_some.all() if step_asked is None else has_some[step_asked]:
             owners[name] = entries
             labels |= {label: (name, mask) for label, mask in _gates(network, problem, name, step)}
     return owners, labels
