@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check kill-matrix mutants bench proofs figures reliability docs package clean
+.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check mutants bench proofs figures reliability docs package clean
 
 help:
 	@echo "make setup         make a virtual environment in .venv with exact versions of everything"
@@ -18,7 +18,6 @@ help:
 	@echo "make sanitize      test the compiled kernels under ASan and UBSan"
 	@echo "make coverage      run the tests; list lines and branches of src/ that they do not run"
 	@echo "make check         check this project's backward passes, or ARGS=FILE.py:FUNCTION"
-	@echo "make kill-matrix   write which problem detects which mistake, and under which condition"
 	@echo "make mutants       mutate the mathematics; list mutants that no test detects (half an hour)"
 	@echo "make bench         measure speed beside others, into docs/performance.md"
 	@echo "make proofs        count the adders that are proved, into docs/*proof.md (three hours)"
@@ -88,14 +87,10 @@ sanitize: .venv/ready
 coverage: .venv/ready
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-# Our own backward passes; then which problem sees which mistake.
+# Our own backward passes.
 check: .venv/ready
 	@$(BIN)/python -m rnn_torch.check $(ARGS)
 	@$(BIN)/python -m rnn_torch.check --dtype float32 $(ARGS)
-
-kill-matrix: .venv/ready
-	@for dtype in float64 float32; do $(BIN)/python -m rnn_torch.check --kill-matrix --dtype $$dtype; done
-	@$(BIN)/python -c 'from benchmarks.pages.tables_of_trust import conditions_table; print(conditions_table())'
 
 mutants: .venv/ready
 	rm -rf mutants
@@ -104,7 +99,7 @@ mutants: .venv/ready
 	$(BIN)/mutmut results
 
 bench: .venv/ready
-	for each in speed.online speed.many speed.layer trust.others; do \
+	for each in speed.online speed.many speed.layer; do \
 		$(BIN)/python -m benchmarks.$$each || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.pages.report

@@ -82,7 +82,6 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables_of_real_proofs.real_hidden,
         tables_of_real_proofs.real_steps,
         tables.engines,
-        tables_of_trust.others,
         tables_of_trust.judge_others,
         tables_of_trust.fuzz,
     )

@@ -68,19 +68,6 @@ def proof_steps(found: Result) -> Lines:
     )
 
 
-def others(found: Result) -> Lines:
-    """The mistakes that other checkers detect."""
-    names = list(next(iter(found["problems"].values())))
-    yield f"| of {found['mistakes']} mistakes, detected on | " + " | ".join(names) + " |"
-    yield "|---|" + "--:|" * len(names)
-    for problem, row in found["problems"].items():
-        cells = (
-            str(row[name]["seen"]) if row[name]["accepts right"] else "rejects right passes, too"
-            for name in names
-        )
-        yield f"| {problem} | " + " | ".join(cells) + " |"
-
-
 def judge_others(found: Result) -> Lines:
     """The mistakes planted in passes of a tanh network, a GRU and an LSTM, by tool."""
     groups = ["one mistake", "two at once", "in no catalogue"]

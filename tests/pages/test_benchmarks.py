@@ -10,9 +10,7 @@ from benchmarks import harness
 from benchmarks.pages import report
 from benchmarks.speed import layer, many, online
 from profiles import NIGHTLY
-from rnn_numpy.elman_network.textbook import textbook
 from rnn_numpy.training.recipe import Recipe
-from tests.passes.elman_mistakes import CATALOGUE, planted
 
 pytestmark = pytest.mark.unannotated
 
@@ -117,17 +115,3 @@ def test_the_fuzzer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mended = "accepted, its checksum put right"
     assert set(found) == {"refused", "accepted, rightly", mended}
     assert found["refused"] > 0.9 * count
-
-
-def test_what_other_checkers_detect() -> None:
-    """A few mistakes, large and small, and a right pass."""
-    from benchmarks.trust import others
-
-    by_name = {mistake.name: planted(mistake) for mistake in CATALOGUE}
-    plain, small = by_name["W not transposed"], by_name["lower precision inside"]
-    asked = others.PROBLEMS["three steps, four units"]
-    for sees in (others.by_bound, others.by_gradcheck):
-        assert sees(plain, asked)
-        assert not sees(textbook, asked)
-    assert others.by_bound(small, asked)
-    assert not others.by_gradcheck(small, asked)

@@ -243,14 +243,17 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
 def _applies(network: Network, its: Roles, condition: Condition) -> bool:
     """Whether a condition changes anything of this network."""
     timed = [a for a in network.arguments.values() if a.time_axis is not None and not a.between]
-    roles_of_timed = {a.role for a in timed}
+    roles_of_timed, numbers = {a.role for a in timed}, {"float", "inputs"}
     wanted = (
         (condition.n_in, its.inputs),
         (condition.units, its.units),
         (condition.n_out, its.outputs),
-        (condition.inputs != 1 or condition.fill == "inputs 0", roles_of_timed & {"float", "inputs"}),
+        (
+            condition.inputs != 1 or condition.fill == "inputs 0",
+            roles_of_timed & {"float", "inputs"},
+        ),
         (condition.losses != 1, roles_of_timed & {"targets", "upstream"}),
-        (condition.fill == "bits", roles_of_timed & {"float", "inputs", "targets"}),
+        (condition.fill == "bits", roles_of_timed & {*numbers, "targets"}),
         (condition.batch > _GENERAL.batch and not condition.fill, "batch" in network.axis_names),
         (condition.fill in NEEDS, getattr(its, NEEDS.get(condition.fill, "recurrent"))),
     )
