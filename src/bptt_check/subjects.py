@@ -88,7 +88,10 @@ def _of_the_docs(
         if len(numbers) == len(_ORDER) and all(number.strip().isdigit() for number in numbers):
             shapes = ",".join(map("=".join, zip(_ORDER, numbers, strict=True)))
         sizes = sizes_named(shapes)
-    found = AnyNetwork(network, sizes, window, rate)
+    try:
+        found = AnyNetwork(network, sizes, window, rate)
+    except ValueError as error:
+        raise ValueError(f"shapes: {error}") from None
     if loss in (None, "squared"):
         found.oracles = ORACLES
         found.form = found.form._replace(required=found.form.gradients)

@@ -60,7 +60,7 @@ def without_what_windows_lacks(folder: Path) -> int:
         seconds = "1" if name == "hangs" else "30"
         assert check.main([f"{folder / name}.py:backward", "--timeout", seconds]) == code, name
     textbook: Any = importlib.import_module("rnn_numpy").textbook
-    assert check.check(textbook).verdict == "agrees"
+    assert check(textbook).verdict == "agrees"
     for package in ("rnn_numpy", "rnn_torch"):
         train: Any = importlib.import_module(f"{package}.train")
         out, kept = (str(folder / f"{package}.{name}") for name in ("out", "kept"))

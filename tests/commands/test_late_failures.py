@@ -45,7 +45,7 @@ def test_a_tree_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPa
         raise importlib.metadata.PackageNotFoundError(name)
 
     assert made_by().startswith("rnn-bptt-reference 0")
-    monkeypatch.setattr("rnn_numpy.storage.weights.version", nowhere)
+    monkeypatch.setattr("bptt_check.commands.atomic_files.version", nowhere)
     argv = ["--iterations", "30", "--bits", "3", "--out", "w", "--checkpoint", "kept"]
     assert MAINS[package](argv) == 0
     assert load_params("w")[1]["made_by"] == "rnn-bptt-reference, version unknown"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from bptt_check.commands import terminal
 from rnn_numpy import prove, verify
 from rnn_numpy import train as numpy_train
-from rnn_numpy.commands import terminal
 from rnn_numpy.storage.weights import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
@@ -31,7 +31,6 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str], list[str], int]] = {
     "check": (check.main, ["right.py:backward", "--html", "page.html"], ["page.html"], 0),
     "check, wrong": (check.main, ["wrong.py:backward", "--json"], [], 1),
     "check, not to be checked": (check.main, ["right.py:none", "--markdown"], [], 2),
-    "check --kill-matrix": (check.main, ["--kill-matrix"], [], 0),
     "prove": (prove.main, [ADDER, "--state-bits", "2", "--certificate", "kept"], ["kept"], 0),
     "prove, gave up": (prove.main, [ADDER, "--state-bits", "2", "--limit", "3"], [], 3),
     "add": (add.main, [ADDER, "2", "3", "--state-bits", "2"], [], 0),

@@ -111,7 +111,6 @@ candidate: backward
 --network: mine.py:backward --network nowhere.py:net
 --network: --network lstm
 --loss: mine.py:backward --network lstm --loss absolute
---loss: mine.py:backward --loss softmax
 --from-update: mine.py:backward --from-update 0
 --from-update: mine.py:backward --from-update 0.1
 --dtype: mine.py:backward --dtype float16

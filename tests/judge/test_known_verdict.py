@@ -18,7 +18,7 @@ from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
-from rnn_torch.check import check
+from bptt_check.testing import check
 from rnn_torch.networks import Problem, network, targets
 from rnn_torch.testing import assert_gradient_parity
 

@@ -16,10 +16,10 @@ from bptt_check.error_bound import reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.subjects import subject_for
+from bptt_check.testing import check
 from bptt_check.tracing import locate
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import record
-from rnn_torch.check import check
 from rnn_torch.networks import (
     Network,
     Problem,

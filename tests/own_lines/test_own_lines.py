@@ -10,8 +10,8 @@ import pytest
 
 from bptt_check.candidate.calling import Form
 from bptt_check.own_lines.lines import own_lines, source_in_file, source_of
+from bptt_check.testing import check
 from candidate_files import EXAMPLES
-from rnn_torch.check import check
 
 FORM = Form(("x", "y", "W", "b"), ("W", "b"))
 

@@ -3,8 +3,8 @@
 from html import unescape
 
 from bptt_check.reports.text import as_text
+from bptt_check.testing import check
 from rnn_numpy.elman_network.textbook import Array, textbook
-from rnn_torch.check import check
 
 
 def not_transposed(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, ...]:

@@ -15,8 +15,8 @@ from bptt_check.judge.report import Condition, Report, Unanswered
 from bptt_check.own_lines.lines import OwnLines
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
+from bptt_check.testing import check
 from rnn_numpy.elman_network.textbook import textbook
-from rnn_torch.check import check
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
 pytestmark = pytest.mark.unannotated

@@ -146,7 +146,7 @@ class AnyNetwork:
             right = self.reference(problem)
         except (ValueError, NotImplementedError):  # `reference` raises it again
             return True
-        return is_sharp(right, np.finfo(problem.dtype).eps)
+        return is_sharp(right, float(np.finfo(problem.dtype).eps))
 
     def _shows_the_window(self, problem: Problem) -> bool:
         if problem.sizes["time"] <= (self.window or 0) + 1:

@@ -289,7 +289,7 @@ def _draw(
     seed: int,
     dtype: str,
 ) -> dict[str, Array]:
-    rng, values = np.random.default_rng(seed), {}
+    rng, values = np.random.default_rng(seed), dict[str, Array]()
     for name, argument in network.arguments.items():
         shape = argument.shape(sizes)
         if argument.role == "tokens":
