@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bptt_check.commands import terminal, train_command, train_flags, train_log
+from bptt_check.commands import terminal
+from rnn_numpy.commands import train_command, train_flags, train_log
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training import recipe
 from trainings import MAINS, SHORT
