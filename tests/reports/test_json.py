@@ -37,8 +37,8 @@ def test_the_page_has_every_key_and_its_type() -> None:
         document = json.loads(json.dumps(report.as_dict(), allow_nan=False))
         assert document.keys() == ROWS.keys() - {"candidate"}
         for key, value in document.items():
-            kinds = [TYPES[word] for word in re.findall(r"^\w+|(?<= or )null", ROWS[key])]
-            assert isinstance(value, tuple(kind for each in kinds for kind in each)), key
+            words = re.findall(r"^\w+|(?<= or )null", ROWS[key])
+            assert any(isinstance(value, TYPES[word]) for word in words), key
             if "list of texts" in ROWS[key]:
                 assert all(isinstance(each, str) for each in value)
     assert f"| `schema` | number | {SCHEMA} |" in PAGE
