@@ -111,7 +111,7 @@ class AnyNetwork(PosedOnce):
             right = self.keep(problem)
         except (ValueError, NotImplementedError):  # `reference` raises it again
             return True
-        return is_sharp(right, np.finfo(problem.dtype).eps)
+        return is_sharp(right, float(np.finfo(problem.dtype).eps))
 
     def _shows_the_window(self, problem: Problem) -> bool:
         if problem.sizes["time"] <= (self.window or 0) + 1:
@@ -144,7 +144,7 @@ class AnyNetwork(PosedOnce):
         With a rate, the bound also covers the rounding of the updated weights.
         """
         right = reference(self.network, problem, measure=True)
-        unit = float(np.finfo(problem.dtype).eps)
+        unit = float(float(np.finfo(problem.dtype).eps))
         if self.window is not None and problem.sizes["time"] > self.window + 1:
             graph, truncated = self.catalogue.graph(problem), Mistake("", window=self.window)
             gradients = graph.gradients(truncated)
