@@ -55,9 +55,9 @@ REPORTED: list[tuple[str, str, str, int, Callable[[Fields], object]]] = [
         ":elu",
         1,
         lambda f: (
-            f["only_at"] == ["weights 0", "some zeros"]
-            and f["where"]["claim"]["problem"] == "some zeros"
-            and set(f["where"]["sums"]) == {"dU", "dW"} == wrong(f)
+            f["only_at"] == ["some zeros", "weights 0", "input weights 0"]
+            and f["where"]["claim"]["problem"] == "weights 0"
+            and set(f["where"]["claim"]["labels"]) == {"dU"} == wrong(f)
         ),
     ),
     (

@@ -177,7 +177,7 @@ class AnyNetwork:
         With a rate, the bound also covers the rounding of the updated weights.
         """
         right = reference(self.network, problem, measure=True)
-        unit = float(np.finfo(problem.dtype).eps)
+        unit = float(float(np.finfo(problem.dtype).eps))
         if self.window is not None and problem.sizes["time"] > self.window + 1:
             graph, truncated = self.catalogue.graph(problem), Altered("", window=self.window)
             gradients = graph.gradients(truncated)
