@@ -35,7 +35,7 @@ from bptt_check.tracing.tape import Tape, record
 _RANDOM_PROBLEMS = 12
 _LONGEST = 8  # steps of these
 _MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
-_FEW_STEPS = 20
+_MOST_STEPS = 40  # of a problem that is split by steps, or voted on
 _LARGEST_VOTE = 512  # weights: some oracles' cost grows with their square
 #: A softmax by exp and sum overflows there: in nearly every textbook, and not in back-propagation.
 _OVERFLOWS, _SOFTMAX = "an output beyond exp", ("_softmax", "_log_softmax", "logsumexp")
@@ -238,7 +238,8 @@ class AnyNetwork:
         If a problem made for this shows no mistake, those that show most of it are asked, the
         smallest first; the words name it.
         """
-        telling = sorted(wrong, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
+        few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS]
+        telling = sorted(few, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
         try:
             for problem in [None, *(a.problem for a in telling[:_MOST_LOCATED])]:
                 found = locate(
@@ -255,13 +256,16 @@ class AnyNetwork:
             raise CannotCheck(str(error)) from None
         if found.reason:
             raise CannotCheck(found.words())
+        if wrong and not few and not found.wrong:
+            name = wrong[0].problem.name
+            raise CannotCheck(f"it is wrong at {name!r}, which has too many steps to ask for each")
         at = f"at {found.problem!r}: " if problem is not None else ""
         claim = {**asdict(found.claim), "problem": found.problem}
         return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes where the error is largest, of the problems with few steps and few weights."""
-        few = [a for a in wrong if a.problem.sizes["time"] <= _FEW_STEPS] or wrong
+        few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS] or wrong
         small = [a for a in few if self.is_small(a.problem)]
         worst = max(small or few, key=lambda a: furthest(a.answer.gradients, a.right))
         return votes(self.network, worst, self.oracles if small else {})
