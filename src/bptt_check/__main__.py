@@ -218,10 +218,12 @@ def _check_own(flags: argparse.Namespace, passes: Sequence[OwnPass]) -> int:
     if "batch" not in flags.subject.network.axis_names:
         raise CannotCheck("--shapes recipe is for a FILE.py:FUNCTION: our own take a batch axis")
     reports = {}
-    small = copy(flags.subject)  # with the same references
+    subject = copy(flags.subject)  # with the same references
+    subject.lists_blind = False  # what these sizes hide, others show
+    small = copy(subject)
     small.small_only = True
     for name, backward, is_slow in passes:
-        its = small if is_slow else flags.subject
+        its = small if is_slow else subject
         with _counted(in_this_process(backward, its)) as ask:
             reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
     if flags.json:

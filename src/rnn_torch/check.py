@@ -20,9 +20,11 @@ from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.model import bptt, forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.elman_network.rtrl import rtrl
-from rnn_numpy.elman_network.textbook import Array, textbook
+from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch.elman_network.model import autograd_gradient
 from rnn_torch.fused.layer import FusedElmanRNN
+
+Array = np.ndarray
 
 
 def _rtrl(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, ...]:

@@ -63,23 +63,28 @@ def test_right_gradients_are_prepared_once_for_the_subjects_own_problems() -> No
     network = stock("elman")
     subject = Counting(network)
     own, stranger = subject.problems("float64", 0)[0], designed(network)[0]
-    subject.prepare(stranger)
-    assert asked == []
+    assert asked.count(own.name) == 1  # it has been seen that it can tell
     subject.prepare(own)
     assert subject.reference(own) is subject.reference(own)
-    assert asked == [own.name]
+    subject.prepare(stranger)
+    assert asked.count(own.name) == 1
+    assert subject.reference(stranger) is not subject.reference(stranger)
 
 
 def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     def stumbles(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
-        if x.any() and (x == 0).mean() > 0.8:  # one-hot inputs, with a batch
+        if ((x == 0) | (x == 1)).all() and (x.sum(-1) == 1).all():  # one-hot inputs
             raise ValueError("too many zeros")
         dU, dW, dV = textbook(x, y, U, W, V)
         return dU + 1, dW, dV
 
     report = examine(in_this_process(stumbles))
     assert report.verdict == "disagrees"
-    assert {each.problem for each in report.unanswered} == {"one-hot inputs"}
+    assert {each.problem for each in report.unanswered} == {
+        "inputs of their own each",
+        "the same input twice",
+        "some inputs again",
+    }
     assert report.where is None
     assert report.not_located == "it raises ValueError: too many zeros"
 
@@ -195,7 +200,7 @@ def test_json_and_markdown_have_everything() -> None:
     assert np.shape(document["where"]["cells"]["dU"]) == (6, 6)
     markdown = as_markdown(report, "f")
     assert markdown.startswith("### WRONG: `f` does not agree")
-    assert markdown.count("```") == 6
+    assert markdown.count("```") == 4
     # GitHub joins lines that no empty one parts.
     prose = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
     assert all("\n" not in paragraph for paragraph in prose.strip().split("\n\n"))

@@ -11,6 +11,7 @@ import numpy as np
 from bptt_check.candidate.calling import Form
 from bptt_check.catalogue import Asked as Trial
 from bptt_check.catalogue import Catalogue, name_mistakes, noise_floor
+from bptt_check.catalogue.naming import APPROXIMATE
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.asking import (
     Array,
@@ -67,6 +68,7 @@ class AnyNetwork:
         self._posed: dict[tuple[str, ...], list[Any]] = {}
         self._own: dict[int, tuple[Problem, Reference | None]] = {}  # by a problem's identity
         self.oracles: Mapping[str, Oracle] = {}  # backward passes that vote, by method
+        self.lists_blind = True  # whether `blind` lists anything
         self.small_only = False  # pose only problems with few weights, if there are any
         self.cites_equations = False  # whether its source lines cite those of docs/bptt.md
         self.hint = ""  # a form that `advice` names first
@@ -214,6 +216,7 @@ class AnyNetwork:
             found = name_mistakes(trials, self.catalogue)
         except NotImplementedError:
             return None
+        found = [e for e in found if e is not APPROXIMATE]  # the verdict says it
         return [Explanation((Mistake(e.sentence, e.where),), e.also) for e in found]
 
     def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
@@ -276,7 +279,7 @@ class AnyNetwork:
 
     def blind(self, asked: Sequence[Asked]) -> list[str]:
         """The mistakes that the given sizes cannot detect; empty if any size is taken."""
-        if not self.fixed or self.window is not None:
+        if not (self.lists_blind and self.fixed) or self.window is not None:
             return []
         return self.undetected(asked)
 
@@ -298,7 +301,7 @@ class AnyNetwork:
                 continue
             if not any(_changes(catalogue, mistake, a, missing) for a in asked[:1]):
                 blind.append(mistake.sentence)
-        return blind
+        return list(dict.fromkeys(blind))
 
 
 def _recorded(network: Network, fixed: Mapping[str, int]) -> Tape:
