@@ -35,6 +35,7 @@ from bptt_check.tracing.tape import record
 _RANDOM_PROBLEMS = 12
 _LONGEST = 8  # steps of these
 _MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
+_FEW_STEPS = 20
 _LARGEST_VOTE = 512  # weights: some oracles' cost grows with their square
 _WINDOWS = 30  # tried to explain a pass with another window
 
@@ -254,9 +255,10 @@ class AnyNetwork:
         return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
-        """Votes at the problem with the largest error; oracles vote at one with few weights."""
-        small = [a for a in wrong if self.is_small(a.problem)] if self.oracles else []
-        worst = max(small or wrong, key=lambda a: furthest(a.answer.gradients, a.right))
+        """Votes where the error is largest, of the problems with few steps and few weights."""
+        few = [a for a in wrong if a.problem.sizes["time"] <= _FEW_STEPS] or wrong
+        small = [a for a in few if self.is_small(a.problem)]
+        worst = max(small or few, key=lambda a: furthest(a.answer.gradients, a.right))
         return votes(self.network, worst, self.oracles if small else {})
 
     def is_small(self, problem: Problem) -> bool:
