@@ -42,7 +42,7 @@ class Explanation:
 
 
 #: Describes the numbers; it is no mistake of the catalogue.
-_APPROXIMATE = Explanation(
+APPROXIMATE = Explanation(
     "every answer is right to within 1e-5 of its largest entry, but not to within rounding: "
     "a lower precision inside, or a finite difference",
     "",
@@ -120,7 +120,7 @@ def name_mistakes(
         found = _pairs(wide, wrong, catalogue)
     if not found:
         close = all(_close(a, a.right.gradients, 1e-5) for a in wide)
-        return [_APPROXIMATE] if close else []
+        return [APPROXIMATE] if close else []
     found.sort(key=lambda m: (m.rank, len(m.sentence)))
     first = found[0]
     alternatives = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
