@@ -29,7 +29,7 @@ def assert_as_on_the_page(name: str, said: str) -> None:
     """Compare with the output in docs/check.md, decimals masked; `...` replaces omitted lines."""
     command = f"python -m rnn_torch.check examples/{name}.py:backward"
     said = masked(said.replace(str(EXAMPLES), "examples"))
-    for part in "\n".join(PAGE[command]).split("\n...\n"):
+    for part in "\n".join(["", *PAGE[command], ""]).split("\n...\n"):
         assert masked(part) in said
 
 
