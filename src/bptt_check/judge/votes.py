@@ -20,7 +20,7 @@ Oracle = Callable[..., Sequence[Array]]
 
 
 def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list[Vote]:
-    """The votes on an answer: of the oracles, and of two methods for any network.
+    """The votes on an answer: of the oracles, or of forward mode; and of Taylor's theorem.
 
     Forward mode and Taylor's theorem judge along random directions of each argument. A method that
     does not apply (an operation has no forward derivative) has no vote.
@@ -34,10 +34,9 @@ def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list
         methods[method] = lambda g, found=found: agrees(  # type: ignore[misc]
             {n: g[n] for n in found if n in g}, Expected(found, right.bounds)
         )
-    methods |= {
-        "forward mode": lambda g: _forward_mode(loss, network, problem, g, right.bounds),
-        "Taylor order": lambda g: _taylor_order(loss, network, problem, g) > 1.5,
-    }
+    if not oracles:  # which see more, sooner: forward mode may import torch's compiler, 2 s
+        methods["forward mode"] = lambda g: _forward_mode(loss, network, problem, g, right.bounds)
+    methods["Taylor order"] = lambda g: _taylor_order(loss, network, problem, g) > 1.5
     cast = []
     for method, agreed in methods.items():
         try:
@@ -59,8 +58,13 @@ def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], T
     return loss
 
 
-def _weights(network: Network, problem: Problem) -> dict[str, Tensor]:
-    return {n: torch.from_numpy(problem.values[n].astype(float)) for n in network.differentiated}
+def _numbers(network: Network, problem: Problem) -> dict[str, Tensor]:
+    """Every argument of floating-point numbers, in float64.
+
+    In forward mode all have a tangent: subtracting one without would import torch's compiler, 2 s.
+    """
+    tensors = network.tensors(problem.values, "float64").items()
+    return {n: t.detach() for n, t in tensors if t.is_floating_point()}
 
 
 def _forward_mode(
@@ -71,7 +75,7 @@ def _forward_mode(
     bounds: Gradients,
 ) -> bool:
     """Whether <gradient, v> is the derivative along v, to within rounding, for a few v."""
-    rng, weights = np.random.default_rng(0), _weights(network, problem)
+    rng, weights = np.random.default_rng(0), _numbers(network, problem)
     for name, gradient in gradients.items():
         for _ in range(_DIRECTIONS):
             v = rng.choice([-1.0, 1.0], gradient.shape)
@@ -95,7 +99,7 @@ def _taylor_order(
     gradients: Gradients,
 ) -> float:
     """The order in s of E(w + s v) - E(w) - s <gradient, v>: 2 for the gradient, else 1."""
-    rng, weights = np.random.default_rng(0), _weights(network, problem)
+    rng, weights = np.random.default_rng(0), _numbers(network, problem)
     v = {n: torch.from_numpy(rng.standard_normal(g.shape)) for n, g in gradients.items()}
     slope = sum(float((torch.from_numpy(np.array(gradients[n], float)) * v[n]).sum()) for n in v)
 
