@@ -100,7 +100,7 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
         telling=1 - len(untold),
         used=max(entry.fraction for entry in worst),
         worst=worst,
-        by_problem=(worst,),
+        by_problem={given.name: {entry.name: entry.fraction for entry in worst}},
         undecided=(why_not,) if lost and not is_wrong else (),
         untold=untold,
         measured="a measured noise floor, not a bound: the loss is of no declared network",

@@ -236,7 +236,9 @@ def test_side_effects_are_noted(tmp_path: Path) -> None:
     assert impure("dW = x.T @ e") == []
     assert impure("dW = x.T @ e\nW *= 2") == ["W is changed in place"]
     assert impure("dW = W.view()") == ["dW shares its memory with W"]
-    assert impure("dW = kept\ndW += 1") == ["a second call overwrites results of the first: dW"]
+    assert impure("dW = kept\ndW += 1") == [
+        "a second call overwrites dW, which the first has returned"
+    ]
 
 
 def test_earlier_questions_are_asked_first(tmp_path: Path) -> None:

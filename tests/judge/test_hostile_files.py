@@ -101,8 +101,8 @@ def test_what_was_answered_is_judged_if_the_process_ends(tmp_path: Path, capsys:
     assert check.main([f"{file}:backward", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["verdict"], document["problems"]) == ("disagrees", 2)
-    assert document["not_answered"][0]["why"] == "its process ended without an answer"
-    assert document["not_answered_at"] == []  # no size is blamed
+    assert document["unanswered"][0]["why"] == "its process ended without an answer"
+    assert document["conditions"] == []  # no size is blamed
 
 
 def test_nothing_is_left_behind(tmp_path: Path, capsys: Capture) -> None:

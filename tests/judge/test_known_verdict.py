@@ -122,7 +122,7 @@ def test_nan_where_autograd_is_finite_is_wrong() -> None:
     assert report.mistakes is None  # the catalogue is not asked, and is not said to fit nothing
     assert not report.impure
     document = json.loads(json.dumps(report.as_dict(), allow_nan=False))
-    assert document["not_finite_at"] == ["inputs of 300"]
+    assert document["not_finite"] == ["inputs of 300"]
     assert "right elsewhere" in " ".join(as_text(report, "f").split())
 
     both = check(lambda x, y, U, W: {**overflows(x, y, U, W), "dW": 7 * W}, rnn)

@@ -37,7 +37,7 @@ def changes_x() -> Backward:
     return backward
 
 
-@impure("a second call overwrites results of the first: dU, dW, dV")
+@impure("a second call overwrites dW, which the first has returned")
 def reuses_buffers() -> Backward:
     buffers: dict[Any, Any] = {}
 

@@ -240,7 +240,9 @@ def test_the_report_in_python_has_the_line_of_the_file() -> None:
     exec(compile(file.read_text(), str(file), "exec"), space)
     with np.errstate(over="ignore"):
         report = check(space["backward"])  # type: ignore[arg-type]
-    assert [place for place, _ in report.lines[0].lines] == ["line 20"]
-    document = report.as_dict()["your_lines"][0]
+    ((place, text),) = report.lines[0].lines
+    assert place == "line 20"
+    assert text.startswith("delta = (eps @ V.T + delta @ W)")
+    document = report.as_dict()["lines"][0]
     assert document["words"] == "lines with values that lead to dU and dW, not to dV"
-    assert document["lines"][0]["text"].startswith("delta = (eps @ V.T + delta @ W)")
+    assert document["lines"] == [[place, text]]

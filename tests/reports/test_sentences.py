@@ -42,7 +42,7 @@ def reports() -> list[Report]:
         replace(wrong, missing=("dx",), loss="Its own loss is right", lines=()),
         replace(wrong, unanswered=(one,), conditions=(batch,), only_at=("long",)),
         replace(wrong, unidentified=("cache",), set_globals=("W",), only_at=("long",)),
-        replace(wrong, not_finite=("long",), only_at=("long",), by_problem=()),
+        replace(wrong, not_finite=("long",), only_at=("long",), by_problem={}),
         replace(wrong, not_finite=("long",), mistakes=None, not_named="a cause", votes=()),
         replace(wrong, where=None, not_located="it raises", mistakes=(), untold=(("long", "inf"),)),
         replace(wrong, verdict="approximate", mistakes=(), factors=()),

@@ -74,7 +74,6 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
     impure: list[str] = []
     answers: dict[str, Any] = {}
     earlier: dict[str, Any] = {}
-    overwritten: list[str] = []
     results, set_globals = Results({}, None, {}, []), list[str]()
     for which in ("first", "second"):
         given = _copies(question.inputs)
@@ -94,10 +93,8 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
             seen[f"d{name}"] = array
         for name, array in earlier.items():
             if not np.array_equal(array, answers[f"first.{name}"], equal_nan=True):
-                overwritten.append(f"d{name}")
+                impure.append(f"a second call overwrites d{name}, which the first has returned")
         earlier = dict(returned)
-    if overwritten:
-        impure.append(f"a second call overwrites results of the first: {', '.join(overwritten)}")
     bits = min(8 * array.itemsize for array in earlier.values())
     return Called(answers, impure, bits, *results[1:], set_globals)
 

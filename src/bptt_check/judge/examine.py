@@ -254,7 +254,7 @@ def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[s
         "telling": len(asked) - sum(name in dict(found.untold) for name in _problems(asked)),
         "used": max(entry.fraction for entry in worst),
         "worst": worst,
-        "by_problem": tuple(map(tuple, entries)),
+        "by_problem": {each[0].problem: {e.name: e.fraction for e in each} for each in entries},
         "name": name,
         "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
         "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),

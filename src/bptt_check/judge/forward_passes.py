@@ -5,7 +5,7 @@ forward passes do. Any other array is told by its value: it is a variable of the
 input.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,8 @@ from bptt_check.judge.asking import Array, Asked
 from bptt_check.networks import Network
 from bptt_check.tracing.tape import Tape, record
 
-_SCALES: dict[str, Callable[[Mapping[str, int]], float]] = {
-    "divided by time": lambda sizes: 1 / sizes["time"],
-    "divided by batch": lambda sizes: 1 / sizes["batch"],
-    "divided by time and by batch": lambda sizes: 1 / sizes["time"] / sizes["batch"],
-}
+#: The axes by whose sizes a loss may be divided.
+_MEANS = (("time",), ("batch",), ("time", "batch"))
 
 
 def about_losses(asked: Sequence[Asked]) -> str:
@@ -26,14 +23,16 @@ def about_losses(asked: Sequence[Asked]) -> str:
     returned = [a for a in asked if isinstance(a.answer.loss, int | float)]
     if not returned:
         return ""
+    finite = [a for a in returned if np.isfinite(a.answer.loss or 0)]  # -log(p) is not if p is tiny
+    if finite and all(_equals(a, 1.0) for a in finite):
+        where = " where it is finite" * (len(finite) < len(returned))
+        return f"Its own loss is right{where}: the two forward passes agree to within rounding"
     wrong = [a for a in returned if not _equals(a, 1.0)]
-    if not wrong:
-        return "Its own loss is right: the two forward passes agree to within rounding"
-    for words, scale in _SCALES.items():
-        axes = set(words.split()) & {"time", "batch"}
-        applies = all(axes <= a.problem.sizes.keys() for a in returned)
-        if applies and all(_equals(a, scale(a.problem.sizes)) for a in returned):
-            return f"Its own loss is the network's, {words}: the two functions differ"
+    for axes in _MEANS:
+        applies = all(set(axes) <= a.problem.sizes.keys() for a in returned)
+        if applies and all(_equals(a, 1 / _product(a, axes)) for a in returned):
+            words = " and ".join(f"by {axis}" for axis in axes)
+            return f"Its own loss is the network's, divided {words}: the two functions differ"
     ratios = [float(a.answer.loss or 0) / float(a.right.losses.sum() or 1) for a in returned]
     constant = float(np.median(ratios))
     if all(_equals(a, constant) for a in returned):
@@ -46,6 +45,10 @@ def about_losses(asked: Sequence[Asked]) -> str:
         f"{difference:.2g} at {a.problem.name!r}, of {total:.6g}. Compare the forward passes "
         "first: the backward pass may be right for another network or loss"
     )
+
+
+def _product(a: Asked, axes: Sequence[str]) -> float:
+    return float(np.prod([a.problem.sizes[axis] for axis in axes]))
 
 
 def _equals(a: Asked, factor: float) -> bool:

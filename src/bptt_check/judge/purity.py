@@ -12,11 +12,7 @@ from bptt_check.judge.comparison import Expected, agrees
 
 def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:
     """The side effects observed in the calls, without repetitions."""
-    parts: dict[str, dict[str, None]] = {}  # side effect -> the arrays affected, at any problem
-    for text in chain.from_iterable(a.answer.impure for a in asked):
-        effect, _, arrays = text.partition(": ")
-        parts.setdefault(effect, {}).update(dict.fromkeys(arrays.split(", ")))
-    found = [": ".join(filter(None, (effect, ", ".join(names)))) for effect, names in parts.items()]
+    found = dict.fromkeys(chain.from_iterable(a.answer.impure for a in asked))
     if all(_same(a.answer.gradients, a.answer.second) for a in asked):
         return tuple(found)
     doubled = all(

@@ -1,13 +1,18 @@
 """The result of examining a backward pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.own_lines.lines import OwnLines
+
+#: The version of the JSON document: it grows when a key goes, or changes its meaning.
+SCHEMA = 1
 
 #: "cannot tell": every answer that can be judged is right, and something else is not known.
 Verdict = Literal["agrees", "disagrees", "approximate", "impure", "cannot tell"]
@@ -50,7 +55,8 @@ class Report:
     used: float  # the largest error of an entry / what rounding allows
     name: str = "backward"
     worst: tuple[Entry, ...] = ()  # one for each gradient returned
-    by_problem: tuple[tuple[Entry, ...], ...] = ()  # for each problem, as `worst`
+    #: For each problem answered and gradient, the largest error / what rounding allows.
+    by_problem: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # the gradients not returned
     also: tuple[str, ...] = ()  # what is returned besides, with its meaning
     unidentified: tuple[str, ...] = ()  # what is returned besides, without a meaning
@@ -92,75 +98,21 @@ class Report:
         return tuple(entry.name for entry in self.worst)
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON values; NaN and infinity as `finite` writes them."""
-        return {
-            "verdict": self.verdict,
-            "dtype": self.dtype,
-            "window": self.window,
-            "problems": self.problems,
-            "problems_that_can_tell": self.telling,
-            "undecided": list(self.undecided),
-            "fraction_of_what_rounding_allows": finite(self.used),
-            "worst": [
-                {
-                    **{key: finite(value) for key, value in entry._asdict().items()},
-                    "absolute_error": finite(entry.error),
-                    "relative_error": finite(entry.relative),
-                }
-                for entry in self.worst
-            ],
-            "by_problem": {
-                entries[0].problem: {entry.name: finite(entry.fraction) for entry in entries}
-                for entries in self.by_problem
-            },
-            "returned": list(self.returned),
-            "not_returned": list(self.missing),
-            "also_returned": list(self.also),
-            "returned_without_meaning": list(self.unidentified),
-            "set_globals": list(self.set_globals),
-            "not_answered": [each._asdict() for each in self.unanswered],
-            "not_answered_at": [each._asdict() for each in self.conditions],
-            "cannot_tell_at": dict(self.untold),
-            "not_finite_at": list(self.not_finite),
-            "failed": list(self.failed),
-            "loss": self.loss,
-            "measured": self.measured,
-            "reference_is_approximate": self.approximate,
-            "factors": list(self.factors),
-            "wrong_only_at": list(self.only_at),
-            "where": self.where
-            and {
-                "words": self.where.words,
-                "claim": dict(self.where.claim),
-                "cells": {
-                    label: [[finite(float(v)) for v in row] for row in matrix]
-                    for label, matrix in self.where.cells.items()
-                },
-                "sums": {
-                    label: [finite(float(v)) for v in column]
-                    for label, column in self.where.sums.items()
-                },
-            },
-            "not_located": self.not_located,
-            "not_named": self.not_named,
-            "mistakes": None
-            if self.mistakes is None
-            else [
-                {
-                    "mistakes": [{"name": m.name, "place": m.place} for m in explanation.mistakes],
-                    "also": list(explanation.also),
-                }
-                for explanation in self.mistakes
-            ],
-            "your_lines": [
-                {
-                    "words": own.words,
-                    "lines": [{"place": p, "text": t} for p, t in own.lines],
-                    "unknown": own.unknown,
-                }
-                for own in self.lines
-            ],
-            "votes": [vote._asdict() for vote in self.votes],
-            "impure": list(self.impure),
-            "cannot_show": list(self.blind),
-        }
+        """Every field as a JSON value, and what is returned; docs/report.md describes them."""
+        own = {each.name: as_json(getattr(self, each.name)) for each in fields(self)}
+        return {"schema": SCHEMA, "returned": list(self.returned), **own}
+
+
+def as_json(value: Any) -> Any:
+    """The same in JSON's types; NaN and infinity as `finite` writes them."""
+    if isinstance(value, float):
+        return finite(value)
+    if isinstance(value, np.ndarray):
+        return as_json(value.tolist())
+    if is_dataclass(value):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(each) for key, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, (tuple, list)) else value

@@ -95,7 +95,7 @@ def _output_beyond_exp(drawn: Drawn) -> None:
 
 #: How much of its state a unit passes on to itself, and its bias: a tanh, a relu and a sigmoid
 #: keep their errors with one of these each.
-_MEMORIES = ((0.95, 0.0), (0.95, 0.5), (-5.0, 0.0))
+_MEMORIES = ((0.99, 0.0), (0.99, 0.5), (-5.8, 0.0))
 
 
 def _long_memory(drawn: Drawn) -> None:
@@ -109,16 +109,18 @@ def _long_memory(drawn: Drawn) -> None:
         if len(recurrent) == 1:
             for unit, (kept, _) in enumerate(_MEMORIES[: block.shape[-1]]):
                 block[..., unit, unit] = kept
+    always = slice(None)  # of tokens, each
     for argument, value in drawn.of("float", "inputs", timed=True):
         for axis in _features(argument)[-1:]:
             np.moveaxis(value, axis, 0)[0] = 1
+            always = slice(1)
     for gate, block in enumerate(drawn.blocks(drawn.roles.of_inputs)):
         block *= 0.01
         if len(recurrent) > 1:
-            block[..., gate : gate + 1] += 4
+            block[..., always, gate : gate + 1] += 4
         else:
             for unit, (_, bias) in enumerate(_MEMORIES[: block.shape[-1]]):
-                block[..., unit] += bias
+                block[..., always, unit] += bias
     for name in drawn.roles.biases:
         drawn.values[name] *= 0.01
 

@@ -53,11 +53,8 @@ def roles(network: Network) -> Roles:
     }
     pairs = [pair for name, argument in weights.items() for pair in _pairs(name, argument)]
     recurrent = tuple(p for p in pairs if p.rows == p.columns)
-    units = dict.fromkeys(p.rows for p in recurrent)
-    features = _features(network)
-    for p in pairs:  # an embedding
-        if p.rows in features and p.columns not in units:
-            features[p.columns] = None
+    units: dict[str, None] = dict.fromkeys(p.rows for p in recurrent)
+    features = _features(network, pairs, units)
     of_inputs, of_outputs, directions = [], [], dict[frozenset[str], str]()
     for p in pairs:
         if (p.rows in units) == (p.columns in units):
@@ -83,12 +80,15 @@ def roles(network: Network) -> Roles:
     )
 
 
-def _features(network: Network) -> dict[str, None]:
-    """The axis names of the inputs' features; if there are only tokens, of the first ones."""
+def _features(network: Network, pairs: list[Part], units: Mapping[str, None]) -> dict[str, None]:
+    """The axis names of the inputs' features; of tokens alone, that of their embedding, if any."""
     timed = [a for a in network.arguments.values() if a.time_axis is not None]
     names = [n for a in timed if a.is_number for n in a.names if n not in _RESERVED]
     below = [a.below.names for a in timed if a.below and not _RESERVED & set(a.below.names)]
-    return dict.fromkeys(names or (below[0] if below else []))
+    if names or not below:
+        return dict.fromkeys(names)
+    embedded = [p.columns for p in pairs if p.rows in below[0] and p.columns not in units]
+    return dict.fromkeys(embedded or below[0])
 
 
 def _named(argument: Argument) -> list[int]:

@@ -21,6 +21,7 @@ from bptt_check.reports.text import (
     explanations_line,
     notes,
     sentence,
+    verdict,
     word,
 )
 
@@ -82,7 +83,7 @@ def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
     first, report = reports[0]
     if len(reports) > 1:
         return "Backward passes"
-    return f"{word(report)}: {sentence(report, first).partition(' (')[0]}"
+    return f"{word(report)}: {verdict(report, first)}"
 
 
 def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:

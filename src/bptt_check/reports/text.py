@@ -49,9 +49,14 @@ def sentence(report: Report, name: str) -> str:
     if report.telling != report.problems:
         problems += f", of which {report.telling} can tell"
     return (
-        f"{_VERDICTS[report.verdict][1].format(name=shown(name))} ({problems}, "
+        f"{verdict(report, name)} ({problems}, "
         f"{report.dtype}{truncated}; at worst {report.used:.2g} times what rounding allows)"
     )
+
+
+def verdict(report: Report, name: str) -> str:
+    """The verdict in a sentence, without the evidence; `name` is escaped by `shown`."""
+    return _VERDICTS[report.verdict][1].format(name=shown(name))
 
 
 def headline(report: Report, name: str) -> str:
@@ -224,10 +229,9 @@ def _not_finite(report: Report) -> str:
     """Where only the candidate's answer has NaN or infinity."""
     at = _some([repr(name) for name in report.not_finite])
     elsewhere = not any(
-        not entry.right
-        for entries in report.by_problem
-        for entry in entries
-        if entry.problem not in report.not_finite
+        max(used.values()) > 1
+        for problem, used in report.by_problem.items()
+        if problem not in report.not_finite
     )
     rest = f", and {_elsewhere(report)}" * elsewhere
     return f"It gives NaN or infinity, where autograd's gradient is finite, at {at}{rest}"
