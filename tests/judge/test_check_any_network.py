@@ -108,7 +108,7 @@ def test_a_users_own_network() -> None:
 
     report = check(forgets, scaled)
     assert not report.right
-    assert report.only_at == ("long and large",)
+    assert report.only_at == ("long memory",)
     assert report.missing == ("dx",)
 
 

@@ -52,7 +52,7 @@ SITES = {
     "squash": ("{squash}", "$("),
     "output": ("{output}", "$"),
 }
-_LONG = "long and large"
+_LONG = "long memory"
 _ONE_HOT = "((x == 0) | (x == 1)).all() and (x.sum(2) == 1).all()"
 _NARROW = "h[t] = h[t].astype(narrow[x.dtype])"
 _STATE, _OUT = "a state beyond exp", "an output beyond exp"
@@ -76,8 +76,8 @@ HIDDEN = (
     Hidden(_LONG, "lower precision after 20 steps", "state", f"{_NARROW} if t >= 20 else h[t]"),
     Hidden(_LONG, "dW of the last 64 steps", "dW", "h[t - 1].T @ {ofW} * ({T} - t <= 64)"),
     Hidden(_LONG, "a ring of 100 inputs", "dU", "x[t % 100].T @ {dz}"),
-    Hidden(_LONG, "long and wide", "dW", "h[t - 1].T @ {ofW} * (not ({T} > 20 and len(W) > 16))"),
-    Hidden(_LONG, "many and wide", "dU", "x[t].T @ {dz} * (not ({B} > 8 and len(U) > 8))"),
+    Hidden("all sizes large", "long and wide", "dW", "h[t - 1].T @ {ofW} * (not ({T} > 20 and len(W) > 16))"),
+    Hidden("all sizes large", "many and wide", "dU", "x[t].T @ {dz} * (not ({B} > 8 and len(U) > 8))"),
     # Examples, inputs, units, outputs: many of them.
     Hidden("130 examples", "eight examples", "dV", "h[t][:8].T @ {error}[:8]"),
     Hidden("130 examples", "whole blocks of 32 only", "dU", f"x[t]{_WHOLE}.T @ {{dz}}{_WHOLE}"),

@@ -74,7 +74,8 @@ CONDITIONS = (
     Condition("errors of 3000", losses=3000.0),
     Condition("a state beyond exp", fill="state beyond exp"),
     Condition("an output beyond exp", fill="output beyond exp"),
-    Condition("long and large", 130, 9, 5, n_in=10, units=18, fill="long memory"),
+    Condition("long memory", 130, 2, 5, fill="long memory"),
+    Condition("all sizes large", 21, 9, 5, n_in=10, units=18),
     Condition("130 examples", time=3, batch=130),
     Condition("40 inputs", time=3, batch=2, n_in=40),
     Condition("65 units", time=3, batch=2, units=65, weights=0.5),
@@ -249,17 +250,14 @@ def _applies(network: Network, its: Roles, condition: Condition) -> bool:
         (condition.n_in, its.inputs),
         (condition.units, its.units),
         (condition.n_out, its.outputs),
-        (
-            condition.inputs != 1 or condition.fill == "inputs 0",
-            roles_of_timed & {"float", "inputs"},
-        ),
+        (condition.inputs != 1 or condition.fill == "inputs 0", roles_of_timed & numbers),
         (condition.losses != 1, roles_of_timed & {"targets", "upstream"}),
         (condition.fill == "bits", roles_of_timed & {*numbers, "targets"}),
         (condition.batch > _GENERAL.batch and not condition.fill, "batch" in network.axis_names),
         (condition.fill in NEEDS, getattr(its, NEEDS.get(condition.fill, "recurrent"))),
     )
-    large = condition.fill == "long memory"
-    return large or all(found for is_wanted, found in wanted if is_wanted)
+    always = condition.fill == "long memory" or (condition.n_in and condition.units)
+    return bool(always) or all(found for is_wanted, found in wanted if is_wanted)
 
 
 def _sizes(
