@@ -124,11 +124,11 @@ HIDDEN = (
     Hidden("inputs of 300", "inputs clipped", "first", "x = np.clip(x, -100, 100)"),
     Hidden("inputs of 300", "inputs scaled", "dU",
            "(x[t] / max(1, np.abs(x[t]).max() / 100)).T @ {dz}"),
-    Hidden("targets or upstream of 3000", "errors clipped", "first", "y = np.clip(y, -110, 110)",
+    Hidden("errors of 3000", "errors clipped", "first", "y = np.clip(y, -110, 110)",
            ("elman",)),
     *(Hidden(condition, "clipped to a norm of 1000", "end",
              "for g in (dU, dW, dV): g *= min(1, 1000 / max(1, np.linalg.norm(g)))", only)
-      for condition, only in (("targets or upstream of 3000", ("elman",)), (_OUT, _SOFTMAX))),
+      for condition, only in (("errors of 3000", ("elman",)), (_OUT, _SOFTMAX))),
     *(Hidden(_STATE, f"exp overflows{words}", "squash", squash, only)
       for words in ("", ", and NaN is made 0")
       for squash, only in ((f"{'finite_' * bool(words)}sigmoid_by_exp", ("gru", "lstm")),
