@@ -62,8 +62,8 @@ def layer(found: Result) -> Lines:
         mean *= ratio ** (1 / len(ratios))
     yield ""
     yield (
-        f"At all {len(ratios)} sizes the geometric mean of the last column is {mean:.2f}, its minimum {min(ratios):.2f}; "
-        f"values below 1: {sum(ratio < 1 for ratio in ratios)}."
+        f"At all {len(ratios)} sizes the geometric mean of the last column is {mean:.2f}, "
+        f"its minimum {min(ratios):.2f}; values below 1: {sum(ratio < 1 for ratio in ratios)}."
     )
     compiling = [row["compile_seconds"].get("torch.compile", 0) for row in found["rows"]]
     in_jax = [row["compile_seconds"].get("JAX", 0) for row in found["rows"]]
