@@ -20,8 +20,7 @@ def backward(x, y, h_0, c_0, U, W, b, V, c):
         s[t] = f * s[t - 1] + i * g
         h[t] = o * np.tanh(s[t])
         gates[t] = i, f, g, o
-        a = h[t] @ V + c
-        e = np.exp(a - a.max(axis=1, keepdims=True))
+        e = np.exp(h[t] @ V + c)
         p[t] = e / e.sum(axis=1, keepdims=True)
     dU, dW, db, dV, dc = (np.zeros_like(a) for a in (U, W, b, V, c))
     dh_next = np.zeros((B, H))

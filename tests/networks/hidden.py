@@ -16,7 +16,6 @@ from rnn_numpy.elman_network import textbook as own
 from tests.passes import textbook
 
 KEPT = "state is kept between calls"
-_SOFTMAX = ("tanh", "gru", "lstm")
 _OTHERS = {"error": "dy", "dz": "dz", "ofW": "dz", "T": "T", "B": "B", "first": "T, B = y.shape"}
 _OTHERS |= {"carried": "dh_next", "back": "dh_next = dz @ W.T\n", "before": "dh_next = np.zeros_l"}
 _OTHERS |= {"WT": "W.T", "output": "p[t] = e / e.sum(axis=1, keepdims=True)", "squash": "sigmoid("}
@@ -76,8 +75,10 @@ HIDDEN = (
     Hidden(_LONG, "lower precision after 20 steps", "state", f"{_NARROW} if t >= 20 else h[t]"),
     Hidden(_LONG, "dW of the last 64 steps", "dW", "h[t - 1].T @ {ofW} * ({T} - t <= 64)"),
     Hidden(_LONG, "a ring of 100 inputs", "dU", "x[t % 100].T @ {dz}"),
-    Hidden("all sizes large", "long and wide", "dW", "h[t - 1].T @ {ofW} * (not ({T} > 20 and len(W) > 16))"),
-    Hidden("all sizes large", "many and wide", "dU", "x[t].T @ {dz} * (not ({B} > 8 and len(U) > 8))"),
+    Hidden("all sizes large", "long and wide", "dW",
+           "h[t - 1].T @ {ofW} * (not ({T} > 20 and len(W) > 16))"),
+    Hidden("all sizes large", "many and wide", "dU",
+           "x[t].T @ {dz} * (not ({B} > 8 and len(U) > 8))"),
     # Examples, inputs, units, outputs: many of them.
     Hidden("130 examples", "eight examples", "dV", "h[t][:8].T @ {error}[:8]"),
     Hidden("130 examples", "whole blocks of 32 only", "dU", f"x[t]{_WHOLE}.T @ {{dz}}{_WHOLE}"),
@@ -126,9 +127,8 @@ HIDDEN = (
            "(x[t] / max(1, np.abs(x[t]).max() / 100)).T @ {dz}"),
     Hidden("errors of 3000", "errors clipped", "first", "y = np.clip(y, -110, 110)",
            ("elman",)),
-    *(Hidden(condition, "clipped to a norm of 1000", "end",
-             "for g in (dU, dW, dV): g *= min(1, 1000 / max(1, np.linalg.norm(g)))", only)
-      for condition, only in (("errors of 3000", ("elman",)), (_OUT, _SOFTMAX))),
+    Hidden("errors of 3000", "clipped to a norm of 1000", "end",
+           "for g in (dU, dW, dV): g *= min(1, 1000 / max(1, np.linalg.norm(g)))", ("elman",)),
     *(Hidden(_STATE, f"exp overflows{words}", "squash", squash, only)
       for words in ("", ", and NaN is made 0")
       for squash, only in ((f"{'finite_' * bool(words)}sigmoid_by_exp", ("gru", "lstm")),
@@ -137,10 +137,6 @@ HIDDEN = (
     Hidden(_OUT, "exp overflows", "output", "o[t] = sigmoid_by_exp(h[t] @ V)", ("elman",)),
     Hidden(_OUT, "exp overflows, and NaN is made 1/2", "output",
            "o[t] = np.nan_to_num(sigmoid_by_exp(h[t] @ V), nan=0.5)", ("elman",)),
-    Hidden(_OUT, "exp overflows", "output",
-           "e = np.exp(h[t] @ V + c); p[t] = e / e.sum(1)[:, None]", _SOFTMAX),
-    Hidden(_OUT, "exp overflows, and NaN is made 0", "output",
-           "e = np.exp(h[t] @ V + c); p[t] = np.nan_to_num(e / e.sum(1)[:, None])", _SOFTMAX),
     # How arrays lie in memory.
     Hidden("Fortran order", "x as it lies in memory", "first", "x = x.ravel('K').reshape(x.shape)"),
     Hidden("Fortran order", "W's order forgotten", "first", "W = W.ravel('A').reshape(W.shape)"),

@@ -30,13 +30,15 @@ from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing import Mistake as Altered
 from bptt_check.tracing import locate
 from bptt_check.tracing.step import Step
-from bptt_check.tracing.tape import record
+from bptt_check.tracing.tape import Tape, record
 
 _RANDOM_PROBLEMS = 12
 _LONGEST = 8  # steps of these
 _MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
-_FEW_STEPS = 20
+_MOST_STEPS = 40  # of a problem that is split by steps, or voted on
 _LARGEST_VOTE = 512  # weights: some oracles' cost grows with their square
+#: A softmax by exp and sum overflows there: in nearly every textbook, and not in back-propagation.
+_OVERFLOWS, _SOFTMAX = "an output beyond exp", ("_softmax", "_log_softmax", "logsumexp")
 _WINDOWS = 30  # tried to explain a pass with another window
 
 
@@ -78,11 +80,13 @@ class AnyNetwork:
         inputs = [name for name in network.arguments if name not in network.zeros]
         axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
         try:
-            weights = _weights(network, self.fixed)
+            tape = _recorded(network, self.fixed)
+            weights = _weights(tape)
+            self._has_softmax = any(node.op in _SOFTMAX for node in tape.nodes)
         except (NotImplementedError, KeyError):  # it cannot be traced
             if rate is not None:
                 raise
-            weights = []
+            weights, self._has_softmax = [], False
         gradients = network.differentiated if rate is None else weights
         self.form = Form(inputs, gradients, (), rate, weights, axes)
 
@@ -133,7 +137,8 @@ class AnyNetwork:
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
         designed = drawn(self.network, dtype, self.fixed, self.window, self._tells)
         others = random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed, _LONGEST)
-        found = [*designed, *others]
+        left_out = _OVERFLOWS if self._has_softmax else ""
+        found = [p for p in (*designed, *others) if p.name != left_out]
         if self.window is not None and not any(map(self._shows_the_window, found)):
             raise CannotCheck(
                 f"no problem distinguishes a window of {self.window} steps from no window"
@@ -235,7 +240,8 @@ class AnyNetwork:
         If a problem made for this shows no mistake, those that show most of it are asked, the
         smallest first; the words name it.
         """
-        telling = sorted(wrong, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
+        few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS]
+        telling = sorted(few, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
         try:
             for problem in [None, *(a.problem for a in telling[:_MOST_LOCATED])]:
                 found = locate(
@@ -252,13 +258,16 @@ class AnyNetwork:
             raise CannotCheck(str(error)) from None
         if found.reason:
             raise CannotCheck(found.words())
+        if wrong and not few and not found.wrong:
+            name = wrong[0].problem.name
+            raise CannotCheck(f"it is wrong at {name!r}, which has too many steps to ask for each")
         at = f"at {found.problem!r}: " if problem is not None else ""
         claim = {**asdict(found.claim), "problem": found.problem}
         return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes where the error is largest, of the problems with few steps and few weights."""
-        few = [a for a in wrong if a.problem.sizes["time"] <= _FEW_STEPS] or wrong
+        few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS] or wrong
         small = [a for a in few if self.is_small(a.problem)]
         worst = max(small or few, key=lambda a: furthest(a.answer.gradients, a.right))
         return votes(self.network, worst, self.oracles if small else {})
@@ -294,15 +303,21 @@ class AnyNetwork:
         return blind
 
 
-def _weights(network: Network, fixed: Mapping[str, int]) -> list[str]:
-    """The arguments to differentiate that are neither given at every step nor initial states.
+def _recorded(network: Network, fixed: Mapping[str, int]) -> Tape:
+    """The network at several steps.
 
     Raises:
-        NotImplementedError: the network cannot be traced.
+        NotImplementedError: it cannot be traced.
     """
     any_time = {name: size for name, size in fixed.items() if name != "time"}
-    initial = Step(record(network, general(network, any_time))).initial_states
+    return record(network, general(network, any_time))
+
+
+def _weights(tape: Tape) -> list[str]:
+    """The arguments to differentiate that are neither given at every step nor initial states."""
+    network = tape.network
     timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
+    initial = Step(tape).initial_states
     return [n for n in network.differentiated if n not in timed | initial]
 
 

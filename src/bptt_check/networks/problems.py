@@ -75,7 +75,7 @@ CONDITIONS = (
     Condition("a state beyond exp", fill="state beyond exp"),
     Condition("an output beyond exp", fill="output beyond exp"),
     Condition("long memory", 130, 2, 5, fill="long memory"),
-    Condition("all sizes large", 21, 9, 5, n_in=10, units=18),
+    Condition("all sizes large", 21, 9, 5, n_in=10, units=18, weights=0.3),
     Condition("130 examples", time=3, batch=130),
     Condition("40 inputs", time=3, batch=2, n_in=40),
     Condition("65 units", time=3, batch=2, units=65, weights=0.5),
