@@ -8,11 +8,11 @@ def sigmoid(z):
 
 
 def loss(x, y, U, W, V):
-    h, total = np.zeros((x.shape[1], len(W)), x.dtype), 0.0
-    for x_t, y_t in zip(x, y, strict=True):
-        h = sigmoid(x_t @ U + h @ W)
-        total += 0.5 * ((sigmoid(h @ V) - y_t) ** 2).sum()
-    return total
+    h, states = np.zeros((x.shape[1], len(W)), x.dtype), []
+    for z_t in x @ U:
+        h = sigmoid(z_t + h @ W)
+        states.append(h)
+    return 0.5 * ((sigmoid(np.array(states) @ V) - y) ** 2).sum()
 
 
 def backward(x, y, U, W, V, step=1e-5):

@@ -125,9 +125,9 @@ HIDDEN = (
     Hidden("inputs of 300", "inputs clipped", "first", "x = np.clip(x, -100, 100)"),
     Hidden("inputs of 300", "inputs scaled", "dU",
            "(x[t] / max(1, np.abs(x[t]).max() / 100)).T @ {dz}"),
-    Hidden("targets or upstream of 3000", "errors clipped", "first", "y = np.clip(y, -110, 110)",
+    Hidden("errors of 3000", "errors clipped", "first", "y = np.clip(y, -110, 110)",
            ("elman",)),
-    Hidden("targets or upstream of 3000", "clipped to a norm of 1000", "end",
+    Hidden("errors of 3000", "clipped to a norm of 1000", "end",
            "for g in (dU, dW, dV): g *= min(1, 1000 / max(1, np.linalg.norm(g)))", ("elman",)),
     *(Hidden(_STATE, f"exp overflows{words}", "squash", squash, only)
       for words in ("", ", and NaN is made 0")

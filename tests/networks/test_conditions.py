@@ -21,7 +21,7 @@ from tests.networks.hidden import HIDDEN, KEPT, NAMES, planted
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 ORDINARY = {"general", "two steps", "all sizes equal", "weights of 0.01", "weights of 3"}
-ORDINARY |= {"saturated: weights of 10", "inputs of 10", "targets or upstream of 30"}
+ORDINARY |= {"saturated: weights of 10", "inputs of 10", "errors of 30"}
 BY_DAY = {"general", "random 1"}  # of those
 
 

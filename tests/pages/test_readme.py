@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bptt_check.networks import CONDITIONS
 from page_sessions import masked, sessions
 from proved_once import proved_once
 from rnn_numpy.elman_network.textbook import textbook
@@ -75,20 +76,27 @@ def test_every_test_named_on_a_page_exists(page: Path) -> None:
 
 
 def test_every_dotted_name_exists() -> None:
-    """Each `rnn_numpy.x` and `rnn_torch.x.y` in the pages and in docstrings exists."""
+    """Each `rnn_numpy.x` and `bptt_check.x.y` in the pages and in docstrings exists."""
     texts = [page.read_text() for page in [*PAGES, ROOT / "CONTRIBUTING.md"]]
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     for file in (ROOT / "src").rglob("*.py"):
         nodes = (n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, documented))
         texts += filter(None, map(ast.get_docstring, nodes))
-    dotted = re.compile(r"\brnn_(?:numpy|torch)(?:\.[A-Za-z_]\w*)+")
+    dotted = re.compile(r"\b(?:rnn_numpy|rnn_torch|bptt_check)(?:\.[A-Za-z_]\w*)+")
     names = set(dotted.findall("\n".join(texts)))
     assert {"rnn_numpy.bptt", "rnn_numpy.training.many.train_many"} < names
     for name in names:
         found = pkgutil.resolve_name(name)
         module = name.rpartition(".")[0]
         # What a package exports may be from anywhere in it; a module's own is defined there.
-        assert "." not in module or getattr(found, "__module__", module) == module, name
+        exports = hasattr(pkgutil.resolve_name(module), "__path__")
+        assert exports or getattr(found, "__module__", module) == module, name
+
+
+def test_check_md_names_every_condition() -> None:
+    rows = (ROOT / "docs" / "check.md").read_text().partition("| | conditions |")[2]
+    named = re.findall(r"`([^`]+)`", rows.partition("\n\n")[0].replace("`--window`", ""))
+    assert sorted(named) == sorted(condition.name for condition in CONDITIONS)
 
 
 def headings(page: Path) -> set[str]:

@@ -108,7 +108,7 @@ def test_right_approximate_impure_and_what_cannot_be_checked(tmp_path: Path) -> 
         ("right_loop", "RIGHT", 0),
         ("wrong_finite_difference", "APPROXIMATE", 1),
         ("wrong_stale_buffers", "IMPURE", 1),
-        ("right_recipe_only", "CANNOT TELL", 2),
+        ("right_recipe_only", "CANNOT CHECK", 2),
     ):
         assert check.main([f"{EXAMPLES / name}.py:backward", "--html", str(file)]) == code
         page = file.read_text()

@@ -9,6 +9,13 @@ other_values                                   wrong values in the backward pass
 naming                                         find the mistake that gives a candidate's answers
 """
 
-from bptt_check.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes, noise_floor
+from bptt_check.catalogue.naming import (
+    APPROXIMATE,
+    Asked,
+    Catalogue,
+    Explanation,
+    name_mistakes,
+    noise_floor,
+)
 
-__all__ = ["Asked", "Catalogue", "Explanation", "name_mistakes", "noise_floor"]
+__all__ = ["APPROXIMATE", "Asked", "Catalogue", "Explanation", "name_mistakes", "noise_floor"]

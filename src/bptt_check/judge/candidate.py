@@ -185,6 +185,7 @@ class Candidate:
         pipe, read = self._process.stdout.fileno(), bytearray(self._unread)
         while len(read) < count:
             if not _readable(pipe, max(0, deadline - time.monotonic())):
+                self._process.kill()  # a late answer would be taken for the next one
                 why = f"it gave no answer within {self._timeout:g} seconds"
                 raise CannotCheck(why, ended=True)
             chunk = os.read(pipe, 1 << 20)

@@ -25,6 +25,10 @@ class Problem(NamedTuple):
     values: dict[str, Array]
     dtype: str = "float64"
 
+    def __repr__(self) -> str:
+        """Without the values, which may be thousands of numbers."""
+        return f"Problem({self.name!r}, {self.sizes}, {self.dtype})"
+
 
 class Condition(NamedTuple):
     """The condition of a problem: sizes, and factors of the normally distributed numbers.
@@ -70,8 +74,8 @@ CONDITIONS = (
     Condition("saturated: weights of 10", weights=10.0),
     Condition("inputs of 10", inputs=10.0),
     Condition("inputs of 300", inputs=300.0, fill="small input weights"),
-    Condition("targets or upstream of 30", losses=30.0),
-    Condition("targets or upstream of 3000", losses=3000.0),
+    Condition("errors of 30", losses=30.0),
+    Condition("errors of 3000", losses=3000.0),
     Condition("a state beyond exp", fill="state beyond exp"),
     Condition("an output beyond exp", fill="output beyond exp"),
     Condition("long memory", 130, 2, 5, fill="long memory"),

@@ -27,8 +27,8 @@ _VERDICTS = {
     "disagrees": ("WRONG", "{name} does not agree with autograd"),
     "approximate": (
         "APPROXIMATE",
-        "{name} is close to autograd's gradient, but not to within rounding: a finite difference, or "
-        "a lower precision inside?",
+        "{name} is close to autograd's gradient, but not to within rounding: "
+        "a finite difference, or a lower precision inside?",
     ),
     "impure": ("IMPURE", "{name} gives the right numbers, but it is not a pure function"),
     "cannot tell": ("CANNOT TELL", "{name} is right in all that can be judged, which is not all"),
