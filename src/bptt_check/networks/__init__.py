@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from bptt_check.networks.axes import Argument, Axis, floats, inputs, targets, tokens, upstream
-from bptt_check.networks.elman import elman
+from bptt_check.networks.elman import elman, relu, tanh
 from bptt_check.networks.gru import gru
 from bptt_check.networks.lstm import lstm
 from bptt_check.networks.network import Evaluation, Network, network
@@ -19,7 +19,6 @@ from bptt_check.networks.problems import (
     in_turn,
     random,
 )
-from bptt_check.networks.simple import relu, tanh
 from bptt_check.networks.soundness import check_network
 
 #: The stock networks by name: functions of their options that return a `Network`.

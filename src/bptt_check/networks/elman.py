@@ -1,6 +1,6 @@
-"""The network of docs/bptt.md: h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V)."""
+"""Simple recurrent networks (Elman 1990): that of docs/bptt.md, h_t = sigmoid(x_t U + h_{t-1} W)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -48,3 +48,35 @@ def _elman(x: Tensor, y: Tensor, U: Tensor, W: Tensor, V: Tensor) -> Iterator[Te
 
 
 _elman.__name__ = "elman"
+
+
+def tanh(loss: str = "softmax") -> Network:
+    """h_t = tanh(x_t U + h_{t-1} W + b)."""
+    return _simple(torch.tanh, "tanh", loss)
+
+
+def relu(loss: str = "softmax") -> Network:
+    """h_t = relu(x_t U + h_{t-1} W + b)."""
+    return _simple(torch.relu, "relu", loss)
+
+
+def _simple(f: Callable[[Tensor], Tensor], name: str, loss: str) -> Network:
+    loss_function = loss_named(loss)
+
+    def simple(
+        x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, b: Tensor, y: Tensor, **output: Tensor
+    ) -> Iterator[Tensor]:
+        h = h_0
+        for x_t, y_t in steps(x, y):
+            h = f(x_t @ U + h @ W + b)
+            yield loss_function.at_step(h, y_t, **output)
+
+    simple.__name__ = name
+    return network(
+        x="time batch n_in",
+        h_0="batch hidden",
+        U="n_in hidden",
+        W="hidden hidden",
+        b="hidden",
+        **loss_function.axes,
+    )(simple)
