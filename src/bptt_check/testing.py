@@ -112,14 +112,7 @@ def assert_gradient_parity(
         raise ValueError(f"require must be {' or '.join(_REQUIRE)}, got {require!r}")
     several = [given] if isinstance(given, Problem) else given
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
-    for one in several or ():
-        others = {
-            n: one.sizes.get(n) for n, size in subject.fixed.items() if one.sizes.get(n) != size
-        }
-        if others or one.values.keys() != subject.network.arguments.keys():
-            wanted = subject.fixed if others else tuple(subject.network.arguments)
-            got = others or tuple(one.values)
-            raise ValueError(f"given must be problems of the network, with {wanted}, got {got}")
+    _check_given(several or (), subject)
     if several is not None and several is given and (blind := _blind_to(several, subject)):
         warnings.warn(
             f"these problems cannot tell from the truth: {', '.join(blind)}", stacklevel=2
@@ -137,6 +130,17 @@ def assert_gradient_parity(
         if require == "all":
             raise AssertionError(said)
         warnings.warn(said, stacklevel=2)
+
+
+def _check_given(given: Sequence[Problem], subject: AnyNetwork) -> None:
+    """Raise ValueError unless the problems are those of the subject's network, at its sizes."""
+    for one in given:
+        fixed = subject.fixed.items()
+        others = {n: one.sizes.get(n) for n, size in fixed if one.sizes.get(n) != size}
+        if others or one.values.keys() != subject.network.arguments.keys():
+            wanted = subject.fixed if others else tuple(subject.network.arguments)
+            got = others or tuple(one.values)
+            raise ValueError(f"given must be problems of the network, with {wanted}, got {got}")
 
 
 def _failure(

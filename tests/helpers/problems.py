@@ -19,6 +19,10 @@ class Problem(NamedTuple):
     targets: Array
     h_0: Array
 
+    def __repr__(self) -> str:
+        """Its shapes: hypothesis warns of more than some thousand characters."""
+        return f"Problem({', '.join(str(a.shape) for a in (*self.params, self.x, self.h_0))})"
+
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.x.dtype

@@ -69,7 +69,9 @@ def leaky(x: Any, y: Any, a: Any, w: Any) -> Iterator[Any]:
         yield 0.5 * ((s - y_t) ** 2).sum()
 
 
-def test_nothing_is_said_of_errors_that_were_not_measured() -> None:
+def test_a_step_is_separated_by_an_input_at_that_step_alone() -> None:
+    """No two steps have inputs of their own: there is one number a step."""
+
     def backward(problem: Problem) -> Gradients:
         x, y, a, w = (problem.values[n] for n in "xyaw")
         f, s = 1 / (1 + np.exp(-a)), np.zeros((len(x) + 1, *x.shape[1:]))
@@ -84,9 +86,8 @@ def test_nothing_is_said_of_errors_that_were_not_measured() -> None:
         return {"a": da, "w": dw}
 
     claim = locate(leaky, backward).claim
-    assert (claim.kind, claim.labels, claim.loss) == ("cannot tell", ("da", "dw"), 2)
-    assert claim.right == ()
-    assert claim.reason == "no gradient could be split by state step"
+    assert (claim.kind, claim.labels, claim.lag) == ("k back", ("dw",), 1)
+    assert (claim.loss, claim.state) == (2, 1)
 
 
 @network(x="time n", U="n h", W="h h", y=targets("time h"))

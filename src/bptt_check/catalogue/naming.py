@@ -217,7 +217,8 @@ def _behaves_like(
         return True
     if not _close(a, imitation, tolerance):
         return False
-    floor = noise_floor(catalogue.graph(a.problem), mistake, imitation)
+    unit = float(np.finfo(a.problem.dtype).eps)
+    floor = noise_floor(catalogue.graph(a.problem), mistake, imitation, unit)
     first = tolerance < np.inf  # rounding alone may decide an answer, but not every one
     return all(
         bool((abs(g - imitation[n]) <= floor[n]).all() and np.isfinite(floor[n]).all() >= first)
@@ -247,14 +248,12 @@ def _close(a: Asked, imitation: Gradients, share: int | float) -> bool:
     return not any(f.any() for f in apart)
 
 
-def noise_floor(
-    graph: Graph, mistake: Mistake, imitation: Gradients, unit: float = float(np.finfo(float).eps)
-) -> Gradients:
+def noise_floor(graph: Graph, mistake: Mistake, imitation: Gradients, unit: float) -> Gradients:
     """How far rounding may move an answer with this mistake; infinite if it becomes NaN.
 
     `unit`: unit roundoff of the dtype that the answer is computed in.
     """
-    size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in imitation.items()}
+    size, worst = unit**0.5, {n: np.zeros_like(v) for n, v in imitation.items()}
     with np.errstate(all="ignore"):
         for seed in range(4):
             moved = graph.gradients(mistake, (np.random.default_rng(seed), size))

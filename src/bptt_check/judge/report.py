@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from bptt_check.candidate.escaping import shown
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry
@@ -100,6 +101,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Every field as a JSON value, and what is returned; docs/report.md describes them."""
         own = {each.name: as_json(getattr(self, each.name)) for each in fields(self)}
+        own["name"] = shown(self.name)
         return {"schema": SCHEMA, "returned": list(self.returned), **own}
 
 

@@ -1,4 +1,4 @@
-"""Simple recurrent networks (Elman 1990): that of docs/bptt.md, h_t = sigmoid(x_t U + h_{t-1} W)."""
+"""Simple recurrent networks (Elman 1990); `elman` is that of docs/bptt.md."""
 
 from collections.abc import Callable, Iterator
 

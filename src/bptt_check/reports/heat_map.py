@@ -64,18 +64,13 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
         draw(sum_axes, np.ma.masked_array(sums))
         for t, s in np.argwhere(sums > 1):
             mark(sum_axes, t, s, sums[t, s])
-        sum_axes.set(
-            xticks=range(1, 1 + sums.shape[1]), xticklabels=list(where.sums), xlabel="sums"
-        )
+        steps = range(1, 1 + sums.shape[1])
+        sum_axes.set(xticks=steps, xticklabels=list(where.sums), xlabel="sums")
         sum_axes.tick_params(left=False)
     else:
         sum_axes.set_axis_off()
-    figure.colorbar(
-        mesh,
-        ax=[*all_axes, sum_axes],
-        extend="min",
-        label="times what rounding allows (X and 0: wrong; blue: right)",
-    )
+    label = "times what rounding allows (X and 0: wrong; blue: right)"
+    figure.colorbar(mesh, ax=[*all_axes, sum_axes], extend="min", label=label)
     figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
     figure.text(0.5, 0.02, textwrap.fill(where.words, 90), ha="center", fontsize=8)
     figure.subplots_adjust(bottom=0.22, right=0.72)
