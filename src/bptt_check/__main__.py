@@ -12,6 +12,10 @@ from copy import copy
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from bptt_check.commands.needs import require_torch
+
+require_torch("bptt_check")
+
 import torch
 
 from bptt_check.candidate.escaping import shown

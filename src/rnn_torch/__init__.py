@@ -1,24 +1,11 @@
 """The Elman RNN as a torch.nn.Module, and the parity of its gradient with the hand-written one."""
 
-import sys
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-try:
-    import torch as _  # noqa: F401
-except (ImportError, OSError) as _error:
-    _program, _kind = Path((sys.argv or [""])[0]).stem, ImportError
-    _hint = f"torch cannot be imported: {_error}".splitlines()[0]
-    if find_spec("torch") is None:
-        _hint, _kind = "rnn_torch needs torch: pip install torch", ModuleNotFoundError
-        if _program.startswith("bptt-"):  # installed, so pip adds what is missing
-            _hint = f'{_program} needs torch: pip install "rnn-bptt-reference[torch]"'
-    if _program.startswith(("bptt-", "-m")):  # a command; exit code 1 would be a verdict
-        print(_hint, file=sys.stderr)
-        raise SystemExit(2) from None
-    raise _kind(_hint, name="torch") from _error
+from bptt_check.commands.needs import require_torch
+
+require_torch("rnn_torch")
 
 from rnn_torch.elman_network.model import ElmanRNN, absolute_error, autograd_gradient, squared_error
 from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn

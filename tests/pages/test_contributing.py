@@ -7,18 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from forked import Forked, imported_anew
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
 
 
-def test_without_torch_a_command_says_what_it_needs() -> None:
+@pytest.mark.parametrize(
+    ("module", "package"), [("rnn_torch.check", "rnn_torch"), ("bptt_check", "bptt_check")]
+)
+def test_without_torch_a_command_says_what_it_needs(module: str, package: str) -> None:
     """-S hides the installed packages."""
-    command = [sys.executable, "-S", "-m", "rnn_torch.check"]
+    command = [sys.executable, "-S", "-m", module]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stderr == "rnn_torch needs torch: pip install torch\n"
+    assert done.stderr == f"{package} needs torch: pip install torch\n"
     assert done.returncode == 2
 
 
