@@ -8,8 +8,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 #: What the reference shows: the names that each package exports, and modules of their own.
-REFERENCE = ("rnn_torch.check.check", "rnn_torch.testing", "rnn_torch.networks", "rnn_torch",
-             "rnn_numpy")  # fmt: skip
+REFERENCE = ("bptt_check.testing", "bptt_check.networks", "rnn_torch", "rnn_numpy")
 
 
 def on_files(files: Any, config: Any) -> Any:
