@@ -247,6 +247,22 @@ class Failing(AnyNetwork):
     names = locate = votes = blind = losses = _fails  # type: ignore[assignment]
 
 
+def test_a_meaning_that_cannot_be_told_hides_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Speechless(AnyNetwork):
+        def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
+            raise KeyError("h")
+
+    def with_state(x: Array, y: Array, U: Array, W: Array) -> Any:
+        return {**wrong(x, y, U, W), "h": x[0]}
+
+    monkeypatch.setattr(judge, "raise_failures", False)
+    subject = Speechless(rnn)
+    report = examine(in_this_process(with_state, subject), subject)
+    assert report.verdict == "disagrees"
+    assert report.unidentified == ("h",)
+    assert report.failed[0].startswith("telling what else it returns failed: KeyError: 'h'")
+
+
 def test_a_step_that_fails_after_the_verdict_changes_nothing_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -60,14 +60,14 @@ def examine(
     found = _Answers(subject)
     found.ask_all(ask, dtype, seed)
     ask = found.only_gradients(ask)
-    asked, wrong, failed = found.asked, found.wrong, list[str]()
+    asked, wrong, failed = found.asked, found.wrong, found.failed
     unchecked, impure = found.reasons(), impurities(asked)
     if not wrong and not impure:
         try:
             impure = kept_between_calls(ask, subject, dtype)
         except CannotCheck as error:
             unchecked.append(f"whether it keeps state between calls is not checked: {error}")
-    common = _common(found, dtype, name, failed)
+    common = _common(found, dtype, name)
     if not wrong and not impure:
         with _attempted("listing what these sizes hide", failed):
             common["blind"] = tuple(subject.blind(asked))
@@ -106,6 +106,7 @@ class _Answers:
     unanswered: list[Unanswered] = field(default_factory=list)
     untold: list[tuple[str, str]] = field(default_factory=list)  # a problem, why it cannot tell
     posed: int = 0
+    failed: list[str] = field(default_factory=list)  # the steps that failed
 
     def ask_all(self, ask: Ask, dtype: str, seed: int) -> None:
         """Ask every problem.
@@ -151,7 +152,7 @@ class _Answers:
         for a in self.asked:
             others = {n: a.answer.gradients[n] for n in a.answer.placed}
             placed.append(a._replace(answer=a.answer._replace(others=others)))
-        states = self.subject.meanings(placed) if all(a.answer.placed for a in self.asked) else {}
+        states = self._told(placed) if all(a.answer.placed for a in self.asked) else {}
         for number, a in enumerate(self.asked if states else ()):
             first, second = (dict(g) for g in (a.answer.gradients, a.answer.second))
             others = {**a.answer.others, **{f"what stands for d{n}": first.pop(n) for n in states}}
@@ -235,16 +236,22 @@ class _Answers:
     @cached_property
     def meanings(self) -> dict[str, str]:
         """What the returned arrays that are no gradients are, as far as their values show it."""
-        return dict(self.subject.meanings(self.asked)) if self.asked[0].answer.others else {}
+        return self._told(self.asked) if self.asked[0].answer.others else {}
+
+    def _told(self, asked: list[Asked]) -> dict[str, str]:
+        """The meanings of `Answer.others`; none if telling them fails."""
+        with _attempted("telling what else it returns", self.failed):
+            return dict(self.subject.meanings(asked))
+        return {}
 
 
-def _common(found: _Answers, dtype: str, name: str, failed: list[str]) -> dict[str, Any]:
+def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     """The fields of a report for any verdict."""
     asked, subject = found.asked, found.subject
     entries = [worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
     loss = ""
-    with _attempted("comparing the losses", failed):
+    with _attempted("comparing the losses", found.failed):
         loss = subject.losses(asked)
     return {
         "dtype": dtype,
