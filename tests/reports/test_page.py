@@ -59,7 +59,7 @@ def test_what_is_on_the_page(wrong: Path) -> None:
     elements = Elements(page)
     assert "<b>WRONG</b>" in page
     assert "W is not transposed on the path h @ W" in page
-    assert "DU: right at its own step, wrong one step back, loss t=2 -&gt; state t=1." in page
+    assert "dU: right at its own step, wrong one step back, loss t=2 -&gt; state t=1." in page
     assert '<span class="number">line 20</span>  delta = (eps @ V.T + delta @ W)' in page
     assert '<a href="#eq-7">(7)</a>' in page
     assert elements.count("div", "cited") == 4  # those in the comment of the network's line
