@@ -22,7 +22,7 @@ def run(*command: Any, code: int = 0, cwd: Path | None = None) -> str:
 def main() -> None:
     (wheel,), (sdist,) = (list((ROOT / "dist").glob(ending)) for ending in ("*.whl", "*.tar.gz"))
     names = set(zipfile.ZipFile(wheel).namelist())
-    for package in ("rnn_numpy", "rnn_torch"):
+    for package in ("bptt_check", "rnn_numpy", "rnn_torch"):
         files = [file for file in (ROOT / "src" / package).rglob("*") if file.is_file()]
         inside = {str(f.relative_to(ROOT / "src")) for f in files if f.parent.name != "__pycache__"}
         assert f"{package}/py.typed" in inside
