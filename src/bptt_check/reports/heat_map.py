@@ -35,7 +35,6 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     # Values below 1 are right and get one colour; the scale starts at 1.
     fractions = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
     top = max(10.0, float(np.clip(np.nan_to_num(fractions, posinf=1e300), 0, 1e300).max()))
-
     widths = [time] * len(shown_panels) + [max(1, sums.shape[1])]
     figure = Figure(figsize=(max(6.4, 0.62 * sum(widths) + 2), max(4.1, 0.5 * time + 2)))
     *all_axes, sum_axes = figure.subplots(
