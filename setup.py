@@ -15,7 +15,7 @@ SOURCE = "src/rnn_numpy/compiled/kernels.c"
 # Products and sums may be fused, comparisons taken ahead of their turn; sums are not reordered, but
 # for loops marked `omp simd`. OpenMP itself is not linked.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-trapping-math", "-fopenmp-simd"]
-# A call of `backward` is one of this library; loops of 20 instructions are slower across cache lines.
+# `backward` calls within this library; loops of 20 instructions are slower across cache lines.
 FLAGS += ["-fno-semantic-interposition", "-falign-loops=32", "-g0"]
 
 
