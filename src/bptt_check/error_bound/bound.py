@@ -98,7 +98,7 @@ def _derived(network: Network, problem: Problem) -> Reference:
     return Reference(
         np.array([float(loss.detach()) for loss in losses]),
         np.array(loss_bounds),
-        {name: gradient.numpy() for name, gradient in gradients.items()},
+        {name: gradient.numpy(force=True) for name, gradient in gradients.items()},
         bounds,
         approximate="; ".join(sorted(shadow.approximate)),
     )

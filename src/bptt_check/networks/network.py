@@ -104,7 +104,9 @@ class Network:
         tensors = self.tensors(values, dtype)
         losses = torch.stack(list(self.losses(tensors)))
         gradients = self.gradients(losses, tensors)
-        return Evaluation(losses.numpy(force=True), {n: g.numpy() for n, g in gradients.items()})
+        return Evaluation(
+            losses.numpy(force=True), {n: g.numpy(force=True) for n, g in gradients.items()}
+        )
 
     def gradients(
         self, losses: torch.Tensor, tensors: Mapping[str, torch.Tensor]
