@@ -23,7 +23,6 @@ from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer, positive
 from bptt_check.commands.terminal import check_outputs, complain, progress, say
-from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, CannotCheck
 from bptt_check.judge.candidate import Candidate, in_this_process
 from bptt_check.judge.examine import examine
@@ -80,7 +79,7 @@ def main(
     torch.set_num_threads(1)  # the problems are small
     try:
         if flags.candidate is not None:
-            return _check_candidate(flags, flags.subject)
+            return _check_candidate(flags)
         assert own_passes is not None
         return _check_own(flags, own_passes(flags.window))
     except CannotCheck as error:
@@ -164,7 +163,8 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _check_candidate(flags: argparse.Namespace, subject: AnyNetwork) -> int:
+def _check_candidate(flags: argparse.Namespace) -> int:
+    subject = flags.subject
     source = source_in_file(flags.candidate)  # before it can change its file
     candidate = Candidate(
         flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only

@@ -15,10 +15,12 @@ import torch
 from bptt_check.error_bound.noise_floor import Exact
 from bptt_check.judge.asking import Answer, Array, Asked
 from bptt_check.judge.comparison import (
+    UNTOLD,
     agrees,
     constant_factors,
     is_approximate,
     told,
+    undecidable,
     worst_entries,
 )
 from bptt_check.judge.report import Verdict
@@ -84,13 +86,13 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
     """The report of one loss, which has no steps, no catalogue and no other problems."""
     given, gradients = asked.problem, asked.answer.gradients
     worst = tuple(worst_entries(gradients, given, given.name, given.dtype))
-    factors = tuple(constant_factors([asked], [{}]))
-    why = "what rounding allows there exceeds every gradient"
-    untold = () if told(given, gradients) else ((given.name, why),)
-    lost = [f"d{n}" for n in gradients if n not in told(given, gradients)]
-    why_not = f"no problem can tell a right {' or '.join(lost)} from a wrong one"
+    tells = told(given, gradients)
+    untold = () if tells else ((given.name, UNTOLD),)
+    lost = [f"d{n}" for n in gradients if n not in tells]
+    factors: tuple[str, ...] = ()
     verdict: Verdict = "cannot tell" if lost else "agrees"
     if is_wrong := not agrees(gradients, given):
+        factors = tuple(constant_factors([asked], [{}]))
         verdict = "approximate" if not factors and is_approximate([asked]) else "disagrees"
     return ReadableReport(
         verdict,
@@ -101,11 +103,11 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
         used=max(entry.fraction for entry in worst),
         worst=worst,
         by_problem={given.name: {entry.name: entry.fraction for entry in worst}},
-        undecided=(why_not,) if lost and not is_wrong else (),
+        undecided=(undecidable(lost),) if lost and not is_wrong else (),
         untold=untold,
         measured="a measured noise floor, not a bound: the loss is of no declared network",
         approximate="; ".join(approximate),
-        factors=factors if is_wrong else (),
+        factors=factors,
         mistakes=None if is_wrong else (),
         not_named="there is no catalogue for this case" if is_wrong else "",
         not_located="one loss alone has no steps; declare its network (bptt_check.networks)"

@@ -12,7 +12,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,11 +67,7 @@ def check(
         ValueError: an argument is invalid, or the network fails.
     """
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
-    name = getattr(backward, "__name__", "backward")
-    ask = in_this_process(backward, subject)
-    source = source_of(backward)
-    report = examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
-    return ReadableReport(**{field.name: getattr(report, field.name) for field in fields(report)})
+    return ReadableReport(**vars(_examined(backward, dtype, subject, seed)))
 
 
 def assert_gradient_parity(
@@ -183,11 +178,15 @@ def _failure(
     return "", tuple(missing)
 
 
-@lru_cache(maxsize=4)  # hypothesis calls repeatedly while it shrinks
-def _report(backward: Callable[..., object], dtype: str, subject: AnyNetwork) -> Report:
+def _examined(
+    backward: Callable[..., object], dtype: str, subject: AnyNetwork, seed: int = 0
+) -> Report:
     name = getattr(backward, "__name__", "backward")
     ask, source = in_this_process(backward, subject), source_of(backward)
-    return examine(ask, subject, dtype=dtype, name=name, source=source)
+    return examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
+
+
+_report = lru_cache(maxsize=4)(_examined)  # hypothesis calls repeatedly while it shrinks
 
 
 def _of_others(error: BaseException) -> TracebackType | None:

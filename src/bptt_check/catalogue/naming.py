@@ -17,10 +17,10 @@ from bptt_check.catalogue.paths import path_mistakes
 from bptt_check.catalogue.sums_and_states import sum_mistakes, time_mistakes
 from bptt_check.error_bound.bound import Reference
 from bptt_check.networks.network import Array, Network
-from bptt_check.networks.problems import Problem, general
+from bptt_check.networks.problems import Problem
 from bptt_check.tracing.reverse import Gradients, Graph, Mistake
 from bptt_check.tracing.step import Step
-from bptt_check.tracing.tape import record
+from bptt_check.tracing.tape import record, record_template
 
 
 @dataclass
@@ -58,8 +58,7 @@ class Catalogue:
 
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
         self.network = network
-        any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
-        self.template = record(network, general(network, any_time))
+        self.template = record_template(network, fixed)
         step = Step(self.template)
         self.mistakes = [
             *answer_mistakes(self.template),
@@ -253,7 +252,7 @@ def noise_floor(graph: Graph, mistake: Mistake, imitation: Gradients, unit: floa
 
     `unit`: unit roundoff of the dtype that the answer is computed in.
     """
-    size, worst = unit**0.5, {n: np.zeros_like(v) for n, v in imitation.items()}
+    size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in imitation.items()}
     with np.errstate(all="ignore"):
         for seed in range(4):
             moved = graph.gradients(mistake, (np.random.default_rng(seed), size))

@@ -30,7 +30,7 @@ from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing import Mistake as Altered
 from bptt_check.tracing import locate
 from bptt_check.tracing.step import Step
-from bptt_check.tracing.tape import Tape, record
+from bptt_check.tracing.tape import Tape, record_template
 
 _RANDOM_PROBLEMS = 12
 _LONGEST = 8  # steps of these
@@ -81,7 +81,7 @@ class AnyNetwork:
         inputs = [name for name in network.arguments if name not in network.zeros]
         axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
         try:
-            tape = _recorded(network, self.fixed)
+            tape = record_template(network, self.fixed)
             weights = _weights(tape)
             self._has_softmax = any(node.op in _SOFTMAX for node in tape.nodes)
         except (NotImplementedError, KeyError):  # it cannot be traced
@@ -136,10 +136,10 @@ class AnyNetwork:
                 self.reference(problem)
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
-        designed = drawn(self.network, dtype, self.fixed, self.window, self._tells)
-        others = random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed, _LONGEST)
         left_out = _OVERFLOWS if self._has_softmax else ""
-        found = [p for p in (*designed, *others) if p.name != left_out]
+        designed = drawn(self.network, dtype, self.fixed, self.window, self._tells, left_out)
+        others = random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed, _LONGEST)
+        found = [*designed, *others]
         if self.window is not None and not any(map(self._shows_the_window, found)):
             raise CannotCheck(
                 f"no problem distinguishes a window of {self.window} steps from no window"
@@ -183,7 +183,7 @@ class AnyNetwork:
         With a rate, the bound also covers the rounding of the updated weights.
         """
         right = reference(self.network, problem, measure=True)
-        unit = float(float(np.finfo(problem.dtype).eps))
+        unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:
             graph, truncated = self.catalogue.graph(problem), Altered("", window=self.window)
             gradients = graph.gradients(truncated)
@@ -302,16 +302,6 @@ class AnyNetwork:
             if not any(_changes(catalogue, mistake, a, missing) for a in asked[:1]):
                 blind.append(mistake.sentence)
         return list(dict.fromkeys(blind))
-
-
-def _recorded(network: Network, fixed: Mapping[str, int]) -> Tape:
-    """The network at several steps.
-
-    Raises:
-        NotImplementedError: it cannot be traced.
-    """
-    any_time = {name: size for name, size in fixed.items() if name != "time"}
-    return record(network, general(network, any_time))
 
 
 def _weights(tape: Tape) -> list[str]:

@@ -55,6 +55,15 @@ def agrees(got: Gradients, right: Right) -> bool:
     return all(bool((used <= 1).all()) for used in fractions(got, right).values())
 
 
+#: Why a problem cannot tell.
+UNTOLD = "what rounding allows there exceeds every gradient"
+
+
+def undecidable(gradients: Iterable[str]) -> str:
+    """Why a verdict is open: no problem can tell anything of these gradients."""
+    return f"no problem can tell a right {' or '.join(gradients)} from a wrong one"
+
+
 def told(right: Right, names: Iterable[str]) -> set[str]:
     """The gradients among `names` of which a wrong answer can be told from a right one.
 

@@ -16,11 +16,13 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck, Explanation
 from bptt_check.judge.comparison import (
+    UNTOLD,
     Entry,
     agrees,
     constant_factors,
     is_approximate,
     told,
+    undecidable,
     worst_entries,
 )
 from bptt_check.judge.purity import impurities, kept_between_calls
@@ -139,8 +141,7 @@ class _Answers:
             else:
                 self.asked.append(Asked(question, answer, right))
                 if not told(right, answer.gradients):
-                    why = "what rounding allows there exceeds every gradient"
-                    self.untold.append((question.name, why))
+                    self.untold.append((question.name, UNTOLD))
         if not self.asked:
             assert first is not None
             raise first
@@ -230,7 +231,7 @@ class _Answers:
         names = self.asked[0].answer.gradients
         every = {n for a in self.asked for n in told(a.right, names)}
         if lost := [f"d{n}" for n in names if n not in every]:
-            found.append(f"no problem can tell a right {' or '.join(lost)} from a wrong one")
+            found.append(undecidable(lost))
         return found
 
     @cached_property

@@ -116,6 +116,7 @@ def drawn(
     fixed: Mapping[str, int] | None = None,
     window: int | None = None,
     tells: Callable[[Problem], bool] = lambda problem: True,
+    left_out: str = "",
 ) -> Iterator[Problem]:
     """As `designed`, one after the other; what cannot tell is drawn again with smaller weights.
 
@@ -123,6 +124,7 @@ def drawn(
         window: the problem with a long memory has more steps than this.
         tells: whether a problem can tell a right answer from a wrong one; if none of smaller
             weights does, the first one is yielded.
+        left_out: the name of a condition that is not asked.
     """
     fixed = dict(fixed or {})
     for name, size in fixed.items():
@@ -131,7 +133,7 @@ def drawn(
             raise ValueError(f"sizes must be at least 1, for axes among {names}, got {name}={size}")
     its, keys = roles(network), set()
     for number, condition in enumerate(CONDITIONS):
-        if not _applies(network, its, condition):
+        if condition.name == left_out or not _applies(network, its, condition):
             continue
         if condition.fill == "long memory" and window is not None:
             condition = condition._replace(time=max(condition.time, 10 + 5 * window // 4))

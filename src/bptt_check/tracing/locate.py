@@ -20,7 +20,7 @@ from bptt_check.networks.problems import Problem, changed_at, general, with_own_
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing.reverse import Graph, Mistake
 from bptt_check.tracing.step import Step
-from bptt_check.tracing.tape import record
+from bptt_check.tracing.tape import record, record_template
 
 Ask = Callable[[Problem], Mapping[str, Array]]
 Kind = Literal["own step", "k back", "later state", "sums only", "whole only", "cannot tell"]
@@ -412,7 +412,7 @@ def _entries_of_one_step(
 
     Every step must have some; if `step_asked` is given, that step.
     """
-    template = record(network, general(network))
+    template = record_template(network)
     step, graph = Step(template), Graph(record(network, problem, template))
     nodes, steps = graph.nodes, problem.sizes["time"]
     into = {  # what the steps contribute to the rest, except through an initial state

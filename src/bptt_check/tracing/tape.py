@@ -9,7 +9,7 @@ loop there (an encoder) are one site if each turn takes the same arguments of th
 import linecache
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.networks.network import Array, Network, default_dtype
-from bptt_check.networks.problems import Problem
+from bptt_check.networks.problems import Problem, general
 
 #: Folders without source lines of the user; jaxtyping runs annotations in tests.
 _NOT_THE_USERS = (
@@ -83,6 +83,12 @@ class Tape:
         """The values of a node's arguments."""
         values = self.values if values is None else values
         return [_filled(a, values) for a in node.args]
+
+
+def record_template(network: Network, fixed: Mapping[str, int] | None = None) -> Tape:
+    """The network at several steps, whatever `time` is fixed; raises as `record`."""
+    any_time = {name: size for name, size in (fixed or {}).items() if name != "time"}
+    return record(network, general(network, any_time))
 
 
 def record(network: Network, problem: Problem, template: Tape | None = None) -> Tape:
