@@ -80,10 +80,10 @@ def _of_the_docs(
     shapes: str, window: int | None, loss: str | None, rate: float | None
 ) -> AnyNetwork:
     """The network of docs/bptt.md, of which all three gradients are asked; other passes vote."""
+    network = stock("elman", loss=loss or "squared", batch=shapes != "recipe")
     if shapes == "recipe":
-        network, sizes = stock("elman", batch=False), _RECIPE
+        sizes = _RECIPE
     else:
-        network = stock("elman", loss=loss or "squared")
         numbers = shapes.split(",")
         if len(numbers) == len(_ORDER) and all(number.strip().isdigit() for number in numbers):
             shapes = ",".join(map("=".join, zip(_ORDER, numbers, strict=True)))

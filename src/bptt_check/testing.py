@@ -37,7 +37,7 @@ else:
 
 __all__ = ["Problem", "assert_gradient_parity", "check", "compare_gradients", "problems"]
 
-_REQUIRE = ("returned", "all")
+_REQUIRE, _DTYPES = ("returned", "all"), ("float32", "float64")
 
 
 def check(
@@ -103,8 +103,7 @@ def assert_gradient_parity(
         ValueError: `shapes` is invalid, or a given problem has other sizes.
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
-    if require not in _REQUIRE:
-        raise ValueError(f"require must be {' or '.join(_REQUIRE)}, got {require!r}")
+    _check_one_of("require", require, _REQUIRE)
     several = [given] if isinstance(given, Problem) else given
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     _check_given(several or (), subject)
@@ -125,6 +124,11 @@ def assert_gradient_parity(
         if require == "all":
             raise AssertionError(said)
         warnings.warn(said, stacklevel=2)
+
+
+def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be {' or '.join(known)}, got {value!r}")
 
 
 def _check_given(given: Sequence[Problem], subject: AnyNetwork) -> None:
@@ -181,6 +185,7 @@ def _failure(
 def _examined(
     backward: Callable[..., object], dtype: str, subject: AnyNetwork, seed: int = 0
 ) -> Report:
+    _check_one_of("dtype", dtype, _DTYPES)
     name = getattr(backward, "__name__", "backward")
     ask, source = in_this_process(backward, subject), source_of(backward)
     return examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
@@ -230,6 +235,8 @@ def problems(
         ModuleNotFoundError: hypothesis is not installed.
         ValueError: an argument is invalid.
     """
+    if dtype is not None:
+        _check_one_of("dtype", dtype, _DTYPES)
     subject = subject_for(network, shapes=shapes, loss=loss)
     try:
         from bptt_check import strategies

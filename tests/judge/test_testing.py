@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.networks import designed, stock
+from bptt_check.testing import check
 from forked import Forked, imported_anew
 from problems import Array, drawn
 from rnn_numpy.elman_network.textbook import textbook
@@ -117,6 +118,11 @@ def test_a_pass_that_knows_one_size_only() -> None:
         assert_gradient_parity(textbook, shapes="8,2")
     with pytest.raises(ValueError, match="shapes must be any, or sizes of axes"):
         problems(shapes="8,2")
+    with pytest.raises(ValueError, match="loss must be squared without a batch axis, got softmax"):
+        assert_gradient_parity(known_size_only, shapes="recipe", loss="softmax")
+    for wrong_dtype in (lambda: problems("float16"), lambda: check(textbook, dtype="float16")):
+        with pytest.raises(ValueError, match="dtype must be float32 or float64, got 'float16'"):
+            wrong_dtype()
     with pytest.raises(ValueError, match="require must be returned or all, got 'dU'"):
         assert_gradient_parity(textbook, require="dU")  # type: ignore[arg-type]
 
