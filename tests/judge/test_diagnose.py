@@ -110,7 +110,7 @@ def test_an_unknown_mistake_gets_no_name() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_explanations_that_fit_equally_well_are_numbered(count: int) -> None:
-    explanations = tuple(Explanation((Mistake(m.name, m.place),)) for m in CATALOGUE[:count])
+    explanations = tuple(Explanation((Mistake(m.name, m.equation),)) for m in CATALOGUE[:count])
     report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=explanations)
     said = as_text(report, "f")
     page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))
