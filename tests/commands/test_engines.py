@@ -71,23 +71,6 @@ def test_the_audit_is_of_the_gradient_that_the_engine_uses(
     assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--engine", "numpy"], "argument --engine: invalid choice: 'numpy'"),
-        (["--engine", "compiled", "--device", "meta"], "--engine compiled runs on the CPU"),
-        (["--engine", "fused", "--device", "nonsense"], "--device nonsense cannot be used"),
-    ],
-)
-def test_engines_that_cannot_run(
-    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        MAINS["rnn_torch"]([*SHORT, *flags])
-    assert raised.value.code == 2
-    assert message in capsys.readouterr().err
-
-
 def test_a_wrong_gradient_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

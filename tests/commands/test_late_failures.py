@@ -54,17 +54,6 @@ def test_a_tree_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPa
 
 
 @drawing
-@pytest.mark.parametrize("file", ["picture.foo", "picture"])
-def test_a_format_that_cannot_be_drawn(
-    main: Callable[..., int], argv: list[str], file: str, capsys: Capture
-) -> None:
-    said = bad(main, [*argv, "--plot", file], capsys)
-    assert said.startswith(f"--plot: cannot draw {file}: Format '")
-    assert "png" in said
-    assert os.listdir() == []
-
-
-@drawing
 def test_without_matplotlib(
     main: Callable[..., int], argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -88,10 +77,6 @@ def test_a_checkpoint_is_checked_before_the_work(capsys: Capture) -> None:
         "file": "file exists: pass --resume to continue it",
     }.items():
         assert why in bad(numpy_train.main, ["--checkpoint", path], capsys)
-
-
-def test_resume_goes_with_out(capsys: Capture) -> None:
-    assert bad(sweep.main, ["--resume"], capsys) == "--resume needs --out FILE"
 
 
 @pytest.fixture

@@ -238,43 +238,6 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     )
 
 
-BAD = {
-    "cell": "--network: it must be elman, tanh, relu, gru, lstm or FILE.py:NETWORK, got 'cell'",
-    "lstm,order=ifg": "order must have each of i, f, g, o once",
-    "lstm,reset=before": "lstm has the options",
-    "lstm,fast": "lstm has no option 'fast'",
-    "nowhere.py:f": "there is no file nowhere.py",
-    "bad.py:f": "running bad.py raises ZeroDivisionError: division by zero (line 1)",
-    "plain.py:f": "f of plain.py is not a network: declare it with @bptt_check",
-    "plain.py:g": "plain.py has no network 'g'; it has none",
-    "empty.py:f": "must yield one loss for each of the 6 steps, got none",
-    "vector.py:f": "must yield one floating-point number for each step",
-    "unlike.py:f": "check its axes",
-}
-USER = "import torch\nfrom rnn_torch.networks import network\n@network(x='time n', w='n n')\n"
-
-
-@pytest.mark.parametrize("text", BAD)
-def test_a_bad_network_gives_a_message_of_one_paragraph(
-    text: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(HEAD + LSTM)
-    Path("bad.py").write_text("1 / 0")
-    Path("plain.py").write_text("def f(): pass")
-    Path("empty.py").write_text(USER + "def f(x, w):\n    return\n    yield\n")
-    Path("vector.py").write_text(USER + "def f(x, w):\n    for x_t in x:\n        yield w @ x_t\n")
-    Path("unlike.py").write_text(
-        USER + "def f(x, w):\n    for x_t in x:\n        yield (w @ x_t[1:]).sum()\n"
-    )
-    with pytest.raises(SystemExit) as raised:
-        command.main(["mine.py:backward", "--network", text])
-    assert raised.value.code == 2
-    said = capsys.readouterr().err
-    assert BAD[text] in said
-    assert "Traceback" not in said
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

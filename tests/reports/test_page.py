@@ -132,13 +132,6 @@ def test_text_from_the_file_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in file.read_text()
 
 
-def test_a_page_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        check.main(["--html", "/no/such/folder/report.html"])
-    assert raised.value.code == 2
-    assert "cannot write /no/such/folder/report.html" in capsys.readouterr().err
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])  # a phone, and a screen

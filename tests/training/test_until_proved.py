@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import bad
 from learners import taken
 from profiles import NIGHTLY
 from proved_once import proved_once
@@ -75,20 +74,6 @@ def test_not_proved_within_the_steps(capsys: Capture) -> None:
     assert numpy_train.main([*flags, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["steps"], document["proof"]["status"]) == (2300, "refuted")
-
-
-def test_flags_of_until_proved(capsys: Capture) -> None:
-    for flags, why in {
-        ("--state-bits", "5"): "--state-bits needs --until-proved",
-        ("--max-iterations", "5"): "--max-iterations needs --until-proved",
-        (
-            "--until-proved",
-            "--state-bits",
-            "17",
-        ): "--state-bits must be an integer from 1 to 16, got 17",
-        ("--until-proved", "--max-iterations", "9"): "--max-iterations must be at least the",
-    }.items():
-        assert why in bad(numpy_train.main, list(flags), capsys)
 
 
 def test_a_new_attempt_starts_from_the_recipes_weights() -> None:
