@@ -140,7 +140,7 @@ def test_reported(
 ) -> None:
     path = FOLDER / f"{file}.py"
     network = ["--network", f"{path}{flags}"] if flags.startswith(":") else flags.split()
-    assert check.main([f"{path}:{function}", *network, "--json"]) == code
+    assert check.main([f"{path}:{function}", *network, "--json", "--timeout", "600"]) == code
     fields = json.loads(capsys.readouterr().out)
     assert fields["failed"] == []
     assert holds(fields), {k: fields[k] for k in ("verdict", "mistakes", "where", "not_located")}
