@@ -56,9 +56,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; `annotations` reads the first."""
+    """Declare the markers; `annotations` reads the first, pytest-xdist, if there, the second."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
+    config.addinivalue_line("markers", "xdist_group(name): in one process of pytest-xdist")
     config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of a file in one process of pytest-xdist: they share what they compute."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -57,10 +57,7 @@ def test_the_example_of_one_size(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        (
-            "wrong_transpose",
-            "It behaves exactly like: W is not transposed on the path h @ W",
-        ),
+        ("wrong_transpose", "It behaves exactly like: W is not transposed on the path h @ W"),
         ("wrong_truncated", "4 steps back"),
         ("wrong_two_mistakes", "dW takes h_t, not h_(t-1)"),
         ("wrong_stale_buffers", "IMPURE"),

@@ -81,10 +81,7 @@ def test_a_single_wrong_number_is_shown(factor: float) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [
-        ("W not transposed", "h_t for h_{t-1} in dW"),
-        ("tanh's derivative", "h_{t-1} for h_t in dV"),
-    ],
+    [("W not transposed", "h_t for h_{t-1} in dW"), ("tanh's derivative", "h_{t-1} for h_t in dV")],
 )
 def test_two_mistakes_at_once_are_both_found(names: tuple[str, str]) -> None:
     alone = [examine(remade(lambda n=n: planted(of_name(n)))).mistakes for n in names]  # type: ignore[misc]

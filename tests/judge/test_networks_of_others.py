@@ -16,8 +16,9 @@ from bptt_check.catalogue import Asked, Catalogue, name_mistakes
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import CannotCheck
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
 from bptt_check.subjects import subject_for
-from bptt_check.testing import check
 from bptt_check.tracing import locate
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import record
@@ -217,9 +218,7 @@ def asked_of(name: str, ask: Callable[[Problem], dict[str, Any]], part: Any) -> 
     ]
 
 
-each = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MAKERS]
-)
+each = pytest.mark.parametrize("name", MAKERS)
 
 
 @each
@@ -260,10 +259,7 @@ def test_it_is_located_or_not_at_all(name: str) -> None:
     assert not locate(its, gradients(its), problem=problem).wrong
     claim = locate(its, gradients(wrong), problem=problem).claim
     if "last" in name:
-        assert (claim.kind, claim.reason) == (
-            "cannot tell",
-            "the only loss is at the last step",
-        )
+        assert (claim.kind, claim.reason) == ("cannot tell", "the only loss is at the last step")
     else:
         assert claim.loss is not None
 
@@ -275,7 +271,9 @@ def test_a_bidirectional_network_is_judged_without_a_place_in_time() -> None:
         found = its.evaluate({"x": x, "U": U, "W": W, "y": y}).gradients
         return {f"d{n}": np.asarray(g) for n, g in found.items()}
 
-    assert check(backward, its, shapes="time=3,batch=2,n=2,h=3").right
+    subject = AnyNetwork(its, {"time": 3, "batch": 2, "n": 2, "h": 3})
+    subject.lists_blind = False
+    assert examine(in_this_process(backward, subject), subject).right
     with pytest.raises(CannotCheck, match="a loss depends on later inputs"):
         AnyNetwork(its).locate(lambda *_: pytest.fail("asked"), "float64")
     with pytest.raises(ValueError, match=r"window must be left out: a loss .* got 2"):

@@ -47,8 +47,7 @@ def lines(adder: Params) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bits"),
-    [("float64", 4), pytest.param("float64", 5, marks=nightly), ("float32", 5)],
+    ("dtype", "bits"), [("float64", 4), pytest.param("float64", 5, marks=nightly), ("float32", 5)]
 )
 def test_a_proof_is_accepted(
     dtype: Dtype, bits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -93,6 +92,16 @@ def test_a_changed_line_is_rejected(
         assert (code, text.split(":")[0]) in ((1, "rejected"), (2, "cannot tell")), name
         if name in ("a transition redirected", "an output flipped", "to the beginning"):
             assert text.startswith("rejected: line 12: "), name
+
+
+def test_the_beginning_and_every_output_are_checked(
+    adder: Params, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, line in enumerate(lines[6:], 7):
+        field = 1 if number == 7 else 2  # the beginning says nothing, and carries nothing
+        other = "01"[line.split(" ")[field] == "0"]
+        code, text = run(write(tmp_path, adder, changed(lines, number, field, other)), capsys)
+        assert (code, text.split(": ")[:2]) == (1, ["rejected", f"line {number}"])
 
 
 def test_a_transition_redirected_to_a_state_with_the_same_output(

@@ -13,12 +13,7 @@ from rnn_numpy.elman_network.model import forward, vjp
 from rnn_numpy.elman_network.params import Params, initial_params
 from rnn_numpy.real_proof.verdict import prove_real
 from rnn_numpy.tasks.targets import addition, subtraction
-from rnn_numpy.training.contraction import (
-    PENALTY,
-    SEQUENCES,
-    Contraction,
-    penalty_gradient,
-)
+from rnn_numpy.training.contraction import PENALTY, SEQUENCES, Contraction, penalty_gradient
 from rnn_numpy.training.recipe import Dtype
 
 

@@ -125,9 +125,7 @@ def test_the_trained_network_adds(make: Make, a: int, b: int) -> None:
 
 
 @learners
-def test_a_diverging_step_keeps_the_last_finite_weights(
-    make: Make,
-) -> None:
+def test_a_diverging_step_keeps_the_last_finite_weights(make: Make) -> None:
     # Sigmoids saturate, so that it takes an extreme rate to overflow at all.
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, iterations=5, dtype="float32")
     training = Training(recipe, Engine("made", make))
@@ -138,9 +136,7 @@ def test_a_diverging_step_keeps_the_last_finite_weights(
 
 
 @pytest.mark.parametrize("make", [plain_numpy, AutogradLearner], ids=["numpy", "torch"])
-def test_weights_so_large_that_the_forward_pass_overflows(
-    make: Make,
-) -> None:
+def test_weights_so_large_that_the_forward_pass_overflows(make: Make) -> None:
     # x_t U is infinite where both bits are 1, h_{t-1} W is minus infinite right after that.
     params = Params(np.full((2, 8), 1.7e308), np.full((8, 8), -1.7e308), np.ones((8, 1)))
     learner = make(params, Recipe(bits=9, hidden=8))
