@@ -23,6 +23,7 @@ from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from tests.passes.elman_mistakes import planted
 
+TINY = "4,2,1,2,1"
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
 
@@ -140,7 +141,7 @@ def test_a_finite_difference_is_called_approximate(central: bool, dtype: str) ->
         return gradients
 
     # At one size: the example of a finite difference is asked all of them.
-    report = examine(in_this_process(differences), dtype=dtype, shapes="4,2,1,2,1")
+    report = examine(in_this_process(differences), dtype=dtype, shapes=TINY)
     assert report.verdict == "approximate"
     assert report.mistakes == ()
     assert as_text(report, "f").startswith("APPROXIMATE")
@@ -160,14 +161,14 @@ def test_float32_in_a_float64_pass_is_named() -> None:
 def test_truncated_bptt_is_right_with_its_window_only() -> None:
     def truncated(x: Array, y: Array, U: Array, W: Array, V: Array) -> Any:
         params = Params(U, W, V)
-        return bptt(params, forward(params, x)[1], y, window=4)
+        return bptt(params, forward(params, x)[1], y, window=2)
 
     ask = in_this_process(truncated)
-    assert examine(ask, window=4, shapes=SMALL).right  # of any sizes: test_check_command.py
-    report = examine(ask, shapes=SMALL)
+    assert examine(ask, window=2, shapes=TINY).right  # of any sizes: test_check_command.py
+    report = examine(ask, shapes=TINY)
     assert report.mistakes
-    assert "4 steps back" in report.mistakes[0].name
-    other = examine(ask, window=2, shapes=SMALL)
+    assert "2 steps back" in report.mistakes[0].name
+    other = examine(ask, window=1, shapes=TINY)
     assert other.verdict == "disagrees"
     assert other.votes == ()  # the oracles know the full gradient only
 

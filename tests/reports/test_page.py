@@ -111,8 +111,7 @@ def test_right_approximate_impure_and_what_cannot_be_checked(tmp_path: Path) -> 
         ("wrong_stale_buffers", "IMPURE", 1),
         ("right_recipe_only", "CANNOT CHECK", 2),
     ):
-        flags = ["--shapes", SMALL] if name == "wrong_finite_difference" else []
-        assert check.main([f"{EXAMPLES / name}.py:backward", *flags, "--html", str(file)]) == code
+        assert check.main([f"{EXAMPLES / name}.py:backward", "--html", str(file)]) == code
         page = file.read_text()
         Elements(page)
         assert f"<b>{word}</b>" in page
