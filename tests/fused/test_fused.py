@@ -164,10 +164,7 @@ def test_bitwise_the_same_every_time(size: tuple[int, int, int]) -> None:
 
 
 @given(
-    problem=generated,
-    every=st.integers(1, 12),
-    checkpoints=st.booleans(),
-    from_zero=st.booleans(),
+    problem=generated, every=st.integers(1, 12), checkpoints=st.booleans(), from_zero=st.booleans()
 )
 def test_outputs_in_segments(
     problem: Problem, every: int, checkpoints: bool, from_zero: bool
