@@ -28,7 +28,7 @@ class Mistake(NamedTuple):
     named: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pass:
     """A right pass of a network; the last function of `text` is asked.
 

@@ -40,13 +40,19 @@ def layer(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor, dh: Tensor) 
     Wy="n_y n_a",
     by="n_y 1",
 )
-def written_out(x: Tensor, y: Tensor, a0: Tensor, **w: Tensor) -> Iterator[Tensor]:
+def written_out(
+    x: Tensor, y: Tensor, a0: Tensor, Wf: Tensor, Wi: Tensor, Wc: Tensor, Wo: Tensor, **w: Tensor
+) -> Iterator[Tensor]:
     """A matrix of [a, x] for each gate, examples in columns, time last; softmax."""
+    bf, bi, bc, bo = w["bf"], w["bi"], w["bc"], w["bo"]
     a, c = a0, torch.zeros_like(a0)
     for t in range(x.shape[2]):
         both = torch.cat([a, x[:, :, t]])
-        f, i, o = (torch.sigmoid(w[f"W{gate}"] @ both + w[f"b{gate}"]) for gate in "fio")
-        c = f * c + i * torch.tanh(w["Wc"] @ both + w["bc"])
+        f = torch.sigmoid(Wf @ both + bf)
+        i = torch.sigmoid(Wi @ both + bi)
+        g = torch.tanh(Wc @ both + bc)
+        o = torch.sigmoid(Wo @ both + bo)
+        c = f * c + i * g
         a = o * torch.tanh(c)
         logits = torch.log_softmax(w["Wy"] @ a + w["by"], 0)
         yield -logits.gather(0, y[None, :, t]).sum()
@@ -118,82 +124,82 @@ cell: no error goes back through the cell
   (path dropped; x h0 Wx Wh b)
   - dprev_c, caches[t]
   + 0, caches[t]
-  ~ ?
+  ~ (?!)
 o: the path from h to c lacks the factor o
   (missing factor; x h0 Wx Wh b)
   - dnext_h * o * (1 - tanh_c**2)
   + dnext_h * (1 - tanh_c**2)
-  ~ ?
+  ~ (?!)
 at_c: the derivative of tanh(c) is 1 - c^2
   (derivative; x h0 Wx Wh b)
   - (1 - tanh_c**2)
   + (1 - next_c**2)
-  ~ ?
+  ~ (?!)
 df: df takes the current cell for the previous one
   (wrong state; x h0 Wx Wh b)
   - df = dc * prev_c
   + df = dc * next_c
-  ~ ?
+  ~ (?!)
 forget: the path from c to the previous cell lacks the factor f
   (missing factor; x h0 Wx Wh b)
   - dprev_c = dc * f
   + dprev_c = dc
-  ~ ?
+  ~ (?!)
 order: the errors of o and g are exchanged
   (gates exchanged; x h0 Wx Wh b)
   - do * o * (1 - o), dg * (1 - g**2)
   + dg * (1 - g**2), do * o * (1 - o)
-  ~ ?
+  ~ (?!)
 g: gate g, a tanh, is differentiated as a sigmoid
   (derivative; x h0 Wx Wh b)
   - dg * (1 - g**2)
   + dg * g * (1 - g)
-  ~ ?
+  ~ (?!)
 do: do takes c, not tanh(c)
   (missing function; x h0 Wx Wh b)
   - do = dnext_h * tanh_c
   + do = dnext_h * next_c
-  ~ ?
+  ~ (?!)
 next: dWh takes the current state for the previous one
   (wrong state; Wh)
   - prev_h.T @ da
   + next_h.T @ da
-  ~ ?
+  ~ (?!)
 mean: db is the mean over the batch
   (mean for sum; b)
   - da.sum(axis=0)
   + da.mean(axis=0)
-  ~ ?
+  ~ (?!)
 wx: dWx is assigned, not accumulated
   (= for +=; Wx)
   - dWx += dWx_t
   + dWx = dWx_t
-  ~ ?
+  ~ (?!)
 carry: the error of the next step's h is dropped
   (carry dropped; x h0 Wx Wh b)
   - dh[:, t, :] + dprev_h
   + dh[:, t, :]
-  ~ ?
+  ~ (?!)
 di: di takes i, not g
   (wrong gate; x h0 Wx Wh b)
   - di = dc * g
   + di = dc * i
-  ~ ?
+  ~ (?!)
 f: the forget gate's sigmoid is not differentiated
   (derivative; x h0 Wx Wh b)
   - df * f * (1 - f)
   + df
-  ~ ?
+  ~ (?!)
 initial: dh0 is zero: the initial state is forgotten
   (initial state; h0)
   - dh0 = dprev_h
   + dh0 = np.zeros_like(h0)
-  ~ ?
+  ~ (?!)
 upstream: the upstream gradient of the previous step
   (off by one in time; x h0 Wx Wh b)
   - dh[:, t, :]
   + dh[:, t - 1, :]
-  ~ ?
+  ~ (?!)
 """,
     """
     cell initial
@@ -266,87 +272,87 @@ cct: dcct takes cct, not it, on the path through a
   (wrong gate; x a0 Wf Wi Wc Wo bf bi bc bo)
   - ot * dtanh * it * da_next
   + ot * dtanh * cct * da_next
-  ~ ?
+  ~ (?!)
 dit: gate i lacks the path through a
   (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
   - dc_next * cct + ot * dtanh * cct * da_next
   + dc_next * cct
-  ~ ?
+  ~ (?!)
 dft: dft takes the current cell for the previous one
   (wrong state; x a0 Wf Wi Wc Wo bf bi bc bo)
   - (dc_next * c_prev + ot * dtanh * c_prev * da_next)
   + (dc_next * c_next + ot * dtanh * c_next * da_next)
-  ~ ?
+  ~ (?!)
 dot: dot takes c, not tanh(c)
   (missing function; x a0 Wf Wi Wc Wo bf bi bc bo)
   - dot = da_next * np.tanh(c_next)
   + dot = da_next * c_next
-  ~ ?
+  ~ (?!)
 dc_prev: the error of the previous cell lacks the path through a
   (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
   - dc_next * ft + ot * dtanh * ft * da_next
   + dc_next * ft
-  ~ ?
+  ~ (?!)
 wo: no error goes back through gate o to a and x
   (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
   - P["Wc"].T @ dcct + P["Wo"].T @ dot
   + P["Wc"].T @ dcct
-  ~ ?
+  ~ (?!)
 bo: dbo is the mean over the batch
   (mean for sum; bo)
   - np.sum(dot, axis=1
   + np.mean(dot, axis=1
-  ~ ?
+  ~ (?!)
 copied: dWi takes the error of the forget gate
   (wrong gate; Wi)
   - "dWi": dit @ concat.T
   + "dWi": dft @ concat.T
-  ~ ?
+  ~ (?!)
 carry: the error of the next step's a is dropped
   (carry dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
   - Wy.T @ dlogits + da_prev
   + Wy.T @ dlogits
-  ~ ?
+  ~ (?!)
 bracket: tanh's derivative is (1 - cct)^2, a bracket too early
   (derivative; x a0 Wf Wi Wc Wo bf bi bc bo)
   - * (1 - cct**2)
   + * (1 - cct) ** 2
-  ~ ?
+  ~ (?!)
 slice: dx takes the first n_x rows, those of a
   (wrong slice; x)
   - dconcat[n_a:], g
   + dconcat[: len(concat) - n_a], g
-  ~ ?
+  ~ (?!)
 sign: the softmax's error has the wrong sign
   (sign; x a0 Wf Wi Wc Wo bf bi bc bo Wy by)
   - np.arange(m)] -= 1
   + np.arange(m)] -= 1; dlogits *= -1
-  ~ ?
+  ~ (?!)
 wy: dWy takes the previous state for the current one
   (wrong state; Wy)
   - dlogits @ a_t.T
   + dlogits @ caches[t][2].T
-  ~ ?
+  ~ (?!)
 by: dby is assigned, not accumulated
   (= for +=; by)
   - grads["dby"] += dlogits
   + grads["dby"] = dlogits
-  ~ ?
+  ~ (?!)
 gate_o: gate o's sigmoid is not differentiated
   (derivative; x a0 Wf Wi Wc Wo bf bi bc bo)
   - * ot * (1 - ot)
   +
-  ~ ?
+  ~ (?!)
 clear: no error goes back through the cell
   (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
   - dc_prev, caches[t], P)
   + 0 * dc_prev, caches[t], P)
-  ~ ?
+  ~ (?!)
 bi: dbi takes the error of the forget gate
   (wrong gate; bi)
   - np.sum(dit, axis=1
   + np.sum(dft, axis=1
-  ~ ?
+  ~ (?!)
 """,
     """
     bi by
@@ -424,82 +430,82 @@ cell: the error of the cell is assigned, so that of the next step is lost
   (carry dropped; X WLSTM c0 h0)
   - dC[t] += (1 - Ct[t] ** 2)
   + dC[t] = (1 - Ct[t] ** 2)
-  ~ ?
+  ~ (?!)
 upstream: the error passed back to h replaces the upstream gradient
   (= for +=; X WLSTM c0 h0)
   - dHout[t - 1] += dHin
   + dHout[t - 1] = dHin
-  ~ ?
+  ~ (?!)
 current: gate f takes the current cell for the previous one, except at step 1
   (wrong state; X WLSTM c0 h0)
   - C[t - 1] * dC[t]
   + C[t] * dC[t]
-  ~ ?
+  ~ (?!)
 no_c0: gate f takes no error at step 1: the initial cell is taken for zero
   (initial state; X WLSTM h0)
   - = c0 * dC[t]
   + = 0 * dC[t]
-  ~ ?
+  ~ (?!)
 slope: the sigmoids' derivative is 1 - y, for i, f and o
   (derivative; X WLSTM c0 h0)
   - (y * (1 - y))
   + (1 - y)
-  ~ ?
+  ~ (?!)
 slice: dh0 takes the first columns of the error of [1, x, h]
   (wrong slice; h0)
   - dh0 = dHin[:, m + 1 :]
   + dh0 = dHin[:, :d]
-  ~ ?
+  ~ (?!)
 i: gate i takes i, not g
   (wrong gate; X WLSTM c0 h0)
   - = g * dC[t]
   + = i * dC[t]
-  ~ ?
+  ~ (?!)
 g: gate g's tanh is not differentiated
   (derivative; X WLSTM c0 h0)
   - (1 - g**2) * dIFOGf
   + dIFOGf
-  ~ ?
+  ~ (?!)
 at_c: the derivative of tanh(c) is 1 - c^2
   (derivative; X WLSTM c0 h0)
   - (1 - Ct[t] ** 2)
   + (1 - C[t] ** 2)
-  ~ ?
+  ~ (?!)
 o: the path from h to c lacks the factor o
   (missing factor; X WLSTM c0 h0)
   - (o * dHout[t])
   + dHout[t]
-  ~ ?
+  ~ (?!)
 bias: dX begins with the column of the bias
   (wrong slice; X)
   - dX[t] = dHin[:, 1 : m + 1]
   + dX[t] = dHin[:, :m]
-  ~ ?
+  ~ (?!)
 shifted: the error passed back to h begins one column too early
   (wrong slice; X WLSTM c0 h0)
   - dHout[t - 1] += dHin[:, m + 1 :]
   + dHout[t - 1] += dHin[:, m:-1]
-  ~ ?
+  ~ (?!)
 inputs: dWLSTM takes the inputs of the previous step
   (off by one in time; WLSTM)
   - Hin[t].T @ dIFOG[t]
   + Hin[t - 1].T @ dIFOG[t]
-  ~ ?
+  ~ (?!)
 c0: dc0 lacks the factor f
   (missing factor; c0)
   - dc0 = f * dC[t]
   + dc0 = dC[t]
-  ~ ?
+  ~ (?!)
 forget: i, not f, on the path from c to the previous cell
   (wrong gate; X WLSTM c0 h0)
   - dC[t - 1] += f * dC[t]
   + dC[t - 1] += i * dC[t]
-  ~ ?
+  ~ (?!)
 do: do takes c, not tanh(c)
   (missing function; X WLSTM c0 h0)
   - = Ct[t] * dHout[t]
   + = C[t] * dHout[t]
-  ~ ?
+  ~ (?!)
 """,
     """
     c0 bias shifted

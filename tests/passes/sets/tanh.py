@@ -91,67 +91,67 @@ whh: Whh is not transposed on the way back
   (transpose; Wxh Whh bh)
   - np.dot(Whh.T, dhraw)
   + np.dot(Whh, dhraw)
-  ~ ?
+  ~ (?!)
 undifferentiated: the derivative of tanh is missing on the way back in time
   (wrong upstream; Wxh Whh bh)
   - np.dot(Whh.T, dhraw)
   + np.dot(Whh.T, dh)
-  ~ ?
+  ~ (?!)
 square: tanh's derivative is 1 - h, not 1 - h * h
   (derivative; Wxh Whh bh)
   - (1 - hs[t] * hs[t]) * dh
   + (1 - hs[t]) * dh
-  ~ ?
+  ~ (?!)
 twice: tanh's derivative is taken at h instead of z
   (derivative; Wxh Whh bh)
   - (1 - hs[t] * hs[t]) * dh
   + (1 - np.tanh(hs[t]) ** 2) * dh
-  ~ ?
+  ~ (?!)
 current: dWhh takes the current state for the previous one
   (wrong state; Whh)
   - np.dot(dhraw, hs[t - 1].T)
   + np.dot(dhraw, hs[t].T)
-  ~ ?
+  ~ (?!)
 by: dby is assigned, not accumulated
   (= for +=; by)
   - dby += dy
   + dby = dy
-  ~ ?
+  ~ (?!)
 why: dWhy takes the previous state for the current one
   (wrong state; Why)
   - np.dot(dy, hs[t].T)
   + np.dot(dy, hs[t - 1].T)
-  ~ ?
+  ~ (?!)
 jacobian: p - y is multiplied by p (1 - p), softmax's derivative once more
   (derivative; Wxh Whh Why bh by)
   - dy[targets[t]] -= 1
   + dy[targets[t]] -= 1; dy = dy * ps[t] * (1 - ps[t])
-  ~ ?
+  ~ (?!)
 target: the target of the previous step, at the first step the last one
   (off by one in time; Wxh Whh Why bh)
   - dy[targets[t]] -= 1
   + dy[targets[t - 1]] -= 1
-  ~ ?
+  ~ (?!)
 bh: dbh takes dh, without tanh's derivative
   (wrong upstream; bh)
   - dbh += dhraw
   + dbh += dh
-  ~ ?
+  ~ (?!)
 carry: the error of the next step is dropped
   (carry dropped; Wxh Whh bh)
   - np.dot(Why.T, dy) + dhnext
   + np.dot(Why.T, dy)
-  ~ ?
+  ~ (?!)
 wxh: dWxh is assigned, not accumulated
   (= for +=; Wxh)
   - dWxh += np.dot
   + dWxh = np.dot
-  ~ ?
+  ~ (?!)
 first: dWhh lacks the first step, with the initial state
   (initial state; Whh)
   - dWhh += np.dot(
   + dWhh += (t > 0) * np.dot(
-  ~ ?
+  ~ (?!)
 """,
     """
     whh why
@@ -205,72 +205,72 @@ transpose: W is not transposed on the way back
   (transpose; x h_0 U W b)
   - self.V.T + delta @ self.W.T
   + self.V.T + delta @ self.W
-  ~ ?
+  ~ (?!)
 dc: dc is the mean over the batch
   (mean for sum; c)
   - dc += error.sum(axis=0)
   + dc += error.mean(axis=0)
-  ~ ?
+  ~ (?!)
 sign: the error has the wrong sign
   (sign; x h_0 U W b V c)
   - self.outputs[t] - y[t]
   + y[t] - self.outputs[t]
-  ~ ?
+  ~ (?!)
 half: the loss has a factor 1/2 which is not regarded
   (factor; x h_0 U W b V c)
   - self.outputs[t] - y[t]
   + 2 * (self.outputs[t] - y[t])
-  ~ ?
+  ~ (?!)
 batch: the error is divided by the batch size
   (mean for sum; x h_0 U W b V c)
   - self.outputs[t] - y[t]
   + (self.outputs[t] - y[t]) / len(y[t])
-  ~ ?
+  ~ (?!)
 previous: tanh's derivative is taken at the previous state
   (wrong state; x h_0 U W b)
   - 1 - h**2
   + 1 - h_prev**2
-  ~ ?
+  ~ (?!)
 input: dU takes the previous input, at the first step the last one
   (off by one in time; U)
   - self.x[t].T @ delta
   + self.x[t - 1].T @ delta
-  ~ ?
+  ~ (?!)
 current: dW takes the current state for the previous one
   (wrong state; W)
   - h_prev.T @ delta
   + h.T @ delta
-  ~ ?
+  ~ (?!)
 initial: dh_0 is the gradient of h_1, one step too late
   (off by one in time; h_0)
   - dh_0 = delta @ self.W.T
   + dh_0 = dh
-  ~ ?
+  ~ (?!)
 no_initial: dh_0 is zero: the initial state is forgotten
   (initial state; h_0)
   - dh_0 = delta @ self.W.T
   + dh_0 = np.zeros_like(dh)
-  ~ ?
+  ~ (?!)
 db: db takes dh, without tanh's derivative
   (wrong upstream; b)
   - db += delta.sum(axis=0)
   + db += dh.sum(axis=0)
-  ~ ?
+  ~ (?!)
 db_last: db is assigned, not accumulated
   (= for +=; b)
   - db += delta.sum(axis=0)
   + db = delta.sum(axis=0)
-  ~ ?
+  ~ (?!)
 reversed: dx is reversed in time
   (order in time; x)
   - dx.insert(0, delta @ self.U.T)
   + dx.append(delta @ self.U.T)
-  ~ ?
+  ~ (?!)
 dx: dx takes dh, without tanh's derivative
   (wrong upstream; x)
   - dx.insert(0, delta @ self.U.T)
   + dx.insert(0, dh @ self.U.T)
-  ~ ?
+  ~ (?!)
 """,
     """
     transpose dc
@@ -309,72 +309,72 @@ transposed: dWh is transposed
   (transpose; Wh)
   - "nth,ntk->hk"
   + "nth,ntk->kh"
-  ~ ?
+  ~ (?!)
 now: dWh takes the current state for the previous one
   (wrong state; Wh)
   - prev, da)
   + now, da)
-  ~ ?
+  ~ (?!)
 db: db is the mean over the batch
   (mean for sum; b)
   - da.sum(axis=(0, 1))
   + da.mean(axis=0).sum(axis=0)
-  ~ ?
+  ~ (?!)
 db_time: db is that of the last step alone
   (sum over time; b)
   - da.sum(axis=(0, 1))
   + da[:, -1].sum(axis=0)
-  ~ ?
+  ~ (?!)
 twice: tanh's derivative is applied once more to the error passed back
   (derivative; x h0 Wx Wh b)
   - dprev = da[:, t] @ Wh.T
   + dprev = (da[:, t] @ Wh.T) * (1 - prev[:, t] ** 2)
-  ~ ?
+  ~ (?!)
 upstream: the upstream gradient of the previous step
   (off by one in time; x h0 Wx Wh b)
   - dh[:, t] + dprev
   + dh[:, t - 1] + dprev
-  ~ ?
+  ~ (?!)
 carry: the error of the next step is dropped
   (carry dropped; x h0 Wx Wh b)
   - dh[:, t] + dprev
   + dh[:, t]
-  ~ ?
+  ~ (?!)
 piled: the error passed back is added to that of all later steps
   (+= for =; x h0 Wx Wh b)
   - dprev = da[:, t] @ Wh.T
   + dprev = dprev + da[:, t] @ Wh.T
-  ~ ?
+  ~ (?!)
 dx: dx takes the upstream gradient alone, without later steps
   (carry dropped; x)
   - dx = da @ Wx.T
   + dx = (dh * (1 - now**2)) @ Wx.T
-  ~ ?
+  ~ (?!)
 dh0: dh0 is dz_1, not multiplied by Wh
   (initial state; h0)
   - dh0 = dprev
   + dh0 = da[:, 0]
-  ~ ?
+  ~ (?!)
 at_h: tanh's derivative is taken at h instead of z
   (derivative; x h0 Wx Wh b)
   - (1 - now[:, t] ** 2)
   + (1 - np.tanh(now[:, t]) ** 2)
-  ~ ?
+  ~ (?!)
 mean: dWx is the mean over the steps
   (mean for sum; Wx)
   - "ntd,nth->dh", x, da)
   + "ntd,nth->dh", x, da) / T
-  ~ ?
+  ~ (?!)
 first: dWh lacks the first step, with the initial state
   (initial state; Wh)
   - prev, da)
   + prev[:, 1:], da[:, 1:])
-  ~ ?
+  ~ (?!)
 zero: the forward pass starts at zero, not at h0
   (forward; x h0 Wx Wh b)
   - h[:, 0] = h0
   + h[:, 0] = 0
-  ~ ?
+  ~ (?!)
 """,
     """
     transposed db zero

@@ -118,82 +118,82 @@ carry1: the lower layer's error of the next step is dropped
   (carry dropped; Wx1 Wh1 b1)
   - Wx2.T @ dz2 + dh1next
   + Wx2.T @ dz2
-  ~ ?
+  ~ (?!)
 down: the error goes down through Wh2, not Wx2
   (wrong matrix; Wx1 Wh1 b1)
   - dh1 = Wx2.T @ dz2
   + dh1 = Wh2.T @ dz2
-  ~ ?
+  ~ (?!)
 back: the upper layer's error goes back through Wh1, not Wh2
   (wrong matrix; Wx1 Wh1 b1 Wx2 Wh2 b2)
   - dh2next = Wh2.T @ dz2
   + dh2next = Wh1.T @ dz2
-  ~ ?
+  ~ (?!)
 slope: the lower layer's tanh is differentiated at the upper layer's state
   (wrong layer; Wx1 Wh1 b1)
   - dh1 * (1 - h1[t] ** 2)
   + dh1 * (1 - h2[t] ** 2)
-  ~ ?
+  ~ (?!)
 wh2: dWh2 takes the lower layer's previous state
   (wrong layer; Wh2)
   - dz2 @ h2[t - 1].T
   + dz2 @ h1[t - 1].T
-  ~ ?
+  ~ (?!)
 wx2: dWx2 takes the previous state of the lower layer
   (wrong state; Wx2)
   - dz2 @ h1[t].T
   + dz2 @ h1[t - 1].T
-  ~ ?
+  ~ (?!)
 linear: the error goes down without the upper tanh's derivative
   (derivative; Wx1 Wh1 b1)
   - dh1 = Wx2.T @ dz2
   + dh1 = Wx2.T @ dh2
-  ~ ?
+  ~ (?!)
 turned: Wx2 is not transposed on the way down
   (transpose; Wx1 Wh1 b1)
   - dh1 = Wx2.T @ dz2
   + dh1 = Wx2 @ dz2
-  ~ ?
+  ~ (?!)
 turned2: Wh2 is not transposed on the way back
   (transpose; Wx1 Wh1 b1 Wx2 Wh2 b2)
   - dh2next = Wh2.T @ dz2
   + dh2next = Wh2 @ dz2
-  ~ ?
+  ~ (?!)
 b1: db1 takes dh1, without tanh's derivative
   (wrong upstream; b1)
   - db1 += dz1
   + db1 += dh1
-  ~ ?
+  ~ (?!)
 wy: dWy takes the lower layer's state
   (wrong layer; Wy)
   - dy @ h2[t].T
   + dy @ h1[t].T
-  ~ ?
+  ~ (?!)
 by: dby is assigned, not accumulated
   (= for +=; by)
   - dby += dy
   + dby = dy
-  ~ ?
+  ~ (?!)
 linear1: the lower layer's error goes back without tanh's derivative
   (derivative; Wx1 Wh1 b1)
   - dh1next = Wh1.T @ dz1
   + dh1next = Wh1.T @ dh1
-  ~ ?
+  ~ (?!)
 token: dWx1 takes the token of the previous step
   (off by one in time; Wx1)
   - dWx1[:, [inputs[t]]] += dz1
   + dWx1[:, [inputs[t - 1]]] += dz1
-  ~ ?
+  ~ (?!)
 carry2: the upper layer's error of the next step is dropped
   (carry dropped; Wx1 Wh1 b1 Wx2 Wh2 b2)
   - Wy.T @ dy + dh2next
   + Wy.T @ dy
-  ~ ?
+  ~ (?!)
 wh1: dWh1 takes the current state for the previous one
   (wrong state; Wh1)
   - dz1 @ h1[t - 1].T
   + dz1 @ h1[t].T
-  ~ ?
+  ~ (?!)
 """,
     """
     carry1 wy back
@@ -253,82 +253,82 @@ turned: neither recurrent matrix is transposed on the way back
   (transpose; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - dz @ self.W_rec.T
   + dz @ self.W_rec
-  ~ ?
+  ~ (?!)
 current: dR_1 and dR_2 take the current state for the previous one
   (wrong state; R_1 R_2)
   - h_prev.T @ dz
   + h.T @ dz
-  ~ ?
+  ~ (?!)
 mean: db_1 and db_2 are means over the batch
   (mean for sum; b_1 b_2)
   - dz.sum(axis=0)
   + dz.mean(axis=0)
-  ~ ?
+  ~ (?!)
 skipped: the lower layer gets the errors of the upper one's outputs
   (wrong upstream; x s_1 A_1 R_1 b_1)
   - first.backward(d_middle)
   + first.backward(d_tops)
-  ~ ?
+  ~ (?!)
 batch: the errors are divided by the batch size
   (mean for sum; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2 V c)
   - h @ V + c - y_t for
   + (h @ V + c - y_t) / len(h) for
-  ~ ?
+  ~ (?!)
 dv: dV takes the states of the lower layer
   (wrong layer; V)
   - h.T @ e for h, e in zip(tops, errors)
   + h.T @ e for h, e in zip(first.hs[1:], errors)
-  ~ ?
+  ~ (?!)
 backwards: the errors go down in the reverse order of time
   (order in time; x s_1 A_1 R_1 b_1)
   - d_middle = second.backward(d_tops)
   + d_middle = second.backward(d_tops)[::-1]
-  ~ ?
+  ~ (?!)
 state: ds_1 and ds_2 are the errors of z_1, not multiplied by R
   (off by one in time; s_1 s_2)
   - self.dstate = carry
   + self.dstate = dz
-  ~ ?
+  ~ (?!)
 square: tanh's derivative is 1 - h in both layers
   (derivative; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - (1 - h * h)
   + (1 - h)
-  ~ ?
+  ~ (?!)
 own: what goes down lacks the errors of later steps
   (carry dropped; x s_1 A_1 R_1 b_1)
   - dxs[t] = dz @ self.W_in.T
   + dxs[t] = (dhs[t] * (1 - h * h)) @ self.W_in.T
-  ~ ?
+  ~ (?!)
 bypass: the error of the next step bypasses tanh's derivative
   (derivative; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - (dhs[t] + carry) * (1 - h * h)
   + dhs[t] * (1 - h * h) + carry
-  ~ ?
+  ~ (?!)
 sign: the error has the wrong sign
   (sign; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2 V c)
   - h @ V + c - y_t for
   + y_t - h @ V - c for
-  ~ ?
+  ~ (?!)
 dc: dc is that of the last step alone
   (sum over time; c)
   - sum(e.sum(axis=0) for e in errors)
   + errors[-1].sum(axis=0)
-  ~ ?
+  ~ (?!)
 exchanged: ds_1 and ds_2 are exchanged
   (wrong layer; s_1 s_2)
   - first.dstate, "s_2": second.dstate
   + second.dstate, "s_2": first.dstate
-  ~ ?
+  ~ (?!)
 last: only the last step's loss goes back in the layers
   (loss dropped; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - [e @ V.T for e in errors]
   + [e @ V.T * (e is errors[-1]) for e in errors]
-  ~ ?
+  ~ (?!)
 carry: the errors of the next step are dropped in both layers
   (carry dropped; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - (dhs[t] + carry)
   + dhs[t]
-  ~ ?
+  ~ (?!)
 """,
     """
     turned dc
@@ -389,87 +389,87 @@ down: the error goes down through W2, not U2
   (wrong matrix; U1 W1 b1)
   - dk = da @ U2.T
   + dk = da @ W2.T
-  ~ ?
+  ~ (?!)
 dk: the tanh layer's error of the next step is dropped
   (carry dropped; U1 W1 b1)
   - da @ U2.T + dk_next
   + da @ U2.T
-  ~ ?
+  ~ (?!)
 forget: the path from c to the previous cell lacks the factor f
   (missing factor; U1 W1 b1 U2 W2 b2)
   - dc_next = dc * f
   + dc_next = dc
-  ~ ?
+  ~ (?!)
 cell: no error goes back through the cell
   (path dropped; U1 W1 b1 U2 W2 b2)
   - (1 - tc**2) + dc_next
   + (1 - tc**2)
-  ~ ?
+  ~ (?!)
 u2: dU2 takes the previous state of the tanh layer
   (wrong state; U2)
   - k[t + 1].T @ da
   + k[t].T @ da
-  ~ ?
+  ~ (?!)
 w1: dW1 takes the current state for the previous one
   (wrong state; W1)
   - k[t].T @ dz
   + k[t + 1].T @ dz
-  ~ ?
+  ~ (?!)
 swap: di takes i and dg takes g
   (wrong gate; U1 W1 b1 U2 W2 b2)
   - dc * g, dc * c[t], dc * i
   + dc * i, dc * c[t], dc * g
-  ~ ?
+  ~ (?!)
 tc: the path from h to c lacks the derivative of tanh(c)
   (derivative; U1 W1 b1 U2 W2 b2)
   - dh * o * (1 - tc**2)
   + dh * o
-  ~ ?
+  ~ (?!)
 turned: W1 is not transposed on the way back
   (transpose; U1 W1 b1)
   - dz @ W1.T
   + dz @ W1
-  ~ ?
+  ~ (?!)
 b1: db1 takes dk, without tanh's derivative
   (wrong upstream; b1)
   - db1 += dz.sum(0)
   + db1 += dk.sum(0)
-  ~ ?
+  ~ (?!)
 dh: the error of the next step's h is dropped
   (carry dropped; U1 W1 b1 U2 W2 b2)
   - e @ V.T + dh_next
   + e @ V.T
-  ~ ?
+  ~ (?!)
 order: the errors of g and o are exchanged
   (gates exchanged; U1 W1 b1 U2 W2 b2)
   - dg * (1 - g**2), do * o * (1 - o)
   + do * o * (1 - o), dg * (1 - g**2)
-  ~ ?
+  ~ (?!)
 b2: db2 is assigned, not accumulated
   (= for +=; b2)
   - db2 += da.sum(0)
   + db2 = da.sum(0)
-  ~ ?
+  ~ (?!)
 cells: df takes the current cell for the previous one
   (wrong state; U1 W1 b1 U2 W2 b2)
   - dc * c[t], dc
   + dc * c[t + 1], dc
-  ~ ?
+  ~ (?!)
 slope: the tanh layer is differentiated at the previous state
   (wrong state; U1 W1 b1)
   - (1 - k[t + 1] ** 2)
   + (1 - k[t] ** 2)
-  ~ ?
+  ~ (?!)
 mean: db is the mean over the batch
   (mean for sum; b)
   - db += e.sum(0)
   + db += e.mean(0)
-  ~ ?
+  ~ (?!)
 dx: dU1 takes the previous input, at the first step the last one
   (off by one in time; U1)
   - x[t].T @ dz
   + x[t - 1].T @ dz
-  ~ ?
+  ~ (?!)
 """,
     """
     down mean
