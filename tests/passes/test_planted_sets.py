@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.comparison import worst_entries
 from bptt_check.subjects import subject_for
 from rnn_torch import check
+from rnn_torch.networks import designed
 from tests.passes.sets.form import Pass
 
 pytestmark = [
@@ -29,7 +29,7 @@ SMALL = 3  # problems: the first has all axes different, the second two steps
 def posed(right: Pass) -> tuple[AnyNetwork, list[tuple[Any, Any]]]:
     """The judge of a pass's network, and small problems with their right gradients."""
     judge = subject_for(right.network)
-    return judge, [(p, judge.reference(p)) for p in islice(judge.problems("float64", 0), SMALL)]
+    return judge, [(p, judge.reference(p)) for p in designed(right.network)[:SMALL]]
 
 
 def answers(right: Pass, keys: list[str]) -> list[dict[str, np.ndarray]]:

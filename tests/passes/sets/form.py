@@ -10,7 +10,7 @@ from rnn_torch.networks import Network
 
 HEAD = "import numpy as np\ndef sigmoid(a): return 1 / (1 + np.exp(-a))\n"
 #: KEY: WHAT IS WRONG, (KIND; GRADIENTS), the right text, the wrong one, the sentences that say it.
-_MISTAKE = re.compile(r"(\w+): (.+)\n  \((.+); (.+)\)\n  - (.+)\n  \+ ?(.*)\n  ~ (.+)\n")
+_MISTAKE = re.compile(r"(\w+): (.+)\n  \((.+); (.+)\)\n  - (.+)\n  \+ ?(.*)\n((?:  ~ .+\n)+)")
 
 
 class Mistake(NamedTuple):
@@ -44,7 +44,10 @@ class Pass:
     @cached_property
     def mistakes(self) -> dict[str, Mistake]:
         """The mistakes of the table by their keys."""
-        return {key: Mistake(*rest) for key, *rest in _MISTAKE.findall(self.table)}
+        return {
+            key: Mistake(*rest, "|".join(re.findall("  ~ (.+)", named)))
+            for key, *rest, named in _MISTAKE.findall(self.table)
+        }
 
     @property
     def sets(self) -> list[list[str]]:
