@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.harness import keep
-from rnn_torch import check
+from bptt_check.testing import check
 from tests.passes.sets import gru, lstm, tanh, two_layers
 from tests.passes.sets.form import Pass
 

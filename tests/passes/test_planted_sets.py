@@ -1,6 +1,7 @@
 """The planted sets of mistakes: the passes are right, each mistake is wrong, and none hides."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.comparison import worst_entries
 from bptt_check.subjects import subject_for
-from rnn_torch import check
+from bptt_check.testing import check
 from rnn_torch.networks import designed
 from tests.passes.sets.form import Pass
 
@@ -32,7 +33,7 @@ def posed(right: Pass) -> tuple[AnyNetwork, list[tuple[Any, Any]]]:
     return judge, [(p, judge.reference(p)) for p in designed(right.network)[:SMALL]]
 
 
-def answers(right: Pass, keys: list[str]) -> list[dict[str, np.ndarray]]:
+def answers(right: Pass, keys: list[str]) -> list[Mapping[str, np.ndarray]]:
     judge, problems = posed(right)
     ask = in_this_process(right.made(*keys), judge)
     return [ask(problem).gradients for problem, _ in problems]
@@ -48,7 +49,7 @@ def wrong(right: Pass, keys: list[str]) -> set[str]:
     return {entry.name.removeprefix("d") for entry in entries if not entry.right}
 
 
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
     return all(np.allclose(one[n], other[n], rtol=1e-6, atol=1e-9) for n in one)
 
 
