@@ -45,8 +45,8 @@ class Pass:
     def mistakes(self) -> dict[str, Mistake]:
         """The mistakes of the table by their keys."""
         return {
-            key: Mistake(*rest, "|".join(re.findall("  ~ (.+)", named)))
-            for key, *rest, named in _MISTAKE.findall(self.table)
+            key: Mistake(what, kind, touches, old, new, "|".join(re.findall("  ~ (.+)", named)))
+            for key, what, kind, touches, old, new, named in _MISTAKE.findall(self.table)
         }
 
     @property
