@@ -9,7 +9,7 @@ import pytest
 
 from bptt_check.error_bound import Reference
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import Explanation, Mistake
+from bptt_check.judge.asking import CannotCheck, Explanation, Mistake
 from bptt_check.judge.comparison import Entry, agrees
 from bptt_check.judge.report import Report
 from bptt_check.networks import Problem, designed, random, stock
@@ -171,6 +171,23 @@ def test_truncated_bptt_is_right_with_its_window_only() -> None:
     other = examine(ask, window=1, shapes=TINY)
     assert other.verdict == "disagrees"
     assert other.votes == ()  # the oracles know the full gradient only
+
+
+@pytest.mark.parametrize(
+    ("backward", "says"),
+    [
+        (lambda x, y, U, W, V: None, "it must return (dU, dW, dV) or a mapping"),
+        (lambda x, y, U, W, V: (U, W), "got tuple of 2"),
+        (lambda x, y, U, W, V: {"dU": U, "dV": V}, "a mapping without dW"),
+        (lambda x, y, U, W, V: ("U", W, V), "dU must be an array of floating-point"),
+        (lambda x, y, U, W, V: (U, W > 0, V), "dW must be an array of floating-point"),
+    ],
+)
+def test_answers_that_cannot_be_judged(backward: Backward, says: str) -> None:
+    with pytest.raises(CannotCheck) as error:
+        examine(in_this_process(backward))
+    assert says in str(error.value)
+    assert "--shapes" not in str(error.value)  # another size would not help
 
 
 def test_json_and_markdown_have_everything() -> None:

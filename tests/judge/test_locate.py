@@ -43,6 +43,26 @@ def test_the_derivative_is_located_at_the_step_itself() -> None:
     assert (where.claim["loss"], where.claim["state"]) == (1, 1)
 
 
+def test_a_mistake_in_one_weight_is_located_by_its_loss() -> None:
+    where = located("h_{t-1} for h_t in dV")
+    assert not wrong(where).any()
+    assert (where.sums["dV"] > 1).all()
+    where = located("dW overwritten, not accumulated")
+    assert not wrong(where).any()
+    assert (where.sums["dW"] > 1).tolist() == [False] + 5 * [True]
+
+
+def test_inputs_reversed_in_time_are_located_at_later_states() -> None:
+    where = located("inputs reversed in time")
+    assert wrong(where)[0, 5]
+    assert not wrong(located("batch averaged, not summed", "8,1,2,16,1")).any()
+
+
+def test_one_size_is_located_by_single_steps() -> None:
+    where = located("W not transposed", "8,1,2,16,1")
+    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((8, 8), bool), -1))
+
+
 def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:
     def forgets(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         """Right except for one cell: the loss at t=4 does not reach the state at t=2."""
