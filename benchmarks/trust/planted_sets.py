@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.harness import keep
+from bptt_check.judge.report import Report
 from bptt_check.testing import check
 from tests.passes.sets import gru, lstm, tanh, two_layers
 from tests.passes.sets.form import Pass
 
 FAMILIES = {"tanh": tanh, "gru": gru, "lstm": lstm, "two_layers": two_layers}
-#: Fields of a report that explain the answers: those that come with the stages, too.
-EXPLAINED = ("mistakes", "explained", "stages")
 
 
 class Named(NamedTuple):
@@ -79,18 +78,15 @@ def checked(right: Pass, keys: Sequence[str]) -> Named:
         warnings.simplefilter("ignore")
         report = check(backward, right.network)
     seconds = time.perf_counter() - begin
-    factors = [str(each) for each in getattr(report, "factors", ())]
-    sentences = [*explanations(report)]
-    return Named(right.name, [*keys], round(seconds, 1), report.verdict, sentences, factors)
+    said = [*explanations(report)]
+    return Named(right.name, [*keys], round(seconds, 1), report.verdict, said, [*report.factors])
 
 
-def explanations(report: Any) -> Iterator[list[str]]:
-    """Every sentence of what a report explains, with its equivalent descriptions."""
-    found = {id(e): e for field in EXPLAINED for e in getattr(report, field, None) or ()}
-    for explanation in found.values():
-        parts = getattr(explanation, "mistakes", None) or (explanation,)
-        names = [n for part in parts for n in str(getattr(part, "name", part)).split("; and ")]
-        also = [str(other) for other in getattr(explanation, "also", ())] if len(names) == 1 else []
+def explanations(report: Report) -> Iterator[list[str]]:
+    """Every mistake that a report names, with its equivalent descriptions if it is the only one."""
+    for explanation in report.mistakes or ():
+        names = [n for mistake in explanation.mistakes for n in mistake.name.split("; and ")]
+        also = explanation.also if len(names) == 1 else ()
         yield from ([name, *also] for name in names)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_numpy.elman_network.textbook import Array, Backward, sigmoid, textbook
+from tests.passes.edits import edited
 from tests.passes.planted import read
 
 
@@ -204,13 +205,8 @@ def planted(*mistakes: Mistake) -> Backward:
 
 @cache
 def _compiled(mistakes: tuple[Mistake, ...]) -> CodeType:
-    source = _source()
-    for mistake in mistakes:
-        for right, wrong in mistake.changes:
-            if source.count(right) != 1:
-                raise ValueError(f"cannot plant {mistake.name!r}: {right!r} is not in textbook()")
-            source = source.replace(right, wrong)
-    return compile(source, "<textbook with mistakes>", "exec")
+    changes = (change for mistake in mistakes for change in mistake.changes)
+    return compile(edited(_source(), changes), "<textbook with mistakes>", "exec")
 
 
 @cache

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.passes import plants_gru, plants_lstm, plants_tanh, textbook
+from tests.passes import edits, plants_gru, plants_lstm, plants_tanh, textbook
 
 Backward = Callable[..., textbook.Gradients]
 
@@ -44,12 +44,7 @@ def edited(*mistakes: Planted) -> str:
     Raises:
         ValueError: what is to be replaced is not there, or not once.
     """
-    text = source(mistakes[0].network)
-    for one in mistakes:
-        if text.count(one.old) != 1:
-            raise ValueError(f"{one.mistake!r}: {one.old!r} must be there once in\n{text}")
-        text = text.replace(one.old, one.new)
-    return text
+    return edits.edited(source(mistakes[0].network), ((one.old, one.new) for one in mistakes))
 
 
 def made(*mistakes: Planted) -> Backward:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rnn_torch.networks import Network
+from tests.passes.edits import edited
 
 HEAD = "import numpy as np\ndef sigmoid(a): return 1 / (1 + np.exp(-a))\n"
 #: KEY: WHAT IS WRONG, (KIND; GRADIENTS), the right text, the wrong one, the sentences that say it.
@@ -60,12 +61,8 @@ class Pass:
         Raises:
             ValueError: the right text of a mistake is not there once.
         """
-        text = self.text
-        for right, wrong in ((m.right, m.wrong) for m in map(self.mistakes.__getitem__, keys)):
-            if text.count(right) != 1:
-                raise ValueError(f"{right!r} must be there once, got {text.count(right)}")
-            text = text.replace(right, wrong)
+        changes = ((m.right, m.wrong) for m in map(self.mistakes.__getitem__, keys))
         space: dict[str, Any] = {}
-        exec(HEAD + text, space)
+        exec(HEAD + edited(self.text, changes), space)
         function: Callable[..., Any] = [v for v in space.values() if callable(v)][-1]
         return function

@@ -5,39 +5,16 @@ over time and batch after the loop, with the batch first.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rnn_torch.networks import network, stock, tokens, upstream
+from bptt_check.subjects import network_named
+from rnn_torch.networks import network, stock, upstream
 from tests.passes.sets.form import Pass
 
-
-@network(
-    inputs=tokens("time", below="vocab"),
-    targets=tokens("time", below="vocab"),
-    hprev="hidden 1",
-    Wxh="hidden vocab",
-    Whh="hidden hidden",
-    Why="vocab hidden",
-    bh="hidden 1",
-    by="vocab 1",
-)
-def characters(
-    inputs: Tensor,
-    targets: Tensor,
-    hprev: Tensor,
-    Wxh: Tensor,
-    Whh: Tensor,
-    Why: Tensor,
-    bh: Tensor,
-    by: Tensor,
-) -> Iterator[Tensor]:
-    """One character a step, in columns, and a softmax of the next."""
-    h = hprev
-    for x, y in zip(inputs, targets, strict=True):
-        h = torch.tanh(Wxh[:, [x]] + Whh @ h + bh)
-        yield -torch.log_softmax(Why @ h + by, 0)[y, 0]
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @network(
@@ -58,7 +35,7 @@ def layer(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor, dh: Tensor) 
 
 DICTIONARIES = Pass(
     "tanh: dictionaries of columns",
-    characters,
+    network_named(f"{EXAMPLES / 'char_rnn.py'}:char_rnn"),
     """
 def loss_fun(inputs, targets, hprev, Wxh, Whh, Why, bh, by):
     xs, hs, ps = {}, {}, {}
