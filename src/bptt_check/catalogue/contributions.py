@@ -14,34 +14,81 @@ from bptt_check.tracing.tape import Node, Ref
 #: Changes of the contribution to a weight that may be those to all its uses.
 _OF_A_USE = {"operand", "operand reversed", "last of equal indices", "index", "value for gradient"}
 _OF_A_USE |= {"summed over its axis", "first example", "maximum over batch", "mean over batch"}
+#: Changes that may be the same in every gate.
+_OF_A_GATE = {"operand", "operand transposed", "operand reshaped", "operand reversed", "derivative"}
+_OF_A_GATE |= {"without its derivative", "gradient of", "factor", "first example"}
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
 #: Wrong values for p - 1 at a softmax's target, and their ranks.
 _SOFTMAX = [("no target", 1), ("no probabilities", 1), ("target added", 2), ("target twice", 3)]
 _SOFTMAX += [("target assigned", 3), ("targets everywhere", 2), ("over maximum", 3)]
-_SOFTMAX += [("over mean", 3), ("times sum", 3), ("slope", 2)]
+_SOFTMAX += [("over mean", 3), ("times sum", 3), ("slope", 2), ("diagonal", 2)]
 
 
 def edge_mistakes(step: Step) -> Iterator[Mistake]:
-    """One contribution altered: at every step or the first one only; for one use or all uses."""
-    uses: dict[str, list[Edge]] = {}
-    everywhere: dict[tuple[Any, ...], list[Part]] = {}
+    """One contribution altered: at every step or the first one only; or each of a family alike."""
+    families: dict[Any, list[Part]] = {}
+    alike: dict[Any, list[Part]] = {}
     for user, j, ref in step.edges:
-        path, leaf, where = _path(step, user, j, ref), step.leaf.get(ref, ""), step.where(user)
-        uses.setdefault(leaf, []).extend(path.edges)
+        path, where = _path(step, user, j, ref), step.where(user)
+        its_families = [*_families(step, user, j, ref)]
+        for family in its_families:
+            families.setdefault(family, []).append(path)
         for change, by, rank in _alterations(step, user, j, ref):
             yield Mistake(path, change, by, "", rank, where)
-            if leaf and change in _OF_A_USE and (path.op == "mm" or change != "operand"):
-                everywhere.setdefault((leaf, change, by, rank), []).append(path)
             if path.edges[0] in step.graph.crossing and rank < 2:
                 yield Mistake(path, change, by, "first", 3, where)
+            for family in its_families:
+                if _may_be_alike(family, path, change, by):
+                    alike.setdefault((family, change, by, rank), []).append(path)
     in_steps = {step.tape.nodes[i].site for i in step.inner}
-    for leaf, its in uses.items():
-        if leaf and {site for site, _ in its} <= in_steps:
-            every_use = Part("uses", f"d{leaf}", tuple(dict.fromkeys(its)))
-            yield Mistake(every_use, "own loss alone", rank=3)
-    for (leaf, change, by, rank), paths in everywhere.items():
-        every_use = _together(paths, leaf)
-        if len(every_use.edges) == len(set(uses[leaf])) > 1:
-            yield Mistake(every_use, change, by, rank=rank)
+    for family, paths in families.items():
+        edges = _edges(paths)
+        if family[0] == "uses" and {site for site, _ in edges} <= in_steps:
+            yield Mistake(Part("uses", f"d{family[1]}", edges), "own loss alone", rank=3)
+    for (family, change, by, rank), paths in alike.items():
+        edges = _edges(paths)
+        if 1 < len(edges) == len(_edges(families[family])):
+            names = [
+                *dict.fromkeys(
+                    (
+                        p.factor
+                        if family[0] == "products"
+                        else p.operand
+                        if family[0] == "of"
+                        else p.label
+                    )
+                    for p in paths
+                )
+            ]
+            part = paths[0]._replace(edges=edges, names=tuple(names[1:]))
+            yield Mistake(part, change, by, rank=rank)
+
+
+def _edges(paths: list[Part]) -> tuple[Edge, ...]:
+    return tuple(dict.fromkeys(edge for path in paths for edge in path.edges))
+
+
+def _families(step: Step, user: int, j: Any, ref: int) -> Iterator[tuple[Any, ...]]:
+    """What may have the same mistake as this contribution: "the same in every gate"."""
+    nodes, op = step.tape.nodes, step.tape.nodes[user].op
+    yield "of", user
+    if ref in step.leaf:
+        yield "uses", step.leaf[ref]
+    if op == "mm":
+        other = nodes[user].args[1 - j] if ref in step.leaf else ref
+        bare = nodes[other].args[0] if nodes[other].site in step.wrappings else other
+        yield "products", j, ref in step.leaf, bare
+    if op in ACTIVATIONS:
+        yield "activations", op
+
+
+def _may_be_alike(family: tuple[Any, ...], path: Part, change: str, by: tuple[Any, ...]) -> bool:
+    own = all(b.site == OWN for b in by if isinstance(b, Quantity))
+    if family[0] == "uses":
+        return change in _OF_A_USE and (path.op == "mm" or change != "operand")
+    if family[0] == "of":
+        return change == "gradient of" and own
+    return change in _OF_A_GATE and (own or path.leaf)
 
 
 def _path(step: Step, user: int, j: Any, ref: int) -> Part:
@@ -50,16 +97,6 @@ def _path(step: Step, user: int, j: Any, ref: int) -> Part:
         factor = step.name(node.args[1 - j])
     path = Part("path", step.name(user), (step.edge(user, j),), op=node.op, factor=factor)
     return path._replace(operand=step.name(ref), leaf=ref in step.leaf)
-
-
-def _together(paths: list[Part], operand: str) -> Part:
-    """Several paths as one part, with the names of all."""
-    edges, labels, factors = (
-        dict.fromkeys(found)
-        for found in zip(*((p.edges[0], p.label, p.factor) for p in paths), strict=True)
-    )
-    label, factor = " and ".join(labels), " and ".join(factors)
-    return paths[0]._replace(edges=tuple(edges), label=label, factor=factor, operand=operand)
 
 
 def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
@@ -77,7 +114,7 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
         if same_shape:
             yield "factor divided", (), 5
             yield "factor added", (), 5
-    if op in ("sigmoid", "tanh", "relu"):
+    if op in ACTIVATIONS:
         yield from _derivatives(step, user, ref, is_known)
     if op == "mm":
         yield from _products(step, user, j, ref, is_known)

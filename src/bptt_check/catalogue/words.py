@@ -23,6 +23,8 @@ def _sentence(mistake: Mistake) -> str:
     else:
         by = (quantity(b) if isinstance(b, Quantity) else b for b in mistake.by)
         text = words.format(*by, p=part, path=_path(part), d=_subject(part))
+    if part.kind == "path" and part.names:
+        return f"{text}; the same for {', '.join(part.names)}"
     return f"at the first step {text}" if step == "first" and part.kind == "path" else text
 
 
@@ -160,6 +162,7 @@ WORDS: dict[str, dict[str, Any]] = {
         ),
         "targets shared": "1 is subtracted at the targets of all examples in every example",
         "slope": "the softmax's error is multiplied by p (1 - p)",
+        "diagonal": "the softmax's derivative is taken as p (1 - p), without its other entries",
         "over maximum": "the softmax is divided by its maximum, not by its sum",
         "over mean": "the softmax is divided by its mean, not by its sum",
         "times sum": "the softmax is multiplied by its sum, not divided",

@@ -329,6 +329,7 @@ EDGES: dict[str, Callable[..., Any]] = {
     "targets everywhere": lambda c, axis: c.base() - c.g + c.g.sum(axis, keepdims=True),
     "targets shared": lambda c, axis, wrong: c.base() - c.g + c.g.min(wrong, keepdims=True),
     "slope": lambda c, axis: c.base() * np.exp(c.out) * (1 - np.exp(c.out)),
+    "diagonal": lambda c, axis: c.g * (1 - np.exp(c.out)),
     "over maximum": lambda c, axis: _softmax(c, axis, _exp(c, axis)),
     "over mean": lambda c, axis: _softmax(
         c, axis, _exp(c, axis) / _exp(c, axis).mean(axis, keepdims=True)
