@@ -15,7 +15,7 @@ from bptt_check.judge.examine import examine
 from bptt_check.judge.purity import kept_between_calls
 from bptt_check.networks.roles import roles
 from bptt_check.subjects import subject_for
-from bptt_check.tracing import Mistake
+from bptt_check.tracing.reverse import Altered
 from profiles import NIGHTLY
 from rnn_torch.networks import CONDITIONS, STOCK, Problem, designed, drawn, network, stock, tokens
 from tests.networks.hidden import HIDDEN, KEPT, NAMES, planted
@@ -87,7 +87,7 @@ def test_a_truncation_is_seen_at_the_long_problem(name: str) -> None:
     right, graph = its.reference(problem), its.catalogue.graph(problem)
     assert is_sharp(right, np.finfo(float).eps)
     for window in (20, 45, 100) if NIGHTLY else (45,):
-        assert not agrees(graph.gradients(Mistake("", window=window)), right), window
+        assert not agrees(graph.gradients(Altered(window=window)), right), window
 
 
 def test_the_long_problem_is_longer_than_the_window() -> None:

@@ -2,11 +2,11 @@
 
 names = name_mistakes(asked, Catalogue(network))   which mistake, and the line of the network
 
-contributions, derivatives, other_gradients    one contribution altered
-paths, sums_and_states                         several; sums over time, the error of a state
-answers, altered_forward                       finished gradients; an altered forward pass
-other_values                                   wrong values in the backward pass
-naming                                         find the mistake that gives a candidate's answers
+contributions, other_gradients    one contribution altered
+paths, sums_and_states            several; sums over time, the error of a state
+answers, altered_forward          finished gradients; an altered forward pass
+words                             a mistake in words
+naming                            find the mistake that gives a candidate's answers
 """
 
 from bptt_check.catalogue.naming import (
@@ -17,5 +17,14 @@ from bptt_check.catalogue.naming import (
     name_mistakes,
     noise_floor,
 )
+from bptt_check.catalogue.words import sentence
 
-__all__ = ["APPROXIMATE", "Asked", "Catalogue", "Explanation", "name_mistakes", "noise_floor"]
+__all__ = [
+    "APPROXIMATE",
+    "Asked",
+    "Catalogue",
+    "Explanation",
+    "name_mistakes",
+    "noise_floor",
+    "sentence",
+]

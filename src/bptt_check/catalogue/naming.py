@@ -3,22 +3,24 @@
 An explanation must give the candidate's answer to every problem, to within rounding: no guesses.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bptt_check.catalogue.altered_forward import forward_mistakes
+from bptt_check.catalogue.altered_forward import forward_mistakes, value_mistakes
 from bptt_check.catalogue.answers import answer_mistakes, clipped
 from bptt_check.catalogue.contributions import edge_mistakes
-from bptt_check.catalogue.other_values import value_mistakes
 from bptt_check.catalogue.paths import path_mistakes
 from bptt_check.catalogue.sums_and_states import sum_mistakes, time_mistakes
+from bptt_check.catalogue.words import sentence
 from bptt_check.error_bound.bound import Reference
 from bptt_check.networks.network import Array, Network
 from bptt_check.networks.problems import Problem
-from bptt_check.tracing.reverse import Gradients, Graph, Mistake
+from bptt_check.tracing.changes import finished, gradients, scale
+from bptt_check.tracing.mistakes import Mistake, Mistakes
+from bptt_check.tracing.reverse import Gradients, Graph
 from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record, record_template
 
@@ -34,11 +36,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A mistake that gives every answer, its source line, and equivalent mistakes (`also`)."""
+    """Mistakes that give every answer, their source line, and equivalent mistakes (`also`)."""
 
     sentence: str
     where: str
     also: tuple[str, ...] = ()
+    mistakes: Mistakes = ()
 
 
 #: Describes the numbers; it is no mistake of the catalogue.
@@ -70,7 +73,7 @@ class Catalogue:
             *forward_mistakes(step),
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
-        self._kept: dict[tuple[int, int], Gradients | None] = {}
+        self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
 
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
@@ -80,23 +83,22 @@ class Catalogue:
 
     def reach(self, mistake: Mistake) -> set[str]:
         """The arguments whose gradients the mistake's altered contributions can change."""
-        graph = self.graph(self.template.problem)
-        touched = graph.touched(frozenset(mistake.edges))
+        touched = self.graph(self.template.problem).touched(frozenset(mistake.part.edges))
         return {name for name, index in self.template.arguments.items() if index in touched}
 
     def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
         """As `of`, computed once: of a mistake of the catalogue, and of a problem asked again."""
-        key = id(mistake), id(problem)
+        key = mistake, id(problem)
         if key not in self._kept:
-            self._kept[key] = self.of(mistake, problem)
+            self._kept[key] = self.of((mistake,), problem)
         return self._kept[key]
 
-    def of(self, mistake: Mistake, problem: Problem) -> Gradients | None:
-        """The gradients with this mistake; None if the mistake cannot be made at the problem."""
+    def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
+        """The gradients with these mistakes; None if they cannot be made at the problem."""
         graph = self.graph(problem)
         try:
             with np.errstate(all="ignore"):
-                return graph.gradients(mistake)
+                return gradients(graph, *mistakes)
         except (ValueError, IndexError, KeyError, RuntimeError, TypeError):
             return None
 
@@ -113,32 +115,34 @@ def name_mistakes(
     wrong = [a for a in wide if not _equals(a, a.right.gradients)]
     if not wrong:
         return []
-    found = _clips(wide, catalogue) or _singles(wide, wrong, catalogue)
+    found = _clips(wide, catalogue) or [(m,) for m in _singles(wide, wrong, catalogue)]
     found = found or _scaled_singles(wide, catalogue)
     if not found and pairs:
         found = _pairs(wide, wrong, catalogue)
     if not found:
         close = all(_close(a, a.right.gradients, 1e-5) for a in wide)
         return [APPROXIMATE] if close else []
-    found.sort(key=lambda m: (m.rank, len(m.sentence)))
-    first = found[0]
-    alternatives = dict.fromkeys(m.sentence for m in found[1:] if m.sentence != first.sentence)
-    return [Explanation(first.sentence, first.where, tuple(alternatives))]
+    said = [(sum(m.rank for m in each), sentence(*each), each) for each in found]
+    said.sort(key=lambda each: (each[0], len(each[1])))
+    _, first, mistakes = said[0]
+    where = "; ".join(dict.fromkeys(m.where for m in mistakes if m.where))
+    also = tuple(dict.fromkeys(text for _, text, _ in said if text != first))
+    return [Explanation(first, where, also, mistakes)]
 
 
 def _cost(a: Asked) -> int:
     return a.problem.sizes.get("time", 1) * sum(v.size for v in a.problem.values.values())
 
 
-def _clips(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+def _clips(wide: list[Asked], catalogue: Catalogue) -> list[Mistakes]:
     """Clips of right gradients, to any size."""
     rights = [{n: a.right.gradients[n] for n in a.answer} for a in wide]
-    tape, found = catalogue.template, []
+    tape = catalogue.template
+    found: list[Mistakes] = []
     with np.errstate(all="ignore"):
         for clip in clipped([dict(a.answer) for a in wide], rights, tape):
-            final: Any = clip.final
-            if all(_equals(a, final(tape, r)) for a, r in zip(wide, rights, strict=True)):
-                found.append(clip)
+            if all(_equals(a, finished(clip, tape, r)) for a, r in zip(wide, rights, strict=True)):
+                found.append((clip,))
     return found
 
 
@@ -150,23 +154,22 @@ def _singles(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> lis
         found = [
             m
             for m in catalogue.mistakes
-            if bool(m.forward) == of_the_forward_pass and touched <= _reach(m, catalogue)
+            if m.forward == of_the_forward_pass and touched <= _reach(m, catalogue)
         ]
         for number, a in enumerate(order):
             tolerance = np.inf if number else 1e-9
-            of = catalogue.of if number else catalogue.kept
-            found = [m for m in found if _behaves_like(a, m, catalogue, tolerance, of)]
+            found = [m for m in found if _behaves_like(a, (m,), catalogue, tolerance, not number)]
         if found:
             return found
     return []
 
 
-def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistakes]:
     """A mistake in all gradients' common factor, and one more."""
     for mistake in catalogue.mistakes:
-        if mistake.scale is None:
+        factors = [f for a in wide if (f := scale(mistake, a.problem.sizes)) is not None]
+        if not factors:
             continue
-        factors = [mistake.scale(a.problem.sizes) for a in wide]
         shown = [a for f, a in zip(factors, wide, strict=True) if f != 1]
         if not shown or any(map(_is_right_not_zero, shown)):
             continue
@@ -176,7 +179,7 @@ def _scaled_singles(wide: list[Asked], catalogue: Catalogue) -> list[Mistake]:
         ]
         wrong = [a for a in undone if not _equals(a, a.right.gradients)]
         singles = _singles(undone, wrong, catalogue) if wrong else []
-        both = [pair for m in singles if not m.final and (pair := mistake + m)]
+        both = [pair for m in singles if m.part.kind != "answer" and (pair := mistake + m)]
         if both:
             return both
     return []
@@ -189,25 +192,25 @@ def _is_right_not_zero(a: Asked) -> bool:
 
 def _reach(mistake: Mistake, catalogue: Catalogue) -> set[str]:
     """The gradients that a mistake can change."""
-    rest = mistake.final or mistake.forward or mistake.carry or mistake.weight
-    if mistake.edges and not rest:
+    if mistake.part.edges and not mistake.part.states:
         return catalogue.reach(mistake)
     return set(catalogue.template.arguments)
 
 
 def _behaves_like(
     a: Asked,
-    mistake: Mistake,
+    mistakes: Mistakes,
     catalogue: Catalogue,
     tolerance: int | float = np.inf,
-    of: Callable[[Mistake, Problem], Gradients | None] | None = None,
+    keep: bool = False,
 ) -> bool:
-    """Whether this mistake gives this answer, to within rounding.
+    """Whether these mistakes give this answer, to within rounding.
 
     A mistake may amplify rounding (a division by 1 - h^2). Its own noise floor is therefore
     measured if the answer is within the share `tolerance` of the largest entry.
     """
-    imitation = (of or catalogue.of)(mistake, a.problem)
+    find: Any = catalogue.kept if keep else catalogue.of
+    imitation = find(mistakes[0] if keep else mistakes, a.problem)
     if imitation is None or any(np.shape(imitation[n]) != np.shape(g) for n, g in a.answer.items()):
         return False
     if not all(np.isfinite(imitation[n]).all() for n in a.answer):
@@ -217,7 +220,7 @@ def _behaves_like(
     if not _close(a, imitation, tolerance):
         return False
     unit = float(np.finfo(a.problem.dtype).eps)
-    floor = noise_floor(catalogue.graph(a.problem), mistake, imitation, unit)
+    floor = noise_floor(catalogue.graph(a.problem), mistakes, imitation, unit)
     first = tolerance < np.inf  # rounding alone may decide an answer, but not every one
     return all(
         bool((abs(g - imitation[n]) <= floor[n]).all() and np.isfinite(floor[n]).all() >= first)
@@ -247,15 +250,16 @@ def _close(a: Asked, imitation: Gradients, share: int | float) -> bool:
     return not any(f.any() for f in apart)
 
 
-def noise_floor(graph: Graph, mistake: Mistake, imitation: Gradients, unit: float) -> Gradients:
-    """How far rounding may move an answer with this mistake; infinite if it becomes NaN.
+def noise_floor(graph: Graph, mistakes: Mistakes, imitation: Gradients, unit: float) -> Gradients:
+    """How far rounding may move an answer with these mistakes; infinite if it becomes NaN.
 
     `unit`: unit roundoff of the dtype that the answer is computed in.
     """
     size, worst = 2.0**-26, {n: np.zeros_like(v) for n, v in imitation.items()}
     with np.errstate(all="ignore"):
         for seed in range(4):
-            moved = graph.gradients(mistake, (np.random.default_rng(seed), size))
+            noise = np.random.default_rng(seed), size
+            moved = gradients(graph, *mistakes, noise=noise)
             for n in worst:
                 worst[n] = np.maximum(worst[n], abs(moved[n] - imitation[n]) / size)
     floors = {
@@ -265,7 +269,7 @@ def noise_floor(graph: Graph, mistake: Mistake, imitation: Gradients, unit: floa
     return {n: np.where(np.isnan(f), np.inf, f) for n, f in floors.items()}
 
 
-def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistake]:
+def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[Mistakes]:
     """Pairs of mistakes one of which alone explains some wrong entries of a small problem."""
     by_cost = sorted(wrong, key=_cost)
     first = next((a for a in by_cost if a.problem.sizes.get("time", 1) > 1), by_cost[0])
@@ -278,7 +282,7 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
     left = np.array([_unequal(probes, [a.answer for a in probes], found) for _, found in usable])
     right = [a.right.gradients for a in probes]
     touched = np.array([_unequal(probes, right, found) for _, found in usable])
-    backward = np.array([m.forward is None for m, _ in usable])
+    backward = np.array([not m.forward for m, _ in usable])
     keys, tried = set(), 0
     for i in np.argsort(-shares, kind="stable"):
         if shares[i] < 0.02 or (key := left[i].tobytes() + touched[i].tobytes()) in keys:
@@ -297,10 +301,10 @@ def _pairs(wide: list[Asked], wrong: list[Asked], catalogue: Catalogue) -> list[
     return []
 
 
-def _holds_at(asked: list[Asked], mistake: Mistake, catalogue: Catalogue) -> bool:
+def _holds_at(asked: list[Asked], mistakes: Mistakes, catalogue: Catalogue) -> bool:
     """Whether a mistake gives all answers; a problem that refutes it is asked first next time."""
     for index, a in enumerate(asked):
-        if not _behaves_like(a, mistake, catalogue):
+        if not _behaves_like(a, mistakes, catalogue):
             asked.insert(0, asked.pop(index))
             return False
     return True

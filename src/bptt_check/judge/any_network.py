@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bptt_check.candidate.calling import Form
-from bptt_check.catalogue import APPROXIMATE, Catalogue, name_mistakes, noise_floor
+from bptt_check.catalogue import APPROXIMATE, Catalogue, name_mistakes, noise_floor, sentence
 from bptt_check.catalogue import Asked as Trial
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.asking import (
@@ -27,8 +27,10 @@ from bptt_check.judge.forward_passes import about_losses, meanings
 from bptt_check.judge.votes import Oracle, votes
 from bptt_check.networks import Network, Problem, drawn, general, in_turn, random
 from bptt_check.networks.soundness import is_causal
-from bptt_check.tracing import Mistake as Altered
 from bptt_check.tracing import locate
+from bptt_check.tracing.changes import gradients as altered_gradients
+from bptt_check.tracing.mistakes import Mistake as Altered
+from bptt_check.tracing.mistakes import Part
 from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import Tape, record_template
 
@@ -185,9 +187,12 @@ class AnyNetwork:
         right = reference(self.network, problem, measure=True)
         unit = float(np.finfo(problem.dtype).eps)
         if self.window is not None and problem.sizes["time"] > self.window + 1:
-            graph, truncated = self.catalogue.graph(problem), Altered("", window=self.window)
-            gradients = graph.gradients(truncated)
-            floor = noise_floor(graph, truncated, gradients, unit)
+            graph, truncated = (
+                self.catalogue.graph(problem),
+                Altered(Part("window"), "window", (self.window,)),
+            )
+            gradients = altered_gradients(graph, truncated)
+            floor = noise_floor(graph, (truncated,), gradients, unit)
             bounds = {n: np.maximum(floor[n], right.bounds[n]) for n in gradients}
             why = "a measured noise floor, not a bound: none is derived for a window"
             right = right._replace(gradients=gradients, bounds=bounds, measured=why)
@@ -217,13 +222,13 @@ class AnyNetwork:
                 return []
         except NotImplementedError:
             return None
-        return [Explanation((Mistake(e.sentence, e.where),), e.also) for e in found]
+        return [Explanation((Mistake(e.sentence, e.where, e.mistakes),), e.also) for e in found]
 
     def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
         """Try other windows and no window; no other mistakes are tried."""
         longest = max(a.problem.sizes["time"] for a in asked)
         for k in [longest, *range(min(longest, _WINDOWS))]:
-            mistake = Altered("", window=k)
+            mistake = Altered(Part("window"), "window", (k,))
             if all(not _differs(self.catalogue, mistake, a) for a in asked):
                 text = f"errors travel {k} steps back, not {self.window}"
                 if k == longest:
@@ -295,12 +300,12 @@ class AnyNetwork:
         missing = [n for n in self.form.gradients if n not in asked[0].answer.gradients]
         sharpest_first = sorted(asked, key=_sharpness, reverse=True)  # they detect most mistakes
         for mistake in catalogue.mistakes:
-            if mistake.edges or mistake.forward:
+            if mistake.part.edges or mistake.forward:
                 continue
             if any(_differs(catalogue, mistake, a) for a in sharpest_first):
                 continue
             if not any(_changes(catalogue, mistake, a, missing) for a in asked[:1]):
-                blind.append(mistake.sentence)
+                blind.append(sentence(mistake))
         return list(dict.fromkeys(blind))
 
 
@@ -314,7 +319,7 @@ def _weights(tape: Tape) -> list[str]:
 
 def _differs(catalogue: Catalogue, mistake: Altered, a: Asked) -> bool:
     """Whether a pass with this mistake gives another answer than the candidate."""
-    imitation = catalogue.of(mistake, a.problem)
+    imitation = catalogue.of((mistake,), a.problem)
     answered = a.answer.gradients
     if imitation is None:
         return False
@@ -324,7 +329,7 @@ def _differs(catalogue: Catalogue, mistake: Altered, a: Asked) -> bool:
 
 def _changes(catalogue: Catalogue, mistake: Altered, a: Asked, names: Sequence[str]) -> bool:
     """Whether the mistake changes one of these gradients, which the candidate does not return."""
-    imitation = catalogue.of(mistake, a.problem)
+    imitation = catalogue.of((mistake,), a.problem)
     with np.errstate(all="ignore"):
         return imitation is not None and not agrees({n: imitation[n] for n in names}, a.right)
 

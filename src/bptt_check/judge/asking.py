@@ -71,10 +71,11 @@ Ask = Callable[..., Answer]
 
 
 class Mistake(NamedTuple):
-    """A mistake derived from the network: its description, and the network's source line."""
+    """A mistake derived from the network: its description, the network's source line, as data."""
 
     name: str
     place: str
+    changes: tuple[Any, ...] = ()
 
 
 class Explanation(NamedTuple):

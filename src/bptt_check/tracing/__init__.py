@@ -5,11 +5,12 @@
 `network` is a `bptt_check.networks.Network`; `ask` maps a problem to the candidate's answer.
 
     tape, calls, reverse    a recorded call, and its reverse pass, whose parts can be altered
+    mistakes, changes       an altered reverse pass as data, and what runs it
     step                    one recorded step, with a name for each quantity
     locate                  the wrong loss steps, state steps and gates of a candidate
 """
 
 from bptt_check.tracing.locate import Claim, Where, error_arguments, locate
-from bptt_check.tracing.reverse import Mistake
+from bptt_check.tracing.mistakes import Mistake
 
 __all__ = ["Claim", "Mistake", "Where", "error_arguments", "locate"]

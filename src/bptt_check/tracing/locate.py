@@ -18,7 +18,7 @@ from bptt_check.error_bound.bound import reference as derived
 from bptt_check.networks.network import Array, Network
 from bptt_check.networks.problems import Problem, changed_at, general, with_own_inputs
 from bptt_check.networks.soundness import is_causal
-from bptt_check.tracing.reverse import Graph, Mistake
+from bptt_check.tracing.reverse import Altered, Graph
 from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record, record_template
 
@@ -424,7 +424,7 @@ def _entries_of_one_step(
     touched = []
     for s in range(steps):
         only = dict.fromkeys(into, lambda c, s=s: c.base() if c.step == s else None)
-        touched.append(graph.gradients(Mistake("", edges=only)))
+        touched.append(graph.gradients(Altered(edges=only)))
     owners: dict[str, Array] = {}
     labels: dict[str, tuple[str, Array]] = {}
     for name in network.differentiated:

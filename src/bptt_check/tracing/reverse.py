@@ -2,60 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bptt_check.networks.network import Array
 from bptt_check.tracing.calls import backward, call, passed_back
+from bptt_check.tracing.mistakes import Edge
 from bptt_check.tracing.tape import Node, Ref, Tape, refs
 
-Edge = tuple[int, Any]  # a site, and the position of one of its arguments
 Gradients = dict[str, Array]
 Noise = tuple[np.random.Generator, float]  # signs, and their size: the share of a number
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A change of the right backward pass, and a sentence that describes it.
+class Altered(NamedTuple):
+    """What is altered in a reverse pass; nothing by default.
 
     `edges`: the contribution of a site to an argument; None for zero. `carry`: the error passed
-    back to a state (its site) from the next step. `weight`: the factor of a step's loss. `final`:
-    changes the finished gradients. `forward`: returns an altered graph. `window`: the number of
-    steps that an error is passed back. Mistakes with a small `rank` are reported first.
+    back to a state (its site) from the next step. `weight`: the factor of a step's loss. `window`:
+    the number of steps that an error is passed back.
     """
 
-    sentence: str
-    where: str = ""
-    rank: int = 5
-    edges: Mapping[Edge, Callable[["Contribution"], Array | None]] = field(default_factory=dict)
-    carry: Mapping[int, Callable[["Reverse", int, int], Array]] = field(default_factory=dict)
+    edges: Mapping[Edge, Callable[["Contribution"], Array | None]] = {}
+    carry: Mapping[int, Callable[["Reverse", int, int], Array]] = {}
     weight: Callable[[int, int], float] | None = None
-    final: Callable[[Tape, Gradients], Gradients] | None = None
-    forward: Callable[["Graph"], "Graph"] | None = None
     window: int | None = None
-    scale: Callable[[Mapping[str, int]], float] | None = None  # of every gradient, by the sizes
 
-    def __add__(self, other: "Mistake") -> "Mistake | None":
-        """Both mistakes at once; None if they change the same contribution or field."""
-        if self.edges.keys() & other.edges.keys() or self.carry.keys() & other.carry.keys():
-            return None
-        exclusive = ("weight", "forward", "window")
-        if any(None not in (getattr(self, f), getattr(other, f)) for f in exclusive):
-            return None
-        a, b = self.final, other.final
-        return Mistake(
-            f"{self.sentence}; and {other.sentence}",
-            "; ".join(dict.fromkeys(filter(None, (self.where, other.where)))),
-            self.rank + other.rank,
-            {**self.edges, **other.edges},
-            {**self.carry, **other.carry},
-            self.weight or other.weight,
-            (lambda tape, g: b(tape, a(tape, g))) if a and b else a or b,
-            self.forward or other.forward,
-            other.window if self.window is None else self.window,
-        )
+
+NOTHING = Altered()
 
 
 class Graph:
@@ -136,7 +111,7 @@ class Graph:
     def right_pass(self) -> "Reverse":
         """The pass without mistakes, computed once."""
         if self.right is None:
-            self.right = Reverse(self, Mistake(""), None, None)
+            self.right = Reverse(self, NOTHING, None, None)
             self.right.gradients()
         return self.right
 
@@ -192,56 +167,47 @@ class Graph:
         graph.nodes = nodes
         return graph
 
-    def gradients(self, mistake: Mistake | None = None, noise: Noise | None = None) -> Gradients:
-        """The gradient of each differentiated argument, with or without a mistake."""
-        mistake = mistake or Mistake("")
-        right = self if noise is None else self.with_noise(noise)
-        graph = mistake.forward(right) if mistake.forward else right
-        plain = noise is None and mistake.window is None
-        if plain and mistake.final and not (mistake.edges or mistake.carry or mistake.weight):
-            found = graph.right_pass().gradients()
-        elif mistake.window is None:
-            found = Reverse(graph, mistake, None, noise).gradients()
-        else:
-            parts = [
-                Reverse(graph, mistake, step, noise).gradients()
-                for step in range(len(self.tape.losses))
-            ]
-            found = {name: np.sum([g[name] for g in parts], axis=0) for name in parts[0]}
-        return mistake.final(self.tape, found) if mistake.final else found
+    def gradients(self, altered: Altered = NOTHING, noise: Noise | None = None) -> Gradients:
+        """The gradient of each differentiated argument."""
+        if altered.window is None:
+            return Reverse(self, altered, None, noise).gradients()
+        parts = [
+            Reverse(self, altered, step, noise).gradients() for step in range(len(self.tape.losses))
+        ]
+        return {name: np.sum([g[name] for g in parts], axis=0) for name in parts[0]}
 
 
 class Reverse:
     """A reverse pass from the losses, or one of them, that computes each gradient on demand."""
 
     def __init__(
-        self, graph: Graph, mistake: Mistake, loss_step: int | None, noise: Noise | None
+        self, graph: Graph, altered: Altered, loss_step: int | None, noise: Noise | None
     ) -> None:
-        self.graph, self.mistake, self.noise = graph, mistake, noise
+        self.graph, self.altered, self.noise = graph, altered, noise
         self.loss_step = loss_step
         self.computed: dict[int, Array | None] = {}
         self.cut = -1  # no error is passed back from this or an earlier step
-        if mistake.window is not None and loss_step is not None:
-            self.cut = loss_step - mistake.window
+        if altered.window is not None and loss_step is not None:
+            self.cut = loss_step - altered.window
             steps = ((i, node.step) for i, node in enumerate(graph.nodes))
             self.computed = dict.fromkeys(i for i, s in steps if s > loss_step or -1 < s < self.cut)
         self.in_progress: set[int] = set()
         self.losses: dict[int, float] = {}
         for step, index in enumerate(graph.tape.losses):
-            weight = mistake.weight(step, len(graph.tape.losses)) if mistake.weight else 1.0
+            weight = altered.weight(step, len(graph.tape.losses)) if altered.weight else 1.0
             if weight and loss_step in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
         if (
             noise is None
-            and mistake.edges
-            and not (mistake.carry or mistake.weight or loss_step is not None)
+            and altered.edges
+            and not (altered.carry or altered.weight or loss_step is not None)
         ):
-            self._reuse(mistake)
+            self._reuse(altered)
 
-    def _reuse(self, mistake: Mistake) -> None:
+    def _reuse(self, altered: Altered) -> None:
         """Reuse the right pass's gradients that do not depend on altered contributions."""
-        touched = self.graph.touched(frozenset(mistake.edges))
+        touched = self.graph.touched(frozenset(altered.edges))
         right = self.graph.right_pass().computed
         self.computed = {i: g for i, g in right.items() if i not in touched}
 
@@ -274,7 +240,7 @@ class Reverse:
         total: Any = None
         if index in self.losses:
             total = np.full(np.shape(self.graph.values[index]), self.losses[index])
-        carried, carry = set(), self.mistake.carry
+        carried, carry = set(), self.altered.carry
         for user, j in self.graph.users[index]:
             state = self.graph.crossing.get((self.graph.nodes[user].site, j)) if carry else None
             if state is not None and state in carry:
@@ -302,8 +268,8 @@ class Reverse:
         g = self.computed[user] if user in self.computed else self.of(user)
         if g is None:
             return None
-        if edge in self.mistake.edges:
-            part: Any = self.mistake.edges[edge](Contribution(self, user, j, g))
+        if edge in self.altered.edges:
+            part: Any = self.altered.edges[edge](Contribution(self, user, j, g))
         else:
             part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
         if self.noise is not None and part is not None:
@@ -313,7 +279,7 @@ class Reverse:
     def _terms(self, user: int, j: Any, g: Array, part: Array) -> Array:
         """The sum of the magnitudes of the terms that a contribution is the sum of."""
         node = self.graph.nodes[user]
-        if node.op not in ("mm", "mul", "add", "sub") or (node.site, j) in self.mistake.edges:
+        if node.op not in ("mm", "mul", "add", "sub") or (node.site, j) in self.altered.edges:
             return part
         args = [abs(a) if isinstance(a, np.ndarray) else a for a in self.graph.args_of(user)]
         return backward(node, j, args, self.graph.values[user])(abs(g))
@@ -352,6 +318,11 @@ class Contribution:
         return self.reverse.graph.nodes[self.user]
 
     @property
+    def edge(self) -> Edge:
+        """The operation's site and j."""
+        return self.node.site, self.j
+
+    @property
     def step(self) -> int:
         """The time step of the operation."""
         return self.node.step
@@ -387,4 +358,4 @@ class Contribution:
         return self.reverse.graph.values[index] if index is not None else np.asarray(0.0)
 
 
-__all__ = ["Contribution", "Edge", "Gradients", "Graph", "Mistake", "Ref", "Reverse"]
+__all__ = ["Altered", "Contribution", "Edge", "Gradients", "Graph", "Ref", "Reverse"]

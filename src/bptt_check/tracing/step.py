@@ -1,17 +1,15 @@
 """A recorded step with a name for each quantity; mistakes are built from these."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from bptt_check.networks.network import Array
-from bptt_check.tracing.reverse import Contribution, Graph
+from bptt_check.tracing.mistakes import Edge, Quantity
+from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import VIEWS, Node, Tape, refs
-
-Alteration = Callable[[Contribution], Array | None]
-Getter = Callable[[Graph, int], int | None]  # the node of a quantity at a step
 
 
 class Step:
@@ -84,20 +82,42 @@ class Step:
         """The differentiated arguments that are the initial value of a state, or a view of it."""
         return {self.leaf[index] for index in self.initial.values() if index in self.leaf}
 
-    def _quantities(self, inner: set[int]) -> Iterator[tuple[str, int, Getter]]:
-        """(name, its node in this step, its node in any step) of every floating-point quantity."""
+    def _quantities(self, inner: set[int]) -> Iterator[tuple[Quantity, int]]:
+        """Every floating-point quantity, and its node in this step."""
         seen = set()
         for index in self.inner:
             node = self.tape.nodes[index]
             for j, r in refs(node):
                 if r not in inner and r not in seen and self.tape.values[r].dtype.kind == "f":
                     seen.add(r)
-                    yield self.name(r), r, argument_of(node.site, j)
+                    yield Quantity(self.name(r), node.site, j), r
             if self.tape.values[index].dtype.kind == "f" and index not in self.tape.losses:
-                yield self.name(index), index, result_of(node.site)
+                yield self.result(index), index
         for index in self.initial.values():
             if self.tape.nodes[index].op == "argument" and index not in seen:
-                yield self.name(index), index, always(index)
+                yield self.result(index), index
+
+    def result(self, index: int) -> Quantity:
+        """What the site of this node computes."""
+        return Quantity(self.name(index), self.tape.nodes[index].site)
+
+    def state(self, site: int) -> Quantity:
+        """A state, by its name alone."""
+        return Quantity(self.tape.sites[site].name or self.tape.sites[site].text, site)
+
+    def value(self, site: int) -> Array:
+        """The value of a site's node."""
+        return self.tape.values[self.of[site]]
+
+    def edge(self, user: int, j: Any) -> Edge:
+        """The contribution of this node's site to its argument j."""
+        return self.tape.nodes[user].site, j
+
+    def inner_edges(self, states: Iterable[int]) -> list[Edge]:
+        """The contributions to these states from their own step."""
+        users = [use for state in states for use in self.graph.users[self.of[state]]]
+        found = dict.fromkeys(self.edge(u, j) for u, j in users)
+        return [edge for edge in found if edge not in self.graph.crossing]
 
     def name(self, index: int) -> str:
         """The name of a node: a variable, an expression, or an operation."""
@@ -139,11 +159,11 @@ class Step:
             inner = users[0]
         return inner
 
-    def alike(self, shape: tuple[int, ...], *excluded: int) -> Iterator[tuple[str, Getter]]:
+    def alike(self, shape: tuple[int, ...], *excluded: int) -> Iterator[Quantity]:
         """Every quantity of this shape except the excluded nodes."""
-        for name, index, get in self.quantities:
+        for quantity, index in self.quantities:
             if np.shape(self.tape.values[index]) == shape and index not in excluded:
-                yield name, get
+                yield quantity
 
 
 def _fullest(tape: Tape) -> int:
@@ -151,91 +171,3 @@ def _fullest(tape: Tape) -> int:
     first = {i for i, site in enumerate(tape.sites) if site.key[-1] == 1}
     counts = Counter(n.step for n in tape.nodes if n.site in first)
     return max(range(1, len(tape.losses)), key=lambda s: (counts[s], -s), default=0)
-
-
-def always(index: int) -> Getter:
-    """This node, in every step."""
-    return lambda graph, step: index
-
-
-def result_of(site: int) -> Getter:
-    """The node that a site computes in a step."""
-    return lambda graph, step: graph.tape.node_at.get((site, step))
-
-
-def argument_of(site: int, j: Any) -> Getter:
-    """The node that is argument j of a site in a step."""
-
-    def get(graph: Graph, step: int) -> int | None:
-        index = graph.tape.node_at.get((site, step))
-        if index is None:
-            return None
-        args = graph.nodes[index].args
-        return args[j] if isinstance(j, int) else args[j[0]][j[1]]
-
-    return get
-
-
-def shifts(
-    value_at: Callable[[Contribution, int], Any],
-) -> Iterator[tuple[str, Callable[[Contribution], Any]]]:
-    """The same quantity of another step: the effects of `t - 1`, `t + 1` and `-1` at the ends."""
-    yield "of the previous step, wrapping around", lambda c: value_at(c, (c.step - 1) % c.steps)
-    yield "of the previous step, repeated at the first", lambda c: value_at(c, max(c.step - 1, 0))
-    yield (
-        "of the previous step, zero at the first",
-        lambda c: value_at(c, max(c.step - 1, 0)) * (c.step > 0),
-    )
-    yield (
-        "of the next step, repeated at the last",
-        lambda c: value_at(c, min(c.step + 1, c.steps - 1)),
-    )
-    yield (
-        "of the next step, zero at the last",
-        lambda c: value_at(c, min(c.step + 1, c.steps - 1)) * (c.step + 1 < c.steps),
-    )
-    yield "of the next step, wrapping around", lambda c: value_at(c, (c.step + 1) % c.steps)
-    yield "reversed in time", lambda c: value_at(c, c.steps - 1 - c.step)
-    yield "of the first step at every step", lambda c: value_at(c, 0)
-    yield "of the last step at every step", lambda c: value_at(c, c.steps - 1)
-    yield "zero at the first step", lambda c: value_at(c, c.step) * (c.step > 0)
-    yield "zero at the last step", lambda c: value_at(c, c.step) * (c.step < c.steps - 1)
-
-
-def places(
-    step: Step, state: int, offsets: tuple[int, ...]
-) -> Iterator[tuple[str, Callable[[Contribution], Any]]]:
-    """A state of other steps, from an array with the initial state in its last place."""
-    first = step.initial.get(state)
-    name = step.tape.sites[state].name or step.tape.sites[state].text
-
-    def value_at(c: Contribution, place: int) -> Any:
-        place %= c.steps + 1
-        at_place = c.reverse.graph.tape.node_at.get((state, place))
-        return c.value(first if place == c.steps else at_place)
-
-    def moved(offset: int) -> Callable[[Contribution], Any]:
-        return lambda c: value_at(c, c.step + offset)
-
-    for offset in offsets:
-        yield f"{name}_(t{offset:+}), the initial state at index -1", moved(offset)
-    yield f"{name} of the last step at every step", lambda c: value_at(c, c.steps - 1)
-
-
-def valued(get: Getter) -> Callable[[Contribution, int], Any]:
-    """The value of a quantity at a step."""
-
-    def value(c: Contribution, step: int) -> Any:
-        return c.value(get(c.reverse.graph, step))
-
-    return value
-
-
-def current(get: Getter) -> Callable[[Contribution], Any]:
-    """The value of a quantity at the contribution's step."""
-    return lambda c: c.value(get(c.reverse.graph, c.step))
-
-
-def replaced(position: int, value: Callable[[Contribution], Any]) -> Alteration:
-    """The right contribution, with another value for the argument at this position."""
-    return lambda c: c.replaced(position, value(c))
