@@ -6,16 +6,15 @@ contributions, derivatives, other_gradients    one contribution altered
 paths, sums_and_states                         several; sums over time, the error of a state
 answers, altered_forward                       finished gradients; an altered forward pass
 other_values                                   wrong values in the backward pass
-naming                                         find the mistake that gives a candidate's answers
+naming, sets, probe                            find those that give a candidate's answers
 """
 
 from bptt_check.catalogue.naming import (
-    APPROXIMATE,
     Asked,
     Catalogue,
     Explanation,
     name_mistakes,
-    noise_floor,
 )
+from bptt_check.catalogue.probe import noise_floor
 
-__all__ = ["APPROXIMATE", "Asked", "Catalogue", "Explanation", "name_mistakes", "noise_floor"]
+__all__ = ["Asked", "Catalogue", "Explanation", "name_mistakes", "noise_floor"]
