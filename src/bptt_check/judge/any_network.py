@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bptt_check.candidate.calling import Form
-from bptt_check.catalogue import APPROXIMATE, Catalogue, name_mistakes, noise_floor, sentence
 from bptt_check.catalogue import Asked as Trial
+from bptt_check.catalogue import Catalogue, name_mistakes, noise_floor, sentence
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.asking import (
     Array,
@@ -218,11 +218,18 @@ class AnyNetwork:
                 return self._other_windows(asked)
             trials = [Trial(a.problem, a.answer.gradients, a.right) for a in asked]
             found = name_mistakes(trials, self.catalogue)
-            if found == [APPROXIMATE]:  # no mistake: the verdict says so
-                return []
         except NotImplementedError:
             return None
-        return [Explanation((Mistake(e.sentence, e.where, e.mistakes),), e.also) for e in found]
+        return [
+            Explanation(
+                tuple(Mistake(sentence(m), m.where, (m,)) for m in e.mistakes),
+                e.also,
+                e.explains,
+                e.left,
+                e.one_step,
+            )
+            for e in found
+        ]
 
     def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
         """Try other windows and no window; no other mistakes are tried."""

@@ -79,10 +79,17 @@ class Mistake(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Mistakes that together give the candidate's answers; `also`: equivalent descriptions."""
+    """Mistakes that together give the candidate's answers, or some gradients and gates of them.
+
+    `also`: equivalent descriptions of one mistake. `explains`: the wrong gradients and gates that
+    they give; `left`: those that nothing gives. `one_step`: only at problems of one step.
+    """
 
     mistakes: tuple[Mistake, ...]
     also: tuple[str, ...] = ()
+    explains: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    one_step: bool = False
 
     @property
     def name(self) -> str:

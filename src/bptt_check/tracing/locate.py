@@ -433,11 +433,15 @@ def _entries_of_one_step(
         has_some = np.array([part.any() for part in entries])
         if has_some.all() if step_asked is None else has_some[step_asked]:
             owners[name] = entries
-            labels |= {label: (name, mask) for label, mask in _gates(network, problem, name, step)}
+            labels |= {
+                label: (name, mask) for label, mask in gate_masks(network, problem, name, step)
+            }
     return owners, labels
 
 
-def _gates(network: Network, problem: Problem, name: str, step: Step) -> list[tuple[str, Array]]:
+def gate_masks(
+    network: Network, problem: Problem, name: str, step: Step
+) -> list[tuple[str, Array]]:
     """Masks of the gates along an axis such as `4*hidden`, each with its label."""
     shape = problem.values[name].shape
     for axis, axis_sum in enumerate(network.arguments[name].axes):

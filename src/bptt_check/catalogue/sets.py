@@ -1,0 +1,304 @@
+"""Find the set of mistakes that together give a candidate's answers, block by block.
+
+A set grows by a mistake that gives it a further block of the answer, and leaves it those that it
+gives. It grows in stages, each the question of the one before and more: at one step only the local
+mistakes show, at two the errors passed back, then those that depend on the number of steps. At last
+come the problems that refute the set. So the sets of five mistakes need not all be tried.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_, or_
+
+import numpy as np
+
+from bptt_check.catalogue.derived import Catalogue
+from bptt_check.catalogue.probe import Probe
+from bptt_check.catalogue.words import sentence
+from bptt_check.tracing.changes import scale
+from bptt_check.tracing.mistakes import Mistake, Mistakes
+
+_KEPT = 3  # sets, at each stage
+_MOST_MISTAKES = 6  # in a set
+_MOST_STAGES = 9
+#: Operations of the reverse passes that are computed at most, of all altered ones together.
+_MOST_NODES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A set of mistakes.
+
+    `left`: the blocks that it does not give, at each stage. `like`: for each mistake those that do
+    the same at the stage that found it, itself among them.
+    """
+
+    parts: Mistakes = ()
+    left: tuple[int, ...] = ()
+    like: tuple[Mistakes, ...] = ()
+
+    @property
+    def blocks_left(self) -> int:
+        """The blocks that it does not give at some stage."""
+        return reduce(or_, self.left, 0)
+
+    def without(self, mistake: Mistake) -> "Found":
+        """The set without this mistake."""
+        pairs = zip(self.parts, self.like, strict=True)
+        rest = [(part, like) for part, like in pairs if part is not mistake]
+        return Found(tuple(part for part, _ in rest), self.left, tuple(like for _, like in rest))
+
+
+def in_stages(probes: Sequence[Probe]) -> list[Probe]:
+    """Of the problems with one, two and more steps, those that tell mistakes best, then cheapest.
+
+    Sizes of 1 and special values hide mistakes.
+    """
+    found = []
+    for steps in ((1,), (2,), range(3, 9)):
+        those = [p for p in probes if p.problem.sizes.get("time", 1) in steps]
+        if those:
+            found.append(min(those, key=lambda p: (_hides(p), p.cost)))
+    return found or [min(probes, key=lambda p: p.cost)]
+
+
+def _hides(probe: Probe) -> tuple[bool, bool]:
+    """Whether numbers are equal, 0, tiny or huge; whether an axis has size 1."""
+    special = any(
+        len(np.unique(value)) < value.size or not 0.1 < abs(value).max(initial=0) < 10
+        for name, value in probe.problem.values.items()
+        if value.dtype.kind == "f" and name in probe.step.tape.network.differentiated
+    )
+    sizes = [size for axis, size in probe.problem.sizes.items() if axis != "time"]
+    return special, min(sizes, default=2) < 2
+
+
+class Search:
+    """The search for the mistakes of one candidate.
+
+    Args:
+        catalogue: the mistakes to choose from.
+        probes: all problems with the candidate's answers.
+    """
+
+    def __init__(self, catalogue: Catalogue, probes: Sequence[Probe]) -> None:
+        self.catalogue, self.probes = catalogue, probes
+        self.stages = in_stages(probes)
+        self.all = probes[0].all
+        self.zero = reduce(and_, (probe.zero for probe in probes))
+        self.nodes = 0
+        self._effects: dict[tuple[Mistake, int], int | None] = {}
+
+    def run(self) -> Iterator[Found]:
+        """The set that gives most blocks at every problem; before it, that at one step."""
+        found = [Found()]
+        for stage in range(len(self.stages)):
+            found = self._grown(found, stage)
+            if not found[0].parts and found[0].left[0]:
+                return  # what shows at one step is not explained: nor is anything else
+            if not stage and self.stages[0].problem.sizes.get("time") == 1:
+                yield self._needed(found[0])
+        refuting = self._refuting(found[0])
+        while refuting is not None and len(self.stages) < _MOST_STAGES:
+            self.stages.append(refuting)
+            found = self._grown(found, len(self.stages) - 1)
+            refuting = self._refuting(found[0])
+        yield self._needed(found[0])
+
+    def given(self, parts: Mistakes, probes: Sequence[Probe], among: int) -> int:
+        """The blocks, of these, that these mistakes give at all of these problems."""
+        for probe in probes:
+            among &= ~self._exactly(parts, probe, among) if among else 0
+        return among
+
+    def supported(self, found: Found, probes: Sequence[Probe]) -> tuple[Mistakes, int]:
+        """The mistakes with enough evidence at these problems, and the blocks that they give.
+
+        If some block is not given, each must give two blocks or a gradient, which are not 0.
+        """
+        parts, among = found.parts, self.all & ~found.blocks_left
+        given = self.given(parts, probes, among)
+        while parts and given != self.all:
+            weak = [m for m in parts if not self._is_evident(m, parts, probes, given)]
+            if not weak:
+                break
+            worst = max(weak, key=self._rank)
+            parts = tuple(m for m in parts if m is not worst)
+            given = self.given(parts, probes, given)
+        return parts, given
+
+    def _is_evident(
+        self, mistake: Mistake, parts: Mistakes, probes: Sequence[Probe], given: int
+    ) -> bool:
+        rest = tuple(m for m in parts if m is not mistake)
+        lost = given & ~self.given(rest, probes, given)
+        if _is_zero(mistake):
+            return lost > 0
+        zero = reduce(and_, (probe.zero for probe in probes))
+        shown = [i for i in range(lost.bit_length()) if (lost & ~zero) >> i & 1]
+        return len(shown) > 1 or any("," not in probes[0].labels[i] for i in shown)
+
+    def _grown(self, before: Sequence[Found], stage: int) -> list[Found]:
+        """The best sets at this stage, among these and those that they grow to."""
+        probe = self.stages[stage]
+        new = [replace(f, left=(*f.left, self._left(f.parts, probe))) for f in before]
+        reached = new = self._best(self._exchanged(f) for f in new)
+        while new and self.nodes < _MOST_NODES:
+            grown = [g for f in new for g in self._best(self._larger(f, stage))]
+            if not grown and not stage and not new[0].parts and new[0].left[0]:
+                grown = list(self._scaled(new[0]))
+            new = [self._measured(f) for f in self._best(self._exchanged(g) for g in grown)]
+            reached = self._best([*reached, *new])
+            new = [f for f in new if f in reached]
+        return reached
+
+    def _measured(self, found: Found) -> Found:
+        """The set, with what it leaves at the stages before the one that it grew at."""
+        earlier = self.stages[: len(found.left) - 1]
+        left = (self._left(found.parts, probe) for probe in earlier)
+        return replace(found, left=(*left, found.left[-1]))
+
+    def _larger(self, found: Found, stage: int) -> Iterator[Found]:
+        """The set with one more mistake, which gives it further blocks of this stage."""
+        left, probe = found.left[stage], self.stages[stage]
+        if not left or len(found.parts) == _MOST_MISTAKES:
+            return
+        for like in self._eligible(found, stage):
+            if not _combine(found.parts, like[0]) or self.nodes >= _MOST_NODES:
+                continue
+            now = self._left((*found.parts, like[0]), probe)
+            if now == left or now & ~left:
+                continue
+            first = like[0]
+            if not left & ~now & ~self.zero:  # only blocks that are always 0
+                first = next(filter(_is_zero, like), first)
+                if first.change != "cut":
+                    continue
+            parts, all_left = (*found.parts, first), (*found.left[:stage], now)
+            yield Found(parts, all_left, (*found.like, like))
+
+    def _eligible(self, found: Found, stage: int) -> Iterator[Mistakes]:
+        """The mistakes that change none of the blocks given, alike ones together."""
+        alike: dict[bytes, list[Mistake]] = {}
+        labels, left = self.stages[stage].labels, found.left[stage]
+        names = {label[1:].partition(",")[0] for b, label in enumerate(labels) if left >> b & 1}
+        for mistake in self.catalogue.mistakes:
+            reaches = names & self.catalogue.reach(mistake)
+            if reaches and self._is_eligible(mistake, found, stage):
+                key = b"".join(self._outcome(mistake, s) for s in range(min(stage, 2) + 1))
+                alike.setdefault(key, []).append(mistake)
+        for mistakes in alike.values():
+            yield tuple(sorted(mistakes, key=self._rank))
+
+    def _is_eligible(self, mistake: Mistake, found: Found, stage: int) -> bool:
+        for earlier in range(stage + 1):
+            effect = self._effect(mistake, earlier)
+            if effect is None or effect & ~found.left[earlier]:
+                return False
+        return bool(effect)
+
+    def _exchanged(self, found: Found) -> Found:
+        """The set with mistakes replaced by alike ones, where that gives further blocks."""
+        stage = len(found.left) - 1
+        for place, like in enumerate(found.like):
+            others = found.parts[:place] + found.parts[place + 1 :]
+            for mistake in like if found.left[stage] else ():
+                if mistake == found.parts[place] or not _combine(others, mistake):
+                    continue
+                parts = (*found.parts[:place], mistake, *found.parts[place + 1 :])
+                left = self._left(parts, self.stages[stage])
+                if left != found.left[stage] and not left & ~found.left[stage]:
+                    found = Found(parts, (*found.left[:stage], left), found.like)
+        return found
+
+    def _scaled(self, nothing: Found) -> Iterator[Found]:
+        """A factor of all gradients and one more mistake: neither alone gives a block."""
+        probe, mistakes = self.stages[0], self.catalogue.mistakes
+        factors: dict[float, Mistake] = {}
+        for mistake in mistakes:
+            if factor := scale(mistake, probe.problem.sizes):
+                factors.setdefault(factor, mistake)
+        for factor, first in factors.items():
+            unscaled = replace(probe, answer={n: g / factor for n, g in probe.answer.items()})
+            for second in mistakes if factor != 1 else ():
+                outcome = self.catalogue.kept(second, probe.problem)
+                gives = outcome is not None and first + second and probe.is_valid(outcome)
+                if gives and unscaled.differs(outcome or {}) & unscaled.wrong != unscaled.wrong:
+                    left = self._left((second, first), probe)
+                    if left != nothing.left[0]:
+                        yield Found((second, first), (left,), ((second,), (first,)))
+
+    def _refuting(self, found: Found) -> Probe | None:
+        """A problem at which the set does not give what it gives at all stages."""
+        given = self.all & ~found.blocks_left
+        others = sorted((p for p in self.probes if p not in self.stages), key=lambda p: p.cost)
+        wrong = (p for p in others if self._exactly(found.parts, p, given) & given)
+        return next(wrong, None) if given and found.parts else None
+
+    def _needed(self, found: Found) -> Found:
+        """The set without the mistakes that give no block which is given at all its stages."""
+        given = self.all & ~found.blocks_left
+        stages = self.stages[: len(found.left)]
+        for mistake in sorted(found.parts, key=self._rank, reverse=True):
+            rest = found.without(mistake)
+            left = tuple(self._exactly(rest.parts, probe, given) for probe in stages)
+            if not reduce(or_, left) & given:
+                found = replace(rest, left=left)
+        return found
+
+    def _best(self, found: Iterable[Found]) -> list[Found]:
+        """The sets that leave fewest blocks, of these the smallest and likeliest."""
+        sets: dict[frozenset[Mistake], Found] = {}
+        for each in sorted(found, key=self._order):
+            sets.setdefault(frozenset(each.parts), each)
+        return [*sets.values()][:_KEPT]
+
+    def _order(self, found: Found) -> tuple[int, int, int]:
+        blocks = sum(left.bit_count() for left in found.left)
+        return blocks, len(found.parts), sum(m.rank for m in found.parts)
+
+    def _rank(self, mistake: Mistake) -> tuple[int, int]:
+        return mistake.rank, len(sentence(mistake))
+
+    def _left(self, parts: Mistakes, probe: Probe) -> int:
+        if not parts:
+            return probe.wrong
+        self.nodes += len(probe.graph.nodes)
+        if len(parts) == 1 and probe in self.stages[:3]:
+            return probe.left(parts, self.catalogue.kept(parts[0], probe.problem), first=True)
+        return probe.left(parts, self.catalogue.of(parts, probe.problem), first=True)
+
+    def _exactly(self, parts: Mistakes, probe: Probe, among: int) -> int:
+        """The same; whether these blocks are given is decided as finely as can be."""
+        found = self.catalogue.of(parts, probe.problem) if parts else None
+        return probe.left(parts, found, among=among)
+
+    def _effect(self, mistake: Mistake, stage: int) -> int | None:
+        key = mistake, stage
+        if key not in self._effects:
+            probe = self.stages[stage]
+            self.nodes += len(probe.graph.nodes)
+            found = (
+                self.catalogue.kept(mistake, probe.problem)
+                if stage < 3
+                else self.catalogue.of((mistake,), probe.problem)
+            )
+            self._effects[key] = probe.effect(found)
+        return self._effects[key]
+
+    def _outcome(self, mistake: Mistake, stage: int) -> bytes:
+        probe = self.stages[stage]
+        found = self.catalogue.kept(mistake, probe.problem)
+        assert found is not None  # it has an effect
+        return b"".join(np.float32(found[n]).tobytes() for n in probe.answer)
+
+
+def _combine(parts: Mistakes, mistake: Mistake) -> bool:
+    """Whether a mistake can be made together with these."""
+    return all(mistake + part for part in parts)
+
+
+def _is_zero(mistake: Mistake) -> bool:
+    """Whether the mistake is that a gradient is zero."""
+    return mistake.part.kind == "answer" and mistake.change == "cut"
