@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bptt_check.catalogue.naming import Asked, Catalogue, Explanation, name_mistakes
+from bptt_check.catalogue import Asked, Catalogue, Explanation, name_mistakes
 from bptt_check.error_bound.bound import Reference, reference
 from bptt_check.tracing.locate import error_arguments, locate
 from bptt_check.tracing.reverse import Graph
@@ -95,7 +95,7 @@ def test_a_planted_mistake_is_named_and_located(
 def test_the_message_has_the_line() -> None:
     its, catalogue, problems = lstm()
     (found,) = named(its, catalogue, problems, planted("ds_next = ds * f", "ds_next = ds * i"))
-    assert found.where.endswith("of lstm.py: c = f * c + i * g")
+    assert found.mistakes[0].where.endswith("of lstm.py: c = f * c + i * g")
 
 
 def test_two_mistakes_at_once() -> None:

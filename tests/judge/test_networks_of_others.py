@@ -242,7 +242,7 @@ def test_a_right_pass_and_a_wrong_one_are_told_apart(name: str) -> None:
     catalogue, weights = Catalogue(its), [n for n in its.differentiated if n != "x"]
     assert not name_mistakes(asked_of(name, gradients(its), weights), catalogue)
     for part in (weights, weights[:1]):  # gradients for a part of the weights, too
-        (*found,) = name_mistakes(asked_of(name, gradients(wrong), part), catalogue, pairs=False)
+        (*found,) = name_mistakes(asked_of(name, gradients(wrong), part), catalogue, sets=False)
         if name not in UNNAMED:
             said = [text for e in found for text in (e.sentence, *e.also)]
             assert any(text.startswith("W is not transposed on the path") for text in said), said

@@ -70,7 +70,7 @@ def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> N
         if not (found := name_mistakes(asked(change.function, posed(name)), catalogue)):
             continue
         named += 1
-        elsewhere = name_mistakes(asked(change.function, others), catalogue, pairs=False)
+        elsewhere = name_mistakes(asked(change.function, others), catalogue, sets=False)
         said = {sentence for e in elsewhere for sentence in (e.sentence, *e.also)}
         if elsewhere and "; and " not in found[0].sentence and found[0].sentence not in said:
             refuted[change.description] = found[0].sentence, said

@@ -6,6 +6,8 @@ If no mistake does, sets of mistakes are tried, which may explain some of the gr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
@@ -69,7 +71,8 @@ def name_mistakes(
         texts = {m: sentence(m) for m in singles}
         first, *others = sorted(singles, key=lambda m: (m.rank, len(texts[m])))
         also = dict.fromkeys(texts[m] for m in others if texts[m] != texts[first])
-        return [Explanation((first,), tuple(also), _wrong(probes))]
+        explains = _labelled(probes[0].labels, _wrong(probes))
+        return [Explanation((first,), tuple(also), explains)]
     if not sets or all(_is_close(a) for a in wide):
         return []
     return _sets(probes, catalogue)
@@ -95,7 +98,8 @@ def _singles(probes: list[Probe], catalogue: Catalogue) -> list[Mistake]:
     """The mistakes that give all answers; those in the forward pass, which cost more, come last."""
     stages = in_stages(probes)
     order = [*stages, *sorted((p for p in probes if p not in stages), key=lambda p: p.cost)]
-    wrong = {label.partition(",")[0].removeprefix("d") for label in _wrong(probes)}
+    labels = _labelled(probes[0].labels, _wrong(probes))
+    wrong = {_name(label).removeprefix("d") for label in labels}
     told = next(number for number, probe in enumerate(order) if probe.wrong)
     for of_the_forward_pass in (False, True):
         found = [
@@ -116,13 +120,9 @@ def _gives_all(probe: Probe, m: Mistake, catalogue: Catalogue, first: bool, kept
     return not probe.left((m,), found, first=first)
 
 
-def _wrong(probes: Sequence[Probe]) -> tuple[str, ...]:
+def _wrong(probes: Sequence[Probe]) -> int:
     """The blocks that are wrong at a problem."""
-    return tuple(
-        label
-        for number, label in enumerate(probes[0].labels)
-        if any(probe.wrong >> number & 1 for probe in probes)
-    )
+    return reduce(or_, (probe.wrong for probe in probes))
 
 
 def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
@@ -131,21 +131,27 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
     *one_step, every = [Found(), *search.run()]
     wrong, labels = _wrong(probes), probes[0].labels
     parts, given = search.supported(every, probes)
-    explains = _labelled(labels, given, wrong)
-    left = tuple(label for label in wrong if label not in explains)
-    found = [Explanation(parts, (), explains, left)] if parts and explains else []
+    left = _labelled(labels, wrong & ~given)
+    found = [Explanation(parts, (), _labelled(labels, wrong & given), left)] if parts else []
     for shorter in one_step[1:] if left else ():
         short = [p for p in probes if p.problem.sizes["time"] == 1]
         parts, at_one = search.supported(shorter, short)
-        explains = _labelled(labels, at_one & ~given, _wrong(short))
-        if explains:
+        if explains := _labelled(labels, at_one & ~given & _wrong(short)):
             found.append(Explanation(parts, (), explains, left, one_step=True))
     return found
 
 
-def _labelled(labels: Sequence[str], given: int, wrong: Sequence[str]) -> tuple[str, ...]:
-    """The wrong blocks among those that are given."""
-    return tuple(n for i, n in enumerate(labels) if given >> i & 1 and n in wrong)
+def _labelled(labels: Sequence[str], blocks: int) -> tuple[str, ...]:
+    """These blocks; in place of all gates of a gradient the gradient."""
+    those = [label for i, label in enumerate(labels) if blocks >> i & 1]
+    gates = {name: [n for n in labels if _name(n) == name] for name in map(_name, labels)}
+    whole = {name for name, its in gates.items() if set(its) <= set(those)}
+    return tuple(dict.fromkeys(_name(n) if _name(n) in whole else n for n in those))
+
+
+def _name(label: str) -> str:
+    """The gradient that a block is of."""
+    return label.partition(",")[0]
 
 
 def _is_close(a: Asked) -> bool:

@@ -17,8 +17,8 @@ from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
 from bptt_check.reports.text import (
     MOST_ALSO,
-    MOST_SHOWN,
-    explanations_line,
+    lead,
+    left,
     notes,
     sentence,
     verdict,
@@ -63,10 +63,10 @@ def as_html(
         notes=notes,
         cell=_cell,
         in_words=in_words,
-        explanations_line=explanations_line,
+        lead=lead,
+        left=left,
         panels=panels,
         most_also=MOST_ALSO,
-        most_shown=MOST_SHOWN,
         cited=_cited(reports),
         equations={number: as_markup(text) for number, text in EQUATIONS.items()},
         linked=linked,
@@ -91,7 +91,7 @@ def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:
     found: set[int] = set()
     for _, report in reports:
         if report.cites_equations:
-            for explanation in (report.mistakes or ())[:MOST_SHOWN]:
+            for explanation in report.mistakes or ():
                 for m in explanation.mistakes:
                     found |= cited(m.place)
     return found

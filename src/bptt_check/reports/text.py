@@ -7,15 +7,15 @@ from html import escape
 from typing import Any, Literal, NamedTuple
 
 from bptt_check.candidate.escaping import shown
-from bptt_check.judge.asking import Where
+from bptt_check.judge.asking import Explanation, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.judge.report import Report, unanswered_at
 from bptt_check.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
 _MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
-#: Explanations shown at most, if several fit equally well.
-MOST_SHOWN = 4
+#: Problems shown at most.
+_MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
 MOST_BLIND = 8
 #: Lines of the candidate shown at most; of more, only the numbers.
@@ -67,9 +67,12 @@ def headline(report: Report, name: str) -> str:
 
 def in_one_line(report: Report, name: str) -> str:
     """The mistake and its place in time, for the summary line of a test; the verdict without."""
-    known = report.mistakes or ()
-    words = known[0].name if len(known) == 1 else "; ".join(report.undecided)
-    words = words or _VERDICTS[report.verdict][1].removeprefix("{name} ")
+    known = (f"{summary(e)}{e.name}" for e in report.mistakes or ())
+    words = (
+        "; ".join(known)
+        or "; ".join(report.undecided)
+        or _VERDICTS[report.verdict][1].removeprefix("{name} ")
+    )
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
 
@@ -253,8 +256,8 @@ def _untold(untold: Sequence[tuple[str, str]]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     """The names, of more than four the first ones and how many are left."""
-    left = len(names) - MOST_SHOWN
-    return ", ".join(names[:MOST_SHOWN]) + f" and {left} more" * (left > 0)
+    left = len(names) - _MOST_SHOWN
+    return ", ".join(names[:_MOST_SHOWN]) + f" and {left} more" * (left > 0)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -318,10 +321,40 @@ def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
         yield f"columns: the state's step.   . right   X wrong{zero}"
 
 
-def explanations_line(count: int) -> str:
-    """The number of explanations, and of those shown."""
-    limit = f". The first {MOST_SHOWN}" * (count > MOST_SHOWN)
-    return f"{count} explanations fit the answers equally well{limit}:"
+def summary(e: Explanation) -> str:
+    """Which gradients and gates the mistakes explain, if not all; empty if all."""
+    if not (e.left or e.one_step):
+        return ""
+    labels = "; ".join(e.explains) if any("," in label for label in e.explains) else ""
+    at = "at problems of one step " if e.one_step else ""
+    return f"{at}{labels or ', '.join(e.explains)}: "
+
+
+def lead(e: Explanation) -> str:
+    """What is said before the mistakes of an explanation."""
+    count = len(e.mistakes)
+    like = "like" if count == 1 else f"like these {count} mistakes together"
+    its = summary(e)
+    if not its:
+        return f"It behaves exactly {like}:"
+    its = its[0].upper() + its[1:] if e.one_step else its
+    return f"{its}exactly {like}:"
+
+
+def left(report: Report) -> str:
+    """The wrong gradients and gates that are not explained, and where in time each is wrong."""
+    labels = report.mistakes[0].left if report.mistakes else ()
+    said = (f"{label}{_first_wrong(report.where, label)}" for label in labels)
+    return f"Not explained: {'; '.join(said)}. No guess is made." if labels else ""
+
+
+def _first_wrong(where: Where | None, label: str) -> str:
+    """The first step whose loss contributes something wrong to a gradient or gate."""
+    used = None if where is None else {**where.sums, **where.cells}.get(label)
+    if used is None or not (used > 1).any():
+        return ""
+    wrong = (used > 1).reshape(len(used), -1).any(axis=1)
+    return f" (wrong from the loss at t={int(wrong.argmax()) + 1} on)"
 
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
@@ -334,23 +367,26 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             yield [_Part("", words)]
         elif report.verdict != "impure":
             words = (
-                "no mistake of the catalogue fits, nor any pair that was tried. No guess is made."
+                "no mistake of the catalogue fits, nor any set that was tried. No guess is made."
             )
             yield [_Part("", f"Which mistake: {words}")]
         return
-    parts = []
-    count = len(report.mistakes)
+    for e in report.mistakes:
+        yield [_Part("", text) for text in _explained(e)]
+    if words := left(report):
+        yield [_Part("", words)]
+
+
+def _explained(e: Explanation) -> Iterator[str]:
+    """An explanation, a mistake on a line."""
+    count = len(e.mistakes)
     if count > 1:
-        parts.append(_Part("", explanations_line(count)))
-    for number, explanation in enumerate(report.mistakes[:MOST_SHOWN], 1):
-        lead = "It behaves exactly like" if count == 1 else f"Explanation {number}"
-        parts.append(_Part("", f"{lead}: {explanation.name}"))
-        for m in explanation.mistakes:
-            if m.place:
-                parts.append(_Part("", f"  {m.place}"))
-        if explanation.also:
-            count_left = len(explanation.also) - MOST_ALSO
-            rest = f"; and {count_left} more" if count_left > 0 else ""
-            listed = "; ".join(explanation.also[:MOST_ALSO])
-            parts.append(_Part("", f"  equivalent descriptions: {listed}{rest}"))
-    yield parts
+        yield lead(e)
+    for number, m in enumerate(e.mistakes, 1):
+        yield f"{lead(e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
+        if m.place:
+            yield f"  {m.place}" if count == 1 else f"     {m.place}"
+    if e.also:
+        count_left = len(e.also) - MOST_ALSO
+        rest = f"; and {count_left} more" if count_left > 0 else ""
+        yield f"  equivalent descriptions: {'; '.join(e.also[:MOST_ALSO])}{rest}"
