@@ -205,10 +205,17 @@ class _Recorder(TorchDispatchMode):
             packet = getattr(torch.ops.aten, op[:-1])
             name = func._overloadname if func._overloadname in packet.overloads() else "default"
             op, func = op[:-1], getattr(packet, name)
+        aten = torch.ops.aten
         if op == "addmm" and not kwargs:  # as mm and add, each with its own mistakes
             product = args[1] @ args[2]
-            self._record(product, "mm", torch.ops.aten.mm.default, args[1:3], {}, None)
-            op, func, args = "add", torch.ops.aten.add.Tensor, (product, args[0])
+            self._record(product, "mm", aten.mm.default, args[1:3], {}, None)
+            op, func, args = "add", aten.add.Tensor, (product, args[0])
+        if op == "mv":  # as torch has a vector times a matrix: mm of a matrix of one column
+            column = args[1].unsqueeze(1)
+            self._record(column, "unsqueeze", aten.unsqueeze.default, (args[1], 1), {}, None)
+            product = args[0] @ column
+            self._record(product, "mm", aten.mm.default, (args[0], column), {}, None)
+            op, func, args = "squeeze", aten.squeeze.dim, (product, 1)
         for i, o in enumerate(outs):
             if isinstance(o, Tensor):
                 which = i if isinstance(out, list | tuple) else None
