@@ -14,9 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bptt_check.candidate.placing import LEFT_OUT, Made, globals_of, made, reads_of, weights_of
-from bptt_check.candidate.returned import Form, Refused, Results, after_update, by_name, named
+from bptt_check.candidate.returned import (
+    Form,
+    Refused,
+    Results,
+    after_update,
+    array_of,
+    by_name,
+    named,
+)
 
-__all__ = ["Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
+__all__ = ["EXTRA", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
 _RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
@@ -40,6 +48,11 @@ class Called(NamedTuple):
     unnamed: Sequence[str] = ()  # the labels of what else it returns
     placed: Sequence[str] = ()  # the inputs whose gradient is told by its place, and may be a state
     set_globals: Sequence[str] = ()  # the inputs that are set as globals of its file
+    forward: Mapping[str, Any] = {}  # numbers that the passes before the last return, by name
+
+
+#: The first word of an array's name in an answer, and the field of `Called` that it belongs to.
+EXTRA = {"other": "others", "forward": "forward"}
 
 
 def laid_out(array: Any, strides: Sequence[int]) -> Any:
@@ -74,11 +87,12 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
     impure: list[str] = []
     answers: dict[str, Any] = {}
     earlier: dict[str, Any] = {}
-    results, set_globals = Results({}, None, {}, []), list[str]()
+    results, set_globals, forward = Results({}, None, {}, []), list[str](), dict[str, Any]()
     for which in ("first", "second"):
         given = _copies(question.inputs)
-        answer, set_globals = _invoke(function, form, given, question.sizes)
-        results = results if which == "second" else _copied(answer)
+        answer, set_globals, handed = _invoke(function, form, given, question.sizes)
+        if which == "first":
+            results, forward = _copied(answer), handed
         returned = answer.gradients
         for name, array in question.inputs.items():
             changed = not np.array_equal(given[name], array, equal_nan=True)
@@ -96,7 +110,7 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
                 impure.append(f"a second call overwrites d{name}, which the first has returned")
         earlier = dict(returned)
     bits = min(8 * array.itemsize for array in earlier.values())
-    return Called(answers, impure, bits, *results[1:], set_globals)
+    return Called(answers, impure, bits, *results[1:], set_globals, forward)
 
 
 def _copied(results: Results) -> Results:
@@ -137,8 +151,13 @@ class _Inputs(NamedTuple):
 
 def _invoke(
     function: Any, form: Form, given: dict[str, Any], sizes: Mapping[str, int]
-) -> tuple[Results, list[str]]:
-    """Call it once; return its results, and the inputs that it gets as globals of its file."""
+) -> tuple[Results, list[str], dict[str, Any]]:
+    """Call it once.
+
+    Returns:
+        its results; the inputs that it gets as globals of its file; copies of the floating-point
+        arrays that the passes before the last return.
+    """
     passes = function if isinstance(function, Passes) else Passes([function])
     before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
     together = dict(given)
@@ -159,25 +178,25 @@ def _invoke(
         of = made(passes.of, values, attributes, given, form.weights)
         own |= of.own
     with np.errstate(all="ignore"), _omissions_reported(space.values):
-        returned = _in_turn(passes, parameters, inputs, of)
+        returned, handed = _in_turn(passes, parameters, inputs, of)
     set_globals = [n for n in given if n in placed & space.looked_up]
     owner = {} if of is None else vars(of.instance)
     last = passes.functions[-1]
     if form.rate is None:
         attributes = {n: v for n, v in owner.items() if n not in given}
-        return named(returned, form, given, last, attributes, own), set_globals
+        return named(returned, form, given, last, attributes, own), set_globals, handed
     found, results = after_update(returned, form, last)
     held = {} if of is None else {n: m[n] for m, n in weights_of(of.instance, given)}
     held |= {n: owner[a] for a, n in own.items() if a in owner}
     after = {**together, **{n: space.values[n] for n in placed}, **owner, **held, **found}
     updates = {n: (b - after[n]) / form.rate for n, b in before.items()}
-    return results._replace(gradients=updates), set_globals
+    return results._replace(gradients=updates), set_globals, handed
 
 
 def _in_turn(
     passes: Passes, parameters: list[list[inspect.Parameter]], inputs: _Inputs, of: Made | None
-) -> Any:
-    """Call the functions in turn; return what the last one returns.
+) -> tuple[Any, dict[str, Any]]:
+    """Call the functions in turn; return what the last one returns, and arrays of the others.
 
     Raises:
         Refused: one has other parameters, or no function uses some input.
@@ -189,6 +208,7 @@ def _in_turn(
     first = [] if of is None else [of.instance]
     read: set[str] = set()
     returned: Any = None
+    handed: dict[str, Any] = {}
     for each, its in zip(passes.functions, parameters, strict=True):
         passed = {p.name: values[p.name] for p in its if p.name in values}
         passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
@@ -200,11 +220,14 @@ def _in_turn(
             returned = each(*first, *given.values()) if inputs.in_order else each(*first, **passed)
         read |= seen
         if each is not passes.functions[-1]:
-            values = {**by_name(returned, each), **values}
+            its_values = by_name(returned, each)
+            values = {**its_values, **values}
+            arrays = ((n, array_of(v)) for n, v in its_values.items() if n not in given)
+            handed |= {n: a.astype(float) for n, a in arrays if a is not None and a.ndim}
     used |= set() if of is None else of.has | (of.attributes & read)
     if lost := [name for name in given if name not in used]:
         raise Refused(_other_arguments(parameters[-1], inputs.form, passes.of, [], lost))
-    return returned
+    return returned, handed
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:

@@ -5,8 +5,9 @@ process reads questions from standard input and answers on standard output, in f
 length, then as many bytes. A question is a sequence of problems, the last of which is answered: a
 JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of arrays for
 each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the gradients
-of two calls and, as `other.LABEL`, what else the first one returned. Each question is answered in a
-new fork, so that no call affects a later one; where there is no fork, the file is loaded anew.
+of two calls and, as `other.LABEL` and `forward.NAME`, what else the first one and the passes before
+the last returned. Each question is answered in a new fork, so that no call affects a later one;
+where there is no fork, the file is loaded anew.
 `bptt_check.judge.candidate` is the other end; it trusts no data from this process.
 """
 
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO
 
 from safetensors.numpy import load, save
 
-from bptt_check.candidate.calling import Form, Question, Refused, call, laid_out
+from bptt_check.candidate.calling import EXTRA, Form, Question, Refused, call, laid_out
 from bptt_check.candidate.limits import enclose, limit
 from bptt_check.candidate.loading import has_read, load_function, place
 
@@ -109,9 +110,11 @@ def main(task: str) -> None:
             refuse(f"it raises {explain(error, file)}", type(error).__name__)
         else:
             seen = called._asdict()
-            others = seen.pop("others")
-            arrays = seen.pop("arrays") | {f"other.{n}": a for n, a in others.items()}
-            seen["others"] = list(others)
+            arrays = seen.pop("arrays")
+            for kind, field in EXTRA.items():
+                its = seen[field]
+                arrays |= {f"{kind}.{n}": a for n, a in its.items()}
+                seen[field] = list(its)
             write_frame(out, json.dumps(seen).encode())
             write_frame(out, save(arrays))
 

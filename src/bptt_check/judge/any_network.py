@@ -23,7 +23,7 @@ from bptt_check.judge.asking import (
     Where,
 )
 from bptt_check.judge.comparison import Expected, agrees, fractions, furthest, is_sharp
-from bptt_check.judge.forward_passes import about_losses, meanings
+from bptt_check.judge.forward_passes import about_losses, about_states, meanings
 from bptt_check.judge.votes import Oracle, votes
 from bptt_check.networks import Network, Problem, drawn, general, in_turn, random
 from bptt_check.networks.soundness import is_causal
@@ -206,6 +206,10 @@ class AnyNetwork:
     def losses(self, asked: Sequence[Asked]) -> str:
         """A sentence that compares the candidate's loss with the network's."""
         return about_losses(asked)
+
+    def states(self, asked: Sequence[Asked]) -> str:
+        """A sentence that compares the states of the two forward passes."""
+        return about_states(self.network, asked)
 
     def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
         """The explanations from the derived catalogue; None if it cannot be derived."""

@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     unnamed: tuple[str, ...] = ()  # labels of results that are no numbers
     set_globals: tuple[str, ...] = ()  # inputs that it reads from globals, which the check sets
     placed: tuple[str, ...] = ()  # gradients told by their place alone, where a state may stand
+    forward: Mapping[str, Array] = {}  # arrays that its forward pass hands over, by name
 
     @property
     def is_finite(self) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bptt_check.candidate.calling import Called, Question, Refused, call
+from bptt_check.candidate.calling import EXTRA, Called, Question, Refused, call
 from bptt_check.candidate.escaping import shown
 from bptt_check.candidate.loading import functions_in
 from bptt_check.judge.any_network import AnyNetwork
@@ -157,8 +157,9 @@ class Candidate:
         except SafetensorError:
             raise CannotCheck(_UNREADABLE, ended=True) from None
         try:
-            others = {name: arrays.pop(f"other.{name}") for name in header.pop("others")}
-            called = Called(arrays, others=others, **header)
+            for kind, field in EXTRA.items():
+                header[field] = {name: arrays.pop(f"{kind}.{name}") for name in header[field]}
+            called = Called(arrays, **header)
         except (KeyError, TypeError):
             raise CannotCheck(_UNREADABLE) from None
         return judged(called, problem, self._subject)
@@ -281,15 +282,20 @@ def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:
                 )
             found[name] = array
         calls.append(found)
-    if any(array.dtype != np.float64 for array in called.others.values()):
+    extra = [*called.others.values(), *called.forward.values()]
+    if any(array.dtype != np.float64 for array in extra):
         raise CannotCheck(_UNREADABLE)
     impure, unnamed, set_globals = (
         tuple(shown(str(text)[:200]) for text in texts[:most])
         for texts, most in ((called.impure, 20), (called.unnamed, 200), (called.set_globals, 200))
     )
-    others = {shown(name[:200]): array for name, array in called.others.items()}
+    others, forward = (
+        {shown(name[:200]): array for name, array in its.items()}
+        for its in (called.others, called.forward)
+    )
     bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
     narrow = called.bits < bits
     first, second = calls
     placed = tuple(name for name in called.placed if name in names)
-    return Answer(first, second, impure, narrow, called.loss, others, unnamed, set_globals, placed)
+    of_calls = first, second, impure, narrow, called.loss, others, unnamed, set_globals
+    return Answer(*of_calls, placed, forward)

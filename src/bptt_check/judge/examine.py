@@ -251,9 +251,11 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     asked, subject = found.asked, found.subject
     entries = [worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
-    loss = ""
+    loss = forward = ""
     with _attempted("comparing the losses", found.failed):
         loss = subject.losses(asked)
+    with _attempted("comparing the states", found.failed):
+        forward = subject.states(asked)
     return {
         "dtype": dtype,
         "window": subject.window,
@@ -273,6 +275,7 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
         "untold": tuple(found.untold),
         "not_finite": tuple(_problems(a for a in found.wrong if not a.answer.is_finite)),
         "loss": loss,
+        "forward": forward,
         "measured": next((m for a in asked if (m := getattr(a.right, "measured", ""))), ""),
         "approximate": next((m for a in asked if (m := getattr(a.right, "approximate", ""))), ""),
     }

@@ -1,4 +1,4 @@
-"""What a candidate returns besides gradients: its loss, and quantities of the forward pass.
+"""What a candidate returns besides gradients: its loss, its states, other quantities.
 
 The loss is compared within the bound of the sum of the losses over the steps; if they differ, the
 forward passes do. Any other array is told by its value: it is a variable of the network, or an
@@ -12,6 +12,7 @@ import numpy as np
 
 from bptt_check.judge.asking import Array, Asked
 from bptt_check.networks import Network
+from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import Tape, record
 
 #: The axes by whose sizes a loss may be divided.
@@ -58,6 +59,55 @@ def _equals(a: Asked, factor: float) -> bool:
     rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
     bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
     return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)
+
+
+def about_states(network: Network, asked: Sequence[Asked]) -> str:
+    """A sentence about the states that a forward pass hands over under the network's names.
+
+    `hs`, `H` or `h_t` is `h`, at all steps. Empty if none is handed over, if the network cannot be
+    traced, or if they differ at less than half of the problems.
+    """
+    template: Tape | None = None
+    steps: dict[str, list[tuple[int, int, str]]] = {}
+    for a in sorted(asked, key=lambda a: sum(v.size for v in a.problem.values.values())):
+        if not a.answer.forward or a.problem.dtype != "float64":
+            continue
+        try:
+            tape = record(network, a.problem, template)
+        except NotImplementedError:
+            return ""
+        template = template or tape
+        for site in dict.fromkeys(Graph(tape).crossing.values()):
+            name = tape.sites[site].name
+            right = np.stack([tape.values[tape.node_at[site, t]] for t in range(len(tape.losses))])
+            for label, array in a.answer.forward.items():
+                parts = [part for part in _parts(array) if _may_be(part, right)]
+                if name and parts and _stem(label) == _stem(name):
+                    first = max(_first_difference(part, right) for part in parts)
+                    steps.setdefault(label, []).append((first, len(right), a.problem.name))
+    said = [
+        f"{label} from step {wrong[0][0] + 1} on (at {wrong[0][2]!r})"
+        for label, found in steps.items()
+        if 2 * len(wrong := [each for each in found if each[0] < each[1]]) > len(found)
+    ]
+    return f"Your forward pass differs from the network's: {', '.join(said)}" if said else ""
+
+
+def _stem(name: str) -> str:
+    return name.lower().partition("_")[0].removesuffix("s")
+
+
+def _may_be(array: Array, right: Array) -> bool:
+    """Whether an array may be meant to be these states, with no other order of its axes."""
+    one_order = len(set(right.shape)) == right.ndim
+    return array.shape == right.shape and one_order and bool(np.isfinite(array).all())
+
+
+def _first_difference(own: Array, right: Array) -> int:
+    """The first step at which they differ by more than rounding; their number if there is none."""
+    largest = np.maximum(np.abs(right).max(initial=0), 1e-300)
+    apart = (np.abs(own - right) > 1e-7 * largest).reshape(len(own), -1).any(axis=1)
+    return int(apart.argmax()) if apart.any() else len(own)
 
 
 def meanings(network: Network, asked: Sequence[Asked]) -> dict[str, str]:

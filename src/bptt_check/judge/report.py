@@ -69,6 +69,7 @@ class Report:
     not_finite: tuple[str, ...] = ()  # the problems at which only its answer has NaN or infinity
     failed: tuple[str, ...] = ()  # the steps after the verdict that failed
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
+    forward: str = ""  # a sentence about the states of its forward pass, if it hands them over
     approximate: str = ""  # how torch's own operations are off by more than rounding
     measured: str = ""  # why the bound is measured instead of derived; empty if derived
     factors: tuple[str, ...] = ()

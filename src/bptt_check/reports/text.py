@@ -216,8 +216,7 @@ def notes(report: Report) -> Iterator[str]:
     if report.set_globals:
         names = ", ".join(report.set_globals)
         yield f"Not passed, but read from the file's globals, which the check has set: {names}."
-    if report.loss:
-        yield f"{report.loss}."
+    yield from (f"{said}." for said in (report.loss, report.forward) if said)
     if report.approximate:
         yield f"The reference is approximate, and the bound covers that: {report.approximate}."
     if report.measured:
