@@ -15,10 +15,9 @@ from bptt_check.judge.examine import examine
 from bptt_check.reports.heat_map import heat_map
 from bptt_check.subjects import subject_for
 from rnn_numpy.commands.train_plot import Learning, draw_states
-from rnn_numpy.elman_network.model import forward
 from rnn_numpy.proof.drawing import COLOURS, machine_figure
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import minimise
+from rnn_numpy.proof.machine import minimise, run_rounded
 from rnn_numpy.real_proof.verdict import prove_real
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
@@ -125,7 +124,7 @@ def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) 
         now = np.where(again[:, np.newaxis], rng.integers(2, size=(sums, 2)), now)
         places[t] = now
     x, y = encode(from_bits(places[..., 0]), from_bits(places[..., 1]), bits + 1)
-    outputs, _ = forward(params, x, state_bits=STATE_BITS)
+    outputs, _ = run_rounded(params, x, STATE_BITS)
     return float(((outputs > 0.5) == (y > 0.5)).all(axis=(0, 2)).mean())
 
 

@@ -27,7 +27,7 @@ from rnn_numpy.training.contraction import Contraction
 from rnn_numpy.training.many import cores
 from rnn_numpy.training.recipe import Dtype, Recipe
 from rnn_numpy.training.sgd import numpy_learner
-from rnn_numpy.training.until_proved import CONTRACTING_ROUND, FEW_SETS, until_proved
+from rnn_numpy.training.until_proved import FEW_SETS, ROUND, until_proved
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -140,7 +140,7 @@ def _sgd(params: Params, rng: np.random.RandomState, bits: int) -> Params:
 
 def _contraction(params: Params, seed: int, kind: type[Contraction], penalty: float) -> Params:
     training = kind(params, addition, seed, penalty=penalty)
-    training.train(CONTRACTING_ROUND)
+    training.train(ROUND)
     return training.params
 
 
@@ -201,9 +201,9 @@ def until(on_every_core: OnEveryCore, seeds: int, many: int) -> dict[str, Any]:
 
 
 def _until(recipe: Recipe, most: int = 12_000) -> dict[str, Any]:
-    params, rng = trained(recipe)
+    params, _ = trained(recipe)
     begin = time.process_time()
-    *_, outcome = until_proved(recipe, params, rng, None, numpy_learner, most_steps=most)
+    *_, outcome = until_proved(params, recipe.seed, most_steps=most)
     assert isinstance(outcome.verdict, RealVerdict)
     return {
         "status": outcome.verdict.status,
@@ -294,8 +294,8 @@ def _long_runs(job: tuple[int, int]) -> tuple[int, int]:
 
     seed, count = job
     rng = np.random.default_rng(seed)
-    params, draws = trained(Recipe(seed))
-    *_, outcome = until_proved(Recipe(seed), params, draws, None, numpy_learner, most_steps=6_000)
+    params, _ = trained(Recipe(seed))
+    *_, outcome = until_proved(params, seed, most_steps=6_000)
     # Proved for float32, so for both.
     if prove_real(outcome.params, dtype="float32", limit=FEW_SETS).status != "proved":
         return 0, 0

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError, write_bytes
+from bptt_check.commands.flag_types import POSITIVE, Integer
 from bptt_check.commands.pictures import save
 from bptt_check.commands.terminal import check_outputs, complain, progress, say
-from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.certificate import certificate
 from rnn_numpy.proof.drawing import dot, machine_figure
-from rnn_numpy.proof.explore import LIMIT, explore
+from rnn_numpy.proof.explore import LIMIT, MOST_STATE_BITS, explore
 from rnn_numpy.proof.machine import Minimal, Verdict, minimise
 from rnn_numpy.proof.report import as_json, in_words
 from rnn_numpy.real_proof import report as real_report
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = terminal.parser("rnn_numpy.prove", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = parser.add_argument
     add("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
-    add("--state-bits", type=STATE_BITS, metavar="B",
+    add("--state-bits", type=Integer(1, MOST_STATE_BITS), metavar="B",
         help="round the state to multiples of 2^-B, B from 1 to 16; default: do not round it"
         )  # fmt: skip
     add("--dtype", choices=["float32", "float64"],

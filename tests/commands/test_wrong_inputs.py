@@ -39,9 +39,6 @@ TRAIN = """
 --dtype: --dtype double
 --log-every: --log-every 0
 --log-every: --log-every x
---state-bits: --state-bits 5
---state-bits: --until-proved --state-bits 0
---state-bits: --until-proved --state-bits 17
 --max-iterations: --max-iterations 10
 --max-iterations: --until-proved --max-iterations 10
 --max-iterations: --until-proved --max-iterations x
@@ -144,8 +141,6 @@ A: w.safetensors 1.5 2
 B: w.safetensors 1 0xg
 B: w.safetensors 1 0b2
 B: w.safetensors 1 @nowhere.txt
---state-bits: w.safetensors 1 2 --state-bits 0
---state-bits: w.safetensors 1 2 --state-bits 17
 --limit: w.safetensors 1 2 --prove --limit 0
 --limit: w.safetensors 1 2 --prove --limit x
 --nonsense: w.safetensors 1 2 --nonsense

@@ -136,7 +136,7 @@ def test_bad_input_to_prove(right: str, tmp_path: Path, capsys: Capture) -> None
     )
 
 
-@pytest.mark.parametrize("flags", [[], ["--state-bits", "5"]])
+@pytest.mark.parametrize("flags", [[], ["--prove"]])
 @pytest.mark.parametrize("bits", [0, 1, 27, 70_000])
 def test_add(bits: int, flags: list[str], right: str, capsys: Capture) -> None:
     a, b = 2**bits - 1, random.Random(bits).getrandbits(100)
@@ -146,19 +146,19 @@ def test_add(bits: int, flags: list[str], right: str, capsys: Capture) -> None:
     if flags:
         assert proof.startswith("proved: a + b is right for operands of every length")
     else:
-        assert proof == "nothing is proved about other sums without --prove or --state-bits"
+        assert proof == "nothing is proved about other sums without --prove"
 
 
 def test_add_names_the_wrong_sum(wrong: str, capsys: Capture) -> None:
-    assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
+    assert prove.main([wrong, "--json"]) == 1
     example = json.loads(capsys.readouterr().out)["counterexample"]
     a, b = example["operands"]
-    assert add.main([wrong, str(a), str(b), "--state-bits", "5"]) == 1
+    assert add.main([wrong, str(a), str(b), "--prove"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == str(example["said"])
     assert lines[1].startswith("wrong: bit ")
-    assert lines[2].startswith("refuted, with a state of 5 bits: ")
-    assert add.main([wrong, str(a), str(b), "--state-bits", "5", "--json"]) == 1
+    assert lines[2].startswith("refuted, as trained: ")
+    assert add.main([wrong, str(a), str(b), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["sum"], document["right"]) == (example["said"], False)
 
@@ -183,9 +183,6 @@ def test_bad_input_to_add(right: str, tmp_path: Path, capsys: Capture) -> None:
         ("3", "9" * 50 + "x"): "9...",
     }.items():
         assert why in bad(add.main, [right, *operands], capsys)
-    assert "--state-bits must be an integer from 1 to 16" in bad(
-        add.main, [right, "1", "2", "--state-bits", "99"], capsys
-    )
     assert "cannot read" in bad(add.main, ["/none", "1", "2"], capsys)
     other = tmp_path / "other.safetensors"
     save_params(other, Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 1))), {})

@@ -4,10 +4,8 @@ from argparse import ArgumentTypeError
 from contextlib import suppress
 
 from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, Integer, positive
-from rnn_numpy.elman_network.checks import MOST_STATE_BITS
 from rnn_numpy.training.recipe import RANGES
 
-STATE_BITS = Integer(1, MOST_STATE_BITS)
 SEED, BITS, HIDDEN, ITERATIONS, BATCH_SIZE = (
     Integer(*RANGES[name]) for name in ("seed", "bits", "hidden", "iterations", "batch_size")
 )
@@ -39,7 +37,6 @@ __all__ = [
     "NOT_NEGATIVE",
     "POSITIVE",
     "SEED",
-    "STATE_BITS",
     "positive",
     "seeds",
 ]

@@ -105,14 +105,7 @@ def _prove(flags: argparse.Namespace, training: Training, log: Log, stopped: Sto
     """Train on until the network is proved, and put the result into `training`."""
     recipe = training.recipe
     most = flags.max_iterations - recipe.iterations
-    outcomes = until_proved(
-        recipe,
-        training.learner.params(),
-        training.rng,
-        flags.state_bits,
-        training.engine.learner,
-        most_steps=most,
-    )
+    outcomes = until_proved(training.learner.params(), recipe.seed, most_steps=most)
     with progress(most, "step") as bar:
         for outcome in outcomes:
             bar.update(outcome.steps - bar.n)

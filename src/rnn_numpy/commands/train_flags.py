@@ -35,13 +35,10 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     add("--log-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
         help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
-        help="after the iterations, train on sums that the network gets wrong until it is proved "
-        "to add operands of every length")  # fmt: skip
-    add("--state-bits", type=flag_types.STATE_BITS, metavar="B",
-        help="with --until-proved: round the state to multiples of 2^-B in the proof, B from 1 to "
-        "16; default: prove the network as trained, its state not rounded")  # fmt: skip
+        help="after the iterations, train on until the network, as trained, is proved to add "
+        "operands of every length")  # fmt: skip
     add("--max-iterations", type=flag_types.NOT_NEGATIVE, metavar="N",
-        help="with --until-proved: give up after N SGD steps, those of --iterations included "
+        help="with --until-proved: give up after N steps, those of --iterations included "
         "(200000, or --iterations if that is larger)")  # fmt: skip
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe to this file")
     add("--plot", metavar="FILE.png",
@@ -93,7 +90,7 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
         arguments.error("--live: a chart needs uniplot: pip install uniplot")
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
     for other, needed, names in (
-        ("until_proved", "--until-proved", ("state_bits", "max_iterations")),
+        ("until_proved", "--until-proved", ("max_iterations",)),
         ("checkpoint", "--checkpoint FILE", ("resume", "checkpoint_every")),
     ):
         for name in names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int64, UInt8
+from jaxtyping import Float, Int, Int64, UInt8
 
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
@@ -123,7 +123,23 @@ def run_example(
     inputs = np.concatenate([inputs, np.zeros(target.flush, np.int64)])
     bits = target.bits(inputs)
     x = bits[:, np.newaxis].astype(params.W.dtype)
-    outputs, _ = forward(params, x, state_bits=state_bits)
+    if state_bits is None:
+        outputs, _ = forward(params, x)
+    else:
+        outputs, _ = run_rounded(params, x, state_bits)
     (said,) = from_bits(outputs[..., 0] > 0.5)
     (right,) = from_bits(target.run(inputs)[:, np.newaxis])
     return Example(from_bits(bits), said, right, len(inputs))
+
+
+def run_rounded(
+    params: Params, x: Float[np.ndarray, "time batch n_in"], state_bits: int
+) -> tuple[Float[np.ndarray, "time batch n_out"], Float[np.ndarray, "time batch hidden"]]:
+    """The outputs and the states of a network whose every state is rounded before it is used."""
+    h, states = None, []
+    for x_t in x:
+        _, trace = forward(params, x_t[np.newaxis], h)
+        h = np.rint(trace.states[1] * 2**state_bits) / 2**state_bits
+        states.append(h)
+    stacked = np.stack(states)
+    return 1 / (1 + np.exp(-(stacked @ params.V))), stacked

@@ -1,14 +1,10 @@
-"""The verdict about the network as trained, as text and as JSON.
-
-`headline` and `as_json` also take a verdict about the network with a rounded state.
-"""
+"""The verdict about the network as trained, as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof import report as rounded
-from rnn_numpy.proof.machine import Example, Verdict, run_example
+from rnn_numpy.proof.machine import Example, run_example
 from rnn_numpy.real_proof.verdict import RealVerdict
 
 EVALUATED = {"float64": "float64", "float32": "float32 or float64"}
@@ -26,10 +22,8 @@ def replay_real(params: Params, verdict: RealVerdict) -> Example:
     return run_example(evaluated, verdict.target, verdict.counterexample)
 
 
-def headline(params: Params, verdict: RealVerdict | Verdict) -> str:
+def headline(params: Params, verdict: RealVerdict) -> str:
     """The verdict in one line."""
-    if isinstance(verdict, Verdict):
-        return rounded.headline(params, verdict)
     target = verdict.target
     if verdict.status == "proved":
         return (
@@ -55,10 +49,8 @@ def in_words(params: Params, verdict: RealVerdict) -> Iterator[str]:
         yield "this is the shortest sum found; without any one of its steps no output is wrong"
 
 
-def as_json(params: Params, verdict: RealVerdict | Verdict) -> dict[str, Any]:
+def as_json(params: Params, verdict: RealVerdict) -> dict[str, Any]:
     """The verdict as values that JSON can represent."""
-    if isinstance(verdict, Verdict):
-        return rounded.as_json(params, verdict, None)
     names = ("status", "reason", "dtype", "sets", "margin")
     result = {name: getattr(verdict, name) for name in names}
     result["target"] = verdict.target.name

@@ -65,12 +65,8 @@ class FusedElmanRNN(ElmanRNN):
         self,
         x: Float[Tensor, "time batch n_in"],
         h_0: Float[Tensor, "batch hidden"] | None = None,
-        *,
-        state_bits: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """Like `ElmanRNN.forward`, which it calls for rounded states."""
-        if state_bits is not None:
-            return super().forward(x, h_0, state_bits=state_bits)
+        """As `ElmanRNN.forward`."""
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         if h_0 is not None:
             self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})
