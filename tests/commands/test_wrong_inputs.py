@@ -160,10 +160,6 @@ there.txt: there.txt
 --limit: w.safetensors --limit 0
 --limit: w.safetensors --limit x
 --certificate: w.safetensors --certificate /no/such/folder/c
---plot: w.safetensors --plot p.png
---plot: w.safetensors --state-bits 5 --plot p.foo
---dot: w.safetensors --dot d.dot
---dot: w.safetensors --state-bits 5 --dot /no/such/folder/d.dot
 --nonsense: w.safetensors --nonsense
 stray: w.safetensors stray
 """,

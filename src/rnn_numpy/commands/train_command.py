@@ -19,6 +19,7 @@ from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.real_proof.report import as_json, headline
+from rnn_numpy.real_proof.verdict import Proved
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, advance, count_exact
 from rnn_numpy.training.checkpoint import Checkpoint
@@ -57,7 +58,7 @@ def _run(flags: argparse.Namespace, training: Training, kept: Checkpoint) -> int
         # Save before counting sums, so that the weights are safe first.
         failure = _save(flags, training, log) or _plot(flags, training, log)
     count = _count_sums(flags, training, log)
-    proved = outcome is not None and outcome.verdict.status == "proved"
+    proved = outcome is not None and isinstance(outcome.verdict, Proved)
     inexact = count is not None and count.exact < count.tried
     doubtful = training.status == "finished" and inexact and not proved
     if doubtful and vanished(recipe, training.learner):
@@ -112,7 +113,7 @@ def _prove(flags: argparse.Namespace, training: Training, log: Log, stopped: Sto
             training.steps = recipe.iterations + outcome.steps
             log.say(f"{training.steps:8}  {headline(outcome.params, outcome.verdict)}")
             log.measure(training.steps, outcome.params)
-            if outcome.verdict.status != "proved" and stopped():
+            if not isinstance(outcome.verdict, Proved) and stopped():
                 training.status = "interrupted"
                 break
     log.keep_chart()

@@ -13,10 +13,10 @@ import numpy as np
 from bptt_check.commands.pictures import save
 from rnn_numpy.elman_network.model import absolute_error, forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.drawing import COLOURS
 from rnn_numpy.tasks.addition import encode
 from rnn_numpy.tasks.exact_sums import count
 
+COLOURS = ("#1f6fb4", "#d9541e")
 #: Up to this size all sums are tried at each logged step, beyond it the sums of the loss.
 _MOST_BITS = 8
 _SUMS, _STEPS = 512, 2000

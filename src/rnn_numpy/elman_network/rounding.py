@@ -63,7 +63,8 @@ def bounds(
     inputs = [rounded.given(x_t) for x_t in x]
     states = [rounded.given(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
     for x_t in inputs:
-        states.append(rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W))))  # (1), (2)
+        h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
+        states.append(h_t)
     outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
 
     if targets is None:

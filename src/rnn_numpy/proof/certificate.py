@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.proof.machine import Proved
 
 HEADING = "rnn-bptt-reference certificate 1"
 
@@ -26,21 +26,15 @@ def weights_hash(params: Params) -> str:
     return hashlib.sha256(b"".join(octets)).hexdigest()
 
 
-def certificate(params: Params, verdict: Verdict) -> Iterator[str]:
-    """The lines of the certificate that goes with these weights.
-
-    Raises:
-        ValueError: the verdict is not a proof.
-    """
-    if verdict.status != "proved":
-        raise ValueError(f"verdict must be proved for a certificate, it is: {verdict.status}")
-    machine = verdict.machine
+def certificate(params: Params, proved: Proved) -> Iterator[str]:
+    """The lines of the certificate of a proof about these weights."""
+    machine = proved.machine
     yield HEADING
     yield f"weights {weights_hash(params)}"
     yield f"dtype {params.W.dtype.name}"
-    yield f"state-bits {verdict.state_bits}"
-    yield f"target {verdict.target.name}"
-    yield f"states {verdict.states}"
+    yield f"state-bits {proved.state_bits}"
+    yield f"target {proved.target.name}"
+    yield f"states {proved.states}"
     others: dict[tuple[int, int], list[int]] = {}
     for source, number, other in machine.branches.tolist():
         others.setdefault((source, number), []).append(other)

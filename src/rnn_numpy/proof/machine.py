@@ -5,7 +5,7 @@ and what has to be trusted: docs/rounded-proof.md.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int64, UInt8
@@ -32,12 +32,9 @@ class Machine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class _Explored:
     """What the exploration found."""
 
-    status: Literal["proved", "refuted", "gave up"]
-    #: Why it gave up, in words; empty otherwise.
-    reason: str
     state_bits: int
     target: Target
     #: Distinct states found.
@@ -50,9 +47,39 @@ class Verdict:
     #: The smallest distance of a value from a rounding tie, and how far rounding can move one.
     tie_distance: float
     tie_error: float
-    #: The inputs that lead to the first wrong bit, if refuted.
-    counterexample: Int64[np.ndarray, " steps"] | None
     machine: Machine
+
+
+@dataclass(frozen=True)
+class Proved(_Explored):
+    """Every output is right, in every evaluation."""
+
+    status: ClassVar = "proved"
+
+
+@dataclass(frozen=True)
+class Refuted(_Explored):
+    """The last output after these inputs is wrong, in every evaluation."""
+
+    status: ClassVar = "refuted"
+    inputs: Int64[np.ndarray, " steps"]
+
+
+#: Rounding errors exceed the steps of the state; more states than the limit; two states with one
+#: key; whether an output is right depends on a tie.
+Reason = Literal["rounding", "limit", "keys", "tie"]
+
+
+@dataclass(frozen=True)
+class GaveUp(_Explored):
+    """Neither was found."""
+
+    status: ClassVar = "gave up"
+    reasons: tuple[Reason, ...]
+    limit: int
+
+
+Verdict = Proved | Refuted | GaveUp
 
 
 class Minimal(NamedTuple):
@@ -102,15 +129,9 @@ class Example(NamedTuple):
     steps: int
 
 
-def replay(params: Params, verdict: Verdict) -> Example:
-    """Run the network on the counterexample of a refutation, until all of its result is out.
-
-    Raises:
-        ValueError: the verdict is not a refutation.
-    """
-    if verdict.counterexample is None:
-        raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
-    return run_example(params, verdict.target, verdict.counterexample, verdict.state_bits)
+def replay(params: Params, refuted: Refuted) -> Example:
+    """Run the network on the inputs of a refutation, until all of its result is out."""
+    return run_example(params, refuted.target, refuted.inputs, refuted.state_bits)
 
 
 def run_example(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.real_proof.verdict import RealVerdict, prove_real
+from rnn_numpy.real_proof.verdict import Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.contraction import Contraction
 from rnn_numpy.training.recipe import Diverged
@@ -48,9 +48,9 @@ def until_proved(
     yield outcome
     training = Contraction(params, addition, seed)
     wrong: list[Int64[np.ndarray, " inputs"]] = []
-    while outcome.verdict.status != "proved" and training.steps < most_steps:
-        if outcome.verdict.counterexample is not None:
-            wrong.append(outcome.verdict.counterexample)
+    while not isinstance(outcome.verdict, Proved) and training.steps < most_steps:
+        if isinstance(outcome.verdict, Refuted):
+            wrong.append(outcome.verdict.inputs)
         try:
             training.train(min(ROUND, most_steps - training.steps), wrong)
         except Diverged:
