@@ -205,7 +205,7 @@ def test_an_out_that_becomes_unwritable_is_reported(
 
 
 def test_sampled_sums_are_reported_as_sampled() -> None:
-    assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
+    assert train_log.in_words(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
 

@@ -4,7 +4,6 @@ import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.util import find_spec
 
 from bptt_check.commands import terminal
 from rnn_numpy.commands import flag_types
@@ -44,8 +43,6 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     add("--plot", metavar="FILE.png",
         help="draw loss and exact sums at the logged steps and, below, the hidden states by carry "
         "(needs matplotlib)")  # fmt: skip
-    add("--live", action="store_true",
-        help="on a terminal, draw the loss below the log as it falls (needs uniplot)")  # fmt: skip
     add("--checkpoint", metavar="FILE",
         help="write a checkpoint for --resume to this file, during the training and when it is "
         "stopped")  # fmt: skip
@@ -86,8 +83,6 @@ def add_recipe(parser: argparse.ArgumentParser, *, several: bool) -> None:
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
     """The recipe that the flags ask for; ends the command if a combination is invalid."""
-    if flags.live and find_spec("uniplot") is None:
-        arguments.error("--live: a chart needs uniplot: pip install uniplot")
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
     for other, needed, names in (
         ("until_proved", "--until-proved", ("max_iterations",)),
