@@ -60,12 +60,12 @@ def test_the_copies_are_independent() -> None:
 @pytest.mark.parametrize(
     ("rnn", "message"),
     [
-        (nn.RNN(2, 3, nonlinearity="relu"), "rnn.mode must be 'RNN_TANH', got 'RNN_RELU'"),
-        (nn.RNN(2, 3, num_layers=2), "rnn.num_layers must be 1, got 2"),
-        (nn.RNN(2, 3, bidirectional=True), "rnn.bidirectional must be False, got True"),
-        (nn.RNN(2, 3, bias=False), "rnn.bias must be True, got False"),
-        (nn.RNN(2, 3, batch_first=True), "rnn.batch_first must be False, got True"),
-        (nn.RNN(2, 3), r"rnn.bias_ih_l0 \+ rnn.bias_hh_l0 must be the column sums"),
+        (nn.RNN(2, 3, nonlinearity="relu"), "rnn must be"),
+        (nn.RNN(2, 3, num_layers=2), "rnn must be"),
+        (nn.RNN(2, 3, bidirectional=True), "rnn must be"),
+        (nn.RNN(2, 3, bias=False), "rnn must be"),
+        (nn.RNN(2, 3, batch_first=True), "rnn must be"),
+        (nn.RNN(2, 3), "rnn's biases must be the column sums"),
         (nn.RNN(2, 4), r"readout must be a Linear\(4, n_out\)"),
     ],
     ids=lambda value: "" if isinstance(value, str) else repr(value),

@@ -52,26 +52,20 @@ def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
             or biases other than the column sums: an `ElmanRNN` has no biases.
     """
     rnn, readout = tanh.rnn, tanh.readout
-    one_layer = {"num_layers": 1, "bidirectional": False, "bias": True, "batch_first": False}
-    for name, value in {"mode": "RNN_TANH", **one_layer}.items():
-        if getattr(rnn, name) != value:
-            raise ValueError(f"rnn.{name} must be {value!r}, got {getattr(rnn, name)!r}")
+    kind = (rnn.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.batch_first)
+    if kind != ("RNN_TANH", 1, False, True, False):
+        raise ValueError(f"rnn must be nn.RNN(n_in, hidden), other settings as they are, got {rnn}")
     if readout.bias is None or readout.in_features != rnn.hidden_size:
         raise ValueError(
             f"readout must be a Linear({rnn.hidden_size}, n_out) with a bias, got {readout}"
         )
     (ih, hh, bias, more), (out, into_out) = (m.state_dict().values() for m in (rnn, readout))
     U, W, V = 2 * ih.mT, 4 * hh.mT, 2 * out.mT
-    for name, got, weights in (
-        ("rnn.bias_ih_l0 + rnn.bias_hh_l0", bias + more, W / 4), ("readout.bias", into_out, V / 2),
-    ):  # fmt: skip
-        right, roundings = weights.double().sum(0), len(weights) + 2  # two to spare
-        allowed = roundings * torch.finfo(got.dtype).eps * weights.double().abs().sum(0)
-        if not bool(((got.double() - right).abs() <= allowed).all()):
-            raise ValueError(
-                f"{name} must be the column sums {right.tolist()} of a network without biases, "
-                f"got {got.tolist()}"
-            )
+    for name, got, weights in (("rnn's", bias + more, W / 4), ("readout's", into_out, V / 2)):
+        off = (got.double() - weights.double().sum(0)).abs()
+        unit = (len(weights) + 2) * torch.finfo(got.dtype).eps  # two roundings to spare
+        if not bool((off <= unit * weights.double().abs().sum(0)).all()):
+            raise ValueError(f"{name} biases must be the column sums of a network without biases")
     model = ElmanRNN(len(U), len(W), V.shape[1], device=W.device, dtype=W.dtype)
     model.load_state_dict({"U": U, "W": W, "V": V})
     return model
