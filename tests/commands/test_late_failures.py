@@ -17,7 +17,7 @@ from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoint import read
-from rnn_torch import check, sweep
+from rnn_torch import check
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated
@@ -26,7 +26,6 @@ ADDER = str(EXAMPLES / "smallest-adder.safetensors")
 WRONG = f"{EXAMPLES / 'wrong_transpose.py'}:backward"
 DRAWING: list[tuple[Callable[..., int], list[str]]] = [
     (check.main, [WRONG]),
-    (sweep.main, ["--seeds", "0:2", "--iterations", "5", "--bits", "3"]),
     (numpy_train.main, ["--iterations", "5", "--bits", "3"]),
 ]
 drawing = pytest.mark.parametrize(("main", "argv"), DRAWING)
@@ -119,16 +118,8 @@ def test_a_disk_that_fills_up_does_not_cost_the_report(flag: str, capsys: Captur
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_disk_that_fills_up_does_not_cost_the_table(capsys: Capture) -> None:
-    assert sweep.main([*DRAWING[1][1], "--plot", "kept.png"]) == 2
-    said = capsys.readouterr()
-    assert "2 networks; engine: " in said.out
-    assert said.err == "error: cannot write kept.png: No space left on device\n"
-
-
-@pytest.mark.usefixtures("full_disk")
 def test_a_disk_that_fills_up_does_not_cost_the_log(capsys: Capture) -> None:
-    assert numpy_train.main([*DRAWING[2][1], "--plot", "kept.png"]) == 2
+    assert numpy_train.main([*DRAWING[1][1], "--plot", "kept.png"]) == 2
     said = capsys.readouterr()
     assert "of 16 sums exact; engine: " in said.out
     assert said.err == "error: cannot write kept.png: No space left on device\n"

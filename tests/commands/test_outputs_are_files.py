@@ -41,7 +41,6 @@ WRITTEN: list[tuple[Callable[..., int], list[str], str, str]] = [
     (check.main, [], "--html", ".html"),
     (check.main, [], "--plot", ".png"),
     (sweep.main, ["--seeds", "0", "--iterations", "5"], "--out", ".jsonl"),
-    (sweep.main, ["--seeds", "0", "--iterations", "5"], "--plot", ".png"),
 ]
 
 

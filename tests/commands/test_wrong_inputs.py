@@ -92,8 +92,6 @@ results: --out results
 --checkpoint: --checkpoint c
 there.jsonl: --out there.jsonl
 there.txt: --out there.txt
---plot: --plot learning.foo
---plot: --plot /no/such/folder/p.png
 --nonsense: --nonsense
 stray: --json stray
 """,
