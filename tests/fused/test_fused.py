@@ -17,7 +17,7 @@ from rnn_numpy import Params, bounds, bptt, forward, vjp
 from rnn_torch import ElmanRNN, FusedElmanRNN, autograd_gradient, elman, squared_error
 from rnn_torch.fused import recurrence
 
-WAYS = ("kernel", "whole kernel", "blas", "onednn")
+WAYS = ("kernel", "whole kernel", "blas")
 
 
 @pytest.fixture(params=WAYS)
@@ -27,12 +27,10 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     limits = {
         "whole kernel": {"SMALL": always, "SMALL_MATRIX": always},
         "kernel": {"SMALL": never, "ROWS": 5},
-        "blas": {"LARGE_STEP": never, "ONEDNN": always, "ROWS": 20},
-        "onednn": {"LARGE_STEP": never, "ONEDNN": never, "ONEDNN_LEAST_ROWS": 1, "ROWS": 3},
+        "blas": {"LARGE_STEP": never, "ROWS": 20},
     }[request.param]
     if "kernel" in request.param:
-        limits |= dict.fromkeys(("LARGE_STEP", "LARGE_MATRIX", "LARGE_MATRIX_ON_INTEL"), always)
-    monkeypatch.setattr(recurrence, "_USE_ONEDNN", True)  # on an Intel processor, too
+        limits |= dict.fromkeys(("LARGE_STEP", "LARGE_MATRIX"), always)
     for name, limit in limits.items():
         monkeypatch.setattr(recurrence, name, limit)
     return str(request.param)
