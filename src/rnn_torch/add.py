@@ -5,8 +5,9 @@ import json
 import operator
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -66,7 +67,14 @@ def add(
     return from_bits(np.concatenate(said))[0]
 
 
-def operand(text: str) -> int:
+class Operand(NamedTuple):
+    """An integer >= 0, and the format of the notation it was given in."""
+
+    value: int
+    notation: str
+
+
+def operand(text: str) -> Operand:
     """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input.
 
     Raises:
@@ -80,29 +88,12 @@ def operand(text: str) -> int:
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"cannot be read from {text}: {error}") from error
     digits = text.strip().lower()
-    base = {"0x": 16, "0b": 2}.get(digits[:2], 10)
+    base, notation = {"0x": (16, "#x"), "0b": (2, "#b")}.get(digits[:2], (10, "d"))
+    with suppress(ValueError):
+        if (value := int(digits, base)) >= 0:
+            return Operand(value, notation)
     shown = digits if len(digits) <= 40 else f"{digits[:40]}..."
-    try:
-        value = int(digits, base)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(
-            f"must be an integer of at least 0, got {shown or 'nothing'}"
-        )
-    return Operand(value, {16: "#x", 2: "#b"}.get(base, "d"))
-
-
-class Operand(int):
-    """An integer that remembers the notation it was given in."""
-
-    notation: str
-
-    def __new__(cls, value: int, notation: str) -> "Operand":
-        """As int; `notation` is for `format`."""
-        self = super().__new__(cls, value)
-        self.notation = notation
-        return self
+    raise argparse.ArgumentTypeError(f"must be an integer of at least 0, got {shown or 'nothing'}")
 
 
 @terminal.command
@@ -126,16 +117,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     with terminal.bad_input(parser):
         params, _ = load_params(flags.weights)
-        width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
+        (a, notation), (b, _) = flags.a, flags.b
+        width = max(a.bit_length(), b.bit_length()) + 1
         with progress(width, "bit") as bar:
-            said = add(params, flags.a, flags.b, bar.update)
+            said = add(params, a, b, bar.update)
         verdict = prove_real(params, limit=flags.limit) if flags.prove else None
-    right = flags.a + flags.b
+    right = a + b
     if flags.json:
         proof = None if verdict is None else as_json(params, verdict)
         say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
         return 0 if said == right else 1
-    say(format(said, flags.a.notation))
+    say(format(said, notation))
     if said != right:
         first = ((said ^ right) & -(said ^ right)).bit_length() - 1
         say(f"wrong: bit {first} of {width} is the first that is not that of the sum")

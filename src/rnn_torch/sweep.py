@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError
+from bptt_check.commands.flag_types import POSITIVE
 from rnn_numpy.commands import flag_types
 from rnn_numpy.commands.sweep_report import headline, print_json, print_tables
 from rnn_numpy.commands.train_flags import add_recipe
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
     add_recipe(result, several=True)
-    add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
+    add("--count-every", type=POSITIVE, default=1000, metavar="STEPS",
         help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy"],
         help="compiled: one network on each core, in a compiled kernel; numpy: the same loop in "

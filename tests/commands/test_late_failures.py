@@ -17,7 +17,7 @@ from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoint import read
-from rnn_torch import check
+from rnn_torch import check, sweep
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated

@@ -3,7 +3,7 @@
 from argparse import ArgumentTypeError
 from contextlib import suppress
 
-from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, Integer, positive
+from bptt_check.commands.flag_types import Integer
 from rnn_numpy.training.recipe import RANGES
 
 SEED, BITS, HIDDEN, ITERATIONS, BATCH_SIZE = (
@@ -27,16 +27,3 @@ def seeds(text: str) -> range:
         f"must be a seed from {SEED.least} to {SEED.most}, or a range of them such as 0:1000, "
         f"got {text or 'nothing'}"
     )
-
-
-__all__ = [
-    "BATCH_SIZE",
-    "BITS",
-    "HIDDEN",
-    "ITERATIONS",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "SEED",
-    "positive",
-    "seeds",
-]

@@ -221,13 +221,8 @@ def vanished(recipe: Recipe, learner: Learner) -> bool:
             learner.descend(draw_pairs(rng, recipe.bits, steps * recipe.batch_size))
         except Diverged:
             return False
-        if not same(before, learner.params()):
+        if not all(map(np.array_equal, before, learner.params())):
             return False
         taken += steps
         steps = min(learner.stride, STEPS_WITHOUT_CHANGE - taken)
     return True
-
-
-def same(one: Params, other: Params) -> bool:
-    """Whether all weights are equal."""
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -8,50 +8,33 @@ where 1^T W are W's column sums, the only numbers that are rounded.
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from rnn_torch.elman_network.model import ElmanRNN
 
 
-class TanhElmanRNN(nn.Module):
-    """`rnn`, a `torch.nn.RNN`, and `readout`, a `torch.nn.Linear`; its states are those of (2)."""
+def to_nn_rnn(model: ElmanRNN) -> tuple[nn.RNN, nn.Linear]:
+    """A copy of the network in its tanh form, on the same device and in the same dtype.
 
-    def __init__(self, rnn: nn.RNN, readout: nn.Linear) -> None:
-        super().__init__()
-        self.rnn, self.readout = rnn, readout
-
-    def forward(
-        self,
-        x: Float[Tensor, "time batch n_in"],
-        h_0: Float[Tensor, "batch hidden"] | None = None,
-    ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """As `ElmanRNN.forward`."""
-        h_0 = x.new_zeros(x.shape[1], self.rnn.hidden_size) if h_0 is None else h_0
-        g, _ = self.rnn(x, 2 * h_0.unsqueeze(0) - 1)
-        return torch.sigmoid(self.readout(g)), (1 + g) / 2
-
-
-def to_nn_rnn(model: ElmanRNN) -> TanhElmanRNN:
-    """A copy of the network in its tanh form, on the same device and in the same dtype."""
+    The first module gives the states g from g_0, the second, of g, the outputs before the sigmoid.
+    """
     U, W, V = (p.detach() for p in (model.U, model.W, model.V))
-    tanh = TanhElmanRNN(nn.RNN(*U.shape), nn.Linear(*V.shape)).to(W.device, W.dtype)
-    tanh.rnn.load_state_dict(
+    rnn, readout = nn.RNN(*U.shape).to(W.device, W.dtype), nn.Linear(*V.shape).to(W.device, W.dtype)
+    rnn.load_state_dict(
         {"weight_ih_l0": U.mT / 2, "weight_hh_l0": W.mT / 4,
          "bias_ih_l0": W.sum(0) / 4, "bias_hh_l0": torch.zeros_like(W[0])}
     )  # fmt: skip
-    tanh.readout.load_state_dict({"weight": V.mT / 2, "bias": V.sum(0) / 2})
-    return tanh
+    readout.load_state_dict({"weight": V.mT / 2, "bias": V.sum(0) / 2})
+    return rnn, readout
 
 
-def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
+def from_nn_rnn(rnn: nn.RNN, readout: nn.Linear) -> ElmanRNN:
     """A copy of the network in its sigmoid form: the inverse of `to_nn_rnn`, without rounding.
 
     Raises:
         ValueError: `rnn` has several layers, two directions, relu, no biases or the batch first,
             or biases other than the column sums: an `ElmanRNN` has no biases.
     """
-    rnn, readout = tanh.rnn, tanh.readout
     kind = (rnn.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.batch_first)
     if kind != ("RNN_TANH", 1, False, True, False):
         raise ValueError(f"rnn must be nn.RNN(n_in, hidden), other settings as they are, got {rnn}")
