@@ -15,6 +15,7 @@ import numpy as np
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.machine import Proved
+from rnn_numpy.tasks.targets import Target
 
 HEADING = "rnn-bptt-reference certificate 1"
 
@@ -26,15 +27,22 @@ def weights_hash(params: Params) -> str:
     return hashlib.sha256(b"".join(octets)).hexdigest()
 
 
+def header(params: Params, state: str, target: Target, states: int) -> list[str]:
+    """The first six lines."""
+    return [
+        HEADING,
+        f"weights {weights_hash(params)}",
+        f"dtype {params.W.dtype.name}",
+        f"state-{state}",
+        f"target {target.name}",
+        f"states {states}",
+    ]
+
+
 def certificate(params: Params, proved: Proved) -> Iterator[str]:
     """The lines of the certificate of a proof about these weights."""
     machine = proved.machine
-    yield HEADING
-    yield f"weights {weights_hash(params)}"
-    yield f"dtype {params.W.dtype.name}"
-    yield f"state-bits {proved.state_bits}"
-    yield f"target {proved.target.name}"
-    yield f"states {proved.states}"
+    yield from header(params, f"bits {proved.state_bits}", proved.target, proved.states)
     others: dict[tuple[int, int], list[int]] = {}
     for source, number, other in machine.branches.tolist():
         others.setdefault((source, number), []).append(other)

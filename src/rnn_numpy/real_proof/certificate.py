@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.certificate import HEADING, weights_hash
+from rnn_numpy.proof.certificate import header
 from rnn_numpy.real_proof.metric import METRIC_BITS
 from rnn_numpy.real_proof.verdict import Proved
 
@@ -26,12 +26,7 @@ BITS = 40
 def real_certificate(params: Params, proved: Proved) -> Iterator[str]:
     """The lines of the certificate of a proof about these weights."""
     cover, classes = proved.cover, proved.classes
-    yield HEADING
-    yield f"weights {weights_hash(params)}"
-    yield f"dtype {params.W.dtype.name}"
-    yield f"state-real {proved.dtype}"
-    yield f"target {proved.target.name}"
-    yield f"states {len(cover.q)}"
+    yield from header(params, f"real {proved.dtype}", proved.target, len(cover.q))
     used, number = np.unique(cover.q, return_inverse=True)
     radii = _integers(cover.radius, BITS)
     for centre, q, to, share, radius, metric in zip(
