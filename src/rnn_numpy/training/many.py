@@ -234,9 +234,11 @@ def read_line(line: bytes) -> Trained:
         raise ValueError("its checksum is wrong")
     del fields["format"]
     result = Trained(Recipe(**fields.pop("recipe")), **fields)
-    numbers = [*result.steps, *result.exact, result.tried]
-    if len(result.steps) != len(result.exact) or not all(type(n) is int for n in numbers):
-        raise ValueError("steps, exact and tried must be integers that fit each other")
+    lists = [result.steps, result.exact]
+    if not all(isinstance(some, list) and all(type(n) is int for n in some) for some in lists):
+        raise TypeError("steps and exact must be lists of integers")
+    if len(result.steps) != len(result.exact) or type(result.tried) is not int:
+        raise ValueError("steps, exact and tried do not fit each other")
     if result.status not in ("finished", "diverged", "vanished"):
         raise ValueError(f"no such status: {result.status!r}")
     return result
