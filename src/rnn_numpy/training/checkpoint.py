@@ -65,6 +65,10 @@ class Checkpoint:
         training = Training(recipe, engine)
         if self.path is None:
             return training
+        if self.path.is_dir():
+            raise CheckpointError(
+                f"{self.path} is a folder, but a checkpoint is one file: pass --checkpoint FILE"
+            )
         check_writable(self.path)
         if self.path.exists():
             if not resume:
