@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,38 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; `annotations` reads the first."""
+    """Declare the markers; `annotations` reads the first, pytest-xdist, if there, the second."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
+    config.addinivalue_line("markers", "xdist_group(name): in one process of pytest-xdist")
     config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of a file in one process of pytest-xdist: they share what they compute."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def subjects_are_kept() -> None:
+    """The problems of a network and their right gradients are computed once in a process."""
+    if (subjects := sys.modules.get("bptt_check.subjects")) is None:
+        return
+    made, kept = subjects._made, OrderedDict[Any, Any]()
+
+    def once(network: Any, *flags: Any) -> Any:
+        if isinstance(network, str) and ":" in network:
+            return made(network, *flags)  # a file, which may change
+        key = network if isinstance(network, str) else id(network), *flags
+        found = kept.pop(key, None) or (network, made(network, *flags))
+        kept[key] = found  # with the network, whose id no other has as long
+        if len(kept) > 24:
+            kept.popitem(last=False)
+        return found[1]
+
+    vars(subjects).update(_made=once, _kept=once)
 
 
 @pytest.fixture(autouse=True)

@@ -199,16 +199,15 @@ def test_an_update_with_a_rate(tmp_path: Path, way: str) -> None:
     [
         ("def backward(x, y): return x\n", r"takes \(x, y\), but does not use W, b"),
         ("def backward(x, y, W, c): return x\ndef use(): return c\n", None),
-        (
-            "def backward(x, q): return x\n",
-            r"not use y, W, b; the network's inputs are x, y, W, b",
-        ),
+        ("def backward(x, q): return x\n", r"not use y, W, b; the network's inputs are x, y, W, b"),
         ("def backward(x, y, W, b, q): return x\n", "but the network has no q"),
         (f"{DEF}    return None\n", r"must return \(dx, dW, db\) or a mapping .*, got NoneType"),
         (f"{DEF}    return x, y\n", "got tuple of 2"),
         (f"{DEF}    return {{'V': x}}\n", "it returned a mapping without dx, dW, db"),
         (f"{DEF}    dW = ['W']\n    return e, dW\n", r"without a meaning: e, dW\[0\]"),
         (f"{DEF}    dW = W > 0\n    return e, dW\n", "dW must be .*, got bool array"),
+        (f"{DEF}    return {{'dW': {{1}}}}\n", "dW must be an array of floating-.*, got set"),
+        (f"{DEF}    return {{'dW': W.astype(object)}}\n", "dW must be .*, got object array"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, message: str | None) -> None:

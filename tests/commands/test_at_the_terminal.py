@@ -53,9 +53,7 @@ def test_a_second_ctrl_c_stops_at_once(
     assert "stopped immediately" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("package", "kept"), [("rnn_torch", True), ("rnn_numpy", True), ("rnn_numpy", False)]
-)
+@pytest.mark.parametrize(("package", "kept"), [("rnn_torch", True), ("rnn_numpy", False)])
 def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     command = [sys.executable, "-u", "-m", f"{package}.train", "--iterations", "100000000"]

@@ -1,68 +1,76 @@
 """Wrong inputs of every command: exit code 2, and one line that names the flag or the file."""
 
 import importlib
+import os
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from candidate_files import RIGHT_FILE
+from rnn_numpy import Params
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.training.recipe import Recipe, start
 
 pytestmark = pytest.mark.unannotated
 Capture = pytest.CaptureFixture[str]
 
-# One a line: the arguments, with the word that the message must contain in front.
+# One a line: words that the message must contain, and the arguments.
 TRAIN = """
---seed: --seed -1
+--seed must be an integer from 0 to 4294967295, got -1: --seed -1
 --seed: --seed x
 --seed: --seed 4294967296
 --seed: --seed 1.5
 --seed: --seed
---bits: --bits 0
---bits: --bits 65
---bits: --bits eight
---hidden: --hidden 0
+--bits must be an integer from 1 to 64, got 0: --bits 0
+--bits must be an integer from 1 to 64, got 65: --bits 65
+--bits must be an integer from 1 to 64, got eight: --bits eight
+--hidden must be an integer from 1 to 16384, got 0: --hidden 0
 --hidden: --hidden 16385
 --hidden: --hidden -3
---iterations: --iterations -1
+--iterations must be an integer of at least 0, got -1: --iterations -1
 --iterations: --iterations 1e4
 --iterations: --iterations x
 --batch-size: --batch-size 0
 --batch-size: --batch-size x
 --learning-rate: --learning-rate 0
---learning-rate: --learning-rate -0.1
---learning-rate: --learning-rate nan
---learning-rate: --learning-rate inf
+--learning-rate must be a number above 0 and below infinity, got -0.1: --learning-rate -0.1
+--learning-rate must be a number above 0 and below infinity, got nan: --learning-rate nan
+--learning-rate must be a number above 0 and below infinity, got inf: --learning-rate inf
 --learning-rate: --learning-rate 0,1
---dtype: --dtype float16
+argument --dtype: invalid choice: 'float16': --dtype float16
 --dtype: --dtype double
---log-every: --log-every 0
+--log-every must be an integer of at least 1, got 0: --log-every 0
 --log-every: --log-every x
---max-iterations: --max-iterations 10
---max-iterations: --until-proved --max-iterations 10
+--max-iterations needs --until-proved: --max-iterations 10
+--max-iterations must be at least the: --until-proved --max-iterations 10
 --max-iterations: --until-proved --max-iterations x
---out: --out /no/such/folder/w.safetensors
---out: --out .
+--out: cannot write /no/such/folder/w.safetensors: No such: --out /no/such/folder/w.safetensors
+--out: cannot write .: it is a folder: --out .
 --out: --out
 there.txt: --checkpoint there.txt
 there.txt: --checkpoint there.txt --resume
 folder: --checkpoint .
---plot: --plot p.foo
+--plot: cannot draw p.foo: Format 'foo' is not supported: --plot p.foo
+--plot: cannot draw picture: Format '': --plot picture
 --plot: --plot /no/such/folder/p.png
 --checkpoint: --checkpoint-every 5
 --checkpoint-every: --checkpoint c --checkpoint-every 0
 --checkpoint: --resume
 --engine: --engine numba
---nonsense: --nonsense
+unrecognized arguments: --nonsense: --nonsense
 stray: stray
 """
 CASES = {
     "rnn_torch.train": TRAIN
     + """
---device: --device nowhere
---device: --device cuda:99
---engine: --engine numpy
+--device no-such-device cannot be used: --device no-such-device
+--device cuda:99 cannot be used: --device cuda:99
+--device meta cannot be used: --device meta
+--engine compiled runs on the CPU: --engine compiled --device meta
+--device nonsense cannot be used: --engine fused --device nonsense
+argument --engine: invalid choice: 'numpy': --engine numpy
 """,
     "rnn_numpy.train": TRAIN + "--device: --device cpu\n--engine: --engine fused\n",
     "rnn_torch.sweep": """
@@ -88,9 +96,9 @@ CASES = {
 --out: --out /no/such/folder/r.jsonl
 results.csv: --out results.csv
 results: --out results
---out: --resume
+--resume needs --out FILE: --resume
 --checkpoint: --checkpoint c
-there.jsonl: --out there.jsonl
+there.jsonl exists: pass --resume: --out there.jsonl
 there.txt: --out there.txt
 --nonsense: --nonsense
 stray: --json stray
@@ -98,47 +106,66 @@ stray: --json stray
     "rnn_torch.check": """
 nowhere.py: nowhere.py:backward
 mine.py: mine.py
+must be FILE.py:FUNCTION, got 'other.py': other.py
 mine.py: mine.py:nothing
-mine.txt: mine.txt:backward
+its name must end in .py: there.txt:backward
+. is no Python file: .:backward
 candidate: backward
---network: mine.py:backward --network elman2
---network: mine.py:backward --network lstm,order=abcd
---network: mine.py:backward --network nowhere.py:net
+elman, tanh, relu, gru, lstm or FILE.py:NETWORK, got 'cell': mine.py:backward --network cell
+order must have each of i, f, g, o once: mine.py:backward --network lstm,order=ifg
+lstm has the options: mine.py:backward --network lstm,reset=before
+lstm has no option 'fast': mine.py:backward --network lstm,fast
+there is no file nowhere.py: mine.py:backward --network nowhere.py:f
+raises ZeroDivisionError: division by zero (line 1): mine.py:backward --network bad.py:f
+f of plain.py is not a network: declare it with @bptt_check: mine.py:backward --network plain.py:f
+plain.py has no network 'g'; it has none: mine.py:backward --network plain.py:g
+must yield one loss for each of the 6 steps, got none: mine.py:backward --network empty.py:f
+must yield one floating-point number for each step: mine.py:backward --network vector.py:f
+check its axes: mine.py:backward --network unlike.py:f
 --network: --network lstm
 --loss: mine.py:backward --network lstm --loss absolute
 --from-update: mine.py:backward --from-update 0
 --from-update: mine.py:backward --from-update 0.1
---dtype: mine.py:backward --dtype float16
---window: mine.py:backward --window -1
---window: mine.py:backward --window 513
+invalid choice: 'float16': mine.py:backward --dtype float16
+--window must be an integer from 0 to 512, got -1: mine.py:backward --window -1
+--window must be an integer from 0 to 512, got 513: mine.py:backward --window 513
 --window: mine.py:backward --window x
---shapes: mine.py:backward --shapes 1,2,3
+--shapes must be any, or sizes of axes from 1 to 512: mine.py:backward --shapes 1,2,3
+--shapes must be: mine.py:backward --shapes 8,1,2,0,1
+--shapes must be: mine.py:backward --shapes 8,1,2,100000,1
 --shapes: mine.py:backward --shapes hidden=0
 --shapes: mine.py:backward --shapes depth=3
 --shapes: mine.py:backward --shapes large
---seed: mine.py:backward --seed -1
---timeout: mine.py:backward --timeout 0
+--seed must be an integer of at least 0: mine.py:backward --seed -1
+--timeout must be a number above 0 and below infinity: mine.py:backward --timeout 0
+--timeout must be a number above 0 and below infinity: mine.py:backward --timeout nan
 --timeout: mine.py:backward --timeout inf
 --timeout: mine.py:backward --timeout 1e7
---env: mine.py:backward --env NO_SUCH_VARIABLE_IS_SET
---env: mine.py:backward --env NAME=value
---html: mine.py:backward --html /no/such/folder/p.html
+--env must be the name of a variable that is set, got 'NOWHERE_SET': mine.py:f --env NOWHERE_SET
+--env takes a name alone; its value is the one that is set: mine.py:f --env PATH=secret
+cannot write /no/such/folder/p.html: --html /no/such/folder/p.html
 --html: mine.py:backward --html .
---plot: mine.py:backward --plot p.foo
---plot: mine.py:backward --plot /no/such/folder/p.png
+--plot: cannot draw p.foo: Format 'foo' is not supported: mine.py:backward --plot p.foo
+--plot: cannot draw picture: Format '': mine.py:backward --plot picture
+cannot write /no/such/folder/p.png: --plot /no/such/folder/p.png
 --nonsense: mine.py:backward --nonsense
 stray: mine.py:backward stray
 """,
     "rnn_torch.add": """
 WEIGHTS:
-nowhere: nowhere.safetensors 1 2
+cannot read nowhere: nowhere.safetensors 1 2
+must have 2 inputs and 1 output, got 3 and 2: other.safetensors 1 2
 there.txt: there.txt 1 2
 B: w.safetensors 1
 A: w.safetensors one 2
-A: w.safetensors 1.5 2
+A must be an integer of at least 0, got -5: w.safetensors -5 3
+B must be an integer of at least 0, got 1.5: w.safetensors 3 1.5
+B must be an integer of at least 0, got nothing: w.safetensors 3 ''
+A must be an integer of at least 0, got 0x: w.safetensors 0x 3
+9...: w.safetensors 3 99999999999999999999999999999999999999999999999999x
 B: w.safetensors 1 0xg
 B: w.safetensors 1 0b2
-B: w.safetensors 1 @nowhere.txt
+A cannot be read from @nowhere.txt: w.safetensors @nowhere.txt 1
 --limit: w.safetensors 1 2 --prove --limit 0
 --limit: w.safetensors 1 2 --prove --limit x
 --nonsense: w.safetensors 1 2 --nonsense
@@ -146,22 +173,36 @@ stray: w.safetensors 1 2 stray
 """,
     "rnn_numpy.prove": """
 WEIGHTS:
-nowhere: nowhere.safetensors
+cannot read nowhere: nowhere.safetensors
+addition needs 2 inputs and 1 output, these weights have 3 and 2: other.safetensors
+is not a complete safetensors file: cut.safetensors
+W must be finite, got nan at [2, 3]: nan.safetensors
 there.txt: there.txt
---state-bits: w.safetensors --state-bits 0
---state-bits: w.safetensors --state-bits x
+--state-bits must be an integer from 1 to 16, got 0: w.safetensors --state-bits 0
+--state-bits must be an integer from 1 to 16, got 17: w.safetensors --state-bits 17
+--state-bits must be an integer from 1 to 16, got x: w.safetensors --state-bits x
 --dtype: w.safetensors --dtype float16
---dtype: w.safetensors --state-bits 5 --dtype float32
---target: w.safetensors --target division
+--dtype goes without --state-bits: w.safetensors --state-bits 5 --dtype float32
+target must be addition, subtraction, comparison or: w.safetensors --target division
+needs 1 inputs: w.safetensors --target multiplication:3
 --target: w.safetensors --target multiplication:x
 --target: w.safetensors --target multiplication
---limit: w.safetensors --limit 0
+--limit must be an integer of at least 1, got 0: w.safetensors --limit 0
 --limit: w.safetensors --limit x
---certificate: w.safetensors --certificate /no/such/folder/c
+cannot write /no/such/folder/c: w.safetensors --certificate /no/such/folder/c
+cannot write .: w.safetensors --state-bits 5 --certificate .
 --nonsense: w.safetensors --nonsense
 stray: w.safetensors stray
 """,
 }  # fmt: skip
+USER = "from rnn_torch.networks import network\n@network(x='time n', w='n n')\ndef f(x, w):\n"
+NETWORKS = {
+    "bad": "1 / 0",
+    "plain": "def f(): pass",
+    "empty": f"{USER}    return\n    yield\n",
+    "vector": f"{USER}    for x_t in x:\n        yield w @ x_t\n",
+    "unlike": f"{USER}    for x_t in x:\n        yield (w @ x_t[1:]).sum()\n",
+}
 LINES = [
     (command, line) for command, lines in CASES.items() for line in lines.strip("\n").split("\n")
 ]
@@ -174,8 +215,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.py").write_text(RIGHT_FILE)
     (folder / "there.txt").write_text("something else\n")
     (folder / "there.jsonl").write_text("")
-    recipe = Recipe(bits=4, hidden=3)
-    save_params(folder / "w.safetensors", start(recipe)[0], {})
+    for name, network in NETWORKS.items():
+        (folder / f"{name}.py").write_text(network)
+    right = start(Recipe(bits=4, hidden=4))[0]
+    nan = right._replace(W=np.where(np.arange(16).reshape(4, 4) == 11, np.nan, right.W))
+    other = Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 2)))
+    for name, params in {"w": right, "cut": right, "nan": nan, "other": other}.items():
+        save_params(folder / f"{name}.safetensors", params, {})
+    os.truncate(folder / "cut.safetensors", 200)
     return folder
 
 
@@ -183,11 +230,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wrong_input(
     command: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    named, _, arguments = line.partition(":")
+    named, _, arguments = f"{line} ".rpartition(": ")
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
     try:
-        code = importlib.import_module(command).main(arguments.split())
+        code = importlib.import_module(command).main(shlex.split(arguments))
     except SystemExit as ended:
         code = ended.code
     said = capsys.readouterr()

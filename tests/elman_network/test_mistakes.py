@@ -43,5 +43,5 @@ def test_the_catalogue_is_planted_in_the_textbook_pass() -> None:
 
 
 def test_a_line_that_is_not_in_the_textbook_cannot_be_replaced() -> None:
-    with pytest.raises(ValueError, match=r"cannot plant 'gone'"):
-        planted(Mistake("gone", "(0)", "", (("no such line", "another"),)))
+    with pytest.raises(ValueError, match=r"'no such line' must be there once, got 0"):
+        planted(Mistake("gone", "(0)", (("no such line", "another"),)))

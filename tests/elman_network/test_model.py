@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 
 from problems import problem
-from rnn_numpy import (
-    Params,
-    bptt,
-    check_params,
-    complex_step,
-    forward,
-    initial_params,
-    rtrl,
-    vjp,
-)
+from rnn_numpy import Params, bptt, check_params, complex_step, forward, initial_params, rtrl, vjp
 
 params, x, targets, h_0 = problem(0, time=3, batch=5, n_in=2, hidden=4, n_out=1)
 pytestmark = pytest.mark.unannotated

@@ -13,11 +13,7 @@ from layers import Layer, step_by_step, tensors
 from problems import problem
 from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward
-from rnn_torch import (
-    FusedElmanRNN,
-    elman,
-    squared_error,
-)
+from rnn_torch import FusedElmanRNN, elman, squared_error
 from torch_needs import needs_compiler, uses_torch_script
 
 # inductor compiles C++ for 20 s; test_torch_model.py has it by day.

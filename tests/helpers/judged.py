@@ -9,7 +9,11 @@ from bptt_check.judge.report import Report
 from bptt_check.subjects import subject_for
 from rnn_torch import check as _  # noqa: F401 - RTRL and complex step vote
 
-__all__ = ["examine", "in_this_process", "kept_between_calls", "remade", "subject_for"]
+__all__ = ["SMALL", "examine", "in_this_process", "kept_between_calls", "remade", "subject_for"]
+
+#: Sizes for passes and oracles whose cost grows fast with them: one set, of which all tests share
+#: the right gradients.
+SMALL = "6,2,2,4,1"
 
 
 def examine(

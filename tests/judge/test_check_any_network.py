@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
@@ -99,7 +100,11 @@ def test_gates_in_another_order_are_named() -> None:
     assert report.mistakes[0].name == "the gates are in the order i, f, g, o, not i, f, o, g"
 
 
-def test_a_users_own_network() -> None:
+def test_a_users_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after the verdict, hundreds of questions at 130 steps, is tested with fewer."""
+    for step in ("names", "locate"):
+        monkeypatch.setattr(AnyNetwork, step, lambda *_: None)
+    monkeypatch.setattr(AnyNetwork, "votes", lambda *_: [])
     assert check(scaled_backward, scaled).right
 
     def forgets(x: Array, y: Array, w: Array) -> dict[str, Array]:
@@ -126,12 +131,12 @@ def test_a_truncated_pass_is_right_with_its_own_window_only() -> None:
                 total["dx"][back] += ds
         return total
 
-    assert check(truncated, scaled, window=2).right
-    other = check(truncated, scaled, window=3)
+    assert check(truncated, scaled, window=2, shapes="time=6").right
+    other = check(truncated, scaled, window=3, shapes="time=6")
     assert other.mistakes
     assert other.mistakes[0].name == "errors travel 2 steps back, not 3"
     assert other.votes == ()
-    full = check(scaled_backward, scaled, window=3)
+    full = check(scaled_backward, scaled, window=3, shapes="time=6")
     assert full.mistakes
     assert full.mistakes[0].name == "not truncated: errors travel back to the first step"
     with pytest.raises(CannotCheck, match="no problem distinguishes a window of 5 steps"):
@@ -236,43 +241,6 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     assert "it must return (dx, dw) or a mapping with these keys, got NoneType" in (
         capsys.readouterr().err
     )
-
-
-BAD = {
-    "cell": "--network: it must be elman, tanh, relu, gru, lstm or FILE.py:NETWORK, got 'cell'",
-    "lstm,order=ifg": "order must have each of i, f, g, o once",
-    "lstm,reset=before": "lstm has the options",
-    "lstm,fast": "lstm has no option 'fast'",
-    "nowhere.py:f": "there is no file nowhere.py",
-    "bad.py:f": "running bad.py raises ZeroDivisionError: division by zero (line 1)",
-    "plain.py:f": "f of plain.py is not a network: declare it with @bptt_check",
-    "plain.py:g": "plain.py has no network 'g'; it has none",
-    "empty.py:f": "must yield one loss for each of the 6 steps, got none",
-    "vector.py:f": "must yield one floating-point number for each step",
-    "unlike.py:f": "check its axes",
-}
-USER = "import torch\nfrom rnn_torch.networks import network\n@network(x='time n', w='n n')\n"
-
-
-@pytest.mark.parametrize("text", BAD)
-def test_a_bad_network_gives_a_message_of_one_paragraph(
-    text: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(HEAD + LSTM)
-    Path("bad.py").write_text("1 / 0")
-    Path("plain.py").write_text("def f(): pass")
-    Path("empty.py").write_text(USER + "def f(x, w):\n    return\n    yield\n")
-    Path("vector.py").write_text(USER + "def f(x, w):\n    for x_t in x:\n        yield w @ x_t\n")
-    Path("unlike.py").write_text(
-        USER + "def f(x, w):\n    for x_t in x:\n        yield (w @ x_t[1:]).sum()\n"
-    )
-    with pytest.raises(SystemExit) as raised:
-        command.main(["mine.py:backward", "--network", text])
-    assert raised.value.code == 2
-    said = capsys.readouterr().err
-    assert BAD[text] in said
-    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,7 @@ def test_a_single_wrong_number_is_shown(factor: float) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [
-        ("W not transposed", "h_t for h_{t-1} in dW"),
-        ("tanh's derivative", "h_{t-1} for h_t in dV"),
-    ],
+    [("W not transposed", "h_t for h_{t-1} in dW"), ("tanh's derivative", "h_{t-1} for h_t in dV")],
 )
 def test_two_mistakes_at_once_are_both_found(names: tuple[str, str]) -> None:
     alone = [examine(remade(lambda n=n: planted(of_name(n)))).mistakes for n in names]  # type: ignore[misc]
@@ -110,7 +107,7 @@ def test_an_unknown_mistake_gets_no_name() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_explanations_that_fit_equally_well_are_numbered(count: int) -> None:
-    explanations = tuple(Explanation((Mistake(m.name, m.place),)) for m in CATALOGUE[:count])
+    explanations = tuple(Explanation((Mistake(m.name, m.equation),)) for m in CATALOGUE[:count])
     report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=explanations)
     said = as_text(report, "f")
     page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))

@@ -4,6 +4,7 @@ What a network computes before its first loss, a loss at some steps only, intege
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from torch.nn.functional import layer_norm, one_hot
 
 from bptt_check.catalogue import Asked, Catalogue, name_mistakes
-from bptt_check.error_bound import reference
+from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import CannotCheck
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.examine import examine
 from bptt_check.subjects import subject_for
-from bptt_check.testing import check
 from bptt_check.tracing import locate
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import record
@@ -202,22 +204,30 @@ def gradients(its: Network) -> Callable[[Problem], dict[str, Any]]:
     return lambda problem: its.evaluate(problem.values).gradients
 
 
-def asked_of(its: Network, ask: Callable[[Problem], dict[str, Any]], part: Any) -> list[Asked]:
-    found = []
-    for problem in (p for p in designed(its) if p.name in FEW):
-        answer = {n: g for n, g in ask(problem).items() if n in part}
-        found.append(Asked(problem, answer, reference(its, problem, measure=True)))
-    return found
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_its_reverse_pass_is_traced(name: str) -> None:
+@cache
+def right_one(name: str) -> tuple[Network, list[tuple[Problem, Reference]]]:
     its = MAKERS[name](matmul)
+    few = [p for p in designed(its) if p.name in FEW]
+    return its, [(p, reference(its, p, measure=True)) for p in few]
+
+
+def asked_of(name: str, ask: Callable[[Problem], dict[str, Any]], part: Any) -> list[Asked]:
+    return [
+        Asked(problem, {n: g for n, g in ask(problem).items() if n in part}, right)
+        for problem, right in right_one(name)[1]
+    ]
+
+
+each = pytest.mark.parametrize("name", MAKERS)
+
+
+@each
+def test_its_reverse_pass_is_traced(name: str) -> None:
+    its, posed = right_one(name)
     check_network(its)
-    like = record(its, designed(its)[0])
-    for problem in (p for p in designed(its) if p.name in FEW):
+    like = record(its, posed[0][0])
+    for problem, right in posed:
         found = Graph(record(its, problem, like)).gradients()
-        right = reference(its, problem, measure=True)
         for n, gradient in found.items():
             assert (abs(gradient - right.gradients[n]) <= 2 * right.bounds[n]).all(), (problem, n)
 
@@ -226,33 +236,30 @@ def test_its_reverse_pass_is_traced(name: str) -> None:
 UNNAMED = {"two_ways": "both loops make it", "written_in_place": "in the noise of layer_norm"}
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each
 def test_a_right_pass_and_a_wrong_one_are_told_apart(name: str) -> None:
-    its, wrong = MAKERS[name](matmul), MAKERS[name](Untransposed.apply)
+    its, wrong = right_one(name)[0], MAKERS[name](Untransposed.apply)
     catalogue, weights = Catalogue(its), [n for n in its.differentiated if n != "x"]
-    assert not name_mistakes(asked_of(its, gradients(its), weights), catalogue)
+    assert not name_mistakes(asked_of(name, gradients(its), weights), catalogue)
     for part in (weights, weights[:1]):  # gradients for a part of the weights, too
-        (*found,) = name_mistakes(asked_of(its, gradients(wrong), part), catalogue, pairs=False)
+        (*found,) = name_mistakes(asked_of(name, gradients(wrong), part), catalogue, pairs=False)
         if name not in UNNAMED:
             said = [text for e in found for text in (e.sentence, *e.also)]
             assert any(text.startswith("W is not transposed on the path") for text in said), said
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each
 def test_it_is_located_or_not_at_all(name: str) -> None:
-    its, wrong = MAKERS[name](matmul), MAKERS[name](Untransposed.apply)
+    (its, posed), wrong = right_one(name), MAKERS[name](Untransposed.apply)
     if name == "two_ways":
         with pytest.raises(NotImplementedError, match="a loss depends on later inputs"):
             locate(its, gradients(wrong))
         return
-    problem = next(p for p in designed(its) if p.name == "general")
+    problem = next(p for p, _ in posed if p.name == "general")
     assert not locate(its, gradients(its), problem=problem).wrong
     claim = locate(its, gradients(wrong), problem=problem).claim
     if "last" in name:
-        assert (claim.kind, claim.reason) == (
-            "cannot tell",
-            "the only loss is at the last step",
-        )
+        assert (claim.kind, claim.reason) == ("cannot tell", "the only loss is at the last step")
     else:
         assert claim.loss is not None
 
@@ -264,7 +271,9 @@ def test_a_bidirectional_network_is_judged_without_a_place_in_time() -> None:
         found = its.evaluate({"x": x, "U": U, "W": W, "y": y}).gradients
         return {f"d{n}": np.asarray(g) for n, g in found.items()}
 
-    assert check(backward, its, shapes="time=3,batch=2,n=2,h=3").right
+    subject = AnyNetwork(its, {"time": 3, "batch": 2, "n": 2, "h": 3})
+    subject.lists_blind = False
+    assert examine(in_this_process(backward, subject), subject).right
     with pytest.raises(CannotCheck, match="a loss depends on later inputs"):
         AnyNetwork(its).locate(lambda *_: pytest.fail("asked"), "float64")
     with pytest.raises(ValueError, match=r"window must be left out: a loss .* got 2"):

@@ -15,6 +15,7 @@ from bptt_check.judge.asking import CannotCheck
 from bptt_check.networks import designed, stock
 from bptt_check.testing import check
 from forked import Forked, imported_anew
+from judged import SMALL
 from problems import Array, drawn
 from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import testing
@@ -109,7 +110,7 @@ def test_a_pass_that_knows_one_size_only() -> None:
     assert_gradient_parity(known_size_only, shapes="recipe")
     with pytest.raises(AssertionError, match="It behaves exactly like: W is not transposed"):
         assert_gradient_parity(known_size_only_and_wrong, shapes="recipe")
-    assert_gradient_parity(textbook, shapes="3,2,2,4,1")
+    assert_gradient_parity(textbook, shapes=SMALL)
     with pytest.raises(ValueError, match="given must be problems of the network"):
         assert_gradient_parity(textbook, drawn(0, (8, 2, 2, 16, 1)), shapes="8,1,2,16,1")
     with pytest.raises(ValueError, match="given must be problems of the network"):
@@ -137,7 +138,7 @@ def without_hypothesis() -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] == "hypothesis"]:
         sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
     its = imported_anew("rnn_torch.testing")
-    its.assert_gradient_parity(importlib.import_module("rnn_numpy").textbook, shapes="3,2,2,4,1")
+    its.assert_gradient_parity(importlib.import_module("rnn_numpy").textbook, shapes=SMALL)
     assert callable(its.compare_gradients)
     try:
         its.problems()

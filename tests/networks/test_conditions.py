@@ -1,7 +1,7 @@
 """Mistakes that need one condition: each is detected with it, and right without it."""
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from bptt_check.judge.comparison import agrees, is_sharp
 from bptt_check.judge.examine import examine
 from bptt_check.judge.purity import kept_between_calls
 from bptt_check.networks.roles import roles
+from bptt_check.subjects import subject_for
 from bptt_check.tracing import Mistake
 from profiles import NIGHTLY
 from rnn_torch.networks import CONDITIONS, STOCK, Problem, designed, drawn, network, stock, tokens
@@ -25,9 +26,8 @@ ORDINARY |= {"saturated: weights of 10", "inputs of 10", "errors of 30"}
 BY_DAY = {"general", "random 1"}  # of those
 
 
-@cache
 def subject(name: str) -> AnyNetwork:
-    return AnyNetwork(stock(name))
+    return subject_for(None if name == "elman" else name)
 
 
 def is_ordinary(name: str) -> bool:

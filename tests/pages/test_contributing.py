@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from forked import Forked, imported_anew
+from profiles import NIGHTLY
 
 ROOT = Path(__file__).parents[2]
 WALK = (ROOT / "CONTRIBUTING.md").read_text().partition("## An example")[2]
@@ -34,7 +35,8 @@ def test_the_example_of_contributing_md(tmp_path: Path) -> None:
     )
     oracles, changed, bound = re.split(r"^### [45]\.", WALK, flags=re.MULTILINE)
     make_changes(oracles, tmp_path)
-    assert shown_but_not_said(third, tmp_path) == []
+    if NIGHTLY:
+        assert shown_but_not_said(third, tmp_path) == []
     make_changes(changed, tmp_path)
     assert shown_but_not_said(fourth, tmp_path) == []
     assert oracles.count("\n--- ") + changed.count("\n--- ") <= 8

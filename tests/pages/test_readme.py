@@ -154,10 +154,7 @@ def test_parity_md_has_the_whole_catalogue() -> None:
     ids=lambda page: page.stem,
 )
 def test_commands_print_what_the_page_shows(
-    page: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Words must be equal; digits after the point may differ, as processors round differently."""
     assert sessions(page)

@@ -2,10 +2,10 @@
 
 They were written without a look at how the judge derives its catalogue, from what is asked and
 answered in forums, courses and code review; those in `KNOWN` were seen before. The tables are in
-plants_tanh.py, plants_gru.py and plants_lstm.py, as a reviewer would show them:
+plants_tanh.py, plants_gru.py and plants_lstm.py; below what is right, each mistake in it:
 
-    where: what a person would call the mistake
     - what is right
+    where: what a person would call the mistake
     + what stands there instead
 
 `where` is a gate (`tanh` where there is one function only, `gates` for several), the gradient of
@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.passes import plants_gru, plants_lstm, plants_tanh, textbook
+from tests.passes import edits, plants_gru, plants_lstm, plants_tanh, textbook
 
 Backward = Callable[..., textbook.Gradients]
 
@@ -44,12 +44,7 @@ def edited(*mistakes: Planted) -> str:
     Raises:
         ValueError: what is to be replaced is not there, or not once.
     """
-    text = source(mistakes[0].network)
-    for one in mistakes:
-        if text.count(one.old) != 1:
-            raise ValueError(f"{one.mistake!r}: {one.old!r} must be there once in\n{text}")
-        text = text.replace(one.old, one.new)
-    return text
+    return edits.edited(source(mistakes[0].network), ((one.old, one.new) for one in mistakes))
 
 
 def made(*mistakes: Planted) -> Backward:
@@ -60,26 +55,28 @@ def made(*mistakes: Planted) -> Backward:
     return backward
 
 
-def _read(network: str, table: str) -> list[Planted]:
+def read(network: str, table: str) -> list[Planted]:
+    """The mistakes of a table in the format above."""
     found = []
-    for block in re.split(r"\n\s*\n", table.strip()):
-        head, *edit = block.splitlines()
-        where, _, mistake = head.partition(": ")
-        old, new = ("\n".join(line[2:] for line in edit if line[0] == sign) for sign in "-+")
-        found.append(Planted(network, where, mistake, old, new))
+    for block in table.strip().split("\n\n"):
+        right, *mistakes = re.split(r"\n(?![-+])", block)
+        for head, *wrong in (mistake.splitlines() for mistake in mistakes):
+            where, _, words = head.partition(": ")
+            old, new = ("\n".join(x[2:] for x in lines) for lines in (right.splitlines(), wrong))
+            found.append(Planted(network, where, words, old, new))
     return found
 
 
 _TABLES = {"tanh": plants_tanh, "gru": plants_gru, "lstm": plants_lstm}
 #: One mistake each, as people make them.
-PLANTED = [one for name, its in _TABLES.items() for one in _read(name, its.PLANTED)]
+PLANTED = [one for name, its in _TABLES.items() for one in read(name, its.PLANTED)]
 #: Those that stand in tests/helpers/hand_written.py, too: the judge has been tried on them.
 KNOWN = [one for one in PLANTED if one.network == "lstm" and one.mistake in plants_lstm.KNOWN]
 #: Wrong on purpose, in ways that no catalogue can be expected to have.
-STRANGE = [one for name, its in _TABLES.items() for one in _read(name, its.STRANGE)]
+STRANGE = [one for name, its in _TABLES.items() for one in read(name, its.STRANGE)]
 #: Two at once.
 PAIRS = [
     tuple(next(p for p in PLANTED if (p.network, p.mistake) == (name, words)) for words in pair)
     for name, its in _TABLES.items()
-    for pair in its.PAIRS
+    for pair in re.findall(r"^(\w.*)\n& (.*)$", its.PAIRS, re.MULTILINE)
 ]

@@ -7,11 +7,11 @@ import ast
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.own_lines.lines import own_lines, source_in_file
+from profiles import NIGHTLY
 from rnn_numpy import fraction
 from rnn_torch.networks import stock
 from tests.passes.planted import PLANTED, STRANGE, Planted, made, source
@@ -65,12 +65,14 @@ def written(form: str) -> str:
 
 
 def wrong_gradients(mistake: Planted) -> set[str]:
-    wrong = set()
-    for problem, right in posed("tanh"):
-        for name, got in answer(made(mistake), problem).items():
-            used = fraction(got.astype("float64"), right.gradients[name], right.bounds[name])
-            wrong |= {name} if np.nan_to_num(used, nan=np.inf).max(initial=0) > 1 else set()
-    return wrong
+    """Those at the first problem; each of these mistakes shows there all that it changes."""
+    problem, right = posed("tanh")[0]
+    got = answer(made(mistake), problem)
+    used = {
+        n: fraction(got[n].astype("float64"), g, right.bounds[n])
+        for n, g in right.gradients.items()
+    }
+    return {n for n, part in used.items() if not (part <= 1).all()}
 
 
 MISTAKES = [
@@ -83,12 +85,16 @@ MISTAKES = [
 def test_the_changed_line_is_listed(tmp_path: Path) -> None:
     gradients = AnyNetwork(stock("tanh")).form
     innocent, listed = [], dict.fromkeys(CALLED, 0)
-    objects = set()
-    for mistake in MISTAKES:
+    asked, objects = dict.fromkeys(CALLED, 0), set()
+    for number, mistake in enumerate(MISTAKES):
         wrong = wrong_gradients(mistake)
         ours = [n for n in gradients.gradients if n in wrong]
         others = [n for n in gradients.gradients if n not in wrong]
-        for form, called in CALLED.items():
+        assert ours
+        for turn, (form, called) in enumerate(CALLED.items()):
+            if turn and (number + turn) % 3 and not NIGHTLY:
+                continue  # all in the plain form, a third in each other
+            asked[form] += 1
             text = written(form)
             file = tmp_path / "candidate.py"
             file.write_text(text.replace(mistake.old, mistake.new))
@@ -109,4 +115,4 @@ def test_the_changed_line_is_listed(tmp_path: Path) -> None:
     assert innocent == []
     assert objects == {True}
     del listed["object"]  # its methods are not followed, and the reason is given
-    assert min(listed.values()) >= 0.9 * len(MISTAKES), listed
+    assert all(count >= 0.9 * asked[form] for form, count in listed.items()), listed

@@ -1,7 +1,6 @@
 """The one-token changes of a textbook pass: reproducible, and each wrong as described."""
 
 import inspect
-from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from benchmarks.trust.one_token import Backward, every_change, one_token, runs_and_is_wrong
 from bptt_check.catalogue import Asked, Catalogue, name_mistakes
 from bptt_check.error_bound import Reference, reference
-from profiles import NIGHTLY, nightly
+from profiles import NIGHTLY
 from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook
 from tests.passes.stock_problems import answer, first_wrong, posed
@@ -18,26 +17,21 @@ from tests.passes.stock_problems import answer, first_wrong, posed
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
 
-@cache
 def described(name: str) -> list[tuple[int, str]]:
     return [(change.line, change.description) for change in every_change(name)]
 
 
 def test_they_are_the_same_every_time() -> None:
-    assert described.__wrapped__("tanh") == described("tanh")
+    assert described("tanh") == described("tanh")
 
 
-@pytest.mark.parametrize("name", [pytest.param("gru", marks=nightly), "lstm"])
-def test_they_are_many_and_in_the_lines_of_the_pass(name: str) -> None:
-    lines, first = inspect.getsourcelines(getattr(textbook, name))
-    found = described(name)
-    assert len(found) > 4 * len(lines)
-    assert {line - first for line, _ in found} < set(range(len(lines)))
-
-
-def test_what_they_change() -> None:
+def test_they_are_many_and_in_the_lines_of_the_pass() -> None:
     """One of each kind: operator, constant, index, name, transpose, sign, slice, call, +=."""
-    found = {description for _, description in described("lstm")}
+    lines, first = inspect.getsourcelines(textbook.lstm)
+    changes = described("lstm")
+    assert len(changes) > 4 * len(lines)
+    assert {line - first for line, _ in changes} < set(range(len(lines)))
+    found = {description for _, description in changes}
     assert {
         "dy @ V.T + dh_next -> dy @ V.T - dh_next",
         "2 -> 1",

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from adders import trained
-from commands import bad
 from rnn_numpy import Params, prove
 from rnn_numpy.storage.weights import load_params, save_params
 from rnn_torch import add
@@ -100,33 +99,6 @@ def test_weights_without_a_finite_bound(tmp_path: Path, capsys: Capture) -> None
     assert "rounding errors are larger" in capsys.readouterr().out
 
 
-def test_bad_input_to_prove(right: str, tmp_path: Path, capsys: Capture) -> None:
-    other = tmp_path / "other.safetensors"
-    nan = trained(3)
-    nan.W[2, 3] = np.nan
-    save_params(other, nan, {})
-    assert "W must be finite, got nan at [2, 3]" in bad(prove.main, [str(other)], capsys)
-    one = Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 2)))
-    save_params(other, one, {})
-    assert "addition needs 2 inputs and 1 output, these weights have 3 and 2" in bad(
-        prove.main, [str(other)], capsys
-    )
-    other.write_bytes(Path(right).read_bytes()[:-7])
-    assert "is not a complete safetensors file" in bad(prove.main, [str(other)], capsys)
-    assert "cannot read /none" in bad(prove.main, ["/none"], capsys)
-    for flags, why in {
-        ("--state-bits", "0"): "--state-bits must be an integer from 1 to 16, got 0",
-        ("--state-bits", "17"): "--state-bits must be an integer from 1 to 16, got 17",
-        ("--state-bits", "x"): "--state-bits must be an integer from 1 to 16, got x",
-        ("--limit", "0"): "--limit must be an integer of at least 1, got 0",
-        ("--target", "adding"): "target must be addition, subtraction, comparison or",
-        ("--target", "multiplication:3"): "needs 1 inputs",
-        ("--certificate", "/none/c.txt"): "cannot write /none/c.txt",
-        ("--state-bits", "5", "--certificate", str(tmp_path)): "cannot write",
-    }.items():
-        assert why in bad(prove.main, [right, *flags], capsys)
-
-
 @pytest.mark.parametrize("bits", [0, 1, 27, 70_000])
 def test_add(bits: int, right: str, capsys: Capture) -> None:
     a, b = 2**bits - 1, random.Random(bits).getrandbits(100)
@@ -158,24 +130,6 @@ def test_operands_from_files_and_standard_input(
     monkeypatch.setattr("sys.stdin", io.StringIO("31\n"))
     assert add.main([right, f"@{file}", "-"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == bin(11 + 31)
-
-
-def test_bad_input_to_add(right: str, tmp_path: Path, capsys: Capture) -> None:
-    for operands, why in {
-        ("-5", "3"): "A must be an integer of at least 0, got -5",
-        ("3", "1.5"): "B must be an integer of at least 0, got 1.5",
-        ("3", ""): "B must be an integer of at least 0, got nothing",
-        ("0x", "3"): "A must be an integer of at least 0, got 0x",
-        ("@/none", "3"): "A cannot be read from @/none",
-        ("3", "9" * 50 + "x"): "9...",
-    }.items():
-        assert why in bad(add.main, [right, *operands], capsys)
-    assert "cannot read" in bad(add.main, ["/none", "1", "2"], capsys)
-    other = tmp_path / "other.safetensors"
-    save_params(other, Params(np.ones((3, 4)), np.ones((4, 4)), np.ones((4, 1))), {})
-    assert "must have 2 inputs and 1 output, got 3 and 1" in bad(
-        add.main, [str(other), "1", "2"], capsys
-    )
 
 
 @pytest.mark.unannotated

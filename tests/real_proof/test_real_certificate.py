@@ -65,10 +65,7 @@ def test_float32_is_proved_with_more_room(
     assert (code, text[:8]) == (1, "rejected")
 
 
-@given(
-    kind=st.sampled_from(FORGERIES),
-    seed=st.integers(0, 2**32 if NIGHTLY else 2**10),
-)
+@given(kind=st.sampled_from(FORGERIES), seed=st.integers(0, 2**32 if NIGHTLY else 2**10))
 def test_forgeries_are_rejected(kind: str, seed: int, lines: list[str], files: Files) -> None:
     with pytest.raises((verify.Rejected, ValueError, IndexError)):
         verify.verify(forged(lines, kind, seed), str(files[1]))

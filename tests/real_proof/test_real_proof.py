@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from adders import TARGETS, random_params, trained
-from commands import bad
 from proved_once import proved_once
 from real_proofs import copier
 from rnn_numpy import forward, prove, verify
@@ -118,11 +117,7 @@ def test_refutations_of_other_targets_name_their_operation(capsys: Capture) -> N
     assert isinstance(prove_real(copier(), multiplication(3)), Refuted)
 
 
-def test_flags_that_do_not_go_together(capsys: Capture) -> None:
-    for flags, why in {
-        ("--dtype", "float32", "--state-bits", "2"): "--dtype goes without --state-bits",
-    }.items():
-        assert why in bad(prove.main, [str(SMALLEST), *flags], capsys)
+def test_arguments_out_of_range() -> None:
     with pytest.raises(ValueError, match="dtype must be float32 or float64, got 'float16'"):
         prove_real(copier(), multiplication(1), "float16")
     with pytest.raises(ValueError, match="limit must be at least 1 set, got 0"):

@@ -80,7 +80,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 @pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
 def test_kill_9(package: str, tmp_path: Path) -> None:
     """After a kill at any moment there is the old or the new file; the result is the same."""
-    engine, more = {"rnn_numpy": ("numpy", 1500), "rnn_torch": ("autograd", 300)}[package]
+    engine, more = {"rnn_numpy": ("numpy", 1500), "rnn_torch": ("autograd", 200)}[package]
     main = {"rnn_numpy": numpy_train.main, "rnn_torch": torch_train.main}[package]
     kills = 100 if NIGHTLY else 3
     # Enough work that it is killed during it, and not at its end.

@@ -1,0 +1,102 @@
+"""The planted sets of mistakes: the passes are right, each mistake is wrong, and none hides."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.trust.planted_sets import FAMILIES, Named, judgement, summary
+from bptt_check.judge.any_network import AnyNetwork
+from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.comparison import worst_entries
+from bptt_check.subjects import subject_for
+from bptt_check.testing import check
+from rnn_torch.networks import designed
+from tests.passes.sets.form import Pass
+
+pytestmark = [
+    pytest.mark.unannotated,  # thousands of small calls
+    pytest.mark.filterwarnings("ignore:overflow"),
+]
+PASSES = [right for family in FAMILIES.values() for right in family.PASSES]
+each_pass = pytest.mark.parametrize("right", PASSES, ids=lambda right: right.name)
+SMALL = 3  # problems: the first has all axes different, the second two steps
+
+
+@cache
+def posed(right: Pass) -> tuple[AnyNetwork, list[tuple[Any, Any]]]:
+    """The judge of a pass's network, and small problems with their right gradients."""
+    judge = subject_for(right.network)
+    return judge, [(p, judge.reference(p)) for p in designed(right.network)[:SMALL]]
+
+
+def answers(right: Pass, keys: list[str]) -> list[Mapping[str, np.ndarray]]:
+    judge, problems = posed(right)
+    ask = in_this_process(right.made(*keys), judge)
+    return [ask(problem).gradients for problem, _ in problems]
+
+
+def wrong(right: Pass, keys: list[str]) -> set[str]:
+    """The gradients that a pass with these mistakes gets wrong."""
+    entries = [
+        entry
+        for (problem, reference), answer in zip(posed(right)[1], answers(right, keys), strict=True)
+        for entry in worst_entries(answer, reference, problem.name, "float64")
+    ]
+    return {entry.name.removeprefix("d") for entry in entries if not entry.right}
+
+
+def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return all(np.allclose(one[n], other[n], rtol=1e-6, atol=1e-9) for n in one)
+
+
+@each_pass
+def test_a_pass_without_mistakes_is_right(right: Pass) -> None:
+    assert check(right.made(), right.network).right
+
+
+@each_pass
+def test_each_mistake_alone_makes_the_gradients_wrong_that_it_says(right: Pass) -> None:
+    found = {key: wrong(right, [key]) for key in right.mistakes}
+    assert found == {key: set(m.touches.split()) for key, m in right.mistakes.items()}
+
+
+@each_pass
+def test_each_set_is_wrong_and_none_of_its_mistakes_hides(right: Pass) -> None:
+    for keys in right.sets:
+        assert wrong(right, keys)
+        every = answers(right, keys)
+        for key in keys:
+            less = answers(right, [other for other in keys if other != key])
+            assert not all(map(same, every, less)), (keys, key)
+
+
+def test_there_are_sixty_sets_of_two_to_five_mistakes_and_no_mistake_is_idle() -> None:
+    for family in FAMILIES.values():
+        assert sum(len(right.sets) for right in family.PASSES) == 15
+    sizes = Counter(len(keys) for right in PASSES for keys in right.sets)
+    assert sizes.keys() == {2, 3, 4, 5}
+    for right in PASSES:
+        assert {key for keys in right.sets for key in keys} == right.mistakes.keys()
+
+
+def test_a_mistake_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be there once, got 0"):
+        PASSES[0].made("whh", "whh")
+
+
+def test_a_sentence_names_a_mistake_only_if_it_says_it() -> None:
+    right = PASSES[0]
+    said = "Whh is not transposed on the path Whh @ h -> h_(t-1)"
+    one = Named(right.name, ["whh", "why"], 1.0, "disagrees", [[said], ["Why is 0", said]], [])
+    other = one._replace(keys=["bh", "by"], sentences=[["Why is 0"]], factors=[said])
+    judged = [judgement(right, one), judgement(right, other)]
+    assert [(each["named"], each["wrongly"]) for each in judged] == [
+        (["whh"], []),
+        ([], [["Why is 0"]]),
+    ]
+    found = summary(judged)
+    assert (found["at least one named"], found["all named"], found["named wrongly"]) == (1, 0, 1)
