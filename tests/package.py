@@ -45,8 +45,6 @@ def main() -> None:
             "--out",
             adder,
             "--until-proved",
-            "--state-bits",
-            "5",
             cwd=folder,
         )
         assert "16384 of 16384 sums exact; engine: compiled" in said
@@ -55,8 +53,6 @@ def main() -> None:
             "-m",
             "rnn_numpy.prove",
             adder,
-            "--state-bits",
-            "5",
             "--certificate",
             proof,
             cwd=folder,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
@@ -14,15 +15,13 @@ from bptt_check.judge.candidate import Candidate
 from bptt_check.judge.examine import examine
 from bptt_check.reports.heat_map import heat_map
 from bptt_check.subjects import subject_for
-from rnn_numpy.commands.train_plot import Learning, draw_states
-from rnn_numpy.elman_network.model import forward
-from rnn_numpy.proof.drawing import COLOURS, machine_figure
+from rnn_numpy.commands.train_plot import COLOURS, Learning, draw_states
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import minimise
-from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.proof.machine import Minimal, minimise, run_rounded
+from rnn_numpy.real_proof.verdict import Proved, prove_real
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
-from rnn_numpy.tasks.targets import addition
+from rnn_numpy.tasks.targets import Target, addition
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
 
@@ -65,8 +64,7 @@ def invariant() -> None:
     """The sets of a proof of the network as trained, in its two slowest coordinates."""
     params, _ = trained(Recipe(ENCLOSED))
     verdict = prove_real(params)
-    assert verdict.cover is not None
-    assert verdict.metric is not None
+    assert isinstance(verdict, Proved)
     sets, classes = verdict.cover, verdict.classes
     slow = np.linalg.svd(sets.centre - sets.centre.mean(axis=0), full_matrices=False)[2][:2]
     angle = np.linspace(0, 2 * np.pi, 40)
@@ -125,7 +123,7 @@ def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) 
         now = np.where(again[:, np.newaxis], rng.integers(2, size=(sums, 2)), now)
         places[t] = now
     x, y = encode(from_bits(places[..., 0]), from_bits(places[..., 1]), bits + 1)
-    outputs, _ = forward(params, x, state_bits=STATE_BITS)
+    outputs, _ = run_rounded(params, x, STATE_BITS)
     return float(((outputs > 0.5) == (y > 0.5)).all(axis=(0, 2)).mean())
 
 
@@ -161,6 +159,65 @@ def length_plot(
     axes.grid(alpha=0.3)
     axes.legend()
     save(figure, file)
+
+
+def edges(minimal: Minimal, target: Target) -> dict[tuple[int, int], str]:
+    """For each (state, next state) the inputs that lead there and what is said: `01/1`.
+
+    An input is written as one digit for each operand, the first operand's first.
+    """
+    labels: dict[tuple[int, int], list[str]] = {}
+    inputs = target.bits(np.arange(2**target.operands)).tolist()
+    names = ["".join(map(str, bits)) for bits in inputs]
+    for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
+        for digits, to, bit in zip(names, following, said, strict=True):
+            labels.setdefault((state, int(to)), []).append(f"{digits}/{bit}")
+    return {ends: "  ".join(some) for ends, some in labels.items()}
+
+
+def machine_figure(minimal: Minimal, target: Target) -> Any:
+    """The machine: its states in a row, an arrow for the inputs between two."""
+    count = len(minimal.next)
+    figure = Figure(figsize=(2.6 * count + 2, 3.4 + 0.25 * max(count - 2, 0)))
+    axes = figure.subplots()
+    for state in range(count):
+        axes.text(
+            2 * state,
+            0,
+            str(state),
+            ha="center",
+            va="center",
+            size=16,
+            zorder=3,
+            bbox={"boxstyle": "circle,pad=0.6", "fc": "white", "ec": COLOURS[state % 2], "lw": 2},
+        )
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 16,
+        "color": "#444444",
+        "lw": 1.3,
+    }
+    axes.add_patch(FancyArrowPatch((-1.1, 0), (-0.25, 0), **style))  # where it begins
+    for (state, to), label in edges(minimal, target).items():
+        lines = label.split("  ")
+        if state == to:
+            ends = (2 * state - 0.16, 0.26), (2 * state + 0.16, 0.26)
+            bend, middle, above = -2.4, (2 * state, 1.05), True
+        else:
+            side = 1 if to > state else -1
+            ends = (2 * state + 0.21 * side, 0.15 * side), (2 * to - 0.21 * side, 0.15 * side)
+            reach = abs(to - state)
+            bend = -0.35 - 0.1 * (reach - 1)
+            middle, above = (state + to, side * (0.62 + 0.5 * (reach - 1))), side > 0
+        curve = f"arc3,rad={bend}"
+        axes.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **style))
+        axes.text(*middle, "\n".join(lines), ha="center", va="bottom" if above else "top", size=11)
+    height = 1.9 + 0.45 * max(count - 2, 0)
+    axes.set(xlim=(-1.4, 2 * count - 0.6), ylim=(0.7 - height, height))
+    axes.axis("off")
+    operands = "ab"[: target.operands]
+    axes.set_title(f"{target.text.format(*operands)}: inputs {operands} / output", fontsize=11)
+    return figure
 
 
 if __name__ == "__main__":

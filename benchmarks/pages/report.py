@@ -72,8 +72,6 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables.layer,
         tables.many,
         tables_of_trust.proof_recipe,
-        tables_of_trust.proof_until,
-        tables_of_trust.proof_hidden,
         tables_of_trust.proof_steps,
         tables_of_real_proofs.real_recipe,
         tables_of_real_proofs.real_trainings,

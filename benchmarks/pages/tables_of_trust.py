@@ -29,42 +29,11 @@ def proof_recipe(found: Result) -> Lines:
     )
 
 
-def proof_until(found: Result) -> Lines:
-    """With --until-proved."""
-    steps = list(found["rows"][0]["after"])
-    yield f"| state bits | proved | {' | '.join(f'{int(s):,} steps' for s in steps)} | seconds |"
-    yield "|---|--:|" + "--:|" * (len(steps) + 1)
-    for row in found["rows"]:
-        cells = (str(row["after"][s]) for s in steps)
-        yield (
-            f"| {row['state_bits']}, {row['dtype']} | **{row['proved']} of {row['seeds']}** "
-            f"| {' | '.join(cells)} | {row['seconds']:.0f} |"
-        )
-    yield ""
-    left = [
-        f"{row['state_bits']} bits, {row['dtype']}: seeds {', '.join(map(str, row['not proved']))}"
-        for row in found["rows"]
-        if row["not proved"]
-    ]
-    yield "Not proved: " + ("; ".join(left) if left else "none") + "."
-
-
-def proof_hidden(found: Result) -> Lines:
-    """Other numbers of hidden units."""
-    yield f"| hidden units | proved of {found['seeds']} | the first seed | states, median |"
-    yield "|--:|--:|--:|--:|"
-    for hidden, row in found["rows"].items():
-        first, states = ("" if row[name] is None else f"{row[name]:,.0f}"
-                         for name in ("first", "median states"))  # fmt: skip
-        yield f"| {hidden} | {row['proved']} | {first} | {states} |"
-    yield ""
-
-
 def proof_steps(found: Result) -> Lines:
     """Long random operands."""
     yield (
         f"Wrong output bits: {found['wrong']} of {found['steps']:,}. The operands are random, of "
-        f"{found['bits']:,} bits; both packages, both dtypes, and permuted hidden units are tried."
+        f"{found['bits']:,} bits; both dtypes, and permuted hidden units are tried."
     )
 
 

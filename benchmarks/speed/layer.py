@@ -143,7 +143,7 @@ def nn_rnn(problem: Arrays) -> Answer:
     """torch.nn.RNN in the exact tanh form; only its own work is timed, not the way to that form."""
     x, U, W, upstream = problem
     hidden = len(W)
-    rnn = to_nn_rnn(ElmanRNN.from_params(Params(U.numpy(), W.numpy(), W.numpy()))).rnn
+    rnn, _ = to_nn_rnn(ElmanRNN.from_params(Params(U.numpy(), W.numpy(), W.numpy())))
     leaf = x.detach().requires_grad_()
     g_0, half = x.new_full((1, x.shape[1], hidden), -1.0), upstream / 2
     parameters = list(rnn.parameters())

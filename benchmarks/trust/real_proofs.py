@@ -20,14 +20,14 @@ from benchmarks.trust.proofs import trained
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params, initial_params
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.real_proof.verdict import LIMIT, RealVerdict, prove_real
+from rnn_numpy.real_proof.verdict import LIMIT, GaveUp, Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.targets import Target, addition, by_name
 from rnn_numpy.training.contraction import Contraction
 from rnn_numpy.training.many import cores
 from rnn_numpy.training.recipe import Dtype, Recipe
 from rnn_numpy.training.sgd import numpy_learner
-from rnn_numpy.training.until_proved import CONTRACTING_ROUND, FEW_SETS, until_proved
+from rnn_numpy.training.until_proved import FEW_SETS, ROUND, until_proved
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -107,18 +107,28 @@ def after_the_recipe(on_every_core: OnEveryCore, seeds: int) -> dict[str, Any]:
     }
 
 
+def sets_of(verdict: RealVerdict) -> int:
+    """The number of sets of the cover, or of the last search."""
+    match verdict:
+        case Proved():
+            return len(verdict.cover.q)
+        case Refuted():
+            return 0
+        case GaveUp():
+            return verdict.reason.sets
+
+
 def _after_the_recipe(seed: int) -> dict[str, Any]:
     params, _ = trained(Recipe(seed))
     begin = time.process_time()
     verdict = prove_real(params)
     seconds = time.process_time() - begin
-    wrong = verdict.counterexample
     return {
         "seed": seed,
         "status": verdict.status,
-        "sets": verdict.sets,
+        "sets": sets_of(verdict),
         "seconds": seconds,
-        "wrong after": None if wrong is None else len(wrong),
+        "wrong after": len(verdict.inputs) if isinstance(verdict, Refuted) else None,
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "rounded": {bits: explore(params, bits).status for bits in STATE_BITS},
     }
@@ -140,7 +150,7 @@ def _sgd(params: Params, rng: np.random.RandomState, bits: int) -> Params:
 
 def _contraction(params: Params, seed: int, kind: type[Contraction], penalty: float) -> Params:
     training = kind(params, addition, seed, penalty=penalty)
-    training.train(CONTRACTING_ROUND)
+    training.train(ROUND)
     return training.params
 
 
@@ -173,7 +183,7 @@ def _after_training(job: tuple[int, str]) -> tuple[str, int]:
     seed, name = job
     params, rng = trained(Recipe(seed))
     verdict = prove_real(TRAININGS[name](params, rng, seed), limit=FEW_SETS)
-    return verdict.status, verdict.sets
+    return verdict.status, sets_of(verdict)
 
 
 def until(on_every_core: OnEveryCore, seeds: int, many: int) -> dict[str, Any]:
@@ -201,15 +211,14 @@ def until(on_every_core: OnEveryCore, seeds: int, many: int) -> dict[str, Any]:
 
 
 def _until(recipe: Recipe, most: int = 12_000) -> dict[str, Any]:
-    params, rng = trained(recipe)
+    params, _ = trained(recipe)
     begin = time.process_time()
-    *_, outcome = until_proved(recipe, params, rng, None, numpy_learner, most_steps=most)
-    assert isinstance(outcome.verdict, RealVerdict)
+    *_, outcome = until_proved(params, recipe.seed, most_steps=most)
     return {
         "status": outcome.verdict.status,
         "steps": outcome.steps,
-        "sets": outcome.verdict.sets,
-        "margin": outcome.verdict.margin,
+        "sets": sets_of(outcome.verdict),
+        "margin": getattr(outcome.verdict, "margin", 0.0),
         "seconds": time.process_time() - begin,
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -238,9 +247,9 @@ def _learn(job: tuple[str, int], most: int = 20_000) -> dict[str, Any]:
         training.train(1_000, wrong)
         verdict = prove_real(training.params, target, limit=FEW_SETS)
         if verdict.status == "proved" or training.steps >= most:
-            return {"status": verdict.status, "steps": training.steps, "sets": verdict.sets}
-        if verdict.counterexample is not None:
-            wrong.append(verdict.counterexample)
+            return {"status": verdict.status, "steps": training.steps, "sets": sets_of(verdict)}
+        if isinstance(verdict, Refuted):
+            wrong.append(verdict.inputs)
 
 
 def hidden_sizes(on_every_core: OnEveryCore, seeds: int) -> dict[str, Any]:
@@ -294,8 +303,8 @@ def _long_runs(job: tuple[int, int]) -> tuple[int, int]:
 
     seed, count = job
     rng = np.random.default_rng(seed)
-    params, draws = trained(Recipe(seed))
-    *_, outcome = until_proved(Recipe(seed), params, draws, None, numpy_learner, most_steps=6_000)
+    params, _ = trained(Recipe(seed))
+    *_, outcome = until_proved(params, seed, most_steps=6_000)
     # Proved for float32, so for both.
     if prove_real(outcome.params, dtype="float32", limit=FEW_SETS).status != "proved":
         return 0, 0

@@ -8,7 +8,7 @@ from bptt_check.commands.needs import require_torch
 require_torch("rnn_torch")
 
 from rnn_torch.elman_network.model import ElmanRNN, absolute_error, autograd_gradient, squared_error
-from rnn_torch.elman_network.tanh_form import TanhElmanRNN, from_nn_rnn, to_nn_rnn
+from rnn_torch.elman_network.tanh_form import from_nn_rnn, to_nn_rnn
 
 if TYPE_CHECKING:
     from bptt_check.compare import compare_gradients
@@ -32,7 +32,6 @@ else:
 __all__ = [
     "ElmanRNN",
     "FusedElmanRNN",
-    "TanhElmanRNN",
     "absolute_error",
     "autograd_gradient",
     "compare_gradients",

@@ -5,38 +5,34 @@ import json
 import operator
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
 
 from bptt_check.commands import terminal
+from bptt_check.commands.flag_types import POSITIVE
 from bptt_check.commands.terminal import progress, say
-from rnn_numpy.commands.flag_types import POSITIVE, STATE_BITS
-from rnn_numpy.elman_network.checks import check_state_bits
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.explore import LIMIT, explore
-from rnn_numpy.proof.machine import Verdict
-from rnn_numpy.real_proof import verdict as real_verdict
 from rnn_numpy.real_proof.report import as_json, headline
+from rnn_numpy.real_proof.verdict import LIMIT, prove_real
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.addition import from_bits, to_bits
-from rnn_torch.elman_network.model import ElmanRNN
 from rnn_torch.fused.layer import FusedElmanRNN
 
 DESCRIPTION = """\
 Run a trained network on two integers of any length, bit by bit, and print its sum: in decimal, or
 in the notation of A (0x, 0b). @FILE reads an operand from a file, - from standard input, for
-numbers too long for a command line. With --prove a proof is tried that every sum is right; with
---state-bits the state is rounded, and the proof is tried of that network."""
+numbers too long for a command line. With --prove a proof is tried that every sum is right."""
 
 EXIT_CODES = "exit codes: 0 the sum is right; 1 it is wrong; 2 bad input, or it cannot be printed."
 EXAMPLES = (
     "examples/smallest-adder.safetensors 12345678901234567890 98765432109876543210",
     "examples/smallest-adder.safetensors 12345 67890 --prove",
 )
-#: Steps in one call if the state is not rounded.
+#: Steps in one call.
 CHUNK = 1 << 16
 
 
@@ -44,13 +40,11 @@ def add(
     params: Params,
     a: SupportsIndex,
     b: SupportsIndex,
-    state_bits: int | None = None,
     on_steps: Callable[[int], object] = lambda steps: None,
 ) -> int:
     """The sum computed by a network with these weights.
 
     Args:
-        state_bits: as for `ElmanRNN.forward`.
         on_steps: called with the number of bits added since the last call.
 
     Raises:
@@ -63,55 +57,24 @@ def add(
     a, b = operator.index(a), operator.index(b)
     width = max(a.bit_length(), b.bit_length()) + 1
     bits = np.stack([to_bits([operand], width)[:, 0] for operand in (a, b)], axis=-1)
+    model, h, said = FusedElmanRNN.from_params(params), None, []
     with torch.inference_mode():
-        if state_bits is None:
-            said = _run(FusedElmanRNN.from_params(params), bits, on_steps)
-        else:
-            check_state_bits(state_bits)
-            said = _run_rounded(ElmanRNN.from_params(params), bits, state_bits, on_steps)
-    return from_bits(said[:, np.newaxis])[0]
+        for x in torch.from_numpy(bits).split(CHUNK):
+            outputs, states = model(x[:, None].to(model.W.dtype), h)
+            h = states[-1]
+            said.append(outputs[:, 0].numpy() > 0.5)
+            on_steps(len(x))
+    return from_bits(np.concatenate(said))[0]
 
 
-def _run(model: ElmanRNN, bits: np.ndarray, on_steps: Callable[[int], object]) -> np.ndarray:
-    h, said = None, []
-    for x in torch.from_numpy(bits).split(CHUNK):
-        outputs, states = model(x[:, None].to(model.W.dtype), h)
-        h = states[-1]
-        said.append(outputs[:, 0, 0].numpy() > 0.5)
-        on_steps(len(x))
-    return np.concatenate(said)
+class Operand(NamedTuple):
+    """An integer >= 0, and the format of the notation it was given in."""
+
+    value: int
+    notation: str
 
 
-def _run_rounded(
-    model: ElmanRNN, bits: np.ndarray, state_bits: int, on_steps: Callable[[int], object]
-) -> np.ndarray:
-    """Like `_run`; the step from each rounded state is computed once and cached."""
-    every = torch.tensor([(0, 0), (1, 0), (0, 1), (1, 1)], dtype=model.W.dtype)
-    states = [model.W.new_zeros(len(model.W))]
-    number_of = {states[0].numpy().tobytes(): 0}
-    following: list[list[tuple[int, bool]] | None] = [None]
-    inputs = (bits[:, 0] + 2 * bits[:, 1]).tolist()
-    said, here = np.empty(len(inputs), bool), 0
-    for t, number in enumerate(inputs):
-        row = following[here]
-        if row is None:
-            h = states[here].expand(4, -1)
-            outputs, (reached,) = model(every[None], h, state_bits=state_bits)
-            row = []
-            for state, output in zip(reached, outputs[0, :, 0].tolist(), strict=True):
-                known = number_of.setdefault(state.numpy().tobytes(), len(states))
-                if known == len(states):
-                    states.append(state)
-                    following.append(None)
-                row.append((known, output > 0.5))
-            following[here] = row
-        here, said[t] = row[number]
-        if (t + 1) % CHUNK == 0:
-            on_steps(CHUNK)
-    return said
-
-
-def operand(text: str) -> int:
+def operand(text: str) -> Operand:
     """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input.
 
     Raises:
@@ -125,29 +88,12 @@ def operand(text: str) -> int:
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"cannot be read from {text}: {error}") from error
     digits = text.strip().lower()
-    base = {"0x": 16, "0b": 2}.get(digits[:2], 10)
+    base, notation = {"0x": (16, "#x"), "0b": (2, "#b")}.get(digits[:2], (10, "d"))
+    with suppress(ValueError):
+        if (value := int(digits, base)) >= 0:
+            return Operand(value, notation)
     shown = digits if len(digits) <= 40 else f"{digits[:40]}..."
-    try:
-        value = int(digits, base)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(
-            f"must be an integer of at least 0, got {shown or 'nothing'}"
-        )
-    return Operand(value, {16: "#x", 2: "#b"}.get(base, "d"))
-
-
-class Operand(int):
-    """An integer that remembers the notation it was given in."""
-
-    notation: str
-
-    def __new__(cls, value: int, notation: str) -> "Operand":
-        """As int; `notation` is for `format`."""
-        self = super().__new__(cls, value)
-        self.notation = notation
-        return self
+    raise argparse.ArgumentTypeError(f"must be an integer of at least 0, got {shown or 'nothing'}")
 
 
 @terminal.command
@@ -159,42 +105,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     flag("weights", metavar="WEIGHTS", help="weights file from `train --out` of either package")
     flag("a", metavar="A", type=operand, help="integer >= 0: 123, 0x7b, 0b1111011, @FILE or -")
     flag("b", metavar="B", type=operand, help="integer >= 0, in the same forms")
-    flag("--state-bits", type=STATE_BITS, metavar="B",
-         help="round the state to multiples of 2^-B, B from 1 to 16, and try to prove all sums"
-         )  # fmt: skip
     flag(
         "--prove",
         action="store_true",
         help="say which theorem covers the sum: try to prove all sums of the network as trained",
     )
-    flag("--limit", type=POSITIVE, metavar="STATES",
-         help="give the proof up beyond this number of states (of sets of states with --prove)"
+    flag("--limit", type=POSITIVE, default=LIMIT, metavar="SETS",
+         help="with --prove: give up beyond this number of sets of states (%(default)s)"
          )  # fmt: skip
     flag("--json", action="store_true", help="print one JSON object instead of text")
     flags = parser.parse_args(argv)
     with terminal.bad_input(parser):
         params, _ = load_params(flags.weights)
-        width = max(flags.a.bit_length(), flags.b.bit_length()) + 1
+        (a, notation), (b, _) = flags.a, flags.b
+        width = max(a.bit_length(), b.bit_length()) + 1
         with progress(width, "bit") as bar:
-            said = add(params, flags.a, flags.b, flags.state_bits, bar.update)
-        verdict: Verdict | real_verdict.RealVerdict | None = None
-        if flags.state_bits is not None:
-            verdict = explore(params, flags.state_bits, limit=flags.limit or LIMIT)
-        elif flags.prove:
-            verdict = real_verdict.prove_real(params, limit=flags.limit or real_verdict.LIMIT)
-    right = flags.a + flags.b
+            said = add(params, a, b, bar.update)
+        verdict = prove_real(params, limit=flags.limit) if flags.prove else None
+    right = a + b
     if flags.json:
         proof = None if verdict is None else as_json(params, verdict)
         say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
         return 0 if said == right else 1
-    say(format(said, flags.a.notation))
+    say(format(said, notation))
     if said != right:
         first = ((said ^ right) & -(said ^ right)).bit_length() - 1
         say(f"wrong: bit {first} of {width} is the first that is not that of the sum")
     if verdict is not None:
         say(headline(params, verdict))
     else:
-        say("nothing is proved about other sums without --prove or --state-bits")
+        say("nothing is proved about other sums without --prove")
     return 0 if said == right else 1
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError
+from bptt_check.commands.flag_types import POSITIVE
 from rnn_numpy.commands import flag_types
-from rnn_numpy.commands.sweep_report import headline, print_json, print_tables, sweep_plot
+from rnn_numpy.commands.sweep_report import headline, print_json, print_tables
 from rnn_numpy.commands.train_flags import add_recipe
 from rnn_numpy.training.many import Results, ResultsError, Trained, cores, train_many
 from rnn_numpy.training.recipe import Recipe
@@ -28,7 +29,7 @@ FILE.RANK; `cat FILE.* > FILE` joins them, and --resume then prints the tables o
 EXIT_CODES = """\
 exit codes: 0 all networks are trained; 2 bad input, or an output could not be written; 130 stopped
 by Ctrl-C (--resume continues)."""
-EXAMPLES = ("--seeds 0:20 --plot learning.png", "--seeds 0:10 --hidden 8 16 --out networks.jsonl")
+EXAMPLES = ("--seeds 0:20", "--seeds 0:10 --hidden 8 16 --out networks.jsonl")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
     add_recipe(result, several=True)
-    add("--count-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
+    add("--count-every", type=POSITIVE, default=1000, metavar="STEPS",
         help="steps between two counts of a network's exact sums (%(default)s)")  # fmt: skip
     add("--engine", choices=["compiled", "numpy"],
         help="compiled: one network on each core, in a compiled kernel; numpy: the same loop in "
@@ -47,8 +48,6 @@ def parser() -> argparse.ArgumentParser:
         help="append the result of each network to this file, a line of JSON")  # fmt: skip
     add("--resume", action="store_true",
         help="continue a stopped sweep: train only what is missing in --out FILE")  # fmt: skip
-    add("--plot", metavar="FILE.png",
-        help="draw the number of exact networks against the steps (needs matplotlib)")  # fmt: skip
     add("--json", action="store_true", help="print one JSON object instead of tables")
     return result
 
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser()
     flags = arguments.parse_args(argv)
     with terminal.bad_input(arguments):
-        terminal.check_outputs(flags, "out", "plot")
+        terminal.check_outputs(flags, "out")
         rank, world = process_of(os.environ)
         out = out_of(flags, rank, world)
         engine = " and ".join(dict.fromkeys(choose(flags.engine, h).name for h in flags.hidden))
@@ -82,12 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_tables(trained)
         among = "" if world == 1 else f"process {rank} of {world}: "
         terminal.say(among + headline(trained, wanted, engine))
-    if flags.plot is not None and trained:
-        try:
-            sweep_plot(trained, flags.plot)
-        except WeightsError as error:  # the file was writable when the sweep began
-            terminal.complain(f"error: {error}")
-            return 2
     if len(trained) < wanted:
         return stopped.exit_code if stopped() else 128 + signal.SIGINT
     return 0
@@ -162,8 +155,6 @@ def out_of(flags: argparse.Namespace, rank: int, world: int) -> Path | None:
         raise ValueError(f"--out {flags.out} must end in .jsonl: it gets a line of JSON a network")
     if world == 1:
         return Path(flags.out)
-    if flags.plot is not None:
-        raise ValueError(f"--plot needs all results: join FILE.0 to FILE.{world - 1} first")
     return Path(f"{flags.out}.{rank}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bptt_check.commands import terminal
-from rnn_numpy.commands import train_command, train_flags, train_log
+from rnn_numpy.commands import train_command
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training import recipe
 from trainings import MAINS, SHORT
@@ -139,48 +139,3 @@ def test_verdicts_are_coloured_only_on_a_terminal(
             assert said.decode().replace("\r\n", "\n") == f"{expected}\n"
     terminal.say(line)
     assert capsys.readouterr().out == f"{line}\n"
-
-
-def test_a_chart_is_redrawn_below_the_log(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("uniplot", reason="needs the extra live")
-    assert MAINS["rnn_numpy"]([*SHORT, "--live"]) == 0
-    plain = capsys.readouterr().out
-    assert "\x1b" not in plain
-    monkeypatch.setattr(train_log, "can_redraw", lambda rows: True)
-    assert MAINS["rnn_numpy"]([*SHORT, "--live"]) == 0
-    before, *charts = re.split(
-        "^ *mean loss of an example .*\n", capsys.readouterr().out, flags=re.M
-    )
-    rows = 1 + charts[-1].count("\n") - 1  # the title, and the last line of the log
-    erased = [chart.split(f"\x1b[{rows}A\x1b[J") for chart in charts]
-    assert [len(parts) for parts in erased] == [2, 2, 1]
-    *_, last = charts[-1].splitlines()
-    assert before + "".join(line for _, line in erased[:2]) + f"{last}\n" == plain
-
-
-def test_where_a_chart_can_be_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = ["x" * 50] * 12
-    assert not terminal.can_redraw(rows)
-    master, slave = pty.openpty()
-    with open(slave, "w") as screen, open(master, "rb", buffering=0):
-        monkeypatch.setattr(sys, "stdout", screen)
-        for columns, lines, term, expected in (
-            ("80", "24", "xterm", True), ("80", "24", "dumb", False),
-            ("50", "24", "xterm", False), ("80", "13", "xterm", False),
-        ):  # fmt: skip
-            monkeypatch.setenv("TERM", term)
-            monkeypatch.setenv("COLUMNS", columns)
-            monkeypatch.setenv("LINES", lines)
-            assert terminal.can_redraw(rows) == expected
-
-
-def test_a_chart_needs_its_library(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(train_flags, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as raised:
-        MAINS["rnn_numpy"](["--live"])
-    assert raised.value.code == 2
-    assert "--live: a chart needs uniplot: pip install uniplot" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from rnn_numpy import prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.checkpoint import read
-from rnn_torch import check, sweep
+from rnn_torch import check
 from trainings import MAINS, both
 
 pytestmark = pytest.mark.unannotated
@@ -26,9 +26,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER = str(EXAMPLES / "smallest-adder.safetensors")
 WRONG = f"{EXAMPLES / 'wrong_transpose.py'}:backward"
 DRAWING: list[tuple[Callable[..., int], list[str]]] = [
-    (prove.main, [ADDER, "--state-bits", "2"]),
     (check.main, [WRONG]),
-    (sweep.main, ["--seeds", "0:2", "--iterations", "5", "--bits", "3"]),
     (numpy_train.main, ["--iterations", "5", "--bits", "3"]),
 ]
 drawing = pytest.mark.parametrize(("main", "argv"), DRAWING)
@@ -82,18 +80,15 @@ def test_a_checkpoint_is_checked_before_the_work(capsys: Capture) -> None:
 
 #: A command, and how what it prints begins, although the disk is full.
 LATE: list[tuple[Callable[..., int], list[str], str]] = [
-    *(
-        (prove.main, [ADDER, "--state-bits", "2", f], "proved: ")
-        for f in ("--certificate", "--dot")
-    ),
-    (prove.main, [*DRAWING[0][1], "--plot"], "proved: "),
+    (prove.main, [ADDER, "--state-bits", "2", "--certificate"], "proved: "),
     *(
         (check.main, [WRONG, "--json", flag], r'\{.*"verdict": "disagrees"')
         for flag in ("--html", "--plot")
     ),
-    (sweep.main, [*DRAWING[2][1], "--plot"], ".*2 networks; engine: "),
-    (numpy_train.main, [*DRAWING[3][1], "--plot"], ".*of 16 sums exact; engine: "),
-    (numpy_train.main, [*DRAWING[3][1], "--out"], ".*of 16 sums exact; engine: "),
+    *(
+        (numpy_train.main, [*DRAWING[1][1], flag], ".*of 16 sums exact; engine: ")
+        for flag in ("--plot", "--out")
+    ),
 ]
 
 

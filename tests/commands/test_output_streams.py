@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str], list[str], int]] = {
     "check, not to be checked": (check.main, ["right.py:none", "--markdown"], [], 2),
     "prove": (prove.main, [ADDER, "--state-bits", "2", "--certificate", "kept"], ["kept"], 0),
     "prove, gave up": (prove.main, [ADDER, "--state-bits", "2", "--limit", "3"], [], 3),
-    "add": (add.main, [ADDER, "2", "3", "--state-bits", "2"], [], 0),
+    "add": (add.main, [ADDER, "2", "3", "--prove"], [], 0),
     "sweep": (sweep.main, SWEEP, ["kept.jsonl"], 0),
     "verify": (verify.main, [PROOF, ADDER], [], 0),
     "verify --help": (verify.main, ["--help"], [], 0),

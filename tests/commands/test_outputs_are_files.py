@@ -38,12 +38,9 @@ WRITTEN: list[tuple[Callable[..., int], list[str], str, str]] = [
     (numpy_train.main, ["--iterations", "5"], "--out", ".safetensors"),
     (torch_train.main, ["--iterations", "5"], "--out", ".safetensors"),
     (prove.main, [ADDER, "--state-bits", "2"], "--certificate", ".txt"),
-    (prove.main, [ADDER, "--state-bits", "2"], "--dot", ".dot"),
-    (prove.main, [ADDER, "--state-bits", "2"], "--plot", ".png"),
     (check.main, [], "--html", ".html"),
     (check.main, [], "--plot", ".png"),
     (sweep.main, ["--seeds", "0", "--iterations", "5"], "--out", ".jsonl"),
-    (sweep.main, ["--seeds", "0", "--iterations", "5"], "--plot", ".png"),
 ]
 
 

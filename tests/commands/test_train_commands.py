@@ -10,6 +10,7 @@ import pytest
 
 import rnn_torch.elman_network.parity
 import rnn_torch.train
+from bptt_check.commands.flag_types import NOT_NEGATIVE
 from rnn_numpy.commands import flag_types, train_log
 from rnn_numpy.commands.train_plot import Learning
 from rnn_numpy.storage.weights import load_params
@@ -106,7 +107,7 @@ def test_divergence(package: str, capsys: pytest.CaptureFixture[str], tmp_path: 
 
 def test_ranges_include_their_ends() -> None:
     assert [flag_types.BITS(end) for end in ("1", "64")] == [1, 64]
-    assert [flag_types.NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
+    assert [NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
     last = 2**32 - 1
     assert flag_types.seeds(str(last)) == range(last, last + 1)
     assert flag_types.seeds(f"5:{last + 1}") == range(5, last + 1)
@@ -141,7 +142,7 @@ def test_help_names_every_flag_and_exit_code(
 
 
 def test_sampled_sums_are_reported_as_sampled() -> None:
-    assert train_log.verdict(Count(7, 9, exhaustive=False), 40) == (
+    assert train_log.in_words(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"
     )
 

@@ -43,9 +43,6 @@ argument --dtype: invalid choice: 'float16': --dtype float16
 --dtype: --dtype double
 --log-every must be an integer of at least 1, got 0: --log-every 0
 --log-every: --log-every x
---state-bits needs --until-proved: --state-bits 5
---state-bits: --until-proved --state-bits 0
---state-bits must be an integer from 1 to 16, got 17: --until-proved --state-bits 17
 --max-iterations needs --until-proved: --max-iterations 10
 --max-iterations must be at least the: --until-proved --max-iterations 10
 --max-iterations: --until-proved --max-iterations x
@@ -103,9 +100,6 @@ results: --out results
 --checkpoint: --checkpoint c
 there.jsonl exists: pass --resume: --out there.jsonl
 there.txt: --out there.txt
---plot: cannot draw learning.foo: Format 'foo' is not supported: --plot learning.foo
---plot: cannot draw picture: Format '': --plot picture
---plot: --plot /no/such/folder/p.png
 --nonsense: --nonsense
 stray: --json stray
 """,
@@ -172,8 +166,6 @@ A must be an integer of at least 0, got 0x: w.safetensors 0x 3
 B: w.safetensors 1 0xg
 B: w.safetensors 1 0b2
 A cannot be read from @nowhere.txt: w.safetensors @nowhere.txt 1
---state-bits: w.safetensors 1 2 --state-bits 0
---state-bits must be an integer from 1 to 16, got 17: w.safetensors 1 2 --state-bits 17
 --limit: w.safetensors 1 2 --prove --limit 0
 --limit: w.safetensors 1 2 --prove --limit x
 --nonsense: w.safetensors 1 2 --nonsense
@@ -198,12 +190,7 @@ needs 1 inputs: w.safetensors --target multiplication:3
 --limit must be an integer of at least 1, got 0: w.safetensors --limit 0
 --limit: w.safetensors --limit x
 cannot write /no/such/folder/c: w.safetensors --certificate /no/such/folder/c
---plot goes with --state-bits: w.safetensors --plot p.png
---plot: cannot draw p.foo: Format 'foo' is not supported: w.safetensors --state-bits 5 --plot p.foo
---plot: cannot draw picture: Format '': w.safetensors --state-bits 5 --plot picture
---plot: cannot write .: w.safetensors --state-bits 5 --plot .
---dot goes with --state-bits: w.safetensors --dot d.dot
---dot: w.safetensors --state-bits 5 --dot /no/such/folder/d.dot
+cannot write .: w.safetensors --state-bits 5 --certificate .
 --nonsense: w.safetensors --nonsense
 stray: w.safetensors stray
 """,

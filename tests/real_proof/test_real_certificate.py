@@ -15,19 +15,25 @@ from real_proofs import FORGERIES, copier, forged
 from rnn_numpy import Params, verify, verify_real
 from rnn_numpy.proof.certificate import weights_hash
 from rnn_numpy.real_proof.certificate import real_certificate
-from rnn_numpy.real_proof.verdict import RealVerdict, prove_real
+from rnn_numpy.real_proof.verdict import Proved, prove_real
 from rnn_numpy.tasks.targets import multiplication
 
 pytestmark = pytest.mark.unannotated
 
 
-@pytest.fixture(scope="module")
-def verdict() -> RealVerdict:
-    return prove_real(copier(), multiplication(1))
+def proved(params: Params, dtype: str) -> Proved:
+    verdict = prove_real(params, multiplication(1), dtype)
+    assert isinstance(verdict, Proved)
+    return verdict
 
 
 @pytest.fixture(scope="module")
-def lines(verdict: RealVerdict) -> list[str]:
+def verdict() -> Proved:
+    return proved(copier(), "float64")
+
+
+@pytest.fixture(scope="module")
+def lines(verdict: Proved) -> list[str]:
     return list(real_certificate(copier(), verdict))
 
 
@@ -37,10 +43,9 @@ def files(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 def test_a_proof_is_accepted(
-    verdict: RealVerdict, files: Files, capsys: pytest.CaptureFixture[str]
+    verdict: Proved, files: Files, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verdict.status == "proved"
-    assert run(files, capsys) == (0, f"accepted: {verdict.sets} states\n")
+    assert run(files, capsys) == (0, f"accepted: {len(verdict.cover.q)} states\n")
 
 
 def test_float32_is_proved_with_more_room(
@@ -49,11 +54,11 @@ def test_float32_is_proved_with_more_room(
     """For float32 weights, and for float64 weights that are converted; not the other way round."""
     for dtype in ("float32", "float64"):
         params = copier(dtype)
-        proof = prove_real(params, multiplication(1), "float32")
+        proof = proved(params, "float32")
         lines = list(real_certificate(params, proof))
         assert lines[3] == "state-real float32"
         assert run(write(tmp_path, params, lines), capsys)[0] == 0
-    of_double = prove_real(copier(), multiplication(1), "float64")
+    of_double = proved(copier(), "float64")
     lines = list(real_certificate(copier(), of_double))
     lines[3] = "state-real float32"  # the early sets have no room for that
     code, text = run(write(tmp_path, copier(), lines), capsys)
@@ -93,14 +98,14 @@ def test_lines_that_are_malformed_or_of_another_proof(
     assert text.count("\n") == 1
 
 
-def test_the_checker_runs_without_the_package(files: Files, verdict: RealVerdict) -> None:
+def test_the_checker_runs_without_the_package(files: Files, verdict: Proved) -> None:
     """Both of its files run without the package, and have at most 250 lines each."""
     assert len(Path(verify_real.__file__).read_text().splitlines()) <= 250
     done = subprocess.run(
         [sys.executable, "-I", "-S", verify.__file__, *files],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, f"accepted: {verdict.sets} states\n")
+    assert (done.returncode, done.stdout) == (0, f"accepted: {len(verdict.cover.q)} states\n")
 
 
 @given(seed=st.integers(0, 2**32 - 1), hidden=st.integers(1, 6))

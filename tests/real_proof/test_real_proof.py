@@ -10,11 +10,12 @@ from adders import TARGETS, random_params, trained
 from proved_once import proved_once
 from real_proofs import copier
 from rnn_numpy import forward, prove, verify
+from rnn_numpy.real_proof.cover import TooManySets
 from rnn_numpy.real_proof.enclosure import Network
 from rnn_numpy.real_proof.histories import draw_inputs, histories
 from rnn_numpy.real_proof.refutation import wrong_inputs
-from rnn_numpy.real_proof.report import replay_real
-from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.real_proof.report import reason_of
+from rnn_numpy.real_proof.verdict import GaveUp, Refuted, prove_real
 from rnn_numpy.storage.weights import load_params, save_params
 from rnn_numpy.tasks.targets import Target, addition, multiplication
 from rnn_torch import add
@@ -104,15 +105,16 @@ def test_gave_up_has_a_reason(tmp_path: Path, capsys: Capture) -> None:
     assert prove.main([str(SMALLEST), "--limit", "100"]) == 3
     assert "gave up, as trained: " in capsys.readouterr().out
     verdict = prove_real(load_params(SMALLEST)[0], limit=10)
-    assert (verdict.status, verdict.reason) == ("gave up", "more than 10 sets")
-    with pytest.raises(ValueError, match="must be refuted for a counterexample, it is: gave up"):
-        replay_real(load_params(SMALLEST)[0], verdict)
+    assert isinstance(verdict, GaveUp)
+    assert isinstance(verdict.reason, TooManySets)
+    assert verdict.reason.sets > verdict.reason.limit == 10
+    assert reason_of(verdict) == "more than 10 sets"
 
 
 def test_refutations_of_other_targets_name_their_operation(capsys: Capture) -> None:
     assert prove.main([str(SMALLEST), "--target", "subtraction"]) == 1
     assert "modulo 2^n, n bits" in capsys.readouterr().out
-    assert prove_real(copier(), multiplication(3)).status == "refuted"
+    assert isinstance(prove_real(copier(), multiplication(3)), Refuted)
 
 
 def test_arguments_out_of_range() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adders import TARGETS
 from rnn_numpy import Params
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import minimise
+from rnn_numpy.proof.machine import Proved, minimise
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import (
     Target,
@@ -36,7 +36,7 @@ def by_hand(target: Target) -> Params:
 @pytest.mark.parametrize("target", [comparison, multiplication(2)], ids=lambda t: t.name)
 def test_other_targets_are_proved(target: Target) -> None:
     verdict = explore(by_hand(target), 2, target)
-    assert verdict.status == "proved", verdict.reason
+    assert isinstance(verdict, Proved), verdict
     minimal = minimise(verdict.machine)
     np.testing.assert_array_equal(minimal.next, target.next)
     np.testing.assert_array_equal(minimal.output, target.output)

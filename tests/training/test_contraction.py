@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from profiles import NIGHTLY
 from rnn_numpy.elman_network.model import forward, vjp
 from rnn_numpy.elman_network.params import Params, initial_params
-from rnn_numpy.real_proof.verdict import prove_real
+from rnn_numpy.real_proof.cover import TooManySets
+from rnn_numpy.real_proof.verdict import GaveUp, Proved, prove_real
 from rnn_numpy.tasks.targets import addition, subtraction
 from rnn_numpy.training.contraction import PENALTY, SEQUENCES, Contraction, penalty_gradient
 from rnn_numpy.training.recipe import Dtype
@@ -74,11 +75,13 @@ def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:
 @pytest.mark.many
 def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> None:
     """From random weights."""
-    assert prove_real(learned("float64", 1700), subtraction).status == "proved"
+    assert isinstance(prove_real(learned("float64", 1700), subtraction), Proved)
     if not NIGHTLY:
         return
     without = learned("float64", 1700, penalty=0.0)
-    assert prove_real(without, subtraction, limit=300).reason == "more than 300 sets"
+    verdict = prove_real(without, subtraction, limit=300)
+    assert isinstance(verdict, GaveUp)
+    assert isinstance(verdict.reason, TooManySets)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

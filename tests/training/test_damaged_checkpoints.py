@@ -97,31 +97,16 @@ def test_mutated_checkpoints_are_refused(
     [("steps", -1), ("steps", 701), ("steps", 1.5), ("steps", "5"), ("steps", None), ("log", [[]]),
      ("log", 3), ("log", [[1, "x", 1, 1, 1, None]]), ("log", [[1, float("nan"), 1, 1, 1, None]]),
      ("log", [[1, 1.0, 1, 1, 1, float("nan")]]), ("log", [[1, 1.0, -1, 1, 1, None]]),
-     ("recipe", {}), ("recipe", {"hidden": 6}), ("recipe", {"dtype": "float32"}),
-     ("generator", {}), ("generator", {"bit_generator": "PCG64"}),
-     ("generator", {"state": {"pos": 10**8}}), ("generator", {"state": {"pos": -5}}),
-     ("generator", {"state": {"pos": 0.5}}), ("generator", {"gauss": "x"})],
+     ("recipe", {}), ("recipe", {"hidden": 6}), ("recipe", {"dtype": "float32"}), ("more", 1)],
     ids=str,
 )  # fmt: skip
 def test_a_malicious_checkpoint(name: str, value: Any, kept: Path) -> None:
-    """Its checksum is right, but NumPy would read memory at an arbitrary generator position."""
+    """Its checksum is right."""
     with safe_open(kept, framework="numpy") as content:
         state = json.loads(content.metadata()["state"])
     changed = {**state[name], **value} if isinstance(value, dict) and value else value
     replaced(kept, {name: changed})
     with pytest.raises(CheckpointError, match="is damaged"):
-        read(kept)
-
-
-@pytest.mark.parametrize("words", [10, 625, 5000])
-def test_a_generator_of_another_length(words: int, kept: Path) -> None:
-    """NumPy always copies 624 words, so a shorter key would give it other memory."""
-    with safe_open(kept, framework="numpy") as content:
-        key = np.resize(content.get_tensor("generator"), words)
-        generator = json.loads(content.metadata()["state"])["generator"]
-    generator["state"]["pos"] = min(words, 624)
-    replaced(kept, {"generator": generator}, generator=key)
-    with pytest.raises(CheckpointError, match=r"is damaged.*uint32"):
         read(kept)
 
 

@@ -15,7 +15,7 @@ from profiles import NIGHTLY
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
-from rnn_numpy.training.recipe import Diverged, Engine, Learner, Logged, Recipe, Training, start
+from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe, Training, start
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
 SEEDS = range(1, 10) if NIGHTLY else ()
@@ -200,9 +200,8 @@ def test_given_weights_are_not_changed(make: Make) -> None:
 @learners
 def test_the_log_of_a_batch_is_its_first_example_and_the_mean_loss(make: Make) -> None:
     recipe = Recipe(iterations=3, batch_size=5)
-    _, event = Training(recipe, Engine("made", make)).run(3)
-    assert isinstance(event, Logged)
-    record = event.record
+    _, record = Training(recipe, Engine("made", make)).run(3)
+    assert record is not None
     params, rng = start(recipe)
     learner = make(params, recipe)
     learner.descend(draw_pairs(rng, 8, 2 * 5))

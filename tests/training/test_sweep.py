@@ -189,8 +189,6 @@ def test_several_processes_need_a_file(
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "needs --out FILE" in bad(sweep.main, FOUR, capsys)
-    said = bad(sweep.main, [*FOUR, "--out", "r.jsonl", "--plot", "p.png"], capsys)
-    assert "--plot needs all results" in said
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert "RANK must be" in bad(sweep.main, FOUR, capsys)
     for main in (numpy_train.main, torch_train.main):
@@ -339,19 +337,10 @@ def test_the_summary() -> None:
     assert [list(row.values()) for row in of_3] == [[10, 1, 0, 2, 2, 9], [20, 1, 0, 2, 2, 9]]
 
 
-def test_networks_that_all_diverge(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
-) -> None:
+def test_networks_that_all_diverge(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     def diverging(recipes: Iterable[Recipe], *_: object, **__: object) -> Iterator[Trained]:
         return (Trained(recipe, "diverged", [], [], 0) for recipe in recipes)
 
     monkeypatch.setattr(sweep, "train_many", diverging)
-    assert sweep.main([*FOUR, "--plot", str(tmp_path / "p.png")]) == 0
+    assert sweep.main(FOUR) == 0
     assert "4 networks, 4 diverged" in capsys.readouterr().out
-
-
-def test_plot(tmp_path: Path) -> None:
-    picture = tmp_path / "sweep.png"
-    flags = ["--seeds", "0:3", "--hidden", "2", "6", "--bits", "3", "--iterations", "600"]
-    assert sweep.main([*flags, "--count-every", "100", "--plot", str(picture)]) == 0
-    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -4,7 +4,6 @@ import argparse
 import io
 import os
 import re
-import shutil
 import signal
 import sys
 import traceback
@@ -155,18 +154,6 @@ def say(line: str) -> None:
         colour = _COLOURS.get(found[2], _YELLOW)
         line = f"{found[1]}\x1b[{colour}m{found[2]}\x1b[0m{line[found.end() :]}"
     _write(f"{line}\n", sys.stdout)
-
-
-def can_redraw(rows: Sequence[str]) -> bool:
-    """Whether standard output is a terminal with a place for these rows and the progress bar."""
-    size, widest = shutil.get_terminal_size(), max(map(len, rows))
-    moves = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    return moves and size.lines > len(rows) + 1 and size.columns > widest
-
-
-def erase(rows: int) -> None:
-    """Erase the rows that were printed last, above the progress bar if there is one."""
-    _write(f"\x1b[{rows}A\x1b[J", sys.stdout)
 
 
 def complain(line: str) -> None:

@@ -3,11 +3,9 @@
 from argparse import ArgumentTypeError
 from contextlib import suppress
 
-from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, Integer, positive
-from rnn_numpy.elman_network.checks import MOST_STATE_BITS
+from bptt_check.commands.flag_types import Integer
 from rnn_numpy.training.recipe import RANGES
 
-STATE_BITS = Integer(1, MOST_STATE_BITS)
 SEED, BITS, HIDDEN, ITERATIONS, BATCH_SIZE = (
     Integer(*RANGES[name]) for name in ("seed", "bits", "hidden", "iterations", "batch_size")
 )
@@ -29,17 +27,3 @@ def seeds(text: str) -> range:
         f"must be a seed from {SEED.least} to {SEED.most}, or a range of them such as 0:1000, "
         f"got {text or 'nothing'}"
     )
-
-
-__all__ = [
-    "BATCH_SIZE",
-    "BITS",
-    "HIDDEN",
-    "ITERATIONS",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "SEED",
-    "STATE_BITS",
-    "positive",
-    "seeds",
-]

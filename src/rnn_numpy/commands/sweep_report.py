@@ -1,25 +1,16 @@
-"""The results of a sweep as tables, as JSON and as a picture (which needs matplotlib)."""
+"""The results of a sweep as tables and as JSON."""
 
 import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bptt_check.commands.pictures import save
 from bptt_check.commands.terminal import say
 from rnn_numpy.training.many import Trained
-
-_WORDS = {
-    "bits": "{} bits",
-    "hidden": "{} hidden units",
-    "iterations": "{} steps",
-    "learning_rate": "learning rate {:g}",
-    "dtype": "{}",
-    "batch_size": "{} examples a step",
-}
+from rnn_numpy.training.recipe import Recipe
 
 
 def summary(results: Iterable[Trained]) -> list[dict[str, Any]]:
@@ -28,12 +19,15 @@ def summary(results: Iterable[Trained]) -> list[dict[str, Any]]:
     `median` and `worst` are the networks' numbers of right sums. A network that diverged counts as
     having no right sum from that step on.
     """
-    alike: dict[tuple[tuple[str, Any], ...], list[Trained]] = {}
+    alike: dict[Recipe, list[Trained]] = {}
     for each in results:
-        setting = {name: value for name, value in asdict(each.recipe).items() if name != "seed"}
-        alike.setdefault(tuple(setting.items()), []).append(each)
+        alike.setdefault(replace(each.recipe, seed=0), []).append(each)
     return [
-        {"setting": dict(setting), "rows": list(_rows(some))} for setting, some in alike.items()
+        {
+            "setting": {name: x for name, x in asdict(setting).items() if name != "seed"},
+            "rows": list(_rows(some)),
+        }
+        for setting, some in alike.items()
     ]
 
 
@@ -70,11 +64,13 @@ def print_json(results: Sequence[Trained], wanted: int, engine: str, out: Path |
 def print_tables(results: Sequence[Trained]) -> None:
     """Print a table for each setting."""
     for table in summary(results):
-        setting, rows = table["setting"], table["rows"]
-        names = ["bits", "hidden", "learning_rate", "dtype"]
-        names += ["batch_size"] * (setting["batch_size"] > 1)
+        recipe, rows = Recipe(**table["setting"]), table["rows"]
         sums = f"exact sums of {rows[0]['tried']}" if rows else "all diverged"
-        say(", ".join(_WORDS[name].format(setting[name]) for name in names) + f": {sums}")
+        batch = f", {recipe.batch_size} examples a step" if recipe.batch_size > 1 else ""
+        say(
+            f"{recipe.bits} bits, {recipe.hidden} hidden units, learning rate "
+            f"{recipe.learning_rate:g}, {recipe.dtype}{batch}: {sums}"
+        )
         say(f"{'step':>8}{'networks exact':>18}{'median':>12}{'worst':>10}")
         for row in rows:
             exact = f"{row['exact']} of {row['networks']}"
@@ -88,37 +84,3 @@ def headline(results: Sequence[Trained], wanted: int, engine: str) -> str:
     words = {"diverged": "diverged", "vanished": "whose gradient vanished"}
     failed = "".join(f", {ends[end]} {word}" for end, word in words.items() if ends[end])
     return f"{len(results)} networks{unfinished}{failed}; engine: {engine}"
-
-
-def sweep_plot(results: Iterable[Trained], file: str | Path) -> None:
-    """Draw a line for each setting: the per cent of exact networks after each counted step.
-
-    Raises:
-        WeightsError: the file cannot be written.
-        ValueError: matplotlib does not know the file's suffix.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.subplots()
-    tables = summary(results)
-    # The title has the values that all settings share; the legend has the others.
-    common = dict(set.intersection(*(set(table["setting"].items()) for table in tables)))
-    for table in tables:
-        own = ", ".join(
-            _WORDS[name].format(value)
-            for name, value in table["setting"].items()
-            if name not in common
-        )
-        steps = [0, *(row["step"] for row in table["rows"])]
-        share = [0.0, *(100 * row["exact"] / row["networks"] for row in table["rows"])]
-        axes.plot(steps, share, marker="o", markersize=3, label=own or "all networks")
-    axes.set(xlabel="SGD steps", ylabel="networks that get every sum right", ylim=(-2, 102))
-    axes.yaxis.set_major_formatter(PercentFormatter())
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    title = ", ".join(_WORDS[name].format(common[name]) for name in _WORDS if name in common)
-    axes.set_title(title, fontsize=10)
-    save(figure, file)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
@@ -14,15 +15,17 @@ from bptt_check.commands.terminal import (
     complain,
     interruptible,
     progress,
+    say,
 )
-from rnn_numpy.commands.train_log import Log, verdict, wrong_steps
+from rnn_numpy.commands import train_log
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
 from rnn_numpy.real_proof.report import as_json, headline
+from rnn_numpy.real_proof.verdict import Proved
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, advance, count_exact
 from rnn_numpy.training.checkpoint import Checkpoint
-from rnn_numpy.training.recipe import Engine, Logged, Recipe, Training, vanished
+from rnn_numpy.training.recipe import Engine, Recipe, Training, vanished
 from rnn_numpy.training.until_proved import Outcome, until_proved
 
 CODES = {"finished": 0, "interrupted": 128 + signal.SIGINT, "diverged": 1, "vanished": 1}
@@ -37,143 +40,136 @@ def train(
         check_outputs(flags, "out", "plot")
         training = kept.begin(recipe, engine, resume=flags.resume)
     try:
-        return _run(flags, training, kept)
+        return _Run(flags, training, kept).code()
     except KeyboardInterrupt:  # a second Ctrl-C stops immediately
         complain("stopped immediately; nothing was saved after the last checkpoint")
         return 128 + signal.SIGINT
 
 
-def _run(flags: argparse.Namespace, training: Training, kept: Checkpoint) -> int:
-    """Take the remaining steps, then save, count and print; returns the exit code."""
-    recipe = training.recipe
-    learning = Learning(recipe.bits) if flags.plot is not None or flags.live else None
-    log = Log(recipe, quiet=flags.json, learning=learning, live=flags.live)
-    log.heading(audited=training.learner.audited)
-    outcome: Outcome | None = None
-    with interruptible() as stopped:
-        _take_steps(flags, training, kept, log, stopped)
-        if flags.until_proved and training.status == "finished":
-            outcome = _prove(flags, training, log, stopped)
-        # Save before counting sums, so that the weights are safe first.
-        failure = _save(flags, training, log) or _plot(flags, training, log)
-    count = _count_sums(flags, training, log)
-    proved = outcome is not None and outcome.verdict.status == "proved"
-    inexact = count is not None and count.exact < count.tried
-    doubtful = training.status == "finished" and inexact and not proved
-    if doubtful and vanished(recipe, training.learner):
-        training.status = "vanished"
-        log.vanished()
-    if flags.json:
-        proof = outcome and as_json(outcome.params, outcome.verdict)
-        log.json(training, count, None if failure else flags.out, proof)
-    failures = [reason for reason in (failure, kept.failure) if reason]
-    for reason in failures:
-        complain(f"error: {reason}")
-    if failures:
-        return 2
-    if training.status == "interrupted" and stopped():
-        return stopped.exit_code
-    unproved = outcome is not None and not proved
-    return CODES[training.status] or int(unproved or bool(wrong_steps(training)))
+class _Run:
+    """A training as the command runs it: its flags, its checkpoint, the curve for --plot."""
 
+    def __init__(self, flags: argparse.Namespace, training: Training, kept: Checkpoint) -> None:
+        self.flags, self.training, self.kept = flags, training, kept
+        self.curve = Learning(training.recipe.bits) if flags.plot is not None else None
+        self.tell: Callable[[str], object] = (lambda line: None) if flags.json else say
 
-def _take_steps(
-    flags: argparse.Namespace, training: Training, kept: Checkpoint, log: Log, stopped: Stop
-) -> None:
-    """Take the recipe's remaining steps; log them and write checkpoints."""
-    iterations, every = training.recipe.iterations, flags.checkpoint_every
-    if training.steps > 0:
-        log.say(f"continuing from step {training.steps}")
-    log.measure(training.steps, training.learner.params(), draw=False)
-    with progress(iterations, "step", done=training.steps) as bar:
-        for event in training.run(flags.log_every, pause_every=every):
-            if isinstance(event, Logged):
-                log.record(event.record)
-                log.measure(training.steps, training.learner.params())
-            bar.update(event.steps)
-            if every is not None and training.steps % every == 0:
-                kept.keep(training)
-            if training.steps < iterations and stopped():
-                training.status = "interrupted"
-                break
-    log.ending(training)
-    if training.status != "diverged":
-        kept.keep(training)
+    def code(self) -> int:
+        """Take the remaining steps, then save, count and print; returns the exit code."""
+        flags, training = self.flags, self.training
+        outcome: Outcome | None = None
+        with interruptible() as stopped:
+            self.take_steps(stopped)
+            if flags.until_proved and training.status == "finished":
+                outcome = self.prove(stopped)
+            # Save before counting sums, so that the weights are safe first.
+            failure = self.save()
+        count = self.count_sums()
+        proved = outcome is not None and isinstance(outcome.verdict, Proved)
+        inexact = count is not None and count.exact < count.tried
+        doubtful = training.status == "finished" and inexact and not proved
+        if doubtful and vanished(training.recipe, training.learner):
+            training.status = "vanished"
+            self.tell(*train_log.ending(training))
+        if flags.json:
+            proof = outcome and as_json(outcome.params, outcome.verdict)
+            say(train_log.as_json(training, count, None if failure else flags.out, proof))
+        failures = [reason for reason in (failure, self.kept.failure) if reason]
+        for reason in failures:
+            complain(f"error: {reason}")
+        if failures:
+            return 2
+        if training.status == "interrupted" and stopped():
+            return stopped.exit_code
+        unproved = outcome is not None and not proved
+        return CODES[training.status] or int(unproved or bool(train_log.wrong_steps(training)))
 
+    def take_steps(self, stopped: Stop) -> None:
+        """Take the recipe's remaining steps; log them and write checkpoints."""
+        training, recipe, every = self.training, self.training.recipe, self.flags.checkpoint_every
+        audited = training.learner.audited
+        self.tell(train_log.heading(recipe, audited=audited))
+        if training.steps > 0:
+            self.tell(f"continuing from step {training.steps}")
+        self.measure()
+        with progress(recipe.iterations, "step", done=training.steps) as bar:
+            for record in training.run(self.flags.log_every, pause_every=every):
+                if record is not None:
+                    self.tell(train_log.line(record, recipe.bits, audited=audited))
+                    self.measure()
+                bar.update(training.steps - bar.n)
+                if every is not None and training.steps % every == 0:
+                    self.kept.keep(training)
+                if training.steps < recipe.iterations and stopped():
+                    training.status = "interrupted"
+                    break
+        for line in train_log.ending(training):
+            self.tell(line)
+        if training.status != "diverged":
+            self.kept.keep(training)
 
-def _prove(flags: argparse.Namespace, training: Training, log: Log, stopped: Stop) -> Outcome:
-    """Train on until the network is proved, and put the result into `training`."""
-    recipe = training.recipe
-    most = flags.max_iterations - recipe.iterations
-    outcomes = until_proved(
-        recipe,
-        training.learner.params(),
-        training.rng,
-        flags.state_bits,
-        training.engine.learner,
-        most_steps=most,
-    )
-    with progress(most, "step") as bar:
-        for outcome in outcomes:
-            bar.update(outcome.steps - bar.n)
-            training.steps = recipe.iterations + outcome.steps
-            log.say(f"{training.steps:8}  {headline(outcome.params, outcome.verdict)}")
-            log.measure(training.steps, outcome.params)
-            if outcome.verdict.status != "proved" and stopped():
-                training.status = "interrupted"
-                break
-    log.keep_chart()
-    training.learner = training.engine.learner(outcome.params, recipe)
-    return outcome
+    def measure(self) -> None:
+        """Add the network as it is to the curve, if there is one."""
+        if self.curve is not None:
+            self.curve.add(self.training.steps, self.training.learner.params())
 
+    def prove(self, stopped: Stop) -> Outcome:
+        """Train on until the network is proved, and put the result into `training`."""
+        training, recipe = self.training, self.training.recipe
+        most = self.flags.max_iterations - recipe.iterations
+        outcomes = until_proved(training.learner.params(), recipe.seed, most_steps=most)
+        with progress(most, "step") as bar:
+            for outcome in outcomes:
+                bar.update(outcome.steps - bar.n)
+                training.steps = recipe.iterations + outcome.steps
+                training.learner = training.engine.learner(outcome.params, recipe)
+                self.tell(f"{training.steps:8}  {headline(outcome.params, outcome.verdict)}")
+                self.measure()
+                if not isinstance(outcome.verdict, Proved) and stopped():
+                    training.status = "interrupted"
+                    break
+        return outcome
 
-def _save(flags: argparse.Namespace, training: Training, log: Log) -> str:
-    """Write the weights to --out, if given; returns the reason of a failure, or an empty text."""
-    if flags.out is None:
-        if training.status == "interrupted" and flags.checkpoint is None:
-            log.say("weights not written: no --out given")
+    def save(self) -> str:
+        """Write --out and --plot, if given; returns the reason of a failure, or an empty text."""
+        flags, training = self.flags, self.training
+        params, metadata = (
+            training.learner.params(),
+            {
+                "made_by": made_by(),
+                "recipe": json.dumps(asdict(training.recipe)),
+                "steps": str(training.steps),
+                "status": training.status,
+            },
+        )
+        try:
+            if flags.out is not None:
+                save_params(flags.out, params, metadata)
+                self.tell(f"weights written to {flags.out}")
+            elif training.status == "interrupted" and flags.checkpoint is None:
+                self.tell("weights not written: no --out given")
+            if self.curve is not None:
+                train_plot(self.curve, params, flags.plot)
+                self.tell(f"picture written to {flags.plot}")
+        except WeightsError as error:
+            return str(error)
         return ""
-    metadata = {
-        "made_by": made_by(),
-        "recipe": json.dumps(asdict(training.recipe)),
-        "steps": str(training.steps),
-        "status": training.status,
-    }
-    try:
-        save_params(flags.out, training.learner.params(), metadata)
-    except WeightsError as error:
-        return str(error)
-    log.say(f"weights written to {flags.out}")
-    return ""
 
-
-def _plot(flags: argparse.Namespace, training: Training, log: Log) -> str:
-    """Draw --plot, if given; returns the reason of a failure, or an empty text."""
-    if flags.plot is None or log.learning is None:
-        return ""
-    try:
-        train_plot(log.learning, training.learner.params(), flags.plot)
-    except WeightsError as error:
-        return str(error)
-    log.say(f"picture written to {flags.plot}")
-    return ""
-
-
-def _count_sums(flags: argparse.Namespace, training: Training, log: Log) -> Count | None:
-    """Count and print the exact sums; None if Ctrl-C stops that."""
-    recipe, engine = training.recipe, training.engine.name
-    total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
-    try:
-        with progress(total, "sum") as bar:
-            step = partial(advance, training.learner.params())
-            count = count_exact(
-                step, recipe.hidden, recipe.bits, recipe.dtype, on_progress=bar.update
-            )
-    except KeyboardInterrupt:
-        training.status = "interrupted"
-        log.say("stopped while trying the sums")
-        return None
-    if flags.engine is None and engine != "compiled" and not native.available():
-        engine += f" (the compiled one is not built: {native.INSTALL})"
-    log.say(f"{verdict(count, recipe.bits)}; engine: {engine}")
-    return count
+    def count_sums(self) -> Count | None:
+        """Count and print the exact sums; None if Ctrl-C stops that."""
+        recipe, engine = self.training.recipe, self.training.engine.name
+        total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
+        step = partial(advance, self.training.learner.params())
+        try:
+            with progress(total, "sum") as bar:
+                count = count_exact(
+                    step, recipe.hidden, recipe.bits, recipe.dtype, on_progress=bar.update
+                )
+        except KeyboardInterrupt:
+            self.training.status = "interrupted"
+            self.tell("stopped while trying the sums")
+            return None
+        if self.flags.engine is None and engine != "compiled" and not native.available():
+            engine += f" (the compiled one is not built: {native.INSTALL})"
+        self.tell(f"{train_log.in_words(count, recipe.bits)}; engine: {engine}")
+        return count

@@ -4,9 +4,9 @@ import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.util import find_spec
 
 from bptt_check.commands import terminal
+from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, positive
 from rnn_numpy.commands import flag_types
 from rnn_numpy.training.recipe import Recipe
 
@@ -32,27 +32,22 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
     add("--seed", type=flag_types.SEED, default=Recipe().seed,
         help="seed of weights and examples (%(default)s)")  # fmt: skip
     add_recipe(result, several=False)
-    add("--log-every", type=flag_types.POSITIVE, default=1000, metavar="STEPS",
+    add("--log-every", type=POSITIVE, default=1000, metavar="STEPS",
         help="steps between two log lines (%(default)s)")  # fmt: skip
     add("--until-proved", action="store_true",
-        help="after the iterations, train on sums that the network gets wrong until it is proved "
-        "to add operands of every length")  # fmt: skip
-    add("--state-bits", type=flag_types.STATE_BITS, metavar="B",
-        help="with --until-proved: round the state to multiples of 2^-B in the proof, B from 1 to "
-        "16; default: prove the network as trained, its state not rounded")  # fmt: skip
-    add("--max-iterations", type=flag_types.NOT_NEGATIVE, metavar="N",
-        help="with --until-proved: give up after N SGD steps, those of --iterations included "
+        help="after the iterations, train on until the network, as trained, is proved to add "
+        "operands of every length")  # fmt: skip
+    add("--max-iterations", type=NOT_NEGATIVE, metavar="N",
+        help="with --until-proved: give up after N steps, those of --iterations included "
         "(200000, or --iterations if that is larger)")  # fmt: skip
     add("--out", metavar="FILE.safetensors", help="write U, W, V and the recipe to this file")
     add("--plot", metavar="FILE.png",
         help="draw loss and exact sums at the logged steps and, below, the hidden states by carry "
         "(needs matplotlib)")  # fmt: skip
-    add("--live", action="store_true",
-        help="on a terminal, draw the loss below the log as it falls (needs uniplot)")  # fmt: skip
     add("--checkpoint", metavar="FILE",
         help="write a checkpoint for --resume to this file, during the training and when it is "
         "stopped")  # fmt: skip
-    add("--checkpoint-every", type=flag_types.POSITIVE, metavar="STEPS",
+    add("--checkpoint-every", type=POSITIVE, metavar="STEPS",
         help="steps between two checkpoints (1000)")  # fmt: skip
     add("--resume", action="store_true",
         help="continue, bit for bit, from --checkpoint FILE; start from the beginning if there is "
@@ -72,7 +67,7 @@ def add_recipe(parser: argparse.ArgumentParser, *, several: bool) -> None:
         ("hidden", flag_types.HIDDEN, "N", "number of hidden units"),
         ("batch_size", flag_types.BATCH_SIZE, "N",
          "examples in each SGD step; their gradients are summed"),
-        ("learning_rate", flag_types.positive, "RATE", "step size of SGD"),
+        ("learning_rate", positive, "RATE", "step size of SGD"),
         ("iterations", flag_types.ITERATIONS, "N", "number of SGD steps"),
     ):  # fmt: skip
         default, many = getattr(Recipe(), name), several and name != "iterations"
@@ -89,11 +84,9 @@ def add_recipe(parser: argparse.ArgumentParser, *, several: bool) -> None:
 
 def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> Recipe:
     """The recipe that the flags ask for; ends the command if a combination is invalid."""
-    if flags.live and find_spec("uniplot") is None:
-        arguments.error("--live: a chart needs uniplot: pip install uniplot")
     recipe = Recipe(**{field.name: getattr(flags, field.name) for field in fields(Recipe)})
     for other, needed, names in (
-        ("until_proved", "--until-proved", ("state_bits", "max_iterations")),
+        ("until_proved", "--until-proved", ("max_iterations",)),
         ("checkpoint", "--checkpoint FILE", ("resume", "checkpoint_every")),
     ):
         for name in names:

@@ -1,8 +1,7 @@
-"""`train --plot` and `train --live`: a network learning to carry.
+"""`train --plot`: a network learning to carry (needs matplotlib).
 
-`--plot` needs matplotlib. Above: the loss (5) and the exact sums during the training. Below: the
-hidden states of the trained network, coloured by the carry, which it was never shown. `--live`
-needs uniplot and draws the loss in the terminal.
+Above: the loss (5) and the exact sums during the training. Below: the hidden states of the trained
+network, coloured by the carry, which it was never shown.
 """
 
 from pathlib import Path
@@ -13,10 +12,10 @@ import numpy as np
 from bptt_check.commands.pictures import save
 from rnn_numpy.elman_network.model import absolute_error, forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.drawing import COLOURS
 from rnn_numpy.tasks.addition import encode
 from rnn_numpy.tasks.exact_sums import count
 
+COLOURS = ("#1f6fb4", "#d9541e")
 #: Up to this size all sums are tried at each logged step, beyond it the sums of the loss.
 _MOST_BITS = 8
 _SUMS, _STEPS = 512, 2000
@@ -47,22 +46,6 @@ class Learning:
         self.steps.append(step)
         self.losses.append(float(absolute_error(outputs, self._y)) / _SUMS)
         self.exact.append(100 * float(right) / self.tried)
-
-    def as_text(self) -> str:
-        """The curve of the loss as a chart of a dozen lines of text."""
-        from uniplot import plot_to_string
-
-        exact = f"{self.exact[-1]:.0f} % of {self.tried:,} sums exact"
-        chart: str = plot_to_string(
-            xs=self.steps,
-            ys=self.losses,
-            lines=True,
-            width=60,
-            height=8,
-            y_min=0,
-            title=f"mean loss of an example {self.losses[-1]:.4f}, {exact}",
-        )
-        return chart
 
     def draw(self, axes: Any) -> None:
         """Draw the curve."""

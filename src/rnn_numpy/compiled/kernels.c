@@ -26,7 +26,7 @@ typedef ptrdiff_t intp;
 #define SIMD_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #endif
 
-/* How many of generic, avx2 and avx512, in this order, this processor runs; did Intel make it? */
+/* How many of generic, avx2 and avx512, in this order, this processor runs. */
 #if defined __x86_64__ && defined __GNUC__
 #define CPU(name) (__builtin_cpu_supports(name) != 0)
 int variants(void)
@@ -35,10 +35,8 @@ int variants(void)
     return 1 + avx2
            + (avx2 && CPU("avx512f") && CPU("avx512bw") && CPU("avx512dq") && CPU("avx512vl"));
 }
-int intel(void) { return __builtin_cpu_is("intel") != 0; }
 #else
 KERNEL int variants(void) { return 1; }
-KERNEL int intel(void) { return 0; }
 #endif
 
 /* (2), (3). exp is written here so that it can be vectorised on every processor: the usual reduction

@@ -57,11 +57,6 @@ def variant() -> str:
     return chosen
 
 
-def on_intel() -> bool:
-    """Whether Intel made this processor; False if the kernels are not built."""
-    return available() and bool(_library("float64", "generic").intel())
-
-
 @cache
 def kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., None]:
     """A kernel as a function of addresses and sizes, as `SIGNATURES` has them; raises as `variant`.

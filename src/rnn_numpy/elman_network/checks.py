@@ -5,9 +5,6 @@ from typing import Any
 
 import numpy as np
 
-#: float32 represents multiples of 2^-16 between 0 and 1 exactly.
-MOST_STATE_BITS = 16
-
 
 def check_array(
     name: str, array: Any, axes: Mapping[str, int | None], dtype: np.dtype[Any]
@@ -58,14 +55,6 @@ def _matches(shape: tuple[int, ...], sizes: tuple[int | None, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         got >= 1 and size in (None, got) for got, size in zip(shape, sizes, strict=True)
     )
-
-
-def check_state_bits(state_bits: int) -> None:
-    """Raise unless the number of bits of a rounded state is an integer from 1 to 16."""
-    if isinstance(state_bits, bool) or not isinstance(state_bits, int):
-        raise TypeError(f"state_bits must be an integer or None, got {state_bits!r}")
-    if not 1 <= state_bits <= MOST_STATE_BITS:
-        raise ValueError(f"state_bits must be 1 to {MOST_STATE_BITS}, got {state_bits}")
 
 
 def check_integer(name: str, value: object, least: int, most: int | None) -> None:

@@ -11,20 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.elman_network.checks import check_array, check_state_bits
+from rnn_numpy.elman_network.checks import check_array
 from rnn_numpy.elman_network.params import Params, check_params
 
 
 class Trace(NamedTuple):
-    """Values that the backward pass needs; `states[t]` is h_t, `states[0]` is h_0.
-
-    `unrounded`: h_1 ... h_T before any rounding to `state_bits`.
-    """
+    """Values that the backward pass needs; `states[t]` is h_t, `states[0]` is h_0."""
 
     x: Float[np.ndarray, "time batch n_in"]
     states: Float[np.ndarray, "time+1 batch hidden"]
     outputs: Float[np.ndarray, "time batch n_out"]
-    unrounded: Float[np.ndarray, "time batch hidden"]
 
 
 class Gradients(NamedTuple):
@@ -39,8 +35,6 @@ def forward(
     params: Params,
     x: Float[np.ndarray, "time batch n_in"],
     h_0: Float[np.ndarray, "batch hidden"] | None = None,
-    *,
-    state_bits: int | None = None,
 ) -> tuple[Float[np.ndarray, "time batch n_out"], Trace]:
     """Run the network over a batch of sequences: equations (1)-(3).
 
@@ -48,19 +42,15 @@ def forward(
         params: the weights U, W, V.
         x: the inputs, in the weights' dtype.
         h_0: the initial state; zero if left out.
-        state_bits: round each h_t to the nearest multiple of 2^-state_bits, ties to even, before
-            it is used; 1 to 16. The backward pass ignores the rounding: (8) is unrounded.
 
     Returns:
         The outputs o_1 ... o_T, each between 0 and 1, and the trace for the backward pass.
 
     Raises:
         TypeError: the arguments are not arrays of one dtype.
-        ValueError: shapes do not match, an entry is NaN or infinite, state_bits is out of range.
+        ValueError: shapes do not match, or an entry is NaN or infinite.
     """
     check_params(params)
-    if state_bits is not None:
-        check_state_bits(state_bits)
     U, W, V = params
     check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
     time, batch, _ = x.shape
@@ -74,16 +64,12 @@ def forward(
     # exp(-z) = inf is right: sigmoid(z) = 0. Weights near the largest number make NaN of z itself.
     with np.errstate(over="ignore", invalid="ignore"):
         states[1:] = (_rows(x) @ U).reshape(time, batch, -1)
-        unrounded = states[1:] if state_bits is None else np.empty_like(states[1:])
-        for t, (h_prev, h) in enumerate(pairwise(states)):
+        for h_prev, h in pairwise(states):
             h += h_prev @ W  # (1)
             _sigmoid_in_place(h)  # (2)
-            if state_bits is not None:
-                unrounded[t] = h
-                h[:] = np.rint(h * 2**state_bits) / 2**state_bits
         outputs = (_rows(states[1:]) @ V).reshape(time, batch, -1)
         _sigmoid_in_place(outputs)  # (3)
-    return outputs, Trace(x, states, outputs, unrounded)
+    return outputs, Trace(x, states, outputs)
 
 
 def bptt(
@@ -125,8 +111,8 @@ def vjp(
     """
     _check_backward(params, trace, "upstream", upstream, window)
     if into_states is not None:
-        time, batch, hidden = trace.unrounded.shape
-        axes = {"time": time, "batch": batch, "hidden": hidden}
+        time, batch, _ = trace.outputs.shape
+        axes = {"time": time, "batch": batch, "hidden": len(params.W)}
         check_array("into_states", into_states, axes, params.W.dtype)
     eps, delta, into_h_0 = _errors(params, trace, upstream, window, into_states)
     into_x = (_rows(delta) @ params.U.T).reshape(trace.x.shape)
@@ -160,7 +146,7 @@ def _errors(
 ]:
     """The errors eps_t (6) and delta_t (8), and dE/dh_0."""
     _, W, V = params
-    h, o = trace.unrounded, trace.outputs
+    h, o = trace.states[1:], trace.outputs
     eps = upstream * o * (1 - o)  # (6)
     from_outputs = (_rows(eps) @ V.T).reshape(h.shape)  # first half of (7)
     if into_states is not None:
@@ -240,8 +226,6 @@ def _check_backward(
     check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)
     hidden_axes = {"time+1": time + 1, "batch": batch, "hidden": len(W)}
     check_array("trace.states", trace.states, hidden_axes, W.dtype)
-    hidden_axes = {"time": time, "batch": batch, "hidden": len(W)}
-    check_array("trace.unrounded", trace.unrounded, hidden_axes, W.dtype)
     output_axes = {"time": time, "batch": batch, "n_out": V.shape[1]}
     check_array("trace.outputs", trace.outputs, output_axes, W.dtype)
     check_array(name, array, output_axes, W.dtype)

@@ -42,12 +42,11 @@ def bounds(
     h_0: Float[np.ndarray, "batch hidden"] | None = None,
     window: int | None = None,
     params_error: Params | None = None,
-    state_bits: int | None = None,
 ) -> Bounds:
     """Bound the rounding error of outputs, states and gradients at this problem, in its own dtype.
 
     Args:
-        params, x, h_0, state_bits, window: as for `forward` and `bptt`.
+        params, x, h_0, window: as for `forward` and `bptt`.
         targets: targets of the squared error (4); or
         upstream: an upstream gradient of the outputs. Pass exactly one of the two.
         params_error: bounds on the errors of U, W, V; 0 if left out.
@@ -63,11 +62,9 @@ def bounds(
     U, W, V = map(rounded.given, params, params_error or (0.0, 0.0, 0.0))
     inputs = [rounded.given(x_t) for x_t in x]
     states = [rounded.given(np.zeros((x.shape[1], len(params.W))) if h_0 is None else h_0)]
-    unrounded = []
     for x_t in inputs:
         h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
-        unrounded.append(h_t)
-        states.append(h_t if state_bits is None else rounded.nearest(h_t, 2.0**-state_bits))
+        states.append(h_t)
     outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
 
     if targets is None:
@@ -76,7 +73,7 @@ def bounds(
         from_above = rounded.minus(outputs, rounded.given(targets))
     eps = rounded.times(from_above, rounded.slope(outputs))  # (6)
     errors = [eps[t][np.newaxis] for t in range(len(x))]
-    deltas, from_first, reach = _deltas(rounded, eps, unrounded, W, V, window)
+    deltas, from_first, reach = _deltas(rounded, eps, states[1:], W, V, window)
     # Forward in time (RTRL) the derivatives of the states underflow, and (7) carries their errors.
     forward = reach * 2 * (len(params.W) + 2) * rounded.underflow
 

@@ -97,14 +97,6 @@ class Arithmetic:
         error = np.minimum(inherited + self.gamma(_SIGMOID) + self.underflow, 1)
         return self._result(1 / (1 + np.exp(-z.value)), np.where(np.isinf(z.error), np.inf, error))
 
-    def nearest(self, h: Rounded, unit: float) -> Rounded:
-        """The nearest multiple of `unit`: exact, unless a tie is within the error of `h`."""
-        steps = h.value / unit
-        value = np.rint(steps) * unit
-        to_tie = (0.5 - np.abs(steps - np.rint(steps))) * unit
-        uncertain = 2 * h.error
-        return self._result(value, np.where(to_tie > uncertain, 0.0, unit + uncertain))
-
     def slope(self, h: Rounded) -> Rounded:
         """The derivative of the sigmoid, h (1 - h), in any of its usual forms."""
         value = h.value * (1 - h.value)

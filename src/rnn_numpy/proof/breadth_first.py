@@ -1,12 +1,12 @@
 """The breadth-first search behind `explore`: states in columns, a block expanded at a time."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from rnn_numpy.proof.machine import Machine, Verdict
+from rnn_numpy.proof.machine import GaveUp, Machine, Proved, Reason, Refuted, Verdict
 from rnn_numpy.proof.rounded_network import RoundedNetwork
 from rnn_numpy.tasks.targets import Target
 
@@ -14,7 +14,9 @@ _CHUNK = 1 << 12  # states expanded together, which bounds the memory for interm
 
 
 class _GaveUp(Exception):
-    """The search cannot go on; says why."""
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
 
 
 class Search:
@@ -49,29 +51,30 @@ class Search:
         self.branches = [np.empty((0, 3), np.int64)]
         self.margin = self.tie_distance = 0.5
         self.wrong: tuple[int, int] | None = None  # a state, and the input after it
-        self.doubt = ""
+        self.tie_decides = False
 
     def run(self) -> Verdict:
         """Search until no state is new, one is wrong, or there is a reason to give up."""
-        reason = ""
+        reasons: tuple[Reason, ...] = ()
         if not self.network.state_error < self.network.unit / 2:  # NaN too
-            reason = "rounding errors are larger than the steps of the state: fewer state bits?"
+            reasons = ("rounding",)
         depth, frontier = 0, np.zeros(1, np.int64)
-        while len(frontier) and not reason and self.wrong is None:
+        while len(frontier) and not reasons and self.wrong is None:
             try:
                 chunks = range(0, len(frontier), _CHUNK)
                 found = [self._expand(frontier[start : start + _CHUNK]) for start in chunks]
             except _GaveUp as why:
-                right = f"all inputs of {depth} steps are right"
-                reason = f"{why}; {self.doubt or right}"
+                reasons = (why.reason,)
                 break
             depth += 1
             frontier = np.unique(np.concatenate(found))
         if self.wrong is not None:
-            return self._verdict("refuted", "", depth)
-        if reason or self.doubt:
-            return self._verdict("gave up", reason or self.doubt, depth)
-        return self._verdict("proved", "", depth - 1)  # the last round found nothing new
+            return Refuted(**self._explored(depth), inputs=self._path(*self.wrong))
+        if self.tie_decides:
+            reasons += ("tie",)
+        if reasons:
+            return GaveUp(**self._explored(depth), reasons=reasons, limit=self.limit)
+        return Proved(**self._explored(depth - 1))  # the last round found nothing new
 
     def _expand(self, sources: Int64[np.ndarray, " sources"]) -> Int64[np.ndarray, " found"]:
         """Follow every input from these states; returns those to be followed next."""
@@ -107,8 +110,8 @@ class Search:
         if definite.any() and self.wrong is None:
             first = row[np.argmax(definite)]
             self.wrong = int(source[first]), int(number[first])
-        elif wrong.any() and not self.doubt:
-            self.doubt = "whether a bit is right depends on how a rounding tie falls"
+        elif wrong.any():
+            self.tie_decides = True
         return found
 
     def _neighbours(self, nearest: Any, direction: Any, tie: Any) -> tuple[Any, Any]:
@@ -120,7 +123,7 @@ class Search:
             others[:, unit] = nearest[from_row, unit] + direction[from_row, unit]
             levels, row = np.concatenate([levels, others]), np.concatenate([row, from_row])
             if len(levels) > self.limit + len(nearest):
-                raise _GaveUp(f"more than {self.limit} states")
+                raise _GaveUp("limit")
         return levels, row
 
     def _reach(
@@ -138,7 +141,7 @@ class Search:
         self._add(levels[first], task[first], source[first], number[first], certain[first])
         same = (known["levels"][reached] == levels).all(axis=1) & (known["task"][reached] == task)
         if not same.all():
-            raise _GaveUp("two states have the same key")  # one in 2^58 pairs of states
+            raise _GaveUp("keys")  # one in 2^58 pairs of states
         new = np.arange(len(known) - len(first), len(known))
         keys = np.concatenate([self.keys, new_keys])
         order = np.argsort(keys, kind="stable")
@@ -154,7 +157,7 @@ class Search:
     def _add(self, levels: Any, task: Any, source: Any, number: Any, certain: Any) -> None:
         count = len(levels)
         if len(self.known) + count > self.limit:
-            raise _GaveUp(f"more than {self.limit} states")
+            raise _GaveUp("limit")
         outputs = self.network.outputs(levels * self.network.unit)
         distance = np.abs(outputs - 0.5)
         self.margin = min(self.margin, float(distance.min(initial=0.5)))
@@ -175,30 +178,26 @@ class Search:
         words = np.column_stack([levels, task]).astype(np.uint64)
         return (words * self.multipliers).sum(axis=1)
 
-    def _verdict(
-        self, status: Literal["proved", "refuted", "gave up"], reason: str, depth: int
-    ) -> Verdict:
+    def _explored(self, depth: int) -> dict[str, Any]:
+        """The fields of every verdict."""
         known = self.known
-        return Verdict(
-            status=status,
-            reason=reason,
-            state_bits=self.network.state_bits,
-            target=self.target,
-            states=len(known),
-            depth=depth,
-            margin=self.margin,
-            margin_error=self.network.output_error,
-            tie_distance=self.tie_distance,
-            tie_error=self.network.state_error,
-            counterexample=None if self.wrong is None else self._path(*self.wrong),
-            machine=Machine(
+        return {
+            "state_bits": self.network.state_bits,
+            "target": self.target,
+            "states": len(known),
+            "depth": depth,
+            "margin": self.margin,
+            "margin_error": self.network.output_error,
+            "tie_distance": self.tie_distance,
+            "tie_error": self.network.state_error,
+            "machine": Machine(
                 known["levels"],
                 known["task"],
                 known["output"],
                 known["next"],
                 np.concatenate(self.branches),
             ),
-        )
+        }
 
     def _path(self, state: int, last: int) -> Int64[np.ndarray, " steps"]:
         inputs = [last]

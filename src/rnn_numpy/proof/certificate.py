@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.machine import Verdict
+from rnn_numpy.proof.machine import Proved
+from rnn_numpy.tasks.targets import Target
 
 HEADING = "rnn-bptt-reference certificate 1"
 
@@ -26,21 +27,22 @@ def weights_hash(params: Params) -> str:
     return hashlib.sha256(b"".join(octets)).hexdigest()
 
 
-def certificate(params: Params, verdict: Verdict) -> Iterator[str]:
-    """The lines of the certificate that goes with these weights.
+def header(params: Params, state: str, target: Target, states: int) -> list[str]:
+    """The first six lines."""
+    return [
+        HEADING,
+        f"weights {weights_hash(params)}",
+        f"dtype {params.W.dtype.name}",
+        f"state-{state}",
+        f"target {target.name}",
+        f"states {states}",
+    ]
 
-    Raises:
-        ValueError: the verdict is not a proof.
-    """
-    if verdict.status != "proved":
-        raise ValueError(f"verdict must be proved for a certificate, it is: {verdict.status}")
-    machine = verdict.machine
-    yield HEADING
-    yield f"weights {weights_hash(params)}"
-    yield f"dtype {params.W.dtype.name}"
-    yield f"state-bits {verdict.state_bits}"
-    yield f"target {verdict.target.name}"
-    yield f"states {verdict.states}"
+
+def certificate(params: Params, proved: Proved) -> Iterator[str]:
+    """The lines of the certificate of a proof about these weights."""
+    machine = proved.machine
+    yield from header(params, f"bits {proved.state_bits}", proved.target, proved.states)
     others: dict[tuple[int, int], list[int]] = {}
     for source, number, other in machine.branches.tolist():
         others.setdefault((source, number), []).append(other)

@@ -10,7 +10,7 @@ then holds for every order of summation, with or without fused multiply-add.
 
 from collections.abc import Callable
 
-from rnn_numpy.elman_network.checks import check_state_bits
+from rnn_numpy.elman_network.checks import check_integer
 from rnn_numpy.elman_network.params import Params, check_params
 from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.machine import Verdict
@@ -19,6 +19,8 @@ from rnn_numpy.tasks.targets import Target, addition, check_fits
 
 #: States explored at most, unless another limit is given; about 200 bytes each.
 LIMIT = 1_000_000
+#: float32 represents multiples of 2^-16 between 0 and 1 exactly.
+MOST_STATE_BITS = 16
 
 
 def explore(
@@ -33,7 +35,7 @@ def explore(
 
     Args:
         params: the weights; one input for each operand, one output.
-        state_bits: b, 1 to 16: `forward(..., state_bits=b)` is the network in question.
+        state_bits: b, 1 to 16: each h_t is rounded to the nearest multiple of 2^-b, ties to even.
         limit: give up beyond this many states.
         on_progress: called with the number of states found since the last call.
 
@@ -42,7 +44,7 @@ def explore(
             a limit out of range.
     """
     check_params(params)
-    check_state_bits(state_bits)
+    check_integer("state_bits", state_bits, 1, MOST_STATE_BITS)
     check_fits(target, params)
     if limit < 1:
         raise ValueError(f"limit must be at least 1 state, got {limit}")

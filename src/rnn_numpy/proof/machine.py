@@ -5,10 +5,10 @@ and what has to be trusted: docs/rounded-proof.md.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int64, UInt8
+from jaxtyping import Float, Int, Int64, UInt8
 
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
@@ -32,12 +32,9 @@ class Machine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class _Explored:
     """What the exploration found."""
 
-    status: Literal["proved", "refuted", "gave up"]
-    #: Why it gave up, in words; empty otherwise.
-    reason: str
     state_bits: int
     target: Target
     #: Distinct states found.
@@ -50,9 +47,39 @@ class Verdict:
     #: The smallest distance of a value from a rounding tie, and how far rounding can move one.
     tie_distance: float
     tie_error: float
-    #: The inputs that lead to the first wrong bit, if refuted.
-    counterexample: Int64[np.ndarray, " steps"] | None
     machine: Machine
+
+
+@dataclass(frozen=True)
+class Proved(_Explored):
+    """Every output is right, in every evaluation."""
+
+    status: ClassVar = "proved"
+
+
+@dataclass(frozen=True)
+class Refuted(_Explored):
+    """The last output after these inputs is wrong, in every evaluation."""
+
+    status: ClassVar = "refuted"
+    inputs: Int64[np.ndarray, " steps"]
+
+
+#: Rounding errors exceed the steps of the state; more states than the limit; two states with one
+#: key; whether an output is right depends on a tie.
+Reason = Literal["rounding", "limit", "keys", "tie"]
+
+
+@dataclass(frozen=True)
+class GaveUp(_Explored):
+    """Neither was found."""
+
+    status: ClassVar = "gave up"
+    reasons: tuple[Reason, ...]
+    limit: int
+
+
+Verdict = Proved | Refuted | GaveUp
 
 
 class Minimal(NamedTuple):
@@ -102,15 +129,9 @@ class Example(NamedTuple):
     steps: int
 
 
-def replay(params: Params, verdict: Verdict) -> Example:
-    """Run the network on the counterexample of a refutation, until all of its result is out.
-
-    Raises:
-        ValueError: the verdict is not a refutation.
-    """
-    if verdict.counterexample is None:
-        raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
-    return run_example(params, verdict.target, verdict.counterexample, verdict.state_bits)
+def replay(params: Params, refuted: Refuted) -> Example:
+    """Run the network on the inputs of a refutation, until all of its result is out."""
+    return run_example(params, refuted.target, refuted.inputs, refuted.state_bits)
 
 
 def run_example(
@@ -123,7 +144,23 @@ def run_example(
     inputs = np.concatenate([inputs, np.zeros(target.flush, np.int64)])
     bits = target.bits(inputs)
     x = bits[:, np.newaxis].astype(params.W.dtype)
-    outputs, _ = forward(params, x, state_bits=state_bits)
+    if state_bits is None:
+        outputs, _ = forward(params, x)
+    else:
+        outputs, _ = run_rounded(params, x, state_bits)
     (said,) = from_bits(outputs[..., 0] > 0.5)
     (right,) = from_bits(target.run(inputs)[:, np.newaxis])
     return Example(from_bits(bits), said, right, len(inputs))
+
+
+def run_rounded(
+    params: Params, x: Float[np.ndarray, "time batch n_in"], state_bits: int
+) -> tuple[Float[np.ndarray, "time batch n_out"], Float[np.ndarray, "time batch hidden"]]:
+    """The outputs and the states of a network whose every state is rounded before it is used."""
+    h, states = None, []
+    for x_t in x:
+        _, trace = forward(params, x_t[np.newaxis], h)
+        h = np.rint(trace.states[1] * 2**state_bits) / 2**state_bits
+        states.append(h)
+    stacked = np.stack(states)
+    return 1 / (1 + np.exp(-(stacked @ params.V))), stacked

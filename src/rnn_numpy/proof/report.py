@@ -3,35 +3,49 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from bptt_check.commands.numbers import finite
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.drawing import input_names
-from rnn_numpy.proof.machine import Minimal, Verdict, replay
+from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, Verdict, minimise, replay
 
 
 def headline(params: Params, verdict: Verdict) -> str:
     """The verdict in one line."""
     bits, target = verdict.state_bits, verdict.target
-    if verdict.status == "proved":
-        return (
-            f"proved: {target.text.format('a', 'b')} is right for operands of every length, "
-            f"with a state of {bits} bits"
-        )
-    if verdict.status == "gave up":
-        return f"gave up, with a state of {bits} bits: {verdict.reason}"
-    example = replay(params, verdict)
-    sum_ = target.text.format(*example.operands)
-    return (
-        f"refuted, with a state of {bits} bits: {sum_} = {example.right}, "
-        f"the network says {example.said}"
-    )
+    match verdict:
+        case Proved():
+            return (
+                f"proved: {target.text.format('a', 'b')} is right for operands of every length, "
+                f"with a state of {bits} bits"
+            )
+        case GaveUp():
+            return f"gave up, with a state of {bits} bits: {reason_of(verdict)}"
+        case Refuted():
+            example = replay(params, verdict)
+            sum_ = f"{target.text.format(*example.operands)} = {example.right}"
+            return f"refuted, with a state of {bits} bits: {sum_}, the network says {example.said}"
 
 
-def in_words(params: Params, verdict: Verdict, minimal: Minimal | None) -> Iterator[str]:
+def reason_of(verdict: GaveUp) -> str:
+    """Why the search gave up."""
+    words = {
+        "rounding": "rounding errors are larger than the steps of the state: fewer state bits?",
+        "limit": f"more than {verdict.limit} states",
+        "keys": "two states have the same key",
+        "tie": "whether a bit is right depends on how a rounding tie falls",
+    }
+    reasons = [words[reason] for reason in verdict.reasons]
+    if verdict.reasons in (("limit",), ("keys",)):
+        reasons.append(f"all inputs of {verdict.depth} steps are right")
+    return "; ".join(reasons)
+
+
+def in_words(params: Params, verdict: Verdict) -> Iterator[str]:
     """The verdict for a reader."""
     yield headline(params, verdict)
     yield f"{verdict.states} states, the last of them found after {verdict.depth} steps"
-    if verdict.status == "refuted":
+    if isinstance(verdict, Refuted):
         yield (
             "a shortest counterexample: no shorter operands go wrong in every floating-point "
             "evaluation"
@@ -46,25 +60,29 @@ def in_words(params: Params, verdict: Verdict, minimal: Minimal | None) -> Itera
             f"{ties} extra transition{'s' * (ties > 1)}: a value lay within its rounding error of "
             "a tie, so both neighbours were followed"
         )
-    if minimal is not None:
+    if isinstance(verdict, Proved):
+        minimal = minimise(verdict.machine)
         yield f"minimised, {len(minimal.next)} state{'s' * (len(minimal.next) > 1)}:"
-        names = input_names(verdict.target, ",")
+        inputs = verdict.target.bits(np.arange(2**verdict.target.operands)).tolist()
+        names = [",".join(map(str, bits)) for bits in inputs]
         yield "  state   " + "".join(f"{name:>10}" for name in names)
         for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
             cells = (f"{bit}, to {to}" for bit, to in zip(said, following, strict=True))
             yield f"{state:7}   " + "".join(f"{cell:>10}" for cell in cells)
 
 
-def as_json(params: Params, verdict: Verdict, minimal: Minimal | None) -> dict[str, Any]:
+def as_json(params: Params, verdict: Verdict) -> dict[str, Any]:
     """The verdict for a program."""
-    names = ("status", "reason", "state_bits", "states", "depth", "margin", "margin_error",
+    names = ("status", "state_bits", "states", "depth", "margin", "margin_error",
              "tie_distance", "tie_error")  # fmt: skip
     result = {name: finite(getattr(verdict, name)) for name in names}
+    result["reason"] = reason_of(verdict) if isinstance(verdict, GaveUp) else ""
     result["target"] = verdict.target.name
     result["ties"] = len(verdict.machine.branches)
     result["counterexample"] = result["minimal"] = None
-    if verdict.status == "refuted":
+    if isinstance(verdict, Refuted):
         result["counterexample"] = replay(params, verdict)._asdict()
-    if minimal is not None:
+    if isinstance(verdict, Proved):
+        minimal = minimise(verdict.machine)
         result["minimal"] = {"next": minimal.next.tolist(), "output": minimal.output.tolist()}
     return result

@@ -16,28 +16,17 @@ from typing import Any
 import numpy as np
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.certificate import HEADING, weights_hash
+from rnn_numpy.proof.certificate import header
 from rnn_numpy.real_proof.metric import METRIC_BITS
-from rnn_numpy.real_proof.verdict import RealVerdict
+from rnn_numpy.real_proof.verdict import Proved
 
 BITS = 40
 
 
-def real_certificate(params: Params, verdict: RealVerdict) -> Iterator[str]:
-    """The lines of the certificate of a proof about these weights.
-
-    Raises:
-        ValueError: the verdict is not a proof.
-    """
-    if verdict.cover is None or verdict.metric is None:
-        raise ValueError(f"verdict must be proved for a certificate, it is: {verdict.status}")
-    cover, classes = verdict.cover, verdict.classes
-    yield HEADING
-    yield f"weights {weights_hash(params)}"
-    yield f"dtype {params.W.dtype.name}"
-    yield f"state-real {verdict.dtype}"
-    yield f"target {verdict.target.name}"
-    yield f"states {verdict.sets}"
+def real_certificate(params: Params, proved: Proved) -> Iterator[str]:
+    """The lines of the certificate of a proof about these weights."""
+    cover, classes = proved.cover, proved.classes
+    yield from header(params, f"real {proved.dtype}", proved.target, len(cover.q))
     used, number = np.unique(cover.q, return_inverse=True)
     radii = _integers(cover.radius, BITS)
     for centre, q, to, share, radius, metric in zip(
@@ -47,7 +36,7 @@ def real_certificate(params: Params, verdict: RealVerdict) -> Iterator[str]:
         leads = " ".join(f"{lead}:{part:x}" for lead, part in zip(to, share, strict=True))
         text = ".".join(f"{entry:x}" for entry in centre)
         yield f"{text} {classes.task[q]} {classes.said[q]} {leads} {radius:x} {metric}"
-    for L in verdict.metric[used]:
+    for L in proved.metric[used]:
         rows = _integers(L.T @ L, METRIC_BITS)
         below = (entry for i, row in enumerate(rows) for entry in row[: i + 1])
         yield f"metric {'.'.join(f'{entry:x}' for entry in below)}"

@@ -32,13 +32,20 @@ class Cover(NamedTuple):
     share: Float[np.ndarray, "sets inputs"]
 
 
-class Obstacle(NamedTuple):
-    """Why no cover was found: a step whose output is not certain, or too many sets."""
+class TooManySets(NamedTuple):
+    """No cover was found: there were more sets than the limit."""
 
-    sets: int  # number of sets when the search ended
-    #: The set before the step; the inputs that lead to it, and the input of the step; the factor by
-    #: which the step multiplies errors in the metric. None if there were too many sets.
-    step: tuple[int, Int64[np.ndarray, " steps"], float] | None
+    sets: int
+    limit: int
+
+
+class Uncertain(NamedTuple):
+    """No cover was found: the output after a step is not certain."""
+
+    sets: int
+    source: int  # the set before the step
+    inputs: Int64[np.ndarray, " steps"]  # those that lead to it, and the input of the step
+    factor: float  # by which the step multiplies errors in the metric
 
 
 class Worklist:
@@ -61,7 +68,7 @@ class Worklist:
         # Set 0 is no member of its class: it must not contain an image, as its output is no bit.
         self.members: list[list[int]] = [[] for _ in network.classes.task]
         self.count, self.followed = 1, 0
-        self.obstacle: Obstacle | None = None
+        self.obstacle: Uncertain | None = None
 
     def follow(self) -> None:
         """Follow a batch of transitions; set `obstacle` if an output is not certain."""
@@ -82,7 +89,7 @@ class Worklist:
             i = int(np.argmax(to < 0))
             factor = float(np.sqrt(images.axes[i, -1]) / columns["radius"][source[i]])
             path = np.append(self._path(int(source[i])), number[i])
-            self.obstacle = Obstacle(self.count, (int(source[i]), path, factor))
+            self.obstacle = Uncertain(self.count, int(source[i]), path, factor)
 
     def _place(self, q: int, images: Images, parents: Any) -> tuple[Any, Any]:
         """The set that contains each of these images of class q, and lambda; adds missing sets.
@@ -141,7 +148,7 @@ def cover(
     usual: float,
     limit: int,
     on_progress: Callable[[int], object] = lambda sets: None,
-) -> Cover | Obstacle:
+) -> Cover | TooManySets | Uncertain:
     """Sets that are closed under every input, or why none were found.
 
     Args:
@@ -157,6 +164,6 @@ def cover(
         if work.obstacle is not None:
             return work.obstacle
         if work.count > limit:
-            return Obstacle(work.count, None)
+            return TooManySets(work.count, limit)
     names = ("centre", "radius", "q", "next", "share")
     return Cover(*(work.columns[name][: work.count] for name in names))

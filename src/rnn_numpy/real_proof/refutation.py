@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import explore
+from rnn_numpy.proof.machine import Refuted
 from rnn_numpy.real_proof.histories import draw_inputs
 from rnn_numpy.tasks.targets import Target
 
@@ -34,9 +35,9 @@ def _all_wrong(params: Params, target: Target) -> Iterator[Int64[np.ndarray, " s
     """What each search finds, or None."""
     inputs = 2**target.operands
     for bits in STATE_BITS:
-        counterexample = explore(params, bits, target, limit=STATES).counterexample
-        if counterexample is not None:
-            yield _first_wrong(params, target, counterexample[:, np.newaxis])
+        verdict = explore(params, bits, target, limit=STATES)
+        if isinstance(verdict, Refuted):
+            yield _first_wrong(params, target, verdict.inputs[:, np.newaxis])
     length = int(np.log(RUNS) / np.log(inputs))
     prefixes = np.array(list(product(range(inputs), repeat=length)), np.int64).T
     runs = np.concatenate([prefixes, np.repeat(prefixes[-1:], RUN, axis=0)])

@@ -1,68 +1,75 @@
-"""The verdict about the network as trained, as text and as JSON.
-
-`headline` and `as_json` also take a verdict about the network with a rounded state.
-"""
+"""The verdict about the network as trained, as text and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof import report as rounded
-from rnn_numpy.proof.machine import Example, Verdict, run_example
-from rnn_numpy.real_proof.verdict import RealVerdict
+from rnn_numpy.proof.machine import Example, run_example
+from rnn_numpy.real_proof.cover import TooManySets, Uncertain
+from rnn_numpy.real_proof.verdict import GaveUp, Proved, RealVerdict, Refuted
 
 EVALUATED = {"float64": "float64", "float32": "float32 or float64"}
 
 
-def replay_real(params: Params, verdict: RealVerdict) -> Example:
-    """Run the network on the counterexample of a refutation, until it has output every bit.
-
-    Raises:
-        ValueError: the verdict is not a refutation.
-    """
-    if verdict.counterexample is None:
-        raise ValueError(f"verdict must be refuted for a counterexample, it is: {verdict.status}")
-    evaluated = Params(*(array.astype(verdict.dtype) for array in params))
-    return run_example(evaluated, verdict.target, verdict.counterexample)
+def replay(params: Params, refuted: Refuted) -> Example:
+    """Run the network on the inputs of a refutation, until it has output every bit."""
+    evaluated = Params(*(array.astype(refuted.dtype) for array in params))
+    return run_example(evaluated, refuted.target, refuted.inputs)
 
 
-def headline(params: Params, verdict: RealVerdict | Verdict) -> str:
+def headline(params: Params, verdict: RealVerdict) -> str:
     """The verdict in one line."""
-    if isinstance(verdict, Verdict):
-        return rounded.headline(params, verdict)
-    target = verdict.target
-    if verdict.status == "proved":
-        return (
-            f"proved: {target.text.format('a', 'b')} is right for operands of every length, as "
-            f"trained, in {EVALUATED[verdict.dtype]}"
-        )
-    if verdict.status == "gave up":
-        return f"gave up, as trained: {verdict.reason}"
-    example = replay_real(params, verdict)
-    sum_ = target.text.format(*example.operands)
-    return f"refuted, as trained: {sum_} = {example.right}, the network says {example.said}"
+    text = verdict.target.text
+    match verdict:
+        case Proved():
+            return (
+                f"proved: {text.format('a', 'b')} is right for operands of every length, as "
+                f"trained, in {EVALUATED[verdict.dtype]}"
+            )
+        case Refuted():
+            example = replay(params, verdict)
+            sum_ = f"{text.format(*example.operands)} = {example.right}"
+            return f"refuted, as trained: {sum_}, the network says {example.said}"
+        case GaveUp():
+            return f"gave up, as trained: {reason_of(verdict)}"
+
+
+def reason_of(verdict: GaveUp) -> str:
+    """Why the search gave up."""
+    match verdict.reason:
+        case TooManySets(limit=limit):
+            return f"more than {limit} sets"
+        case Uncertain(sets, source, inputs, factor):
+            *before, last = inputs.tolist()
+            return (
+                f"an output is not certain after inputs {' '.join(map(str, before))} and then "
+                f"{last}, which lead on from set {source} of {sets}; this step multiplies errors "
+                f"by at most {factor:.2f}"
+            )
+        case _:
+            return "no metric was found: the weights are too large"
 
 
 def in_words(params: Params, verdict: RealVerdict) -> Iterator[str]:
     """The verdict as lines of text."""
     yield headline(params, verdict)
-    if verdict.status == "proved":
+    if isinstance(verdict, Proved):
         yield (
-            f"{verdict.sets} sets of states, closed under every input; h V stays "
+            f"{len(verdict.cover.q)} sets of states, closed under every input; h V stays "
             f"{verdict.margin:.2g} from 0 in each"
         )
-    if verdict.status == "refuted":
+    if isinstance(verdict, Refuted):
         yield "this is the shortest sum found; without any one of its steps no output is wrong"
 
 
-def as_json(params: Params, verdict: RealVerdict | Verdict) -> dict[str, Any]:
+def as_json(params: Params, verdict: RealVerdict) -> dict[str, Any]:
     """The verdict as values that JSON can represent."""
-    if isinstance(verdict, Verdict):
-        return rounded.as_json(params, verdict, None)
-    names = ("status", "reason", "dtype", "sets", "margin")
-    result = {name: getattr(verdict, name) for name in names}
-    result["target"] = verdict.target.name
-    result["counterexample"] = None
-    if verdict.status == "refuted":
-        result["counterexample"] = replay_real(params, verdict)._asdict()
-    return result
+    result: dict[str, Any] = {"status": verdict.status, "reason": "", "dtype": verdict.dtype}
+    result |= {"sets": 0, "margin": 0.0, "target": verdict.target.name, "counterexample": None}
+    match verdict:
+        case Proved():
+            return result | {"sets": len(verdict.cover.q), "margin": verdict.margin}
+        case Refuted():
+            return result | {"counterexample": replay(params, verdict)._asdict()}
+        case GaveUp():
+            return result | {"reason": reason_of(verdict), "sets": verdict.reason.sets}

@@ -6,14 +6,14 @@ cover is a proof. docs/proof.md states what is proved, and what has to be truste
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.params import DTYPES, Params, check_params
-from rnn_numpy.real_proof.cover import Cover, Obstacle, cover
+from rnn_numpy.real_proof.cover import Cover, TooManySets, Uncertain, cover
 from rnn_numpy.real_proof.enclosure import Network
 from rnn_numpy.real_proof.histories import Histories, histories
 from rnn_numpy.real_proof.metric import metric
@@ -26,25 +26,49 @@ LIMIT = 40_000
 RADII = (0.035, 0.025, 0.018, 0.013, 0.009, 0.006, 0.004, 0.0025, 0.0015, 0.001)
 
 
+class NoMetric(NamedTuple):
+    """No metric was found: the weights are too large."""
+
+    sets: int = 0
+
+
 @dataclass(frozen=True)
-class RealVerdict:
+class _Verdict:
     """What is known about the network as trained."""
 
-    status: Literal["proved", "refuted", "gave up"]
-    #: Why the search gave up, in words; empty otherwise.
-    reason: str
+    target: Target
     #: The evaluation that is covered: float64, or float32 and anything more precise.
     dtype: str
-    target: Target
-    #: Number of sets of the cover, or of the last search.
-    sets: int
-    #: The least distance of h V from 0 in these sets; 0 without a proof.
-    margin: float
-    #: Inputs whose last output is wrong, if refuted.
-    counterexample: Int64[np.ndarray, " steps"] | None
+
+
+@dataclass(frozen=True)
+class Proved(_Verdict):
+    """Every output is right: a closed cover, and the least distance of h V from 0 in its sets."""
+
+    status: ClassVar = "proved"
     classes: Histories
-    metric: Float[np.ndarray, "classes hidden hidden"] | None
-    cover: Cover | None
+    metric: Float[np.ndarray, "classes hidden hidden"]
+    cover: Cover
+    margin: float
+
+
+@dataclass(frozen=True)
+class Refuted(_Verdict):
+    """The last output after these inputs is wrong."""
+
+    status: ClassVar = "refuted"
+    inputs: Int64[np.ndarray, " steps"]
+
+
+@dataclass(frozen=True)
+class GaveUp(_Verdict):
+    """Neither was found."""
+
+    status: ClassVar = "gave up"
+    reason: TooManySets | Uncertain | NoMetric
+
+
+RealVerdict = Proved | Refuted | GaveUp
 
 
 def prove_real(
@@ -76,40 +100,22 @@ def prove_real(
         raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
     if limit < 1:
         raise ValueError(f"limit must be at least 1 set, got {limit}")
-    classes = histories(target)
-
     evaluated = Params(*(array.astype(name) for array in params))
-    gave_up = RealVerdict("gave up", "", name, target, 0, 0.0, None, classes, None, None)
     wrong = wrong_inputs(evaluated, target)
     if wrong is not None:
-        return replace(gave_up, status="refuted", counterexample=wrong)
+        return Refuted(target, name, wrong)
+    classes = histories(target)
     try:
         L = metric(params, target, classes)
     except np.linalg.LinAlgError:
-        return replace(gave_up, reason="no metric was found: the weights are too large")
-    network, reason, sets = Network(params, name, target, classes, L), "", 0
+        return GaveUp(target, name, NoMetric())
+    network = Network(params, name, target, classes, L)
     for radius in RADII:
         found = cover(network, radius, limit, on_progress)
-        sets = len(found.q) if isinstance(found, Cover) else found.sets
         if isinstance(found, Cover):
             margin = float(network.margin(found.centre, found.radius, found.q)[1:].min())
-            return replace(
-                gave_up, status="proved", sets=sets, margin=margin, metric=L, cover=found
-            )
-        reason = _in_words(found, limit)
-        if found.step is None:
+            return Proved(target, name, classes, L, found, margin)
+        gave_up = GaveUp(target, name, found)
+        if isinstance(found, TooManySets):
             break
-    return replace(gave_up, reason=reason, sets=sets)
-
-
-def _in_words(obstacle: Obstacle, limit: int) -> str:
-    """Why no cover was found."""
-    if obstacle.step is None:
-        return f"more than {limit} sets"
-    number, inputs, factor = obstacle.step
-    *before, last = inputs.tolist()
-    return (
-        f"an output is not certain after inputs {' '.join(map(str, before))} and then {last}, "
-        f"which lead on from set {number} of {obstacle.sets}; this step multiplies errors by at "
-        f"most {factor:.2f}"
-    )
+    return gave_up

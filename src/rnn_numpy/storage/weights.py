@@ -7,7 +7,7 @@ Strings about their origin are the metadata. Loading never runs code; a file of 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,35 +47,6 @@ def checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> 
     return digest.hexdigest()
 
 
-def read_safetensors(
-    path: str | Path, names: Sequence[str]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the metadata of a file, which is not trusted; no code in it runs.
-
-    Raises:
-        WeightsError: it cannot be read, is larger than that of the largest network, is no complete
-            safetensors file, or has other arrays than these or a wrong checksum. Other programs
-            write no checksum.
-    """
-    try:
-        if os.path.getsize(path) > MOST_BYTES:
-            raise WeightsError(f"{path} must have at most {MOST_BYTES >> 30} GiB: it is too large")
-        with safe_open(path, framework="numpy") as file:
-            found, wanted = sorted(file.keys()), ", ".join(sorted(names))
-            if found != sorted(names):
-                raise WeightsError(f"{path} must have the tensors {wanted}, got {found or 'none'}")
-            tensors = {name: file.get_tensor(name) for name in names}
-            metadata = dict(file.metadata() or {})
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} is not a complete safetensors file: {error}") from error
-    others = {key: text for key, text in metadata.items() if key != "checksum"}
-    if metadata != others and metadata["checksum"] != checksum(tensors, others):
-        raise WeightsError(f"{path}: it is damaged, its checksum is wrong")
-    return tensors, metadata
-
-
 def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -> None:
     """Write U, W, V and the metadata, atomically: the file is complete or unchanged.
 
@@ -88,15 +59,32 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str]) -
     write_bytes(path, as_safetensors(params._asdict(), metadata))
 
 
-def load_params(path: str | Path) -> tuple[Params, dict[str, str]]:
-    """Read U, W, V and the metadata, from either package's file.
+def load_params(path: str | Path, *, need_checksum: bool = False) -> tuple[Params, dict[str, str]]:
+    """Read U, W, V and the metadata, from either package's file; it is not trusted.
 
     Raises:
-        WeightsError: as `read_safetensors`, or `check_params` refuses the weights.
+        WeightsError: it cannot be read, is larger than that of the largest network, is no complete
+            safetensors file, has other arrays than these or a wrong checksum (other programs write
+            none), or `check_params` refuses the weights.
     """
-    tensors, metadata = read_safetensors(path, Params._fields)
-    metadata.pop("checksum", None)
-    params = Params(**tensors)
+    try:
+        if os.path.getsize(path) > MOST_BYTES:
+            raise WeightsError(f"{path} must have at most {MOST_BYTES >> 30} GiB: it is too large")
+        with safe_open(path, framework="numpy") as file:
+            found, wanted = sorted(file.keys()), sorted(Params._fields)
+            if found != wanted:
+                names = ", ".join(wanted)
+                raise WeightsError(f"{path} must have the tensors {names}, got {found or 'none'}")
+            params = Params(**{name: file.get_tensor(name) for name in wanted})
+            metadata = dict(file.metadata() or {})
+        stated = metadata.pop("checksum", None)
+        right = checksum(params._asdict(), metadata)
+        if stated != right and (need_checksum or stated is not None):
+            raise WeightsError(f"{path}: it is damaged, its checksum is wrong")
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a complete safetensors file: {error}") from error
     try:
         check_params(params)
     except (TypeError, ValueError) as error:

@@ -1,7 +1,8 @@
-"""A training between two steps, as one file: weights, generator, recipe, engine, step and log.
+"""A training between two steps, as one file: its weights, and recipe, engine, step and log.
 
-It is a safetensors file with a checksum, replaced atomically: after `kill -9` at any moment there
-is the old or the new one, and a training that continues from it ends with the same bytes.
+It is a weights file with more metadata, replaced atomically: after `kill -9` at any moment there is
+the old or the new one, and a training that continues from it ends with the same bytes. The examples
+taken so far follow from the recipe, so the generator is not stored.
 """
 
 import json
@@ -11,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from bptt_check.commands.atomic_files import (
     WeightsError,
     check_writable,
@@ -21,13 +20,11 @@ from bptt_check.commands.atomic_files import (
     write_bytes,
 )
 from rnn_numpy.elman_network.checks import check_integer
-from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.storage.weights import as_safetensors, read_safetensors
+from rnn_numpy.elman_network.params import Params
+from rnn_numpy.storage.weights import as_safetensors, load_params
 from rnn_numpy.training.recipe import Engine, Recipe, Record, Training
 
-FORMAT = "rnn-bptt-reference checkpoint 2"
-_NAMES = ("U", "V", "W", "generator")
-_WORDS = 624  # of a Mersenne Twister
+FORMAT = "rnn-bptt-reference checkpoint 3"
 
 
 class CheckpointError(ValueError):
@@ -42,7 +39,6 @@ class Stored(NamedTuple):
     steps: int
     log: list[Record]
     params: Params
-    rng: np.random.RandomState
 
 
 class Checkpoint:
@@ -70,9 +66,8 @@ class Checkpoint:
         if self.path is None:
             return training
         if self.path.is_dir():
-            file = max(self.path.glob("step-*.safetensors"), default=self.path / "NAME")
             raise CheckpointError(
-                f"{self.path} is a folder, but a checkpoint is one file: pass --checkpoint {file}"
+                f"{self.path} is a folder, but a checkpoint is one file: pass --checkpoint FILE"
             )
         check_writable(self.path)
         if self.path.exists():
@@ -84,8 +79,7 @@ class Checkpoint:
                 if before[name] != value:
                     difference = f"{name} {before[name]}, not {value}"
                     raise CheckpointError(f"{self.path} holds a run with {difference}")
-            training.learner = engine.learner(found.params, recipe)
-            training.rng, training.steps, training.log = found.rng, found.steps, found.log
+            training.continue_from(found.params, found.steps, found.log)
         remove_unfinished(self.path)
         return training
 
@@ -104,17 +98,14 @@ class Checkpoint:
 
 def packed(training: Training) -> bytes:
     """The contents of a checkpoint."""
-    generator = training.rng.get_state(legacy=False)
-    key = generator["state"].pop("key")
     state = {
         "recipe": asdict(training.recipe),
+        "engine": training.engine.name,
         "steps": training.steps,
         "log": training.log,
-        "generator": generator,
-        "engine": training.engine.name,
     }
     metadata = {"format": FORMAT, "made_by": made_by(), "state": json.dumps(state)}
-    return as_safetensors({**training.learner.params()._asdict(), "generator": key}, metadata)
+    return as_safetensors(training.learner.params()._asdict(), metadata)
 
 
 def read(file: Path) -> Stored:
@@ -124,41 +115,28 @@ def read(file: Path) -> Stored:
         CheckpointError: it cannot be read, is damaged, or is not a checkpoint.
     """
     try:
-        tensors, metadata = read_safetensors(file, _NAMES)
+        params, metadata = load_params(file, need_checksum=True)
     except WeightsError as error:
         raise CheckpointError(f"not a checkpoint: {error}") from error
-    if metadata.get("format") != FORMAT or "checksum" not in metadata:
+    if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not a checkpoint of this version")
     try:
-        return _stored(tensors, json.loads(metadata["state"]))
+        return _stored(params, **json.loads(metadata["state"]))
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged, or not a checkpoint: {error}") from error
 
 
-def _stored(tensors: dict[str, np.ndarray], state: dict[str, Any]) -> Stored:
-    recipe, steps = Recipe(**state["recipe"]), state["steps"]
+def _stored(params: Params, recipe: Any, engine: Any, steps: Any, log: Any) -> Stored:
+    recipe = Recipe(**recipe)
     check_integer("steps", steps, 0, recipe.iterations)
-    params = Params(*(np.array(tensors[name]) for name in Params._fields))
-    check_params(params)
-    sizes = (params.U.shape, params.V.shape, params.W.dtype)
-    if sizes != ((2, recipe.hidden), (recipe.hidden, 1), np.dtype(recipe.dtype)):
+    sizes = (params.U.shape, params.V.shape, params.W.dtype.name)
+    if sizes != ((2, recipe.hidden), (recipe.hidden, 1), recipe.dtype):
         raise ValueError("weights must have the recipe's size")
-    # NumPy checks neither the length of the key nor the position in it.
-    key, parts = tensors["generator"], state["generator"]
-    if (key.shape, key.dtype) != ((_WORDS,), np.dtype(np.uint32)):
-        raise ValueError(f"a generator's key must be uint32 ({_WORDS},)")
-    check_integer("the generator's position", parts["state"]["pos"], 0, _WORDS)
-    rng = np.random.RandomState()
-    rng.set_state({**parts, "state": {**parts["state"], "key": key}})
-    log = [_record(fields) for fields in state["log"]]
-    return Stored(recipe, str(state["engine"]), steps, log, params, rng)
-
-
-def _record(fields: list[Any]) -> Record:
-    step, loss, a, b, said, parity = fields
-    if not math.isfinite(loss) or math.isnan(parity or 0.0):
-        raise ValueError("loss and parity of a log line must be numbers")
-    for name, value in {"step": step, "a": a, "b": b, "said": said}.items():
-        check_integer(name, value, 0, None)
-    return Record(step, float(loss), a, b, said, None if parity is None else float(parity))
+    records = [Record(*fields) for fields in log]
+    for record in records:
+        if not math.isfinite(record.loss) or math.isnan(record.parity or 0.0):
+            raise ValueError("loss and parity of a log line must be numbers")
+        for name in ("step", "a", "b", "said"):
+            check_integer(name, getattr(record, name), 0, None)
+    return Stored(recipe, str(engine), steps, records, params)

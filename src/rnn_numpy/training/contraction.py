@@ -94,7 +94,7 @@ def penalty_gradient(
     params: Params, trace: Trace
 ) -> tuple[Float[np.ndarray, "time batch hidden"], Float[np.ndarray, "hidden hidden"]]:
     """dR/dh_t, and dR/dW for fixed states: (15)."""
-    h = trace.unrounded
+    h = trace.states[1:]
     slopes = h * (1 - h)
     into_states = 2 * (params.W**2).sum(axis=0) * slopes * (1 - 2 * h)  # (15)
     return into_states, 2 * params.W * (slopes**2).sum(axis=(0, 1))  # (15)

@@ -126,19 +126,6 @@ class Record(NamedTuple):
     parity: float | None
 
 
-class Stepped(NamedTuple):
-    """Steps taken in one call of the learner."""
-
-    steps: int
-
-
-class Logged(NamedTuple):
-    """A step taken separately, for its log line."""
-
-    record: Record
-    steps: int = 1
-
-
 Status = Literal["finished", "interrupted", "diverged", "vanished"]
 
 
@@ -165,10 +152,18 @@ class Training:
         self.log: list[Record] = []
         self.status: Status = "finished"
 
+    def continue_from(self, params: Params, steps: int, log: list[Record]) -> None:
+        """Go on after so many steps of this training, which gave these weights and log lines."""
+        examples = steps * self.recipe.batch_size
+        for first in range(0, examples, 1 << 20):  # those that were taken
+            draw_pairs(self.rng, self.recipe.bits, min(1 << 20, examples - first))
+        self.learner = self.engine.learner(params, self.recipe)
+        self.steps, self.log = steps, log
+
     def run(
         self, log_every: int | None = None, *, pause_every: int | None = None
-    ) -> Iterator[Stepped | Logged]:
-        """Take the remaining steps; yields after some steps each.
+    ) -> Iterator[Record | None]:
+        """Take the remaining steps; yields after some steps each, with the log line if it has one.
 
         After each yield the caller may inspect or save this object, or stop.
 
@@ -190,9 +185,7 @@ class Training:
             self.steps += steps
             if logged:
                 self.log.append(self._record(pairs, outputs, parity))
-                yield Logged(self.log[-1])
-            else:
-                yield Stepped(steps)
+            yield self.log[-1] if logged else None
 
     def _stride(self, log_every: int | None, pause_every: int | None) -> int:
         """The number of steps until the next yield, before a step that is logged."""
@@ -228,13 +221,8 @@ def vanished(recipe: Recipe, learner: Learner) -> bool:
             learner.descend(draw_pairs(rng, recipe.bits, steps * recipe.batch_size))
         except Diverged:
             return False
-        if not same(before, learner.params()):
+        if not all(map(np.array_equal, before, learner.params())):
             return False
         taken += steps
         steps = min(learner.stride, STEPS_WITHOUT_CHANGE - taken)
     return True
-
-
-def same(one: Params, other: Params) -> bool:
-    """Whether all weights are equal."""
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

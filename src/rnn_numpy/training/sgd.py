@@ -92,71 +92,47 @@ class NumPySGD(OnlineSGD):
     ) -> None:
         super().__init__(weights, bits, learning_rate, batch_size)
         self.stride = max(1, 100 // batch_size)
-        hidden, n_out = weights.V.shape
-        # Rows ordered by step, then example, so that one product serves them all.
-        rows = bits * batch_size
-        self._states = np.zeros((batch_size + rows, hidden), self.dtype)  # h_0 = 0 first
-        self._outputs, self._eps = (np.empty((rows, n_out), self.dtype) for _ in range(2))
-        self._delta, self._slopes = (np.empty((rows, hidden), self.dtype) for _ in range(2))
-        self._product = np.empty((batch_size, hidden), self.dtype)
-        self._gradient = Params(*(np.empty_like(array) for array in weights))
-        # The same memory, (bits, batch, hidden).
-        self._by_step = [
-            array.reshape(bits, batch_size, hidden)
-            for array in (self._states[batch_size:], self._delta, self._slopes)
-        ]
 
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         """As `OnlineSGD.gradient`."""
         with np.errstate(over="ignore", invalid="ignore"):
             ((x,), (y,)) = encode_batches(pairs, self.bits, self.batch_size, self.dtype)
-            self._differentiate(x, y)
-        return Params(*(array.copy() for array in self._gradient))
+            return self._differentiate(x, y)[1]
 
     def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
         for x, y in zip(
             *encode_batches(pairs, self.bits, self.batch_size, self.dtype), strict=True
         ):
-            self._differentiate(x, y)
-            for array, gradient in zip(self.weights, self._gradient, strict=True):
-                gradient *= self.learning_rate
-                array -= gradient
-        return self._outputs.reshape(self.bits, self.batch_size).copy()
+            outputs, gradient = self._differentiate(x, y)
+            for array, slope in zip(self.weights, gradient, strict=True):
+                slope *= self.learning_rate
+                array -= slope
+        return outputs.reshape(self.bits, self.batch_size)
 
-    def _differentiate(self, x: Any, y: Any) -> None:
-        """Compute the outputs for one batch, and the gradient, in this object's memory."""
+    def _differentiate(self, x: Any, y: Any) -> tuple[Any, Params]:
+        """The outputs for one batch, and the gradient; rows are ordered by step, then example."""
         U, W, V = self.weights
-        x, y = x.reshape(-1, len(U)), y.reshape(self._eps.shape)
-        batch = self.batch_size
-        h, delta, product = self._states[batch:], self._delta, self._product
-        h_by_step, delta_by_step, slopes_by_step = self._by_step
+        x, y = x.reshape(-1, len(U)), y.reshape(-1, 1)
+        states = np.zeros((self.bits + 1, self.batch_size, len(W)), self.dtype)  # h_0 = 0 first
+        h = states[1:].reshape(-1, len(W))  # the same memory
         np.dot(x, U, out=h)
-        _sigmoid(h_by_step[0])  # h_0 = 0
-        for h_prev, h_t in pairwise(h_by_step):
-            np.dot(h_prev, W, out=product)
-            h_t += product  # (1)
+        _sigmoid(states[1])
+        for h_prev, h_t in pairwise(states[1:]):
+            h_t += np.dot(h_prev, W)  # (1)
             _sigmoid(h_t)  # (2)
-        o = np.dot(h, V, out=self._outputs)
+        o = np.dot(h, V)
         _sigmoid(o)  # (3)
 
-        eps = np.subtract(o, y, out=self._eps)
-        eps *= o
-        eps *= 1 - o  # (6)
-        slopes = np.subtract(1, h, out=self._slopes)
-        slopes *= h
-        np.dot(eps, V.T, out=delta)
-        W_T = W.T
-        last = self.bits - 1
-        delta_by_step[last] *= slopes_by_step[last]
-        for t in range(last - 1, -1, -1):
-            np.dot(delta_by_step[t + 1], W_T, out=product)
-            delta_t = delta_by_step[t]
-            delta_t += product  # (7)
-            delta_t *= slopes_by_step[t]  # (8)
-
-        np.dot(x.T, delta, out=self._gradient.U)  # (9)
-        np.dot(self._states[:-batch].T, delta, out=self._gradient.W)  # (10)
-        np.dot(h.T, eps, out=self._gradient.V)  # (11)
+        eps = (o - y) * o * (1 - o)  # (6)
+        slopes = (h * (1 - h)).reshape(states[1:].shape)
+        delta, W_T = np.dot(eps, V.T), W.T
+        by_step = list(delta.reshape(states[1:].shape))
+        by_step[-1] *= slopes[-1]
+        for t in range(self.bits - 2, -1, -1):
+            by_step[t] += np.dot(by_step[t + 1], W_T)  # (7)
+            by_step[t] *= slopes[t]  # (8)
+        before = states[:-1].reshape(-1, len(W))
+        return o, Params(np.dot(x.T, delta), np.dot(before.T, delta), np.dot(h.T, eps))  # (9)-(11)
 
 
 class CompiledSGD(OnlineSGD):

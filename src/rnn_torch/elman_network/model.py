@@ -79,23 +79,13 @@ class ElmanRNN(nn.Module):
         self,
         x: Float[Tensor, "time batch n_in"],
         h_0: Float[Tensor, "batch hidden"] | None = None,
-        *,
-        state_bits: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
         """The outputs o_1 ... o_T and the states h_1 ... h_T; h_0 is zero if left out.
 
-        Args:
-            state_bits: round each h_t to the nearest multiple of 2^-state_bits, ties to even,
-                before it is used; 1 to 16, or None for no rounding. Gradients pass straight
-                through the rounding (the straight-through estimator: Bengio, Leonard and
-                Courville, arXiv:1308.3432).
-
         Raises:
             TypeError: the inputs have another dtype or device than the weights.
-            ValueError: shapes do not match the weights, or state_bits is out of range.
+            ValueError: shapes do not match the weights.
         """
-        if state_bits is not None and not 1 <= state_bits <= 16:
-            raise ValueError(f"state_bits must be 1 to 16, got {state_bits}")
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         batch, hidden = x.shape[1], self.W.shape[0]
         if h_0 is None:
@@ -106,9 +96,6 @@ class ElmanRNN(nn.Module):
         states = []
         for x_t in x.unbind():
             h = torch.sigmoid(x_t @ self.U + h @ self.W)  # (1), (2)
-            if state_bits is not None:
-                rounded = torch.round(h.detach() * 2**state_bits) / 2**state_bits
-                h = rounded + (h - h.detach())  # adds only the gradient
             states.append(h)
         stacked = torch.stack(states)
         return torch.sigmoid(stacked @ self.V), stacked  # (3)

@@ -8,70 +8,47 @@ where 1^T W are W's column sums, the only numbers that are rounded.
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from rnn_torch.elman_network.model import ElmanRNN
 
 
-class TanhElmanRNN(nn.Module):
-    """`rnn`, a `torch.nn.RNN`, and `readout`, a `torch.nn.Linear`; its states are those of (2)."""
+def to_nn_rnn(model: ElmanRNN) -> tuple[nn.RNN, nn.Linear]:
+    """A copy of the network in its tanh form, on the same device and in the same dtype.
 
-    def __init__(self, rnn: nn.RNN, readout: nn.Linear) -> None:
-        super().__init__()
-        self.rnn, self.readout = rnn, readout
-
-    def forward(
-        self,
-        x: Float[Tensor, "time batch n_in"],
-        h_0: Float[Tensor, "batch hidden"] | None = None,
-    ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """As `ElmanRNN.forward`."""
-        h_0 = x.new_zeros(x.shape[1], self.rnn.hidden_size) if h_0 is None else h_0
-        g, _ = self.rnn(x, 2 * h_0.unsqueeze(0) - 1)
-        return torch.sigmoid(self.readout(g)), (1 + g) / 2
-
-
-def to_nn_rnn(model: ElmanRNN) -> TanhElmanRNN:
-    """A copy of the network in its tanh form, on the same device and in the same dtype."""
+    The first module gives the states g from g_0, the second, of g, the outputs before the sigmoid.
+    """
     U, W, V = (p.detach() for p in (model.U, model.W, model.V))
-    tanh = TanhElmanRNN(nn.RNN(*U.shape), nn.Linear(*V.shape)).to(W.device, W.dtype)
-    tanh.rnn.load_state_dict(
+    rnn, readout = nn.RNN(*U.shape).to(W.device, W.dtype), nn.Linear(*V.shape).to(W.device, W.dtype)
+    rnn.load_state_dict(
         {"weight_ih_l0": U.mT / 2, "weight_hh_l0": W.mT / 4,
          "bias_ih_l0": W.sum(0) / 4, "bias_hh_l0": torch.zeros_like(W[0])}
     )  # fmt: skip
-    tanh.readout.load_state_dict({"weight": V.mT / 2, "bias": V.sum(0) / 2})
-    return tanh
+    readout.load_state_dict({"weight": V.mT / 2, "bias": V.sum(0) / 2})
+    return rnn, readout
 
 
-def from_nn_rnn(tanh: TanhElmanRNN) -> ElmanRNN:
+def from_nn_rnn(rnn: nn.RNN, readout: nn.Linear) -> ElmanRNN:
     """A copy of the network in its sigmoid form: the inverse of `to_nn_rnn`, without rounding.
 
     Raises:
         ValueError: `rnn` has several layers, two directions, relu, no biases or the batch first,
             or biases other than the column sums: an `ElmanRNN` has no biases.
     """
-    rnn, readout = tanh.rnn, tanh.readout
-    one_layer = {"num_layers": 1, "bidirectional": False, "bias": True, "batch_first": False}
-    for name, value in {"mode": "RNN_TANH", **one_layer}.items():
-        if getattr(rnn, name) != value:
-            raise ValueError(f"rnn.{name} must be {value!r}, got {getattr(rnn, name)!r}")
+    kind = (rnn.mode, rnn.num_layers, rnn.bidirectional, rnn.bias, rnn.batch_first)
+    if kind != ("RNN_TANH", 1, False, True, False):
+        raise ValueError(f"rnn must be nn.RNN(n_in, hidden), other settings as they are, got {rnn}")
     if readout.bias is None or readout.in_features != rnn.hidden_size:
         raise ValueError(
             f"readout must be a Linear({rnn.hidden_size}, n_out) with a bias, got {readout}"
         )
     (ih, hh, bias, more), (out, into_out) = (m.state_dict().values() for m in (rnn, readout))
     U, W, V = 2 * ih.mT, 4 * hh.mT, 2 * out.mT
-    for name, got, weights in (
-        ("rnn.bias_ih_l0 + rnn.bias_hh_l0", bias + more, W / 4), ("readout.bias", into_out, V / 2),
-    ):  # fmt: skip
-        right, roundings = weights.double().sum(0), len(weights) + 2  # two to spare
-        allowed = roundings * torch.finfo(got.dtype).eps * weights.double().abs().sum(0)
-        if not bool(((got.double() - right).abs() <= allowed).all()):
-            raise ValueError(
-                f"{name} must be the column sums {right.tolist()} of a network without biases, "
-                f"got {got.tolist()}"
-            )
+    for name, got, weights in (("rnn's", bias + more, W / 4), ("readout's", into_out, V / 2)):
+        off = (got.double() - weights.double().sum(0)).abs()
+        unit = (len(weights) + 2) * torch.finfo(got.dtype).eps  # two roundings to spare
+        if not bool((off <= unit * weights.double().abs().sum(0)).all()):
+            raise ValueError(f"{name} biases must be the column sums of a network without biases")
     model = ElmanRNN(len(U), len(W), V.shape[1], device=W.device, dtype=W.dtype)
     model.load_state_dict({"U": U, "W": W, "V": V})
     return model

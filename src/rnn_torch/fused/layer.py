@@ -3,17 +3,14 @@
 `elman` supports what a loop of torch operations under autograd (`model.ElmanRNN`) does: forward and
 backward, higher derivatives (`create_graph`), forward mode, `torch.func` (`vmap` over examples or
 networks), and `torch.compile(fullgraph=True)` with one operation in the graph for any number of
-steps. Only the hidden states are stored, or, with `checkpoint_every`, only some of them.
+steps. Only the hidden states are stored.
 
 `autograd_functions.py` has the derivatives, `recurrence.py` the loops over time.
 """
 
-from functools import partial
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from rnn_numpy.elman_network.checks import check_shape
 from rnn_torch.elman_network.model import ElmanRNN
@@ -26,9 +23,6 @@ from rnn_torch.fused.autograd_functions import (
     step_by_step,
     transformed,
 )
-
-#: Steps that `FusedElmanRNN.outputs` takes at a time.
-SEGMENT = 256
 
 
 def elman(
@@ -65,61 +59,13 @@ class FusedElmanRNN(ElmanRNN):
         self,
         x: Float[Tensor, "time batch n_in"],
         h_0: Float[Tensor, "batch hidden"] | None = None,
-        *,
-        state_bits: int | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
-        """Like `ElmanRNN.forward`, which it calls for rounded states."""
-        if state_bits is not None:
-            return super().forward(x, h_0, state_bits=state_bits)
+        """As `ElmanRNN.forward`."""
         self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
         if h_0 is not None:
             self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})
         states = elman(x, self.U, self.W, h_0)
         return torch.sigmoid(states @ self.V), states  # (3)
-
-    def outputs(
-        self,
-        x: Float[Tensor, "time batch n_in"],
-        h_0: Float[Tensor, "batch hidden"] | None = None,
-        *,
-        checkpoint_every: int | None = None,
-    ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "batch hidden"]]:
-        """The outputs and only the last state, for a training step with less memory.
-
-        Steps are computed in segments, so that all states are stored, but not the gradients with
-        respect to them.
-
-        Args:
-            x, h_0: as in `forward`.
-            checkpoint_every: store only one state in this many; the backward pass recomputes the
-                others, a segment at a time. The square root of the number of steps needs least
-                memory; the time grows by about a third.
-
-        Raises:
-            TypeError, ValueError: as `forward`; also if `checkpoint_every` is not an integer above
-                0.
-        """
-        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
-        if h_0 is None:
-            h_0 = x.new_zeros(x.shape[1], self.W.shape[0])
-        if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int | None):
-            raise TypeError(f"checkpoint_every must be an integer, got {checkpoint_every!r}")
-        if checkpoint_every is not None and checkpoint_every < 1:
-            raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
-        run = self._segment
-        if checkpoint_every is not None:
-            run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
-        parts, h = [], h_0
-        for segment in x.split(checkpoint_every or SEGMENT):
-            part, h = run(segment, h, self.U, self.W, self.V)
-            parts.append(part)
-        return torch.cat(parts), h
-
-    @staticmethod
-    def _segment(x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
-        states = elman(x, U, W, h_0)
-        # A view of the last state would keep all states in memory.
-        return torch.sigmoid(states @ V), states[-1].clone()  # (3)
 
 
 def _check(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> None:

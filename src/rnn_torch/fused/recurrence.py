@@ -1,20 +1,16 @@
 """The layer's forward and backward pass by the fastest implementation; autograd is not involved.
 
-`states` computes (1) and (2), `gradients` computes (7)-(10), by one of three implementations,
-chosen by device, dtype and size:
+`states` computes (1) and (2), `gradients` computes (7)-(10), by one of two implementations, chosen
+by device, dtype and size:
 
 - a compiled kernel, for small float32 and float64 networks on the CPU, where the overhead of
   torch's operations dominates: one call computes a loop over time, or a whole pass;
-- oneDNN, for large float32 products on the CPU, except on an Intel processor: on AMD's it has twice
-  the rate of MKL, torch's own BLAS;
 - torch's `addmm` and an in-place sigmoid in each step, for all other sizes, devices and dtypes.
 
 A matrix product over all steps is divided into products of `ROWS` rows, which fit into the cache.
 
 The limits between the implementations are measured: benchmarks/speed/layer.py, docs/performance.md.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,22 +22,11 @@ from rnn_numpy.compiled import native
 SMALL = 1 << 20  #: most multiplications in a product for one kernel call a pass
 SMALL_MATRIX = 1 << 14  #: most entries in U or W for one kernel call a pass
 LARGE_STEP = 1 << 22  #: fewest multiplications in a step for which BLAS is faster than the kernel
-LARGE_MATRIX = 1 << 21  #: fewest bytes of W for which BLAS is faster than the kernel
-LARGE_MATRIX_ON_INTEL = 1 << 20  #: the same limit on an Intel processor, for several examples
-ONEDNN = 1 << 22  #: fewest multiplications in a product for which oneDNN is used
-ONEDNN_LEAST_ROWS = 32  #: fewest rows in a product for which oneDNN is used
+LARGE_MATRIX = 1 << 20  #: fewest bytes of W for which BLAS is faster; twice as many for one example
 ROWS = 2048  #: most rows in one product; more do not fit into the cache
 _KERNELS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 _HAVE_KERNELS = native.available()
-_INTEL = native.on_intel()
-_OPERATIONS = ("_linear_pointwise", "_reorder_linear_weight")
-_USE_ONEDNN = (
-    not _INTEL
-    and torch.backends.mkldnn.is_available()
-    and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
-)
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
-Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
@@ -62,11 +47,10 @@ def states(x: Tensor, U: Tensor, W: Tensor, h_0: Tensor | None) -> Tensor:
         return result
 
     h = torch.zeros_like(result[0]) if h_0 is None else h_0
-    product = _product_of_a_step(h, W)
     for part in _parts(result):
         _multiply(x[part], U, result[part])
         for z in result[part].unbind():  # z holds x_t U
-            h = torch.sigmoid(product(h, z, z), out=z)  # (1), (2)
+            h = torch.sigmoid(torch.addmm(z, h, W, out=z), out=z)  # (1), (2)
     return result
 
 
@@ -83,8 +67,6 @@ def gradients(
         if _small(x, hidden):
             return _small_gradients(x, U, W, h_0, h, upstream)
         all_deltas = _errors_by_kernel(W, h, upstream)
-    else:
-        product = _product_of_a_step(h[0], W.mT)
     into_x = x.new_empty(x.shape)
     into_U: Tensor | None = None
     into_W: Tensor | None = None
@@ -93,7 +75,7 @@ def gradients(
         if by_kernel:
             delta = all_deltas[part]
         else:
-            delta = _errors(product, h[part], upstream[part], from_next)
+            delta = _errors(W.mT, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
         into_U = _plus(into_U, _sum_of_products(x[part], delta))  # (9)
@@ -150,13 +132,13 @@ def _errors_by_kernel(W: Tensor, h: Tensor, upstream: Tensor) -> Tensor:
     return delta
 
 
-def _errors(product: Product, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
+def _errors(W_T: Tensor, h: Tensor, upstream: Tensor, from_next: Tensor | None) -> Tensor:
     """As `_errors_by_kernel`, by torch's operations; `from_next` is the delta of the step after."""
     delta = torch.empty_like(h)
     steps = list(zip(h.unbind(), upstream.unbind(), delta.unbind(), strict=True))
     for h_t, dh, delta_t in reversed(steps):
         if from_next is not None:
-            dh = product(from_next, dh, delta_t)  # (7)
+            dh = torch.addmm(dh, from_next, W_T, out=delta_t)  # (7)
         _sigmoid_backward.grad_input(dh, h_t, grad_input=delta_t)  # (8)
         from_next = delta_t
     return delta
@@ -170,8 +152,7 @@ def _by_kernel(sequence: Tensor, hidden: int) -> bool:
         and sequence.dtype in _KERNELS
         and sequence.is_cpu
         and hidden**2 * rows < LARGE_STEP
-        and hidden**2 * sequence.itemsize
-        < (LARGE_MATRIX_ON_INTEL if _INTEL and rows > 1 else LARGE_MATRIX)
+        and hidden**2 * sequence.itemsize < LARGE_MATRIX * (1 if rows > 1 else 2)
     )
 
 
@@ -184,45 +165,11 @@ def _small(x: Tensor, hidden: int) -> bool:
     )
 
 
-def _product_of_a_step(rows: Tensor, matrix: Tensor) -> Product:
-    """A function of (one, other, out) that computes `one matrix + other`; it may write to `out`."""
-    if _by_onednn(rows, matrix):
-        # oneDNN's own layout of the matrix, which it would otherwise make at every step.
-        packed = torch.ops.mkldnn._reorder_linear_weight(matrix.mT.contiguous(), len(rows))
-        binary = torch.ops.mkldnn._linear_pointwise.binary
-        return lambda one, other, _: binary(one, other, packed, None, "add")
-    return lambda one, other, out: torch.addmm(other, one, matrix, out=out)
-
-
 def _multiply(sequence: Tensor, matrix: Tensor, out: Tensor) -> None:
     """Write the product of `sequence`, of all steps and examples, and `matrix` to `out`."""
-    rows, into = sequence.flatten(0, 1), out.flatten(0, 1)
-    if _by_onednn(rows, matrix):
-        into.copy_(_onednn(rows, matrix))
-    else:
-        torch.mm(rows, matrix, out=into)
+    torch.mm(sequence.flatten(0, 1), matrix, out=out.flatten(0, 1))
 
 
 def _sum_of_products(one: Tensor, other: Tensor) -> Tensor:
     """The sum over time and batch of `one_t^T other_t`."""
-    rows, others = one.flatten(0, 1), other.flatten(0, 1)
-    if _by_onednn(rows, others):
-        return _onednn(rows.mT.contiguous(), others)
-    return rows.mT @ others
-
-
-def _by_onednn(rows: Tensor, matrix: Tensor) -> bool:
-    """Whether oneDNN computes this product."""
-    return (
-        len(rows) * rows.shape[-1] * matrix.shape[-1] >= ONEDNN
-        and len(rows) >= ONEDNN_LEAST_ROWS
-        and _USE_ONEDNN
-        and rows.dtype == torch.float32
-        and rows.is_cpu
-    )
-
-
-def _onednn(one: Tensor, other: Tensor) -> Tensor:
-    """The product of two matrices by oneDNN."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(one, other.mT, None, "none", [], "")
-    return result
+    return one.flatten(0, 1).mT @ other.flatten(0, 1)
