@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from bptt_check.judge.asking import Explanation, Mistake
+from bptt_check.judge.asking import Explanation, Mistake, Where
 from bptt_check.judge.report import Report
 from bptt_check.reports.page import as_html
-from bptt_check.reports.text import as_text
+from bptt_check.reports.text import as_text, in_one_line
 from catalogued import dtypes, of_name
 from judged import examine, in_this_process, remade
 from problems import Array
@@ -106,20 +106,30 @@ def test_an_unknown_mistake_gets_no_name() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_explanations_that_fit_equally_well_are_numbered(count: int) -> None:
-    explanations = tuple(Explanation((Mistake(m.name, m.equation),)) for m in CATALOGUE[:count])
-    report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=explanations)
+def test_the_mistakes_of_a_set_are_numbered(count: int) -> None:
+    mistakes = tuple(Mistake(m.name, m.equation) for m in CATALOGUE[:count])
+    report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(Explanation(mistakes),))
     said = as_text(report, "f")
     page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))
+    numbered = re.findall(r"^  (\d)\. (.+)$", said, re.MULTILINE)
     if count == 1:
         assert f"\nIt behaves exactly like: {CATALOGUE[0].name}\n" in said
-        assert "Explanation" not in said + page
-        return
-    lead = {
-        2: "2 explanations fit the answers equally well:",
-        5: "5 explanations fit the answers equally well. The first 4:",
-    }[count]
-    assert f"\n{lead}\nExplanation 1: {CATALOGUE[0].name}\n" in said
-    assert lead in page
-    for text in (said, page):
-        assert re.findall(r"Explanation (\d):", text) == list("1234")[:count]
+        assert not numbered
+    else:
+        lead = f"It behaves exactly like these {count} mistakes together:"
+        assert lead in said
+        assert lead in page
+        assert numbered == [(str(k), m.name) for k, m in enumerate(mistakes, 1)]
+
+
+def test_what_nothing_explains_is_listed_with_its_first_wrong_loss() -> None:
+    its = Explanation((Mistake("a mistake", ""),), (), ("dU",), ("dV", "dW, gate i"))
+    used = np.array([[1.0, 0], [1.0, 9.0]])
+    where = Where({"dV": used}, {"dV": used == 0}, {"dW, gate i": np.array([9.0, 1.0])})
+    report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(its,), where=where)
+    words = (
+        "Not explained: dV (wrong from the loss at t=2 on); dW, gate i (wrong from the loss at t=1 "
+        "on). No guess is made."
+    )
+    assert words in " ".join(as_text(report, "f").split())
+    assert in_one_line(report, "f") == "f: dU: a mistake; "

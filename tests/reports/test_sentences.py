@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bptt_check.judge.asking import Explanation
 from bptt_check.judge.report import Condition, Report, Unanswered
 from bptt_check.own_lines.lines import OwnLines
 from bptt_check.reports.page import as_html
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.unannotated
 def reports() -> list[Report]:
     right: Any = check(textbook)
     wrong: Any = check(planted(next(m for m in CATALOGUE if m.name == "W not transposed")))
+    (one_mistake,) = wrong.mistakes
+    partial = one_mistake._replace(explains=("dW", "dU, gate i"), left=("dV",))
     one = Unanswered("one batch", {"batch": 1}, "it raises ValueError: no", "ValueError")
     batch = Condition("batch", 1, 3)
     lines = OwnLines("lines with values that lead to dW", (("line 7", "dW = 0"),))
@@ -48,12 +51,22 @@ def reports() -> list[Report]:
         replace(wrong, verdict="approximate", mistakes=(), factors=()),
         replace(wrong, lines=(lines,), factors=("dW is 2 times the gradient, to within rounding",)),
         replace(wrong, lines=(OwnLines("", (), "f (line 6) is not followed"),)),
-        replace(wrong, mistakes=2 * wrong.mistakes),
+        replace(wrong, mistakes=(one_mistake._replace(mistakes=2 * one_mistake.mistakes),)),
+        replace(wrong, mistakes=(partial, one_mistake._replace(left=("dV",), one_step=True))),
+        replace(wrong, forward="Your forward pass differs from the network's: h from step 1 on"),
     ]
 
 
 def is_wrong(r: Report) -> bool:
     return r.exit_code == 1
+
+
+def explains_all(e: Explanation) -> bool:
+    return not e.left and not e.one_step
+
+
+def is_partial(e: Explanation) -> bool:
+    return bool(e.left) and not e.one_step
 
 
 SENTENCES: dict[str, Callable[[Report], bool]] = {
@@ -79,9 +92,15 @@ SENTENCES: dict[str, Callable[[Report], bool]] = {
     "Mistakes that these sizes cannot detect": lambda r: bool(r.blind),
     "The verdict stands, but": lambda r: bool(r.failed),
     "changed in place": lambda r: bool(r.impure),
-    "It behaves exactly like": lambda r: is_wrong(r) and len(r.mistakes or ()) == 1,
-    "explanations fit the answers equally well": lambda r: len(r.mistakes or ()) > 1,
-    "No guess is made": lambda r: r.mistakes == () and r.verdict == "disagrees",
+    "It behaves exactly like": lambda r: any(explains_all(e) for e in r.mistakes or ()),
+    "mistakes together:": lambda r: any(len(e.mistakes) > 1 for e in r.mistakes or ()),
+    "dW; dU, gate i: exactly like": lambda r: any(is_partial(e) for e in r.mistakes or ()),
+    "At problems of one step ": lambda r: any(e.one_step for e in r.mistakes or ()),
+    "Not explained: dV": lambda r: any(e.left for e in r.mistakes or ()),
+    "No guess is made": lambda r: (
+        (r.mistakes == () and r.verdict == "disagrees") or any(e.left for e in r.mistakes or ())
+    ),
+    "Your forward pass differs": lambda r: bool(r.forward),
     "lines with values that lead to": lambda r: any(own.lines for own in r.lines),
     "is not followed": lambda r: any(own.unknown for own in r.lines),
     "times the gradient, to within rounding": lambda r: bool(r.factors),

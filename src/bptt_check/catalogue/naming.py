@@ -135,9 +135,10 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
     found = [Explanation(parts, (), _labelled(labels, wrong & given), left)] if parts else []
     for shorter in one_step[1:] if left else ():
         short = [p for p in probes if p.problem.sizes["time"] == 1]
-        parts, at_one = search.supported(shorter, short)
-        if explains := _labelled(labels, at_one & ~given & _wrong(short)):
-            found.append(Explanation(parts, (), explains, left, one_step=True))
+        parts, at_one = search.supported(shorter.as_in(every), short)
+        new = at_one & ~given & _wrong(short)
+        if parts := search.needed(parts, short, new):
+            found.append(Explanation(parts, (), _labelled(labels, new), left, one_step=True))
     return found
 
 

@@ -43,6 +43,13 @@ class Found:
         """The blocks that it does not give at some stage."""
         return reduce(or_, self.left, 0)
 
+    def as_in(self, other: "Found") -> "Found":
+        """The set, with mistakes of the other one for those that do the same."""
+        pairs = zip(self.parts, self.like, strict=True)
+        parts = tuple(next((m for m in other.parts if m in like), own) for own, like in pairs)
+        together = all(_combine(parts[:i], part) for i, part in enumerate(parts))
+        return replace(self, parts=parts) if together else self
+
     def without(self, mistake: Mistake) -> "Found":
         """The set without this mistake."""
         pairs = zip(self.parts, self.like, strict=True)
@@ -127,6 +134,11 @@ class Search:
             parts = tuple(m for m in parts if m is not worst)
             given = self.given(parts, probes, given)
         return parts, given
+
+    def needed(self, parts: Mistakes, probes: Sequence[Probe], blocks: int) -> Mistakes:
+        """Those of these mistakes without which some of these blocks are not given."""
+        rests = ((m, tuple(other for other in parts if other is not m)) for m in parts)
+        return tuple(m for m, rest in rests if blocks & ~self.given(rest, probes, blocks))
 
     def _is_evident(
         self, mistake: Mistake, parts: Mistakes, probes: Sequence[Probe], given: int
