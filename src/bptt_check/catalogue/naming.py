@@ -13,6 +13,7 @@ import numpy as np
 
 from bptt_check.catalogue.answers import clipped
 from bptt_check.catalogue.derived import Catalogue
+from bptt_check.catalogue.evidence import Evidence
 from bptt_check.catalogue.probe import Probe
 from bptt_check.catalogue.sets import Found, Search, in_stages
 from bptt_check.catalogue.words import sentence
@@ -127,19 +128,44 @@ def _wrong(probes: Sequence[Probe]) -> int:
 
 def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
     """What sets of mistakes explain: of every answer; of those at one step, if that is more."""
-    search = Search(catalogue, probes)
-    *one_step, every = [Found(), *search.run()]
-    wrong, labels = _wrong(probes), probes[0].labels
-    parts, given = search.supported(every, probes)
-    left = _labelled(labels, wrong & ~given)
-    found = [Explanation(parts, (), _labelled(labels, wrong & given), left)] if parts else []
-    for shorter in one_step[1:] if left else ():
+    *one_step, every = [Found(), *Search(catalogue, probes).run()]
+    wrong, labels, all_ = _wrong(probes), probes[0].labels, probes[0].all
+    evidence = Evidence(catalogue, probes, one_step=False)
+    parts, given = evidence.supported(every.parts, all_ & ~every.blocks_left)
+    explained = [(parts, wrong & given, False)]
+    copies, blocks = _copies(probes, catalogue, wrong & ~given)
+    explained.append((copies, blocks, False))
+    given |= blocks
+    for shorter in one_step[1:] if wrong & ~given else ():
         short = [p for p in probes if p.problem.sizes["time"] == 1]
-        parts, at_one = search.supported(shorter.as_in(every), short)
+        evidence = Evidence(catalogue, short, one_step=True)
+        its = shorter.as_in(every).parts
+        parts, at_one = evidence.supported(its, all_ & ~shorter.blocks_left)
         new = at_one & ~given & _wrong(short)
-        if parts := search.needed(parts, short, new):
-            found.append(Explanation(parts, (), _labelled(labels, new), left, one_step=True))
-    return found
+        explained.append((evidence.needed(parts, new), new, True))
+    left = _labelled(labels, wrong & ~given)
+    return [
+        Explanation(parts, (), _labelled(labels, blocks), left, at_one_step)
+        for parts, blocks, at_one_step in explained
+        if parts and blocks
+    ]
+
+
+def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple[Mistakes, int]:
+    """The gradients of these blocks that are another gradient of the answer, and their blocks."""
+    found: list[Mistake] = []
+    labels = probes[0].labels
+    its = {_name(label)[1:] for i, label in enumerate(labels) if blocks >> i & 1}
+    for mistake in catalogue.mistakes:
+        if mistake.change == "another's" and mistake.part.kind == "answer":
+            (name,), (other,) = mistake.part.names, mistake.by
+            pairs = [(p.answer[name], p.answer.get(other)) for p in probes if name in p.answer]
+            is_copy = all(other is not None and np.array_equal(own, other) for own, other in pairs)
+            if name in its and is_copy and any(own.any() for own, _ in pairs):
+                found.append(mistake)
+                its -= {name, other}
+    copied = {f"d{mistake.part.names[0]}" for mistake in found}
+    return tuple(found), sum(1 << i for i, n in enumerate(labels) if _name(n) in copied)
 
 
 def _labelled(labels: Sequence[str], blocks: int) -> tuple[str, ...]:

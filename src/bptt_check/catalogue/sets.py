@@ -14,16 +14,18 @@ from operator import and_, or_
 import numpy as np
 
 from bptt_check.catalogue.derived import Catalogue
+from bptt_check.catalogue.evidence import is_zero, not_given
 from bptt_check.catalogue.probe import Probe
 from bptt_check.catalogue.words import sentence
 from bptt_check.tracing.changes import scale
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 
 _KEPT = 3  # sets, at each stage
-_MOST_MISTAKES = 6  # in a set
+_MOST_MISTAKES = 8  # in a set
+_JOINED = 20  # sets with one more mistake, whose mistakes are tried together
 _MOST_STAGES = 9
 #: Operations of the reverse passes that are computed at most, of all altered ones together.
-_MOST_NODES = 4_000_000
+_MOST_NODES = 1_200_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Found:
         together = all(_combine(parts[:i], part) for i, part in enumerate(parts))
         return replace(self, parts=parts) if together else self
 
+    def added(self, mistake: Mistake, like: Mistakes, left: int) -> "Found":
+        """The set with one more mistake, and what it leaves at the last stage."""
+        return Found((*self.parts, mistake), (*self.left[:-1], left), (*self.like, like))
+
     def without(self, mistake: Mistake) -> "Found":
         """The set without this mistake."""
         pairs = zip(self.parts, self.like, strict=True)
@@ -63,7 +69,7 @@ def in_stages(probes: Sequence[Probe]) -> list[Probe]:
     Sizes of 1 and special values hide mistakes.
     """
     found = []
-    for steps in ((1,), (2,), range(3, 9)):
+    for steps in ((1,), range(3, 9)):
         those = [p for p in probes if p.problem.sizes.get("time", 1) in steps]
         if those:
             found.append(min(those, key=lambda p: (_hides(p), p.cost)))
@@ -113,51 +119,13 @@ class Search:
             refuting = self._refuting(found[0])
         yield self._needed(found[0])
 
-    def given(self, parts: Mistakes, probes: Sequence[Probe], among: int) -> int:
-        """The blocks, of these, that these mistakes give at all of these problems."""
-        for probe in probes:
-            among &= ~self._exactly(parts, probe, among) if among else 0
-        return among
-
-    def supported(self, found: Found, probes: Sequence[Probe]) -> tuple[Mistakes, int]:
-        """The mistakes with enough evidence at these problems, and the blocks that they give.
-
-        If some block is not given, each must give two blocks or a gradient, which are not 0.
-        """
-        parts, among = found.parts, self.all & ~found.blocks_left
-        given = self.given(parts, probes, among)
-        while parts and given != self.all:
-            weak = [m for m in parts if not self._is_evident(m, parts, probes, given)]
-            if not weak:
-                break
-            worst = max(weak, key=self._rank)
-            parts = tuple(m for m in parts if m is not worst)
-            given = self.given(parts, probes, given)
-        return parts, given
-
-    def needed(self, parts: Mistakes, probes: Sequence[Probe], blocks: int) -> Mistakes:
-        """Those of these mistakes without which some of these blocks are not given."""
-        rests = ((m, tuple(other for other in parts if other is not m)) for m in parts)
-        return tuple(m for m, rest in rests if blocks & ~self.given(rest, probes, blocks))
-
-    def _is_evident(
-        self, mistake: Mistake, parts: Mistakes, probes: Sequence[Probe], given: int
-    ) -> bool:
-        rest = tuple(m for m in parts if m is not mistake)
-        lost = given & ~self.given(rest, probes, given)
-        if _is_zero(mistake):
-            return lost > 0
-        zero = reduce(and_, (probe.zero for probe in probes))
-        shown = [i for i in range(lost.bit_length()) if (lost & ~zero) >> i & 1]
-        return len(shown) > 1 or any("," not in probes[0].labels[i] for i in shown)
-
     def _grown(self, before: Sequence[Found], stage: int) -> list[Found]:
         """The best sets at this stage, among these and those that they grow to."""
         probe = self.stages[stage]
         new = [replace(f, left=(*f.left, self._left(f.parts, probe))) for f in before]
         reached = new = self._best(self._exchanged(f) for f in new)
         while new and self.nodes < _MOST_NODES:
-            grown = [g for f in new for g in self._best(self._larger(f, stage))]
+            grown = [g for f in new for g in self._joined([*self._larger(f, stage)], stage)]
             if not grown and not stage and not new[0].parts and new[0].left[0]:
                 grown = list(self._scaled(new[0]))
             new = [self._measured(f) for f in self._best(self._exchanged(g) for g in grown)]
@@ -184,31 +152,56 @@ class Search:
                 continue
             first = like[0]
             if not left & ~now & ~self.zero:  # only blocks that are always 0
-                first = next(filter(_is_zero, like), first)
+                first = next(filter(is_zero, like), first)
                 if first.change != "cut":
                     continue
-            parts, all_left = (*found.parts, first), (*found.left[:stage], now)
-            yield Found(parts, all_left, (*found.like, like))
+            yield found.added(first, like, now)
+
+    def _joined(self, larger: Sequence[Found], stage: int) -> Iterator[Found]:
+        """The best of these sets, each with what the others have added, if that gives more."""
+        probe = self.stages[stage]
+        ordered = sorted(larger, key=self._order)[:_JOINED]
+        for found in ordered[:_KEPT]:
+            for other in ordered:
+                mistake, left = other.parts[-1], found.left[stage]
+                if not left & ~other.left[stage] or len(found.parts) == _MOST_MISTAKES:
+                    continue
+                if _combine(found.parts, mistake):
+                    now = self._left((*found.parts, mistake), probe)
+                    if now != left and not now & ~left:
+                        found = found.added(mistake, other.like[-1], now)
+            yield found
 
     def _eligible(self, found: Found, stage: int) -> Iterator[Mistakes]:
-        """The mistakes that change none of the blocks given, alike ones together."""
+        """The mistakes that change none of the blocks given, alike ones together.
+
+        A block that is given by a mistake in its sum or in itself may hide a change.
+        """
         alike: dict[bytes, list[Mistake]] = {}
+        whole = [m for m in found.parts if m.part.kind in ("uses", "answer")]
+        reached = [self.catalogue.reach(m) for m in whole]
+        hidden = self._blocks({name for names in reached if len(names) < 3 for name in names})
         labels, left = self.stages[stage].labels, found.left[stage]
         names = {label[1:].partition(",")[0] for b, label in enumerate(labels) if left >> b & 1}
         for mistake in self.catalogue.mistakes:
             reaches = names & self.catalogue.reach(mistake)
-            if reaches and self._is_eligible(mistake, found, stage):
+            if reaches and self._is_eligible(mistake, found, hidden):
                 key = b"".join(self._outcome(mistake, s) for s in range(min(stage, 2) + 1))
                 alike.setdefault(key, []).append(mistake)
         for mistakes in alike.values():
             yield tuple(sorted(mistakes, key=self._rank))
 
-    def _is_eligible(self, mistake: Mistake, found: Found, stage: int) -> bool:
-        for earlier in range(stage + 1):
-            effect = self._effect(mistake, earlier)
-            if effect is None or effect & ~found.left[earlier]:
+    def _is_eligible(self, mistake: Mistake, found: Found, hidden: int) -> bool:
+        for stage, left in enumerate(found.left):
+            effect = self._effect(mistake, stage)
+            if effect is None or effect & ~(left | hidden):
                 return False
         return bool(effect)
+
+    def _blocks(self, names: set[str]) -> int:
+        """The blocks of these arguments' gradients."""
+        labels = enumerate(self.probes[0].labels)
+        return sum(1 << i for i, label in labels if label[1:].partition(",")[0] in names)
 
     def _exchanged(self, found: Found) -> Found:
         """The set with mistakes replaced by alike ones, where that gives further blocks."""
@@ -245,7 +238,7 @@ class Search:
         """A problem at which the set does not give what it gives at all stages."""
         given = self.all & ~found.blocks_left
         others = sorted((p for p in self.probes if p not in self.stages), key=lambda p: p.cost)
-        wrong = (p for p in others if self._exactly(found.parts, p, given) & given)
+        wrong = (p for p in others if not_given(self.catalogue, found.parts, p, given) & given)
         return next(wrong, None) if given and found.parts else None
 
     def _needed(self, found: Found) -> Found:
@@ -254,9 +247,9 @@ class Search:
         stages = self.stages[: len(found.left)]
         for mistake in sorted(found.parts, key=self._rank, reverse=True):
             rest = found.without(mistake)
-            left = tuple(self._exactly(rest.parts, probe, given) for probe in stages)
-            if not reduce(or_, left) & given:
-                found = replace(rest, left=left)
+            still = tuple(not_given(self.catalogue, rest.parts, p, given) for p in stages)
+            if not reduce(or_, still) & given:
+                found = replace(rest, left=still)
         return found
 
     def _best(self, found: Iterable[Found]) -> list[Found]:
@@ -281,11 +274,6 @@ class Search:
             return probe.left(parts, self.catalogue.kept(parts[0], probe.problem), first=True)
         return probe.left(parts, self.catalogue.of(parts, probe.problem), first=True)
 
-    def _exactly(self, parts: Mistakes, probe: Probe, among: int) -> int:
-        """The same; whether these blocks are given is decided as finely as can be."""
-        found = self.catalogue.of(parts, probe.problem) if parts else None
-        return probe.left(parts, found, among=among)
-
     def _effect(self, mistake: Mistake, stage: int) -> int | None:
         key = mistake, stage
         if key not in self._effects:
@@ -303,14 +291,9 @@ class Search:
         probe = self.stages[stage]
         found = self.catalogue.kept(mistake, probe.problem)
         assert found is not None  # it has an effect
-        return b"".join(np.float32(found[n]).tobytes() for n in probe.answer)
+        return b"".join((np.float32(found[n]) + 0).tobytes() for n in probe.answer)  # -0 is 0
 
 
 def _combine(parts: Mistakes, mistake: Mistake) -> bool:
     """Whether a mistake can be made together with these."""
     return all(mistake + part for part in parts)
-
-
-def _is_zero(mistake: Mistake) -> bool:
-    """Whether the mistake is that a gradient is zero."""
-    return mistake.part.kind == "answer" and mistake.change == "cut"
