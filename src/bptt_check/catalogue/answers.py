@@ -55,6 +55,8 @@ def _scalings(sizes: dict[str, int], rank: int) -> Iterator[Change]:
             yield "divided", axes, rank
     for size in sorted(sizes.keys() - {"time", "batch"}):
         yield "divided", (size,), rank + 1
+    for size in sorted(sizes):
+        yield "multiplied", (size,), rank + 1
     yield "mean squared", (), rank + 1
 
 

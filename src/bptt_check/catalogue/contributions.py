@@ -48,20 +48,24 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
     for (family, change, by, rank), paths in alike.items():
         edges = _edges(paths)
         if 1 < len(edges) == len(_edges(families[family])):
-            names = [
-                *dict.fromkeys(
-                    (
-                        p.factor
-                        if family[0] == "products"
-                        else p.operand
-                        if family[0] == "of"
-                        else p.label
-                    )
-                    for p in paths
-                )
-            ]
-            part = paths[0]._replace(edges=edges, names=tuple(names[1:]))
+            part = _together(family, paths, edges)
             yield Mistake(part, change, by, rank=rank)
+
+
+#: What tells the contributions of a family apart.
+_TELLS = {"products": "factor", "of": "operand", "activations": "label"}
+
+
+def _together(family: tuple[Any, ...], paths: list[Part], edges: tuple[Edge, ...]) -> Part:
+    """The contributions as one part: all uses of a weight, or the first and the others' names."""
+    if family[0] == "uses":
+        label, factor = (
+            " and ".join(dict.fromkeys(names))
+            for names in zip(*((p.label, p.factor) for p in paths), strict=True)
+        )
+        return paths[0]._replace(edges=edges, label=label, factor=factor, operand=family[1])
+    names = dict.fromkeys(getattr(path, _TELLS[family[0]]) for path in paths)
+    return paths[0]._replace(edges=edges, names=tuple(names)[1:])
 
 
 def _edges(paths: list[Part]) -> tuple[Edge, ...]:

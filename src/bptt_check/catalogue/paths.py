@@ -47,7 +47,7 @@ def _weights_swapped(step: Step) -> Iterator[Mistake]:
                 factors = [
                     Quantity(step.name(f), nodes[u].site, 1 - j) for u, f in ((a, w), (b, v))
                 ]
-                yield Mistake(both, "operands swapped", tuple(factors), "", 2, step.where(a))
+                yield Mistake(both, "operands swapped", tuple(factors), "", 4, step.where(a))
 
 
 def _parts(step: Step) -> Iterator[Mistake]:

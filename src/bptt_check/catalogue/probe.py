@@ -3,7 +3,7 @@
 A block is a gradient, or one gate of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from bptt_check.tracing.step import Step
 
 #: The share of a gradient's largest entry within which rounding may explain a difference.
 _NEAR = 1e-9
+_COMPARED = 6  # entries of a block, of which the factors are compared
 
 
 @dataclass(eq=False)
@@ -62,6 +63,29 @@ class Probe:
         """What a reverse pass costs here, roughly."""
         sizes = sum(v.size for v in self.problem.values.values())
         return self.problem.sizes.get("time", 1) * sizes
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether it has one step and one example."""
+        return self.problem.sizes.get("time", 1) == self.problem.sizes.get("batch", 1) == 1
+
+    def products(
+        self, block: int, base: Gradients, outcomes: Sequence[Gradients | None]
+    ) -> Iterator[tuple[int, int]]:
+        """The pairs of outcomes whose factors together make the block's base the answer.
+
+        A factor is the share of the right entry; `base`: what other mistakes give.
+        """
+        its = np.flatnonzero((self._block == block) & (self._right != 0))[:_COMPARED]
+        valid = [i for i, found in enumerate(outcomes) if found and self.is_valid(found)]
+        with np.errstate(all="ignore"):
+            wanted = (self._answer / self._flat(base))[its]
+            rows = [(self._flat(outcomes[i] or {}) / self._right)[its] for i in valid]
+            factors = np.array(rows).reshape(len(rows), -1)
+            near = abs(factors[:, np.newaxis] * factors - wanted) <= _NEAR * abs(wanted)
+        for i, j in np.argwhere(near.all(axis=-1)):
+            if i < j and len(its):
+                yield valid[i], valid[j]
 
     def left(
         self,

@@ -2,8 +2,8 @@
 
 A set grows by a mistake that gives it a further block of the answer, and leaves it those that it
 gives. It grows in stages, each the question of the one before and more: at one step only the local
-mistakes show, at two the errors passed back, then those that depend on the number of steps. At last
-come the problems that refute the set. So the sets of five mistakes need not all be tried.
+mistakes show, at more those in the errors passed back. At last come the problems that refute the
+set. So the sets of five mistakes need not all be tried.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,6 @@ from bptt_check.catalogue.derived import Catalogue
 from bptt_check.catalogue.evidence import is_zero, not_given
 from bptt_check.catalogue.probe import Probe
 from bptt_check.catalogue.words import sentence
-from bptt_check.tracing.changes import scale
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 
 _KEPT = 3  # sets, at each stage
@@ -64,7 +63,7 @@ class Found:
 
 
 def in_stages(probes: Sequence[Probe]) -> list[Probe]:
-    """Of the problems with one, two and more steps, those that tell mistakes best, then cheapest.
+    """Of the problems with one step and with more, those that tell mistakes best, then cheapest.
 
     Sizes of 1 and special values hide mistakes.
     """
@@ -126,8 +125,9 @@ class Search:
         reached = new = self._best(self._exchanged(f) for f in new)
         while new and self.nodes < _MOST_NODES:
             grown = [g for f in new for g in self._joined([*self._larger(f, stage)], stage)]
-            if not grown and not stage and not new[0].parts and new[0].left[0]:
-                grown = list(self._scaled(new[0]))
+            if not grown:
+                both = self._with_transport if stage else self._in_pairs
+                grown = [g for f in new for g in both(f)]
             new = [self._measured(f) for f in self._best(self._exchanged(g) for g in grown)]
             reached = self._best([*reached, *new])
             new = [f for f in new if f in reached]
@@ -217,22 +217,41 @@ class Search:
                     found = Found(parts, (*found.left[:stage], left), found.like)
         return found
 
-    def _scaled(self, nothing: Found) -> Iterator[Found]:
-        """A factor of all gradients and one more mistake: neither alone gives a block."""
-        probe, mistakes = self.stages[0], self.catalogue.mistakes
-        factors: dict[float, Mistake] = {}
-        for mistake in mistakes:
-            if factor := scale(mistake, probe.problem.sizes):
-                factors.setdefault(factor, mistake)
-        for factor, first in factors.items():
-            unscaled = replace(probe, answer={n: g / factor for n, g in probe.answer.items()})
-            for second in mistakes if factor != 1 else ():
-                outcome = self.catalogue.kept(second, probe.problem)
-                gives = outcome is not None and first + second and probe.is_valid(outcome)
-                if gives and unscaled.differs(outcome or {}) & unscaled.wrong != unscaled.wrong:
-                    left = self._left((second, first), probe)
-                    if left != nothing.left[0]:
-                        yield Found((second, first), (left,), ((second,), (first,)))
+    def _in_pairs(self, found: Found) -> Iterator[Found]:
+        """The set with two more mistakes, neither of which alone gives a block of one step.
+
+        There, for a single example, a mistake on the way to a block is a factor of each entry.
+        """
+        probe = min((p for p in self.probes if p.is_one_call), key=_hides, default=None)
+        if probe is None or not found.left[0]:
+            return
+        base, eligible = self.catalogue.of(found.parts, probe.problem), [*self._eligible(found, 0)]
+        if base is None:
+            return
+        outcomes = [self.catalogue.kept(like[0], probe.problem) for like in eligible]
+        for block in range(found.left[0].bit_length()):
+            if found.left[0] >> block & 1:
+                for i, j in probe.products(block, base, outcomes):
+                    first, second = eligible[i], eligible[j]
+                    parts = (*found.parts, first[0], second[0])
+                    if _combine(parts[:-2], first[0]) and _combine(parts[:-1], second[0]):
+                        now = self._left(parts, self.stages[0])
+                        if now != found.left[0] and not now & ~found.left[0]:
+                            yield found.added(first[0], first, now).added(second[0], second, now)
+
+    def _with_transport(self, found: Found) -> Iterator[Found]:
+        """The set with a mistake exchanged for an alike one, and one in the errors passed back."""
+        stage = len(found.left) - 1
+        carried = [m for m in self.catalogue.mistakes if m.part.kind == "carry" and not m.step]
+        for place, like in enumerate(found.like):
+            for own in like if found.left[stage] else ():
+                rest = (*found.parts[:place], own, *found.parts[place + 1 :])
+                for mistake in carried if own != found.parts[place] else ():
+                    if self.nodes < _MOST_NODES and _combine(rest, mistake):
+                        now = self._left((*rest, mistake), self.stages[stage])
+                        if now != found.left[stage] and not now & ~found.left[stage]:
+                            found_ = replace(found, parts=rest)
+                            yield found_.added(mistake, (mistake,), now)
 
     def _refuting(self, found: Found) -> Probe | None:
         """A problem at which the set does not give what it gives at all stages."""

@@ -235,6 +235,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "cut": "{p.label} is zero",
         "factor": lambda p, f: f"{p.label} {_FACTORS[f]}",
         "divided": _divided,
+        "multiplied": lambda p, axis: _divided(p, axis).replace("divided", "multiplied"),
         "mean squared": "{p.label} is scaled as for a mean squared error (2 / N)",
         "starts from 1": "{p.label} starts from 1, not 0",
         "rounded": "{p.label} is rounded through float32",

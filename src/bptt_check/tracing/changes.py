@@ -4,7 +4,7 @@
 reverse pass, then those of the finished gradients.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -382,6 +382,7 @@ ANSWERS: dict[str, Callable[..., Gradients]] = {
     "divided": lambda g, tape, names, *axes: _times(
         g, names, 1 / prod(tape.problem.sizes[axis] for axis in axes)
     ),
+    "multiplied": lambda g, tape, names, axis: _times(g, names, tape.problem.sizes[axis]),
     "mean squared": lambda g, tape, names: _times(g, names, 2 / max(1, _targets_size(tape))),
     "norm clipped": lambda g, tape, names, size: _norm_clipped(g, names, size),
     "norm clipped alone": lambda g, tape, names, size: _norm_clipped(g, names, size),
@@ -424,16 +425,6 @@ def finished(mistake: Mistake, tape: Tape, found: Gradients) -> Gradients:
     if change in ANSWERS:
         return {**found, **ANSWERS[change](found, tape, part.names, *by)}
     return found | {n: ARRAYS[change](found[n], *by) for n in part.names if n in found}
-
-
-def scale(mistake: Mistake, sizes: Mapping[str, int]) -> float | None:
-    """The factor of every gradient, if that is the mistake."""
-    if mistake.part.kind != "answer" or mistake.part.label != "every gradient":
-        return None
-    if mistake.change == "factor":
-        return float(mistake.by[0])
-    is_mean = mistake.change == "divided" and {"time", "batch"}.issuperset(mistake.by)
-    return 1 / prod(sizes[axis] for axis in mistake.by) if is_mean else None
 
 
 def _as(node: Node, op: str, **kwargs: Any) -> Node:
