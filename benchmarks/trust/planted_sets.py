@@ -83,11 +83,11 @@ def checked(right: Pass, keys: Sequence[str]) -> Named:
 
 
 def explanations(report: Report) -> Iterator[list[str]]:
-    """Every mistake that a report names, with its equivalent descriptions if it is the only one."""
+    """Every mistake that a report names, with its equivalent descriptions."""
     for explanation in report.mistakes or ():
-        names = [n for mistake in explanation.mistakes for n in mistake.name.split("; and ")]
-        also = explanation.also if len(names) == 1 else ()
-        yield from ([name, *also] for name in names)
+        at = "at one step: " if explanation.one_step else ""
+        for mistake in explanation.mistakes:
+            yield [f"{at}{mistake.name}", *explanation.also]
 
 
 def fits(right: Pass, key: str, sentences: Sequence[str]) -> bool:

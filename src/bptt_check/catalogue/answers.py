@@ -52,7 +52,7 @@ def _scalings(sizes: dict[str, int], rank: int) -> Iterator[Change]:
         yield "factor", (factor,), rank
     for axes in (("time",), ("batch",), ("time", "batch")):
         if sizes.keys() >= set(axes):
-            yield "divided", axes, rank
+            yield "divided", axes, rank + len(axes) - 1
     for size in sorted(sizes.keys() - {"time", "batch"}):
         yield "divided", (size,), rank + 1
     for size in sorted(sizes):

@@ -76,13 +76,15 @@ class Probe:
 
         A factor is the share of the right entry; `base`: what other mistakes give.
         """
-        its = np.flatnonzero((self._block == block) & (self._right != 0))[:_COMPARED]
+        is_told = (self._block == block) & (self._right != 0) & (self._answer != 0)
+        its = np.flatnonzero(is_told)[:_COMPARED]
         valid = [i for i, found in enumerate(outcomes) if found and self.is_valid(found)]
         with np.errstate(all="ignore"):
             wanted = (self._answer / self._flat(base))[its]
             rows = [(self._flat(outcomes[i] or {}) / self._right)[its] for i in valid]
             factors = np.array(rows).reshape(len(rows), -1)
-            near = abs(factors[:, np.newaxis] * factors - wanted) <= _NEAR * abs(wanted)
+            apart = abs(factors[:, np.newaxis] * factors - wanted)
+            near = (apart <= _NEAR * abs(wanted)) & np.isfinite(wanted)
         for i, j in np.argwhere(near.all(axis=-1)):
             if i < j and len(its):
                 yield valid[i], valid[j]

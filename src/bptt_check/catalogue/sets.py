@@ -223,7 +223,7 @@ class Search:
         There, for a single example, a mistake on the way to a block is a factor of each entry.
         """
         probe = min((p for p in self.probes if p.is_one_call), key=_hides, default=None)
-        if probe is None or not found.left[0]:
+        if probe is None or not found.left[0] or self.nodes >= _MOST_NODES:
             return
         base, eligible = self.catalogue.of(found.parts, probe.problem), [*self._eligible(found, 0)]
         if base is None:
