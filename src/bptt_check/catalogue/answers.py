@@ -1,6 +1,7 @@
 """Mistakes in the finished gradients: scaled, clipped, transposed, swapped. They need no step."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from bptt_check.catalogue.other_gradients import Change
@@ -17,6 +18,9 @@ def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     every, sizes = _of(names, "every gradient"), tape.problem.sizes
     for change in _scalings(sizes, 0):
         yield _answer(every, *change)
+    for count in (2, 3):  # a mean over several axes that is not taken
+        for axes in combinations(sorted(sizes), count):
+            yield _answer(every, "multiplied", axes, count)
     if weights != names:
         of_weights = _of(weights, "every weight's gradient")
         clips = [("clipped", (size,), 2) for size in (1, 5, 10)]

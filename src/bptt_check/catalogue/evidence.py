@@ -41,7 +41,7 @@ class Evidence:
         """Those of the mistakes with enough evidence, and the blocks, of these, that they give.
 
         If they do not give every block, or at one step, each must give two blocks or a gradient,
-        which are not 0.
+        which are not 0; and another forward pass, which changes everything, is not said.
         """
         given = self.given(mistakes, among)
         while self.one_step or given != self.probes[0].all:
@@ -58,6 +58,8 @@ class Evidence:
         return tuple(m for m in mistakes if blocks & ~self.given(_without(mistakes, m), blocks))
 
     def _is_evident(self, mistake: Mistake, mistakes: Mistakes, given: int) -> bool:
+        if mistake.part.kind in ("operation", "arguments"):
+            return False
         lost = given & ~self.given(_without(mistakes, mistake), given)
         if is_zero(mistake) and not self.one_step:
             return lost > 0

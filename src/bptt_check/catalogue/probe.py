@@ -64,11 +64,6 @@ class Probe:
         sizes = sum(v.size for v in self.problem.values.values())
         return self.problem.sizes.get("time", 1) * sizes
 
-    @property
-    def is_one_call(self) -> bool:
-        """Whether it has one step and one example."""
-        return self.problem.sizes.get("time", 1) == self.problem.sizes.get("batch", 1) == 1
-
     def products(
         self, block: int, base: Gradients, outcomes: Sequence[Gradients | None]
     ) -> Iterator[tuple[int, int]]:

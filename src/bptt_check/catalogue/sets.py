@@ -220,11 +220,13 @@ class Search:
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         """The set with two more mistakes, neither of which alone gives a block of one step.
 
-        There, for a single example, a mistake on the way to a block is a factor of each entry.
+        There, for a single example, a mistake on the way to a block is a factor of each entry; for
+        several, only a constant is.
         """
-        probe = min((p for p in self.probes if p.is_one_call), key=_hides, default=None)
-        if probe is None or not found.left[0] or self.nodes >= _MOST_NODES:
+        one_step = [p for p in self.probes if p.problem.sizes.get("time", 1) == 1]
+        if not one_step or not found.left[0] or self.nodes >= _MOST_NODES:
             return
+        probe = min(one_step, key=lambda p: (p.problem.sizes.get("batch", 1), _hides(p)))
         base, eligible = self.catalogue.of(found.parts, probe.problem), [*self._eligible(found, 0)]
         if base is None:
             return

@@ -96,8 +96,9 @@ def _ordered(p: Part, order: tuple[int, ...], gates: tuple[str, ...]) -> str:
 
 def _divided(p: Part, *axes: str) -> str:
     names = {"time": "the number of steps T", "batch": "the batch size B"}
-    by = "T and by B" if len(axes) == 2 else names.get(axes[0], axes[0])
-    return f"{p.label} is divided by {by}"
+    if axes == ("time", "batch"):
+        return f"{p.label} is divided by T and by B"
+    return f"{p.label} is divided by {' and by '.join(names.get(axis, axis) for axis in axes)}"
 
 
 def _first_state(p: Part, q: Quantity, _: Any) -> str:
@@ -235,7 +236,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "cut": "{p.label} is zero",
         "factor": lambda p, f: f"{p.label} {_FACTORS[f]}",
         "divided": _divided,
-        "multiplied": lambda p, axis: _divided(p, axis).replace("divided", "multiplied"),
+        "multiplied": lambda p, *axes: _divided(p, *axes).replace("divided", "multiplied"),
         "mean squared": "{p.label} is scaled as for a mean squared error (2 / N)",
         "starts from 1": "{p.label} starts from 1, not 0",
         "rounded": "{p.label} is rounded through float32",

@@ -382,7 +382,9 @@ ANSWERS: dict[str, Callable[..., Gradients]] = {
     "divided": lambda g, tape, names, *axes: _times(
         g, names, 1 / prod(tape.problem.sizes[axis] for axis in axes)
     ),
-    "multiplied": lambda g, tape, names, axis: _times(g, names, tape.problem.sizes[axis]),
+    "multiplied": lambda g, tape, names, *axes: _times(
+        g, names, prod(tape.problem.sizes[axis] for axis in axes)
+    ),
     "mean squared": lambda g, tape, names: _times(g, names, 2 / max(1, _targets_size(tape))),
     "norm clipped": lambda g, tape, names, size: _norm_clipped(g, names, size),
     "norm clipped alone": lambda g, tape, names, size: _norm_clipped(g, names, size),

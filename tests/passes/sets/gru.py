@@ -291,6 +291,8 @@ order: the errors of r and z are exchanged on the way to U, b and x
   (gates exchanged; x U b)
   - np.hstack([da_r, da_z, da_n])
   + np.hstack([da_z, da_r, da_n])
+  ~ x_z -> x_t @ U \+ b takes the gradient of (x_)?r
+  ~ x_r -> x_t @ U \+ b takes the gradient of (x_)?z
   ~ gates are (concatenated as|in the order) (x_)?z, (x_)?r
 mean: db is the mean over the batch
   (mean for sum; b)
@@ -413,11 +415,13 @@ outputs: the mean over the outputs is not regarded
   (mean for sum; X H0 Wg bg Wc bc Wo bo)
   - / (B * Y.shape[2])
   + / B
+  ~ multiplied by n_out
   ~ every gradient is multiplied by n_out|d(Wo|bo) is n_out times|mean over the outputs
 sum: the loss is a mean, and its gradient that of the sum
   (mean for sum; X H0 Wg bg Wc bc Wo bo)
   - / (B * Y.shape[2])
   +
+  ~ multiplied by .*batch size.* and by n_out|takes .* - y_t for the gradient of h @
   ~ every gradient is multiplied by batch \* n_out|d(Wo|bo) is .*(batch.*n_out|n_out.*batch)
   ~ \.mean\(\).*(left out|sum)|sum(med)?, not (the )?mean
 dz: dz has the wrong sign, cand - h

@@ -456,6 +456,7 @@ no_c0: gate f takes no error at step 1: the initial cell is taken for zero
   (initial state; X WLSTM h0)
   - = c0 * dC[t]
   + = 0 * dC[t]
+  ~ at one step: the path torch\.sigmoid\(a_f\) -> a_f is cut
   ~ -> torch\.sigmoid\(a_f\) is multiplied by c_\(t-1\) zero at the first
   ~ derivative of torch\.sigmoid\(a_f\) .* zero at the first step
 slope: the sigmoids' derivative is 1 - y, for i, f and o
@@ -509,6 +510,7 @@ c0: dc0 lacks the factor f
   (missing factor; c0)
   - dc0 = f * dC[t]
   + dc0 = dC[t]
+  ~ at one step: the derivative of torch\.sigmoid\(a_f\) \* c with respect to c_\(t-1\) is left out
   ~ gradient of (c_1|.*at the first step) is returned
   ~ at the first step the derivative of .* with respect to c_\(t-1\) is left out
 forget: i, not f, on the path from c to the previous cell

@@ -329,12 +329,12 @@ dx: dx takes the upstream gradient alone, without later steps
   (carry dropped; x)
   - dx = da @ Wx.T
   + dx = (dh * (1 - now**2)) @ Wx.T
-  ~ dx takes the error of the loss at its own step only
+  ~ dx takes the error of the loss at its own step only|h @ Wh is cut|no error is passed back
 dh0: dh0 is dz_1, not multiplied by Wh
   (initial state; h0)
   - dh0 = dprev
   + dh0 = da[:, 0]
-  ~ first step the derivative of h @ Wh with respect to h_\(t-1\) is left out
+  ~ (first step|one step:) the derivative of h @ Wh with respect to h_\(t-1\) is left out
   ~ gradient of .* at the first step is returned
 at_h: tanh's derivative is taken at h instead of z
   (derivative; x h0 Wx Wh b)
