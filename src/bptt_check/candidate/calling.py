@@ -223,7 +223,8 @@ def _in_turn(
             its_values = by_name(returned, each)
             values = {**its_values, **values}
             arrays = ((n, array_of(v)) for n, v in its_values.items() if n not in given)
-            handed |= {n: a.astype(float) for n, a in arrays if a is not None and a.ndim}
+            arrays = ((n, a) for n, a in arrays if a is not None and a.ndim)
+            handed |= {n: np.array(a, np.float64, order="C") for n, a in arrays}
     used |= set() if of is None else of.has | (of.attributes & read)
     if lost := [name for name in given if name not in used]:
         raise Refused(_other_arguments(parameters[-1], inputs.form, passes.of, [], lost))
