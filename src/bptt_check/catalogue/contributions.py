@@ -45,11 +45,15 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
         edges = _edges(paths)
         if family[0] == "uses" and {site for site, _ in edges} <= in_steps:
             yield Mistake(Part("uses", f"d{family[1]}", edges), "own loss alone", rank=3)
+    made = set()
     for (family, change, by, rank), paths in alike.items():
         edges = _edges(paths)
-        if 1 < len(edges) == len(_edges(families[family])):
+        is_new = (key := (frozenset(edges), change, by)) not in made
+        if is_new and 1 < len(edges) == len(_edges(families[family])):
+            made.add(key)
             part = _together(family, paths, edges)
-            yield Mistake(part, change, by, rank=rank)
+            where = step.where(step.of[part.edges[0][0]])
+            yield Mistake(part, change, by, "", rank, where)
 
 
 #: What tells the contributions of a family apart.

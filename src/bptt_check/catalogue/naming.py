@@ -145,10 +145,24 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
         explained.append((evidence.needed(parts, new), new, True))
     left = _labelled(labels, wrong & ~given)
     return [
-        Explanation(parts, (), _labelled(labels, blocks), left, at_one_step)
+        Explanation(_merged(parts, catalogue), (), _labelled(labels, blocks), left, at_one_step)
         for parts, blocks, at_one_step in explained
         if parts and blocks
     ]
+
+
+def _merged(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:
+    """The same change in each of several places as the one mistake that it is in all of them."""
+    for every in catalogue.mistakes:
+        edges, key = {*every.part.edges}, (every.part.kind, every.change, every.by, every.step)
+        its = [
+            m
+            for m in mistakes
+            if (m.part.kind, m.change, m.by, m.step) == key and {*m.part.edges} < edges
+        ]
+        if len(its) > 1 and set().union(*(m.part.edges for m in its)) == edges:
+            mistakes = (every, *(m for m in mistakes if m not in its))
+    return mistakes
 
 
 def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple[Mistakes, int]:

@@ -291,7 +291,7 @@ state: ds_1 and ds_2 are the errors of z_1, not multiplied by R
   - self.dstate = carry
   + self.dstate = dz
   ~ gradient of .*at the first step is returned
-  ~ (first step|one step:) the derivative of s_[12] @ .*R_[12].* is left out
+  ~ ^((at the first step|at one step:) )?the derivative of s_[12] @ .*R_[12].* is left out
 square: tanh's derivative is 1 - h in both layers
   (derivative; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
   - (1 - h * h)
