@@ -31,10 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bptt_check.error_bound": {"bptt_check.networks"},
     "bptt_check.tracing": {"bptt_check.error_bound", "bptt_check.networks"},
     "bptt_check.catalogue": ANALYSIS,
+    "bptt_check.naming": {*ANALYSIS, "bptt_check.catalogue"},
     "bptt_check.own_lines": {"bptt_check.candidate"},
     "bptt_check.judge": {
         "bptt_check.candidate",
         "bptt_check.catalogue",
+        "bptt_check.naming",
         "bptt_check.own_lines",
         SHARED,
         *ANALYSIS,

@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm, one_hot
 
-from bptt_check.catalogue import Asked, Catalogue, name_mistakes
+from bptt_check.catalogue import Catalogue
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.examine import examine
+from bptt_check.naming import Asked, name_mistakes
 from bptt_check.subjects import subject_for
 from bptt_check.tracing import locate
 from bptt_check.tracing.reverse import Graph

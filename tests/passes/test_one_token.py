@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.trust.one_token import Backward, every_change, one_token, runs_and_is_wrong
-from bptt_check.catalogue import Asked, Catalogue, name_mistakes
+from bptt_check.catalogue import Catalogue
 from bptt_check.error_bound import Reference, reference
+from bptt_check.naming import Asked, name_mistakes
 from profiles import NIGHTLY
 from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook

@@ -36,6 +36,7 @@ class Catalogue:
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
         self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
+        self.computed = 0  # operations of all reverse passes, roughly
 
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
@@ -63,6 +64,7 @@ class Catalogue:
     def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
         """The gradients with these mistakes; None if they cannot be made at the problem."""
         graph = self.graph(problem)
+        self.computed += len(graph.nodes)
         try:
             with np.errstate(all="ignore"):
                 return gradients(graph, *mistakes)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from bptt_check.candidate.calling import Form
-from bptt_check.catalogue import Asked as Trial
-from bptt_check.catalogue import Catalogue, name_mistakes, noise_floor, sentence
+from bptt_check.catalogue import Catalogue, sentence
 from bptt_check.error_bound import Reference, reference
 from bptt_check.judge.asking import (
     Array,
@@ -25,6 +24,8 @@ from bptt_check.judge.asking import (
 from bptt_check.judge.comparison import Expected, agrees, fractions, furthest, is_sharp
 from bptt_check.judge.forward_passes import about_losses, about_states, meanings
 from bptt_check.judge.votes import Oracle, votes
+from bptt_check.naming import Asked as Trial
+from bptt_check.naming import name_mistakes, noise_floor
 from bptt_check.networks import Network, Problem, drawn, general, in_turn, random
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing import locate

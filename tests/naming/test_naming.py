@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bptt_check.catalogue import Asked, Catalogue, Explanation, name_mistakes
+from bptt_check.catalogue import Catalogue
 from bptt_check.error_bound.bound import Reference, reference
+from bptt_check.naming import Asked, Explanation, name_mistakes
 from bptt_check.tracing.locate import error_arguments, locate
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import record

@@ -13,11 +13,11 @@ import numpy as np
 
 from bptt_check.catalogue.answers import clipped
 from bptt_check.catalogue.derived import Catalogue
-from bptt_check.catalogue.evidence import Evidence
-from bptt_check.catalogue.probe import Probe
-from bptt_check.catalogue.sets import Found, Search, in_stages
 from bptt_check.catalogue.words import sentence
 from bptt_check.error_bound.bound import Reference
+from bptt_check.naming.evidence import Evidence
+from bptt_check.naming.probe import Probe
+from bptt_check.naming.sets import Found, Search, in_stages
 from bptt_check.networks.network import Array
 from bptt_check.networks.problems import Problem
 from bptt_check.tracing.changes import finished

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import and_
 
 from bptt_check.catalogue.derived import Catalogue
-from bptt_check.catalogue.probe import Probe
+from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 
 

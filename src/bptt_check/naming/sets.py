@@ -14,9 +14,9 @@ from operator import and_, or_
 import numpy as np
 
 from bptt_check.catalogue.derived import Catalogue
-from bptt_check.catalogue.evidence import is_zero, not_given
-from bptt_check.catalogue.probe import Probe
 from bptt_check.catalogue.words import sentence
+from bptt_check.naming.evidence import is_zero, not_given
+from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 
 _KEPT = 3  # sets, at each stage
@@ -24,7 +24,7 @@ _MOST_MISTAKES = 8  # in a set
 _JOINED = 20  # sets with one more mistake, whose mistakes are tried together
 _MOST_STAGES = 9
 #: Operations of the reverse passes that are computed at most, of all altered ones together.
-_MOST_NODES = 1_200_000
+_MOST_COMPUTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,11 @@ def in_stages(probes: Sequence[Probe]) -> list[Probe]:
     Sizes of 1 and special values hide mistakes.
     """
     found = []
+    time = {id(p): p.problem.sizes.get("time", 1) for p in probes}
     for steps in ((1,), range(3, 9)):
-        those = [p for p in probes if p.problem.sizes.get("time", 1) in steps]
+        those = [p for p in probes if time[id(p)] in steps]
+        if not those and steps == (1,):  # it takes no sequence of one step
+            those = [p for p in probes if time[id(p)] == 2]
         if those:
             found.append(min(those, key=lambda p: (_hides(p), p.cost)))
     return found or [min(probes, key=lambda p: p.cost)]
@@ -99,8 +102,19 @@ class Search:
         self.stages = in_stages(probes)
         self.all = probes[0].all
         self.zero = reduce(and_, (probe.zero for probe in probes))
-        self.nodes = 0
+        self._begin = catalogue.computed
+        self._likeliest = sorted(catalogue.mistakes, key=lambda m: m.rank)
         self._effects: dict[tuple[Mistake, int], int | None] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has computed as much as it may."""
+        return self._share >= 1
+
+    @property
+    def _share(self) -> float:
+        spent = self.catalogue.computed - self._begin
+        return spent / _MOST_COMPUTED if _MOST_COMPUTED else 1.0
 
     def run(self) -> Iterator[Found]:
         """The set that gives most blocks at every problem; before it, that at one step."""
@@ -123,7 +137,7 @@ class Search:
         probe = self.stages[stage]
         new = [replace(f, left=(*f.left, self._left(f.parts, probe))) for f in before]
         reached = new = self._best(self._exchanged(f) for f in new)
-        while new and self.nodes < _MOST_NODES:
+        while new and not self.is_over:
             grown = [g for f in new for g in self._joined([*self._larger(f, stage)], stage)]
             if not grown:
                 both = self._with_transport if stage else self._in_pairs
@@ -145,7 +159,7 @@ class Search:
         if not left or len(found.parts) == _MOST_MISTAKES:
             return
         for like in self._eligible(found, stage):
-            if not _combine(found.parts, like[0]) or self.nodes >= _MOST_NODES:
+            if not _combine(found.parts, like[0]) or self.is_over:
                 continue
             now = self._left((*found.parts, like[0]), probe)
             if now == left or now & ~left:
@@ -183,7 +197,7 @@ class Search:
         hidden = self._blocks({name for names in reached if len(names) < 3 for name in names})
         labels, left = self.stages[stage].labels, found.left[stage]
         names = {label[1:].partition(",")[0] for b, label in enumerate(labels) if left >> b & 1}
-        for mistake in self.catalogue.mistakes:
+        for mistake in self._likeliest:
             reaches = names & self.catalogue.reach(mistake)
             if reaches and self._is_eligible(mistake, found, hidden):
                 key = b"".join(self._outcome(mistake, s) for s in range(min(stage, 2) + 1))
@@ -193,7 +207,8 @@ class Search:
 
     def _is_eligible(self, mistake: Mistake, found: Found, hidden: int) -> bool:
         for stage, left in enumerate(found.left):
-            effect = self._effect(mistake, stage)
+            is_known = (mistake, stage) in self._effects
+            effect = self._effect(mistake, stage) if is_known or self._share < 0.5 else None
             if effect is None or effect & ~(left | hidden):
                 return False
         return bool(effect)
@@ -224,7 +239,7 @@ class Search:
         several, only a constant is.
         """
         one_step = [p for p in self.probes if p.problem.sizes.get("time", 1) == 1]
-        if not one_step or not found.left[0] or self.nodes >= _MOST_NODES:
+        if not one_step or not found.left[0] or self.is_over:
             return
         probe = min(one_step, key=lambda p: (p.problem.sizes.get("batch", 1), _hides(p)))
         base, eligible = self.catalogue.of(found.parts, probe.problem), [*self._eligible(found, 0)]
@@ -249,7 +264,7 @@ class Search:
             for own in like if found.left[stage] else ():
                 rest = (*found.parts[:place], own, *found.parts[place + 1 :])
                 for mistake in carried if own != found.parts[place] else ():
-                    if self.nodes < _MOST_NODES and _combine(rest, mistake):
+                    if not self.is_over and _combine(rest, mistake):
                         now = self._left((*rest, mistake), self.stages[stage])
                         if now != found.left[stage] and not now & ~found.left[stage]:
                             found_ = replace(found, parts=rest)
@@ -290,7 +305,6 @@ class Search:
     def _left(self, parts: Mistakes, probe: Probe) -> int:
         if not parts:
             return probe.wrong
-        self.nodes += len(probe.graph.nodes)
         if len(parts) == 1 and probe in self.stages[:3]:
             return probe.left(parts, self.catalogue.kept(parts[0], probe.problem), first=True)
         return probe.left(parts, self.catalogue.of(parts, probe.problem), first=True)
@@ -299,7 +313,6 @@ class Search:
         key = mistake, stage
         if key not in self._effects:
             probe = self.stages[stage]
-            self.nodes += len(probe.graph.nodes)
             found = (
                 self.catalogue.kept(mistake, probe.problem)
                 if stage < 3

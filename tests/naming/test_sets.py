@@ -5,8 +5,9 @@ from functools import cache
 
 import pytest
 
-from bptt_check.catalogue import Asked, Catalogue, Explanation, name_mistakes, sentence, sets
+from bptt_check.catalogue import Catalogue, sentence
 from bptt_check.error_bound.bound import Reference, reference
+from bptt_check.naming import Asked, Explanation, name_mistakes, sets
 from bptt_check.networks import designed, random, stock
 from bptt_check.networks.network import Array
 from bptt_check.networks.problems import Problem
@@ -125,6 +126,6 @@ def test_at_one_step_only_is_said_so() -> None:
 
 
 def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "_MOST_NODES", 1)
+    monkeypatch.setattr(sets, "_MOST_COMPUTED", 0)
     its = mistake("tanh", "dV takes h_(t-1), not h_t")
     assert found("tanh", (its,), odd("U", "b")) == []
