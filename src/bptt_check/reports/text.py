@@ -349,11 +349,10 @@ def left(report: Report) -> str:
 
 def _first_wrong(where: Where | None, label: str) -> str:
     """The first step whose loss contributes something wrong to a gradient or gate."""
-    used = None if where is None else {**where.sums, **where.cells}.get(label)
-    if used is None or not (used > 1).any():
-        return ""
-    wrong = (used > 1).reshape(len(used), -1).any(axis=1)
-    return f" (wrong from the loss at t={int(wrong.argmax()) + 1} on)"
+    shares = {} if where is None else {**where.sums, **where.cells}
+    used = [s for n, s in shares.items() if n == label or n.startswith(f"{label}, gate")]
+    wrong = [t for s in used for t in range(len(s)) if (s[t] > 1).any()]
+    return f" (wrong from the loss at t={min(wrong) + 1} on)" if wrong else ""
 
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
