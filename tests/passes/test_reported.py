@@ -18,6 +18,11 @@ def names(fields: Fields) -> list[str]:
     return [m["name"] for each in fields["mistakes"] or [] for m in each["mistakes"]]
 
 
+def changed(fields: Fields) -> list[str]:
+    (explanation,) = fields["mistakes"]
+    return [m["changes"][0]["change"] for m in explanation["mistakes"]]
+
+
 def wrong(fields: Fields) -> set[str]:
     return {e["name"] for e in fields["worst"] if e["fraction"] > 1}
 
@@ -54,6 +59,14 @@ REPORTED: list[tuple[str, str, str, int, Callable[[Fields], object]]] = [
      lambda f: f["where"] is None and "last step" in f["not_located"]),
     ("embedding_called_E", "loss_and_grad", ":lm", 1,
      lambda f: wrong(f) == {"dE"} and f["loss"].startswith("Its own loss is right")),
+    ("same_mistake_in_all_gates", "backward", ":lstm", 1, lambda f: (
+        changed(f) == ["operand transposed"]
+        and len(f["mistakes"][0]["mistakes"][0]["changes"][0]["part"]["edges"]) == 4)),
+    ("forward_mistake", "forward,backward", f"{STOCK} lstm", 1,
+     lambda f: "hs from step 1 on" in f["forward"]),
+    ("softmax_diagonal", "backward", "--network tanh", 1, lambda f: changed(f) == ["diagonal"]),
+    ("local_and_transport", "backward", f"{STOCK} tanh", 1,
+     lambda f: sorted(changed(f)) == ["cut", "derivative", "operand"]),
 ]  # fmt: skip
 
 
@@ -84,6 +97,18 @@ def test_reported(
     fields = json.loads(capsys.readouterr().out)
     assert fields["failed"] == []
     assert holds(fields), {k: fields[k] for k in ("verdict", "mistakes", "where", "not_located")}
+
+
+def test_states_of_a_right_forward_pass_are_not_said_to_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (FOLDER / "forward_mistake.py").read_text()
+    assert text.count("        i = sig(f)") == 1
+    file = tmp_path / "mended.py"
+    file.write_text(text.replace("        i = sig(f)", "        pass"))
+    flags = ["--network", "lstm", "--loss", "upstream", "--json"]
+    assert check.main([f"{file}:forward,backward", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["forward"] == ""
 
 
 def test_the_right_pass_in_the_form_of_a_reported_one(
