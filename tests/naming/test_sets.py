@@ -129,3 +129,13 @@ def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "_MOST_COMPUTED", 0)
     its = mistake("tanh", "dV takes h_(t-1), not h_t")
     assert found("tanh", (its,), odd("U", "b")) == []
+
+
+def test_a_gate_that_is_zero_does_not_make_every_gradient_zero() -> None:
+    def change(answer: Gradients, problem: Problem) -> Gradients:
+        changed = {n: g.copy() for n, g in odd(*answer)(answer, problem).items()}
+        for name in ("U", "W", "b"):
+            changed[name][..., : problem.sizes["hidden"]] = 0
+        return changed
+
+    assert found("lstm", (), change) == []

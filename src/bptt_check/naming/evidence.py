@@ -28,7 +28,8 @@ class Evidence:
     """
 
     def __init__(self, catalogue: Catalogue, probes: Sequence[Probe], one_step: bool) -> None:
-        self.catalogue, self.probes, self.one_step = catalogue, probes, one_step
+        self.catalogue, self.one_step = catalogue, one_step
+        self.probes = sorted(probes, key=lambda probe: probe.cost)
         self._zero = reduce(and_, (probe.zero for probe in probes))
 
     def given(self, mistakes: Mistakes, among: int) -> int:
@@ -61,9 +62,11 @@ class Evidence:
         if mistake.part.kind in ("operation", "arguments"):
             return False
         lost = given & ~self.given(_without(mistakes, mistake), given)
+        labels = [*enumerate(self.probes[0].labels)]
         if is_zero(mistake) and not self.one_step:
-            return lost > 0
-        shown = [n for i, n in enumerate(self.probes[0].labels) if (lost & ~self._zero) >> i & 1]
+            its = [i for i, n in labels if n[1:].partition(",")[0] in mistake.part.names]
+            return lost > 0 and all(given >> i & 1 for i in its)
+        shown = [n for i, n in labels if (lost & ~self._zero) >> i & 1]
         return len(shown) > 1 or any("," not in label for label in shown)
 
 

@@ -18,7 +18,7 @@ from bptt_check.tracing.mistakes import Mistakes
 from bptt_check.tracing.reverse import Gradients, Graph
 from bptt_check.tracing.step import Step
 
-#: The share of a gradient's largest entry within which rounding may explain a difference.
+#: The share of a block's largest entry within which rounding may explain a difference.
 _NEAR = 1e-9
 _COMPARED = 6  # entries of a block, of which the factors are compared
 
@@ -38,16 +38,15 @@ class Probe:
 
     def __post_init__(self) -> None:
         self.labels: list[str] = []
-        blocks, of_name = [], []
-        for number, name in enumerate(self.answer):
+        blocks = []
+        for name in self.answer:
             block = np.zeros(np.shape(self.answer[name]), int)
             network = self.step.tape.network
             for label, mask in gate_masks(network, self.problem, name, self.step):
                 block[mask] = len(self.labels)
                 self.labels.append(label)
             blocks.append(block.ravel())
-            of_name.append(np.full(block.size, number))
-        self._block, self._name = np.concatenate(blocks), np.concatenate(of_name)
+        self._block = np.concatenate(blocks)
         self._answer = self._flat(self.answer)
         self._right, self._bound = self._flat(self.right.gradients), self._flat(self.right.bounds)
         self.all = (1 << len(self.labels)) - 1
@@ -142,10 +141,10 @@ class Probe:
         return sum(1 << int(block) for block in np.unique(self._block[entries]))
 
     def _largest(self, entries: Array) -> Array:
-        """The largest entry of its gradient, for each entry."""
-        largest = np.zeros(len(self.answer))
-        np.maximum.at(largest, self._name, abs(entries))
-        return np.asarray(largest[self._name])
+        """The largest entry of its block, for each entry."""
+        largest = np.zeros(len(self.labels))
+        np.maximum.at(largest, self._block, abs(entries))
+        return np.asarray(largest[self._block])
 
     def _beyond(self, imitation: Array, entries: Array) -> Array:
         """The entries that differ by more than rounding, which grows with the imitation's size."""

@@ -23,6 +23,7 @@ _KEPT = 3  # sets, at each stage
 _MOST_MISTAKES = 8  # in a set
 _JOINED = 20  # sets with one more mistake, whose mistakes are tried together
 _MOST_STAGES = 9
+_EXCHANGED = 4  # mistakes that are alike, of which each is tried with one more
 #: Operations of the reverse passes that are computed at most, of all altered ones together.
 _MOST_COMPUTED = 1_000_000
 
@@ -141,7 +142,7 @@ class Search:
             grown = [g for f in new for g in self._joined([*self._larger(f, stage)], stage)]
             if not grown:
                 both = self._with_transport if stage else self._in_pairs
-                grown = [g for f in new for g in both(f)]
+                grown = [*both(new[0])]
             new = [self._measured(f) for f in self._best(self._exchanged(g) for g in grown)]
             reached = self._best([*reached, *new])
             new = [f for f in new if f in reached]
@@ -261,7 +262,7 @@ class Search:
         stage = len(found.left) - 1
         carried = [m for m in self.catalogue.mistakes if m.part.kind == "carry" and not m.step]
         for place, like in enumerate(found.like):
-            for own in like if found.left[stage] else ():
+            for own in like[:_EXCHANGED] if found.left[stage] else ():
                 rest = (*found.parts[:place], own, *found.parts[place + 1 :])
                 for mistake in carried if own != found.parts[place] else ():
                     if not self.is_over and _combine(rest, mistake):
