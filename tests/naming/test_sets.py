@@ -8,6 +8,8 @@ import pytest
 from bptt_check.catalogue import Catalogue, sentence
 from bptt_check.error_bound.bound import Reference, reference
 from bptt_check.naming import Asked, Explanation, name_mistakes, sets
+from bptt_check.naming.evidence import Evidence
+from bptt_check.naming.probe import Probe
 from bptt_check.networks import designed, random, stock
 from bptt_check.networks.network import Array
 from bptt_check.networks.problems import Problem
@@ -132,10 +134,15 @@ def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gate_that_is_zero_does_not_make_every_gradient_zero() -> None:
-    def change(answer: Gradients, problem: Problem) -> Gradients:
-        changed = {n: g.copy() for n, g in odd(*answer)(answer, problem).items()}
-        for name in ("U", "W", "b"):
-            changed[name][..., : problem.sizes["hidden"]] = 0
-        return changed
-
-    assert found("lstm", (), change) == []
+    catalogue, problems = network("lstm")
+    probes = []
+    for problem, right in problems:
+        answer = {n: g.copy() for n, g in odd("U")(dict(right.gradients), problem).items()}
+        answer["W"][:, : problem.sizes["hidden"]] = 0
+        graph = catalogue.graph(problem)
+        probes.append(Probe(problem, answer, right, catalogue.step, graph))
+    its = (mistake("lstm", "every gradient is zero"),)
+    evidence = Evidence(catalogue, probes, one_step=False)
+    given = evidence.given(its, probes[0].all)
+    assert [n for i, n in enumerate(probes[0].labels) if given >> i & 1] == ["dW, gate i"]
+    assert evidence.supported(its, given) == ((), 0)
