@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from safetensors.numpy import load, save
 
-from bptt_check.candidate.calling import EXTRA, Form, Question, Refused, call, laid_out
+from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call, laid_out
 from bptt_check.candidate.limits import enclose, limit
 from bptt_check.candidate.loading import has_read, load_function, place
 
@@ -85,6 +85,16 @@ def _is_beside(other: str, file: str) -> bool:
     )
 
 
+def _frames(called: Called) -> tuple[bytes, bytes]:
+    """An answer: its fields, with names for arrays; its arrays."""
+    fields = called._asdict()
+    arrays = fields.pop("arrays")
+    for kind, field in EXTRA.items():
+        arrays |= {f"{kind}.{name}": array for name, array in fields[field].items()}
+        fields[field] = [*fields[field]]
+    return json.dumps(fields).encode(), save(arrays)
+
+
 def main(task: str) -> None:
     """Answer problems until standard input ends."""
     file, name, definitions_only, form = json.loads(task).values()
@@ -109,14 +119,8 @@ def main(task: str) -> None:
         except BaseException as error:
             refuse(f"it raises {explain(error, file)}", type(error).__name__)
         else:
-            seen = called._asdict()
-            arrays = seen.pop("arrays")
-            for kind, field in EXTRA.items():
-                its = seen[field]
-                arrays |= {f"{kind}.{n}": a for n, a in its.items()}
-                seen[field] = list(its)
-            write_frame(out, json.dumps(seen).encode())
-            write_frame(out, save(arrays))
+            for frame in _frames(called):
+                write_frame(out, frame)
 
     try:
         function = load_function(file, name, definitions_only)
