@@ -5,6 +5,7 @@ that it leads to, or the path; `{0}` is the first parameter of the change.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bptt_check.tracing.mistakes import OWN, Mistake, Part, Quantity
@@ -94,11 +95,11 @@ def _ordered(p: Part, order: tuple[int, ...], gates: tuple[str, ...]) -> str:
     return f"the gates are in the order {wrong}{one}, not {', '.join(gates)}"
 
 
-def _divided(p: Part, *axes: str) -> str:
+def _scaled(verb: str, p: Part, *axes: str) -> str:
     names = {"time": "the number of steps T", "batch": "the batch size B"}
     if axes == ("time", "batch"):
-        return f"{p.label} is divided by T and by B"
-    return f"{p.label} is divided by {' and by '.join(names.get(axis, axis) for axis in axes)}"
+        return f"{p.label} is {verb} by T and by B"
+    return f"{p.label} is {verb} by {' and by '.join(names.get(axis, axis) for axis in axes)}"
 
 
 def _first_state(p: Part, q: Quantity, _: Any) -> str:
@@ -235,8 +236,8 @@ WORDS: dict[str, dict[str, Any]] = {
     "answer": {
         "cut": "{p.label} is zero",
         "factor": lambda p, f: f"{p.label} {_FACTORS[f]}",
-        "divided": _divided,
-        "multiplied": lambda p, *axes: _divided(p, *axes).replace("divided", "multiplied"),
+        "divided": partial(_scaled, "divided"),
+        "multiplied": partial(_scaled, "multiplied"),
         "mean squared": "{p.label} is scaled as for a mean squared error (2 / N)",
         "starts from 1": "{p.label} starts from 1, not 0",
         "rounded": "{p.label} is rounded through float32",

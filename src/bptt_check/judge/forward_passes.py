@@ -67,24 +67,27 @@ def about_states(network: Network, asked: Sequence[Asked]) -> str:
     `hs`, `H` or `h_t` is `h`, at all steps. Empty if none is handed over, if the network cannot be
     traced, or if they differ at less than half of the problems.
     """
-    template: Tape | None = None
+    handed = [a for a in asked if a.answer.forward and a.problem.dtype == "float64"]
+    handed.sort(key=lambda a: sum(v.size for v in a.problem.values.values()))
+    longer = next((a for a in handed if a.problem.sizes["time"] > 1), None)
+    if longer is None:
+        return ""
+    try:
+        template = record(network, longer.problem)
+    except NotImplementedError:
+        return ""
+    sites = {site: template.sites[site].name for site in Graph(template).crossing.values()}
+    site_of = {_stem(name): site for site, name in sites.items() if name}
+    labels = {n: site_of[_stem(n)] for n in longer.answer.forward if _stem(n) in site_of}
     steps: dict[str, list[tuple[int, int, str]]] = {}
-    for a in sorted(asked, key=lambda a: sum(v.size for v in a.problem.values.values())):
-        if not a.answer.forward or a.problem.dtype != "float64":
-            continue
-        try:
-            tape = record(network, a.problem, template)
-        except NotImplementedError:
-            return ""
-        template = template or tape
-        for site in dict.fromkeys(Graph(tape).crossing.values()):
-            name = tape.sites[site].name
+    for a in handed if labels else ():
+        tape = record(network, a.problem, template)
+        for label, site in labels.items():
             right = np.stack([tape.values[tape.node_at[site, t]] for t in range(len(tape.losses))])
-            for label, array in a.answer.forward.items():
-                parts = [part for part in _parts(array) if _may_be(part, right)]
-                if name and parts and _stem(label) == _stem(name):
-                    first = max(_first_difference(part, right) for part in parts)
-                    steps.setdefault(label, []).append((first, len(right), a.problem.name))
+            parts = [p for p in _parts(a.answer.forward.get(label, right)) if _may_be(p, right)]
+            if parts:
+                first = max(_first_difference(part, right) for part in parts)
+                steps.setdefault(label, []).append((first, len(right), a.problem.name))
     said = [
         f"{label} from step {wrong[0][0] + 1} on (at {wrong[0][2]!r})"
         for label, found in steps.items()

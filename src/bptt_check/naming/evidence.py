@@ -5,6 +5,7 @@ from functools import reduce
 from operator import and_
 
 from bptt_check.catalogue.derived import Catalogue
+from bptt_check.catalogue.words import sentence
 from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 
@@ -13,6 +14,11 @@ def not_given(catalogue: Catalogue, mistakes: Mistakes, probe: Probe, among: int
     """The blocks that these mistakes do not give; of those `among`, as finely as can be decided."""
     found = catalogue.of(mistakes, probe.problem) if mistakes else None
     return probe.left(mistakes, found, among=among)
+
+
+def likeliest(mistake: Mistake) -> tuple[int, int]:
+    """Sorts mistakes: the likeliest first, of these the one that is said in the fewest words."""
+    return mistake.rank, len(sentence(mistake))
 
 
 def is_zero(mistake: Mistake) -> bool:
@@ -27,7 +33,9 @@ class Evidence:
         one_step: these problems have one step, where different mistakes often do the same.
     """
 
-    def __init__(self, catalogue: Catalogue, probes: Sequence[Probe], one_step: bool) -> None:
+    def __init__(
+        self, catalogue: Catalogue, probes: Sequence[Probe], one_step: bool = False
+    ) -> None:
         self.catalogue, self.one_step = catalogue, one_step
         self.probes = sorted(probes, key=lambda probe: probe.cost)
         self._zero = reduce(and_, (probe.zero for probe in probes))
@@ -55,19 +63,24 @@ class Evidence:
         return mistakes, given
 
     def needed(self, mistakes: Mistakes, blocks: int) -> Mistakes:
-        """Those of the mistakes without which some of these blocks are not given."""
-        return tuple(m for m in mistakes if blocks & ~self.given(_without(mistakes, m), blocks))
+        """The mistakes without those, the unlikeliest first, that none of these blocks needs."""
+        for mistake in sorted(mistakes, key=likeliest, reverse=True):
+            rest = _without(mistakes, mistake)
+            if self.given(rest, blocks) == blocks:
+                mistakes = rest
+        return mistakes
 
     def _is_evident(self, mistake: Mistake, mistakes: Mistakes, given: int) -> bool:
         if mistake.part.kind in ("operation", "arguments"):
             return False
         lost = given & ~self.given(_without(mistakes, mistake), given)
-        labels = [*enumerate(self.probes[0].labels)]
+        probe = self.probes[0]
         if is_zero(mistake) and not self.one_step:
-            its = [i for i, n in labels if n[1:].partition(",")[0] in mistake.part.names]
-            return lost > 0 and all(given >> i & 1 for i in its)
-        shown = [n for i, n in labels if (lost & ~self._zero) >> i & 1]
-        return len(shown) > 1 or any("," not in label for label in shown)
+            return lost > 0 and not probe.blocks_of(mistake.part.names) & ~given
+        shown = lost & ~self._zero
+        return shown.bit_count() > 1 or any(
+            probe.blocks_of([name]) == shown for name in probe.names_of(shown)
+        )
 
 
 def _without(mistakes: Mistakes, mistake: Mistake) -> Mistakes:

@@ -15,7 +15,7 @@ from bptt_check.catalogue.answers import clipped
 from bptt_check.catalogue.derived import Catalogue
 from bptt_check.catalogue.words import sentence
 from bptt_check.error_bound.bound import Reference
-from bptt_check.naming.evidence import Evidence
+from bptt_check.naming.evidence import Evidence, likeliest
 from bptt_check.naming.probe import Probe
 from bptt_check.naming.sets import Found, Search, in_stages
 from bptt_check.networks.network import Array
@@ -69,11 +69,10 @@ def name_mistakes(
         return []
     singles = _clips(wide, probes, catalogue) or _singles(probes, catalogue)
     if singles:
-        texts = {m: sentence(m) for m in singles}
-        first, *others = sorted(singles, key=lambda m: (m.rank, len(texts[m])))
-        also = dict.fromkeys(texts[m] for m in others if texts[m] != texts[first])
-        explains = _labelled(probes[0].labels, _wrong(probes))
-        return [Explanation((first,), tuple(also), explains)]
+        first, *others = sorted(singles, key=likeliest)
+        also = dict.fromkeys(map(sentence, others))
+        also.pop(sentence(first), None)
+        return [Explanation((first,), tuple(also), _labelled(probes[0], _wrong(probes)))]
     if not sets or all(_is_close(a) for a in wide):
         return []
     return _sets(probes, catalogue)
@@ -99,8 +98,7 @@ def _singles(probes: list[Probe], catalogue: Catalogue) -> list[Mistake]:
     """The mistakes that give all answers; those in the forward pass, which cost more, come last."""
     stages = in_stages(probes)
     order = [*stages, *sorted((p for p in probes if p not in stages), key=lambda p: p.cost)]
-    labels = _labelled(probes[0].labels, _wrong(probes))
-    wrong = {_name(label).removeprefix("d") for label in labels}
+    wrong = probes[0].names_of(_wrong(probes))
     told = next(number for number, probe in enumerate(order) if probe.wrong)
     for of_the_forward_pass in (False, True):
         found = [
@@ -129,23 +127,23 @@ def _wrong(probes: Sequence[Probe]) -> int:
 def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
     """What sets of mistakes explain: of every answer; of those at one step, if that is more."""
     *one_step, every = [Found(), *Search(catalogue, probes).run()]
-    wrong, labels, all_ = _wrong(probes), probes[0].labels, probes[0].all
-    evidence = Evidence(catalogue, probes, one_step=False)
+    wrong, all_ = _wrong(probes), probes[0].all
+    evidence = Evidence(catalogue, probes)
     parts, given = evidence.supported(every.parts, all_ & ~every.blocks_left)
     explained = [(parts, wrong & given, False)]
     copies, blocks = _copies(probes, catalogue, wrong & ~given)
     explained.append((copies, blocks, False))
     given |= blocks
     for shorter in one_step[1:] if wrong & ~given else ():
-        short = [p for p in probes if p.problem.sizes["time"] == 1]
+        short = [p for p in probes if p.steps == 1]
         evidence = Evidence(catalogue, short, one_step=True)
         its = shorter.as_in(every).parts
         parts, at_one = evidence.supported(its, all_ & ~shorter.blocks_left)
         new = at_one & ~given & _wrong(short)
         explained.append((evidence.needed(parts, new), new, True))
-    left = _labelled(labels, wrong & ~given)
+    left = _labelled(probes[0], wrong & ~given)
     return [
-        Explanation(_merged(parts, catalogue), (), _labelled(labels, blocks), left, at_one_step)
+        Explanation(_merged(parts, catalogue), (), _labelled(probes[0], blocks), left, at_one_step)
         for parts, blocks, at_one_step in explained
         if parts and blocks
     ]
@@ -168,8 +166,7 @@ def _merged(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:
 def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple[Mistakes, int]:
     """The gradients of these blocks that are another gradient of the answer, and their blocks."""
     found: list[Mistake] = []
-    labels = probes[0].labels
-    its = {_name(label)[1:] for i, label in enumerate(labels) if blocks >> i & 1}
+    its = probes[0].names_of(blocks)
     for mistake in catalogue.mistakes:
         if mistake.change == "another's" and mistake.part.kind == "answer":
             (name,), (other,) = mistake.part.names, mistake.by
@@ -178,21 +175,15 @@ def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple
             if name in its and is_copy and any(own.any() for own, _ in pairs):
                 found.append(mistake)
                 its -= {name, other}
-    copied = {f"d{mistake.part.names[0]}" for mistake in found}
-    return tuple(found), sum(1 << i for i, n in enumerate(labels) if _name(n) in copied)
+    return tuple(found), probes[0].blocks_of([mistake.part.names[0] for mistake in found])
 
 
-def _labelled(labels: Sequence[str], blocks: int) -> tuple[str, ...]:
+def _labelled(probe: Probe, blocks: int) -> tuple[str, ...]:
     """These blocks; in place of all gates of a gradient the gradient."""
-    those = [label for i, label in enumerate(labels) if blocks >> i & 1]
-    gates = {name: [n for n in labels if _name(n) == name] for name in map(_name, labels)}
-    whole = {name for name, its in gates.items() if set(its) <= set(those)}
-    return tuple(dict.fromkeys(_name(n) if _name(n) in whole else n for n in those))
-
-
-def _name(label: str) -> str:
-    """The gradient that a block is of."""
-    return label.partition(",")[0]
+    whole = {n for n in probe.names_of(blocks) if not probe.blocks_of([n]) & ~blocks}
+    its = zip(probe.names, probe.labels, strict=True)
+    said = (f"d{name}" if name in whole else label for name, label in its)
+    return tuple(dict.fromkeys(text for i, text in enumerate(said) if blocks >> i & 1))
 
 
 def _is_close(a: Asked) -> bool:

@@ -3,7 +3,7 @@
 A block is a gradient, or one gate of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +38,7 @@ class Probe:
 
     def __post_init__(self) -> None:
         self.labels: list[str] = []
+        self.names: list[str] = []  # of the arguments, for each block
         blocks = []
         for name in self.answer:
             block = np.zeros(np.shape(self.answer[name]), int)
@@ -45,6 +46,7 @@ class Probe:
             for label, mask in gate_masks(network, self.problem, name, self.step):
                 block[mask] = len(self.labels)
                 self.labels.append(label)
+                self.names.append(name)
             blocks.append(block.ravel())
         self._block = np.concatenate(blocks)
         self._answer = self._flat(self.answer)
@@ -58,10 +60,23 @@ class Probe:
         return self._bits(self._beyond(self._right, self._answer))
 
     @property
+    def steps(self) -> int:
+        """The number of time steps."""
+        return self.problem.sizes.get("time", 1)
+
+    def blocks_of(self, names: Collection[str]) -> int:
+        """The blocks of these arguments' gradients."""
+        return sum(1 << i for i, name in enumerate(self.names) if name in names)
+
+    def names_of(self, blocks: int) -> set[str]:
+        """The arguments whose gradients these blocks are parts of."""
+        return {name for i, name in enumerate(self.names) if blocks >> i & 1}
+
+    @property
     def cost(self) -> int:
         """What a reverse pass costs here, roughly."""
         sizes = sum(v.size for v in self.problem.values.values())
-        return self.problem.sizes.get("time", 1) * sizes
+        return self.steps * sizes
 
     def products(
         self, block: int, base: Gradients, outcomes: Sequence[Gradients | None]

@@ -14,10 +14,10 @@ from operator import and_, or_
 import numpy as np
 
 from bptt_check.catalogue.derived import Catalogue
-from bptt_check.catalogue.words import sentence
-from bptt_check.naming.evidence import is_zero, not_given
+from bptt_check.naming.evidence import Evidence, is_zero, likeliest, not_given
 from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
+from bptt_check.tracing.reverse import Gradients
 
 _KEPT = 3  # sets, at each stage
 _MOST_MISTAKES = 8  # in a set
@@ -56,11 +56,10 @@ class Found:
         """The set with one more mistake, and what it leaves at the last stage."""
         return Found((*self.parts, mistake), (*self.left[:-1], left), (*self.like, like))
 
-    def without(self, mistake: Mistake) -> "Found":
-        """The set without this mistake."""
+    def only(self, mistakes: Mistakes) -> "Found":
+        """The set with these of its mistakes alone, which give as much."""
         pairs = zip(self.parts, self.like, strict=True)
-        rest = [(part, like) for part, like in pairs if part is not mistake]
-        return Found(tuple(part for part, _ in rest), self.left, tuple(like for _, like in rest))
+        return replace(self, parts=mistakes, like=tuple(li for m, li in pairs if m in mistakes))
 
 
 def in_stages(probes: Sequence[Probe]) -> list[Probe]:
@@ -69,12 +68,9 @@ def in_stages(probes: Sequence[Probe]) -> list[Probe]:
     Sizes of 1 and special values hide mistakes.
     """
     found = []
-    time = {id(p): p.problem.sizes.get("time", 1) for p in probes}
-    for steps in ((1,), range(3, 9)):
-        those = [p for p in probes if time[id(p)] in steps]
-        if not those and steps == (1,):  # it takes no sequence of one step
-            those = [p for p in probes if time[id(p)] == 2]
-        if those:
+    few = 1 if any(p.steps == 1 for p in probes) else 2  # if it takes no sequence of one step
+    for steps in ((few,), range(3, 9)):
+        if those := [p for p in probes if p.steps in steps]:
             found.append(min(those, key=lambda p: (_hides(p), p.cost)))
     return found or [min(probes, key=lambda p: p.cost)]
 
@@ -124,7 +120,7 @@ class Search:
             found = self._grown(found, stage)
             if not found[0].parts and found[0].left[0]:
                 return  # what shows at one step is not explained: nor is anything else
-            if not stage and self.stages[0].problem.sizes.get("time") == 1:
+            if not stage and self.stages[0].steps == 1:
                 yield self._needed(found[0])
         refuting = self._refuting(found[0])
         while refuting is not None and len(self.stages) < _MOST_STAGES:
@@ -160,12 +156,10 @@ class Search:
         if not left or len(found.parts) == _MOST_MISTAKES:
             return
         for like in self._eligible(found, stage):
-            if not _combine(found.parts, like[0]) or self.is_over:
-                continue
-            now = self._left((*found.parts, like[0]), probe)
-            if now == left or now & ~left:
-                continue
             first = like[0]
+            now = None if self.is_over else self._fewer(found.parts, first, left, probe)
+            if now is None:
+                continue
             if not left & ~now & ~self.zero:  # only blocks that are always 0
                 first = next(filter(is_zero, like), first)
                 if first.change != "cut":
@@ -181,10 +175,9 @@ class Search:
                 mistake, left = other.parts[-1], found.left[stage]
                 if not left & ~other.left[stage] or len(found.parts) == _MOST_MISTAKES:
                     continue
-                if _combine(found.parts, mistake):
-                    now = self._left((*found.parts, mistake), probe)
-                    if now != left and not now & ~left:
-                        found = found.added(mistake, other.like[-1], now)
+                now = self._fewer(found.parts, mistake, left, probe)
+                if now is not None:
+                    found = found.added(mistake, other.like[-1], now)
             yield found
 
     def _eligible(self, found: Found, stage: int) -> Iterator[Mistakes]:
@@ -195,16 +188,16 @@ class Search:
         alike: dict[bytes, list[Mistake]] = {}
         whole = [m for m in found.parts if m.part.kind in ("uses", "answer")]
         reached = [self.catalogue.reach(m) for m in whole]
-        hidden = self._blocks({name for names in reached if len(names) < 3 for name in names})
-        labels, left = self.stages[stage].labels, found.left[stage]
-        names = {label[1:].partition(",")[0] for b, label in enumerate(labels) if left >> b & 1}
+        few = {name for names in reached if len(names) < 3 for name in names}
+        hidden = self.stages[stage].blocks_of(few)
+        names = self.stages[stage].names_of(found.left[stage])
         for mistake in self._likeliest:
             reaches = names & self.catalogue.reach(mistake)
             if reaches and self._is_eligible(mistake, found, hidden):
                 key = b"".join(self._outcome(mistake, s) for s in range(min(stage, 2) + 1))
                 alike.setdefault(key, []).append(mistake)
         for mistakes in alike.values():
-            yield tuple(sorted(mistakes, key=self._rank))
+            yield tuple(sorted(mistakes, key=likeliest))
 
     def _is_eligible(self, mistake: Mistake, found: Found, hidden: int) -> bool:
         for stage, left in enumerate(found.left):
@@ -213,11 +206,6 @@ class Search:
             if effect is None or effect & ~(left | hidden):
                 return False
         return bool(effect)
-
-    def _blocks(self, names: set[str]) -> int:
-        """The blocks of these arguments' gradients."""
-        labels = enumerate(self.probes[0].labels)
-        return sum(1 << i for i, label in labels if label[1:].partition(",")[0] in names)
 
     def _exchanged(self, found: Found) -> Found:
         """The set with mistakes replaced by alike ones, where that gives further blocks."""
@@ -239,7 +227,7 @@ class Search:
         There, for a single example, a mistake on the way to a block is a factor of each entry; for
         several, only a constant is.
         """
-        one_step = [p for p in self.probes if p.problem.sizes.get("time", 1) == 1]
+        one_step = [p for p in self.probes if p.steps == 1]
         if not one_step or not found.left[0] or self.is_over:
             return
         probe = min(one_step, key=lambda p: (p.problem.sizes.get("batch", 1), _hides(p)))
@@ -251,11 +239,12 @@ class Search:
             if found.left[0] >> block & 1:
                 for i, j in probe.products(block, base, outcomes):
                     first, second = eligible[i], eligible[j]
-                    parts = (*found.parts, first[0], second[0])
-                    if _combine(parts[:-2], first[0]) and _combine(parts[:-1], second[0]):
-                        now = self._left(parts, self.stages[0])
-                        if now != found.left[0] and not now & ~found.left[0]:
-                            yield found.added(first[0], first, now).added(second[0], second, now)
+                    if not _combine(found.parts, first[0]):
+                        continue
+                    parts, left = (*found.parts, first[0]), found.left[0]
+                    now = self._fewer(parts, second[0], left, self.stages[0])
+                    if now is not None:
+                        yield found.added(first[0], first, now).added(second[0], second, now)
 
     def _with_transport(self, found: Found) -> Iterator[Found]:
         """The set with a mistake exchanged for an alike one, and one in the errors passed back."""
@@ -265,11 +254,10 @@ class Search:
             for own in like[:_EXCHANGED] if found.left[stage] else ():
                 rest = (*found.parts[:place], own, *found.parts[place + 1 :])
                 for mistake in carried if own != found.parts[place] else ():
-                    if not self.is_over and _combine(rest, mistake):
-                        now = self._left((*rest, mistake), self.stages[stage])
-                        if now != found.left[stage] and not now & ~found.left[stage]:
-                            found_ = replace(found, parts=rest)
-                            yield found_.added(mistake, (mistake,), now)
+                    left, probe = found.left[stage], self.stages[stage]
+                    now = None if self.is_over else self._fewer(rest, mistake, left, probe)
+                    if now is not None:
+                        yield replace(found, parts=rest).added(mistake, (mistake,), now)
 
     def _refuting(self, found: Found) -> Probe | None:
         """A problem at which the set does not give what it gives at all stages."""
@@ -280,14 +268,8 @@ class Search:
 
     def _needed(self, found: Found) -> Found:
         """The set without the mistakes that give no block which is given at all its stages."""
-        given = self.all & ~found.blocks_left
-        stages = self.stages[: len(found.left)]
-        for mistake in sorted(found.parts, key=self._rank, reverse=True):
-            rest = found.without(mistake)
-            still = tuple(not_given(self.catalogue, rest.parts, p, given) for p in stages)
-            if not reduce(or_, still) & given:
-                found = replace(rest, left=still)
-        return found
+        evidence = Evidence(self.catalogue, self.stages[: len(found.left)])
+        return found.only(evidence.needed(found.parts, self.all & ~found.blocks_left))
 
     def _best(self, found: Iterable[Found]) -> list[Found]:
         """The sets that leave fewest blocks, of these the smallest and likeliest."""
@@ -300,26 +282,29 @@ class Search:
         blocks = sum(left.bit_count() for left in found.left)
         return blocks, len(found.parts), sum(m.rank for m in found.parts)
 
-    def _rank(self, mistake: Mistake) -> tuple[int, int]:
-        return mistake.rank, len(sentence(mistake))
+    def _fewer(self, parts: Mistakes, mistake: Mistake, left: int, probe: Probe) -> int | None:
+        """The blocks that these mistakes and one more leave, if only some of those in `left`."""
+        if not _combine(parts, mistake):
+            return None
+        now = self._left((*parts, mistake), probe)
+        return None if now == left or now & ~left else now
 
     def _left(self, parts: Mistakes, probe: Probe) -> int:
         if not parts:
             return probe.wrong
+        return probe.left(parts, self._gives(parts, probe), first=True)
+
+    def _gives(self, parts: Mistakes, probe: Probe) -> Gradients | None:
+        """What these mistakes give; a single one's is kept, at the problems asked most often."""
         if len(parts) == 1 and probe in self.stages[:3]:
-            return probe.left(parts, self.catalogue.kept(parts[0], probe.problem), first=True)
-        return probe.left(parts, self.catalogue.of(parts, probe.problem), first=True)
+            return self.catalogue.kept(parts[0], probe.problem)
+        return self.catalogue.of(parts, probe.problem)
 
     def _effect(self, mistake: Mistake, stage: int) -> int | None:
         key = mistake, stage
         if key not in self._effects:
             probe = self.stages[stage]
-            found = (
-                self.catalogue.kept(mistake, probe.problem)
-                if stage < 3
-                else self.catalogue.of((mistake,), probe.problem)
-            )
-            self._effects[key] = probe.effect(found)
+            self._effects[key] = probe.effect(self._gives((mistake,), probe))
         return self._effects[key]
 
     def _outcome(self, mistake: Mistake, stage: int) -> bytes:
