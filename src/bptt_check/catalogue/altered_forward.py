@@ -18,6 +18,8 @@ from bptt_check.tracing.tape import Ref
 
 _MOST_GATES = 4
 _ACTIVATIONS = ("sigmoid", "tanh", "relu")
+_CONSTANTS = (1, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)
+_TAKE_CONSTANTS = (*_ACTIVATIONS, "log", "sqrt", "rsqrt", "div")
 
 
 def forward_mistakes(step: Step) -> Iterator[Mistake]:
@@ -74,10 +76,13 @@ def _edits(step: Step, user: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "added", (names[0],)
     if op in _ACTIVATIONS:
         yield "function missing", ()
-        yield "1 added", ()
         for other in _ACTIVATIONS:
             if other != op:
                 yield "another function", (other,)
+    if op in _TAKE_CONSTANTS:
+        j = int(op == "div")
+        its = "denominator" if j else "argument"
+        yield from (("constant", (constant, j, its)) for constant in _CONSTANTS)
     if op in ("mm", "mul", "tanh", "sigmoid"):
         yield "negated", ()
     for j, a in enumerate(inputs) if op == "mm" else ():

@@ -34,7 +34,7 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
         for family in its_families:
             families.setdefault(family, []).append(path)
         for change, by, rank in _alterations(step, user, j, ref):
-            yield Mistake(path, change, by, "", rank, where)
+            yield Mistake(path, change, by, "", rank - (path.op == "upstream"), where)
             if path.edges[0] in step.graph.crossing and rank < 2:
                 yield Mistake(path, change, by, "first", 3, where)
             for family in its_families:
@@ -95,7 +95,7 @@ def _may_be_alike(family: tuple[Any, ...], path: Part, change: str, by: tuple[An
     if family[0] == "uses":
         return change in _OF_A_USE and (path.op == "mm" or change != "operand")
     if family[0] == "of":
-        return change == "gradient of" and own
+        return change in ("gradient of", "cut") and own
     return change in _OF_A_GATE and (own or path.leaf)
 
 
@@ -103,7 +103,8 @@ def _path(step: Step, user: int, j: Any, ref: int) -> Part:
     node, factor = step.tape.nodes[user], ""
     if node.op in ("mul", "mm") and isinstance(node.args[1 - j], Ref):
         factor = step.name(node.args[1 - j])
-    path = Part("path", step.name(user), (step.edge(user, j),), op=node.op, factor=factor)
+    op = "upstream" if factor and step.is_upstream(node.args[1 - j]) else node.op
+    path = Part("path", step.name(user), (step.edge(user, j),), op=op, factor=factor)
     return path._replace(operand=step.name(ref), leaf=ref in step.leaf)
 
 

@@ -24,7 +24,7 @@ def _sentence(mistake: Mistake) -> str:
     else:
         by = (quantity(b) if isinstance(b, Quantity) else b for b in mistake.by)
         text = words.format(*by, p=part, path=_path(part), d=_subject(part))
-    if part.kind == "path" and part.names:
+    if part.kind == "path" and part.names and mistake.change != "cut":
         return f"{text}; the same for {', '.join(part.names)}"
     return f"at the first step {text}" if step == "first" and part.kind == "path" else text
 
@@ -45,8 +45,24 @@ def _subject(p: Part) -> str:
     return f"d{p.operand}" if p.leaf else _path(p)
 
 
+def _cut(p: Part) -> str:
+    if p.names:
+        return f"{p.label} is taken as a constant (detached)"
+    return f"{_upstream(p)} is ignored" if p.op == "upstream" else f"{_path(p)} is cut"
+
+
+def _without_derivative(p: Part) -> str:
+    if p.op == "upstream":
+        return f"{_upstream(p)} is taken as 1"
+    return f"the derivative of {p.label} with respect to {p.operand} is left out"
+
+
+def _upstream(p: Part) -> str:
+    return f"the upstream gradient {p.factor} of {p.operand}"
+
+
 def _operand(p: Part, q: Quantity) -> str:
-    takes = f"{_path(p)} is multiplied by" if p.op == "mul" else f"{_subject(p)} takes"
+    takes = f"{_path(p)} is multiplied by" if p.op in ("mul", "upstream") else f"{_subject(p)} takes"
     if q.shift == "last at the first step":
         return f"{takes} the last state, not {p.factor}, at the first step (index -1)"
     is_own = q.site == OWN and q.form == "v"
@@ -129,11 +145,9 @@ _ERROR = "the error passed back through {p.label}"
 
 WORDS: dict[str, dict[str, Any]] = {
     "path": {
-        "cut": "{path} is cut",
+        "cut": _cut,
         "factor": lambda p, f: f"{_path(p)} {_FACTORS[-1] if f < 0 else 'is counted twice'}",
-        "without its derivative": (
-            "the derivative of {p.label} with respect to {p.operand} is left out"
-        ),
+        "without its derivative": _without_derivative,
         "factor divided": "{path} is divided, not multiplied",
         "factor added": "{p.factor} is added to {path}, not multiplied",
         "derivative": _derivative,
@@ -264,7 +278,7 @@ WORDS: dict[str, dict[str, Any]] = {
             "factors added": "the factors of {p.label} are added, not multiplied",
             "factors divided": "the factors of {p.label} are divided, not multiplied",
             "function missing": "{p.op} is missing in {p.label}",
-            "1 added": "1 is added to the argument of {p.label} = {p.op}(...)",
+            "constant": "{0:g} is added to the {2} of {p.label} = {p.op}(...)",
             "another function": "{0} replaces {p.op} in {p.label}",
             "negated": "{p.label} has the wrong sign",
             "transposed": "{1} is transposed in {p.label}",

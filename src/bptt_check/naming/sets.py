@@ -71,7 +71,7 @@ def in_stages(probes: Sequence[Probe]) -> list[Probe]:
     few = 1 if any(p.steps == 1 for p in probes) else 2  # if it takes no sequence of one step
     for steps in ((few,), range(3, 9)):
         if those := [p for p in probes if p.steps in steps]:
-            found.append(min(those, key=lambda p: (_hides(p), p.cost)))
+            found.append(min(those, key=lambda p: (not p.wrong, _hides(p), p.cost)))
     return found or [min(probes, key=lambda p: p.cost)]
 
 
@@ -101,6 +101,8 @@ class Search:
         self.zero = reduce(and_, (probe.zero for probe in probes))
         self._begin = catalogue.computed
         self._likeliest = sorted(catalogue.mistakes, key=lambda m: m.rank)
+        #: Alone some have no effect: what they leave out may be 0, or cancel.
+        self._detached = [m for m in self._likeliest if m.part.kind == "path" and m.change == "cut"]
         self._effects: dict[tuple[Mistake, int], int | None] = {}
 
     @property
@@ -198,6 +200,11 @@ class Search:
                 alike.setdefault(key, []).append(mistake)
         for mistakes in alike.values():
             yield tuple(sorted(mistakes, key=likeliest))
+        if found.parts:
+            yield from ((m,) for m in self._detached if not any(self._effects_of(m, found)))
+
+    def _effects_of(self, mistake: Mistake, found: Found) -> Iterator[int | None]:
+        return (self._effect(mistake, stage) for stage in range(len(found.left)))
 
     def _is_eligible(self, mistake: Mistake, found: Found, hidden: int) -> bool:
         for stage, left in enumerate(found.left):

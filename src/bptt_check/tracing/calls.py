@@ -37,8 +37,8 @@ def call(node: Node, args: list[Any]) -> Array:
         return -call(node.func, args)
     if op in _TRANSPOSED:
         return call(node.func, _with_transposed(args, _TRANSPOSED[op]))
-    if op == "plus one inside":
-        return call(node.func, [args[0] + 1, *args[1:]])
+    if op == "constant inside":
+        return call(node.func, _with_constant(node, args))
     if op == "add" and len(args) == 2 and not node.kwargs:
         return args[0] + args[1]
     if op in VALUES and not node.kwargs:
@@ -86,8 +86,8 @@ def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array
         its = _TRANSPOSED[op]
         inner = backward(node.func, j, _with_transposed(args, its), out)
         return (lambda g: inner(g).T) if j == its else inner
-    if op == "plus one inside":
-        return backward(node.func, j, [args[0] + 1, *args[1:]], out)
+    if op == "constant inside":
+        return backward(node.func, j, _with_constant(node, args), out)
     if op in _DERIVATIVES and j == 0:
         derivative = _DERIVATIVES[op]
         return lambda g: np.asarray(derivative(g, out, *args))
@@ -133,6 +133,11 @@ def _part_of(node: Node, *args: Any) -> tuple[int, Any]:
     return args[1] if len(args) > 1 else 0, slice(start, start + sizes[which])
 
 
+def _with_constant(node: Node, args: list[Any]) -> list[Any]:
+    its, constant = node.kwargs["of"], node.kwargs["constant"]
+    return [a + constant if i == its else a for i, a in enumerate(args)]
+
+
 def _with_transposed(args: list[Any], its: int) -> list[Any]:
     return [a.T if i == its else a for i, a in enumerate(args)]
 
@@ -155,12 +160,16 @@ _DERIVATIVES: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda g, out, *_: g * out * (1 - out),
     "tanh": lambda g, out, *_: g * (1 - out * out),
     "relu": lambda g, out, *_: g * (out > 0),
+    "exp": lambda g, out, *_: g * out,
+    "abs": lambda g, _, a: g * np.sign(a),
     "neg": lambda g, *_: -g,
     "rsub": lambda g, *_: -g,
     "t": lambda g, *_: g.T,
     "transpose": lambda g, _, __, a, b: np.swapaxes(g, a, b),
     "permute": lambda g, _, __, order: _permuted_back(g, order),
     "view": lambda g, _, a, *__: g.reshape(a.shape),
+    "_view": lambda g, _, a, *__: g.reshape(a.shape),
+    "expand": lambda g, _, a, *__: unbroadcast(g, a.shape),
     "unsqueeze": lambda g, _, a, *__: g.reshape(a.shape),
     "squeeze": lambda g, _, a, *__: g.reshape(a.shape),
     "_log_softmax": lambda g, out, _, dim, *__: g - np.exp(out) * g.sum(axis=dim, keepdims=True),

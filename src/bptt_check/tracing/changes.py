@@ -433,9 +433,9 @@ def _as(node: Node, op: str, **kwargs: Any) -> Node:
     return replace(node, op=op, func=None, kwargs=kwargs)
 
 
-def _around(node: Node, op: str) -> Node:
+def _around(node: Node, op: str, **kwargs: Any) -> Node:
     """An operation of `calls` on the result, or the arguments, of the node's own operation."""
-    return replace(node, op=op, func=node)
+    return replace(node, op=op, func=node, kwargs=kwargs)
 
 
 def _argument(node: Node, at: int, to: Any) -> Node:
@@ -457,7 +457,7 @@ OPERATIONS: dict[str, Callable[..., Node]] = {
     "factors added": lambda graph, node: _as(node, "add"),
     "factors divided": lambda graph, node: _as(node, "div"),
     "function missing": lambda graph, node: _as(node, "copy of an argument", of=0),
-    "1 added": lambda graph, node: _around(node, "plus one inside"),
+    "constant": lambda graph, node, c, j, _: _around(node, "constant inside", constant=c, of=j),
     "another function": lambda graph, node, op: _as(node, op),
     "negated": lambda graph, node: _around(node, "minus"),
     "complement": lambda graph, node: _around(node, "one minus"),

@@ -9,7 +9,7 @@ import numpy as np
 from bptt_check.networks.network import Array
 from bptt_check.tracing.mistakes import Edge, Quantity
 from bptt_check.tracing.reverse import Graph
-from bptt_check.tracing.tape import VIEWS, Node, Tape, refs
+from bptt_check.tracing.tape import VIEWS, Node, Ref, Tape, refs
 
 
 class Step:
@@ -67,6 +67,14 @@ class Step:
             if node.step == -1 and node.op in VIEWS and node.args[0] in found:
                 found[index] = found[node.args[0]]
         return found
+
+    def is_upstream(self, index: int) -> bool:
+        """Whether a node is an upstream gradient, or a view of it."""
+        node = self.tape.nodes[index]
+        if node.op in VIEWS and isinstance(node.args[0], Ref):
+            return self.is_upstream(node.args[0])
+        arguments = self.tape.network.arguments.items()
+        return index in [self.tape.arguments[n] for n, a in arguments if a.role == "upstream"]
 
     def _initial_states(self) -> dict[int, int]:
         """The node that holds the initial value of each state, by the state's site."""
