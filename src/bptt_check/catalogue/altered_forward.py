@@ -30,7 +30,8 @@ def forward_mistakes(step: Step) -> Iterator[Mistake]:
         part = _operation("operation", step, user)
         for change, by in (*_edits(step, user), *_swaps(step, user)):
             rank = {"softmax's axis": 3, "takes": 5}.get(change, 4)
-            for extra, mode in enumerate(MODES):
+            modes = MODES[:2] if change == "constant" else MODES
+            for extra, mode in enumerate(modes):
                 yield Mistake(part, change, (mode, *by), "", rank + extra, step.where(user))
     yield from _data(step)
     yield from _orders(step)

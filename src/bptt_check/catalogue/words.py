@@ -62,7 +62,9 @@ def _upstream(p: Part) -> str:
 
 
 def _operand(p: Part, q: Quantity) -> str:
-    takes = f"{_path(p)} is multiplied by" if p.op in ("mul", "upstream") else f"{_subject(p)} takes"
+    takes = (
+        f"{_path(p)} is multiplied by" if p.op in ("mul", "upstream") else f"{_subject(p)} takes"
+    )
     if q.shift == "last at the first step":
         return f"{takes} the last state, not {p.factor}, at the first step (index -1)"
     is_own = q.site == OWN and q.form == "v"

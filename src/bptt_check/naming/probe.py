@@ -20,6 +20,7 @@ from bptt_check.tracing.step import Step
 
 #: The share of a block's largest entry within which rounding may explain a difference.
 _NEAR = 1e-9
+_ROUNDINGS = 256  # units of roundoff of the largest term, which a bound is at most, usually
 _COMPARED = 6  # entries of a block, of which the factors are compared
 
 
@@ -51,6 +52,11 @@ class Probe:
         self._block = np.concatenate(blocks)
         self._answer = self._flat(self.answer)
         self._right, self._bound = self._flat(self.right.gradients), self._flat(self.right.bounds)
+        unit = float(np.finfo(self.problem.dtype).eps)
+        #: The size of the right entries, or of terms that cancel in all of them.
+        self._terms = np.maximum(
+            self._largest(self._right), self._largest(self._bound) / (_ROUNDINGS * unit)
+        )
         self.all = (1 << len(self.labels)) - 1
         self.zero = self.all & ~self._bits(self._answer != 0)
 
@@ -88,6 +94,8 @@ class Probe:
         is_told = (self._block == block) & (self._right != 0) & (self._answer != 0)
         its = np.flatnonzero(is_told)[:_COMPARED]
         valid = [i for i, found in enumerate(outcomes) if found and self.is_valid(found)]
+        if not valid:
+            return
         with np.errstate(all="ignore"):
             wanted = (self._answer / self._flat(base))[its]
             rows = [(self._flat(outcomes[i] or {}) / self._right)[its] for i in valid]
@@ -164,7 +172,7 @@ class Probe:
     def _beyond(self, imitation: Array, entries: Array) -> Array:
         """The entries that differ by more than rounding, which grows with the imitation's size."""
         with np.errstate(all="ignore"):
-            scale = self._largest(imitation) / np.maximum(self._largest(self._right), 1e-300)
+            scale = self._largest(imitation) / np.maximum(self._terms, 1e-300)
             allowed = 2 * self._bound * np.maximum(1.0, scale)
             return ~(abs(entries - imitation) <= allowed)
 

@@ -101,8 +101,8 @@ class Search:
         self.zero = reduce(and_, (probe.zero for probe in probes))
         self._begin = catalogue.computed
         self._likeliest = sorted(catalogue.mistakes, key=lambda m: m.rank)
-        #: Alone some have no effect: what they leave out may be 0, or cancel.
-        self._detached = [m for m in self._likeliest if m.part.kind == "path" and m.change == "cut"]
+        #: Alone some have no effect: what they leave out cancels, or is 0.
+        self._cuts = [m for m in self._likeliest if m.part.kind == "path" and m.change == "cut"]
         self._effects: dict[tuple[Mistake, int], int | None] = {}
 
     @property
@@ -185,7 +185,8 @@ class Search:
     def _eligible(self, found: Found, stage: int) -> Iterator[Mistakes]:
         """The mistakes that change none of the blocks given, alike ones together.
 
-        A block that is given by a mistake in its sum or in itself may hide a change.
+        A block that is given by a mistake in its sum or in itself may hide a change. Last come cut
+        paths that have no effect alone.
         """
         alike: dict[bytes, list[Mistake]] = {}
         whole = [m for m in found.parts if m.part.kind in ("uses", "answer")]
@@ -200,11 +201,10 @@ class Search:
                 alike.setdefault(key, []).append(mistake)
         for mistakes in alike.values():
             yield tuple(sorted(mistakes, key=likeliest))
-        if found.parts:
-            yield from ((m,) for m in self._detached if not any(self._effects_of(m, found)))
-
-    def _effects_of(self, mistake: Mistake, found: Found) -> Iterator[int | None]:
-        return (self._effect(mistake, stage) for stage in range(len(found.left)))
+        stages = range(len(found.left))
+        for mistake in self._cuts if found.parts else ():
+            if not any(self._effect(mistake, stage) for stage in stages):
+                yield (mistake,)
 
     def _is_eligible(self, mistake: Mistake, found: Found, hidden: int) -> bool:
         for stage, left in enumerate(found.left):
