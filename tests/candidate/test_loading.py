@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bptt_check.candidate.calling import Refused, call
-from bptt_check.candidate.child import explain
 from bptt_check.candidate.loading import functions_in, load_function
+from bptt_check.process.child import explain
 from forms_of_passes import FORM, assert_right, load, question
 
 pytestmark = pytest.mark.unannotated

@@ -158,9 +158,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def enclosed() -> None:
     """A check in a PID namespace, where the system allows one."""
-    ends = (
-        "import os; from bptt_check.candidate.limits import enclose; enclose(); print(os.getpid())"
-    )
+    ends = "import os; from bptt_check.process.limits import enclose; enclose(); print(os.getpid())"
     done = subprocess.run([sys.executable, "-c", ends], capture_output=True, check=True, text=True)
     if int(done.stdout) > 9:
         pytest.skip("no namespaces of processes here")

@@ -177,6 +177,16 @@ def functions_of(values: dict[str, Any]) -> Iterator[FunctionType]:
 @cache
 def _looked_up(code: CodeType) -> frozenset[str]:
     """The names of the globals that this code and its inner functions read or set."""
+    if code in _EDITED:
+        return _looked_up(_EDITED[code])
     its = {i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL")}
     inner = [_looked_up(c) for c in code.co_consts if isinstance(c, CodeType)]
     return frozenset(its.union(*inner))
+
+
+_EDITED: dict[CodeType, CodeType] = {}
+
+
+def is_edit_of(code: CodeType, original: CodeType) -> None:
+    """Take the globals of the original for those of this code, which is slow to read."""
+    _EDITED[code] = original

@@ -1,13 +1,16 @@
-"""The process in which a contributor's file runs: `python -m bptt_check.candidate.child TASK`.
+"""The process in which a contributor's file runs: `python -m bptt_check.process.child TASK`.
 
-TASK is a JSON object: `file`, `function`, `definitions_only`, and the `form` of its calls. The
-process reads questions from standard input and answers on standard output, in frames: 8 bytes of
-length, then as many bytes. A question is a sequence of problems, the last of which is answered: a
-JSON frame with the `sizes` and the memory layout of each, then a safetensors frame of arrays for
-each. An answer is a JSON frame and, if that has no `error`, a safetensors frame with the gradients
-of two calls and, as `other.LABEL` and `forward.NAME`, what else the first one and the passes before
-the last returned. Each question is answered in a new fork, so that no call affects a later one;
-where there is no fork, the file is loaded anew.
+TASK is a JSON object: `file`, `function`, `definitions_only`, the `form` of its calls, and `texts`
+to read in place of files. The process reads questions from standard input and answers on standard
+output, in frames: 8 bytes of length, then as many bytes. A question is a JSON frame and a
+safetensors frame of arrays for each of several problems: under `headers`, the JSON frame has the
+`sizes` and the memory layout of each. The last problem is answered: by a JSON frame and, if that
+has no `error`, a safetensors frame with the gradients of two calls and, as `other.LABEL` and
+`forward.NAME`, what else the first one and the passes before the last returned. Each question is
+answered in a new fork, so that no call affects a later one; where there is no fork, the file is
+loaded anew.
+If its `mend` is true, a `Workshop` answers: with the edits that it offers, and then, for each frame
+`{"edits": [...], "at": N}`, the gradients at problem N with these; an empty object ends it.
 `bptt_check.judge.candidate` is the other end; it trusts no data from this process.
 """
 
@@ -26,8 +29,9 @@ from typing import Any, BinaryIO
 from safetensors.numpy import load, save
 
 from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call, laid_out
-from bptt_check.candidate.limits import enclose, limit
-from bptt_check.candidate.loading import has_read, load_function, place
+from bptt_check.candidate.loading import has_read, load_function, place, read_instead
+from bptt_check.process.limits import enclose, limit
+from bptt_check.process.workshop import Workshop
 
 ANSWERED = 77  # the exit code of a fork that has answered
 FORKS = hasattr(os, "fork")  # Windows does not
@@ -95,9 +99,21 @@ def _frames(called: Called) -> tuple[bytes, bytes]:
     return json.dumps(fields).encode(), save(arrays)
 
 
+def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
+    """Answer what gradients it gives with edits, until none are asked for."""
+    offers = {"offers": workshop.offers, "functions": workshop.functions}
+    write_frame(out, json.dumps(offers).encode())
+    while asked := json.loads(read_frame(requests) or b"{}"):
+        found = workshop.tried(asked["edits"], asked["at"])
+        write_frame(out, json.dumps({"valid": found is not None}).encode())
+        if found is not None:
+            write_frame(out, save(found))
+
+
 def main(task: str) -> None:
     """Answer problems until standard input ends."""
-    file, name, definitions_only, form = json.loads(task).values()
+    file, name, definitions_only, form, texts = json.loads(task).values()
+    read_instead(texts)
     limit()
     if FORKS:
         enclose()
@@ -112,7 +128,10 @@ def main(task: str) -> None:
 
     def answer(load: Callable[[], Any], headers: Any, frames: list[bytes]) -> None:
         try:
-            *before, question = map(_question, headers, frames)
+            *before, question = questions = [*map(_question, headers["headers"], frames)]
+            if headers["mend"]:
+                _work(Workshop(load(), Form(**form), questions), problems, out)
+                return
             called = call(load(), Form(**form), question, *before)
         except Refused as error:
             refuse(str(error))
@@ -137,7 +156,9 @@ def main(task: str) -> None:
 
     while (frame := read_frame(problems)) is not None:
         headers = json.loads(frame)
-        frames = [read_frame(problems) or b"" for _ in headers]
+        if not headers:  # the end of a workshop that has failed
+            continue
+        frames = [read_frame(problems) or b"" for _ in headers["headers"]]
         if not FORKS:
             answer(lambda: load_function(file, name, definitions_only), headers, frames)
         elif pid := os.fork():

@@ -1,0 +1,433 @@
+"""What may be changed in a line of a function: one expression, or the statement as a whole.
+
+These are the reverse of the mistakes that people make in a derivation: a sign, a transpose, another
+variable of the same shape, an index one step off, a derivative at the wrong value or missing, a
+term or a factor too many or too few, = for +=.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from bptt_check.process.program import Edit, Function
+from bptt_check.process.values import INTEGER, Shape, atoms, compounds, is_array
+
+Names = dict[str, Shape]
+#: An expression that may stand in a place, and its rank.
+Other = tuple[str, int]
+_SIGNS: dict[type[ast.operator], list[str]] = {ast.Add: ["-"], ast.Sub: ["+"], ast.Mult: ["+", "/"]}
+_SIGNS |= {ast.Div: ["*"], ast.Pow: ["*"]}
+_REDUCTIONS = ("sum", "mean", "max", "min")
+_LIBRARIES = {"np", "numpy", "math", "self"}
+#: Derivatives of an activation at its value.
+_FORMS = ("(1 - {a} ** 2)", "{a} * (1 - {a})", "(1 - {a})")
+_MOST_ALIKE = 20  # other expressions in a place
+_COMPOUND = ast.BinOp | ast.UnaryOp | ast.IfExp
+_ATOM = ast.Name | ast.Attribute | ast.Subscript
+
+
+class _Place(NamedTuple):
+    """An expression of a statement; `bare`: another one needs no brackets there.
+
+    `inside`: the nearest expression around it that is no part of an index.
+    """
+
+    node: ast.expr
+    bare: bool
+    inside: ast.expr
+
+
+class Change(NamedTuple):
+    """A piece of a statement, what may stand there, and the expression around it."""
+
+    node: ast.stmt | ast.expr
+    text: str
+    rank: int
+    inside: ast.expr | None = None
+
+
+def edits(
+    function: Function,
+    number: int,
+    at: dict[tuple[int, int], Names],
+    errors: set[tuple[int, int, str]],
+) -> list[Edit]:
+    """The edits of the lines of a function that have run.
+
+    Args:
+        number: the function's.
+        at: the shapes of expressions at each function's line.
+        errors: function, line and text of what depends on the errors at the outputs: the lines
+            without such a thing, those of the forward pass, are tried last.
+    """
+    tree, after = function.tree(), _after(at, number)
+    lines = function.text.splitlines(keepends=True)
+    starts = [sum(map(len, lines[:k])) for k in range(len(lines))]
+
+    def span(node: Any) -> tuple[int, int]:
+        if node is None:
+            return 0, 0
+        first, last = (starts[n - function.first] for n in (node.lineno, node.end_lineno))
+        return first + node.col_offset, last + node.end_col_offset
+
+    atomic = {ast.unparse(a) for a in atoms(tree)}
+    compound = {ast.unparse(a) for a in compounds(tree)} - atomic
+    names_read = {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    }
+    unread = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - names_read
+    found: dict[Edit, Edit] = {}
+    for node in ast.walk(tree):
+        names = at.get((number, getattr(node, "lineno", -1)))
+        if not isinstance(node, ast.stmt) or names is None:
+            continue
+        reads = {ast.unparse(a) for a in atoms(node)}
+        moved = {text for text in atomic | compound if (number, node.lineno, text) in errors}
+        line = _Line(node, names, after, (atomic, compound), unread, moved)
+        extra = 2 * (not reads & moved)
+        for change in line.changes():
+            start, end = span(change.node)
+            its = change.text, span(change.inside), change.rank + extra
+            edit = Edit(function, change.node.lineno, start, end, *its)
+            if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
+                found.pop(edit, None)
+                found[edit] = edit
+    return [*found.values()]
+
+
+def _after(at: dict[tuple[int, int], Names], number: int) -> Names:
+    """The shapes of all expressions, at whichever line they are known."""
+    found: Names = {}
+    for (its, _), names in at.items():
+        if its == number:
+            found |= names
+    return found
+
+
+class _Line:
+    """A statement, and the shapes of the expressions that can stand in it."""
+
+    def __init__(
+        self,
+        node: ast.stmt,
+        names: Names,
+        after: Names,
+        known: tuple[set[str], set[str]],
+        unread: set[str],
+        errors: set[str],
+    ) -> None:
+        self.node, self.after, self.unread, self.errors = node, after, unread, errors
+        self.shapes, (atomic, compound) = names, known
+        self.names = {text: shape for text, shape in names.items() if text in atomic}
+        self.compounds = {text: shape for text, shape in names.items() if text in compound}
+
+    def changes(self) -> Iterator[Change]:
+        """What may be changed in the statement."""
+        node = self.node
+        match node:
+            case ast.Assign([target], value):
+                if (text := ast.unparse(target)) in self.names:
+                    yield Change(node, f"{text} += {ast.unparse(value)}", 1, value)
+                    yield Change(node, "pass", 3, value)
+            case ast.AugAssign(target, op, value):
+                yield from self._of_sum(target, op, value)
+            case ast.Expr(ast.Call(ast.Attribute(base, "append"), [value])):
+                its = f"{ast.unparse(base)}.insert(0, {ast.unparse(value)})"
+                yield Change(node, its, 2, value)
+            case ast.Expr(ast.Call()):
+                yield Change(node, "pass", 1)
+            case ast.For(_, ast.Call(ast.Name("reversed"), [its])):
+                yield Change(node.iter, ast.unparse(its), 3)
+                return
+            case ast.For():
+                yield Change(node.iter, f"reversed({ast.unparse(node.iter)})", 3)
+                return
+            case ast.Return():
+                pass
+            case _:
+                return
+        yield from self._of_targets()
+        yield from self._of_value()
+
+    def _of_sum(self, target: ast.expr, op: ast.operator, value: ast.expr) -> Iterator[Change]:
+        text, its = ast.unparse(target), ast.unparse(value)
+        yield Change(self.node, f"{text} = {its}", 1, value)
+        other = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}.get(type(op))
+        if other:
+            yield Change(self.node, f"{text} {other}= {its}", 0, value)
+        yield Change(self.node, "pass", 3, value)
+
+    @cached_property
+    def targets(self) -> list[ast.expr]:
+        """What the statement assigns to."""
+        node = self.node
+        if isinstance(node, ast.AugAssign):
+            return [node.target]
+        return node.targets if isinstance(node, ast.Assign) else []
+
+    def _of_targets(self) -> Iterator[Change]:
+        for target in self.targets:
+            if isinstance(target, ast.Subscript):
+                yield from (Change(target, text, 2) for text in self.alike(target))
+                for place in _places(target.slice):
+                    for text, rank in self.others(place.node):
+                        yield Change(place.node, text, rank)
+
+    def _of_value(self) -> Iterator[Change]:
+        value = getattr(self.node, "value", None)
+        if value is None:
+            return
+        shape = self.after.get(ast.unparse(self.targets[0])) if self.targets else None
+        if shape is not None and not isinstance(value, ast.Tuple):
+            for text, rank in self._results(value, shape):
+                yield Change(value, text, rank, value)
+        for place in _places(value):
+            is_returned = isinstance(self.node, ast.Return) and isinstance(place.node, _ATOM)
+            for text, rank in self.others(place.node):
+                rank += 2 * is_returned
+                brackets = not place.bare and _is_compound(text)
+                text = f"({text})" if brackets else text
+                yield Change(place.node, text, rank, place.inside)
+        yield from (Change(value, text, 3, value) for text in self._everywhere(value))
+
+    def _results(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
+        """The whole right-hand side: with another sign, a factor or a term more, or another one."""
+        text, inner = ast.unparse(value), _bracketed(value)
+        product = text if isinstance(getattr(value, "op", None), ast.Mult) else inner
+        yield f"-{inner}", 0
+        if not is_array(shape):
+            return
+        yield f"2 * {inner}", 4
+        yield f"{inner} / 2", 4
+        for a, its in self.names.items():
+            if its == shape and a != text:
+                is_error = a in self.errors
+                yield f"{text} + {a}", 1 if a in self.unread else 4 + 2 * (not is_error)
+                yield f"{product} * {a}", 4 + 3 * is_error
+                if not is_error:
+                    yield from ((f"{product} * {form.format(a=a)}", 4) for form in _FORMS)
+        others = self.names | self.compounds if isinstance(value, ast.Call) else self.compounds
+        yield from ((a, 4) for a, its in others.items() if its == shape and a != text)
+
+    def others(self, node: ast.expr) -> Iterator[Other]:
+        """What may stand in the place of an expression."""
+        match node:
+            case ast.BinOp(left, op, right):
+                yield from _of_operation(left, op, right)
+                yield from ((other, 3) for other in self.alike(node))
+            case ast.UnaryOp(ast.USub(), operand):
+                yield ast.unparse(operand), 0
+            case ast.Constant():
+                yield from _of_constant(node.value)
+                if node.value == 0:
+                    yield from ((name, 1) for name in self.unread if name in self.names)
+            case ast.List(parts) | ast.Tuple(parts):
+                swapped = map(", ".join, _swapped(parts))
+                square = isinstance(node, ast.List)
+                yield from ((f"[{its}]" if square else f"({its})", 3) for its in swapped)
+            case ast.Dict(keys, values):
+                for its in _swapped(values):
+                    pairs = zip(keys, its, strict=True)
+                    text = ", ".join(f"{ast.unparse(k)}: {v}" for k, v in pairs if k)
+                    yield f"{{{text}}}", 3
+            case ast.Call(function, arguments):
+                yield from _of_call(node, function, arguments)
+            case ast.Subscript(base, index):
+                yield from _of_index(base, index)
+        if isinstance(node, _ATOM):
+            yield from self._of_atom(node)
+        yield from self._of_one_atom(node)
+
+    def alike(self, node: ast.expr) -> list[str]:
+        """Names of the same shape, those with the same beginning first.
+
+        Both are errors, or neither.
+        """
+        text = ast.unparse(node)
+        shape, is_error = self.shapes.get(text), text in self.errors
+        others = [
+            other
+            for other, its in self.names.items()
+            if its == shape and other != text and (other in self.errors) == is_error
+        ]
+        others.sort(key=lambda other: _base(other) != _base(text))
+        return others[:_MOST_ALIKE]
+
+    def _of_atom(self, node: ast.expr) -> Iterator[Other]:
+        text = ast.unparse(node)
+        shape = self.names.get(text)
+        if shape is None:
+            return
+        yield from ((other, 2 + (_base(other) != _base(text))) for other in self.alike(node))
+        kind = text in self.errors
+        others = [o for o, its in self.names.items() if its == shape and (o in self.errors) != kind]
+        yield from ((other, 6) for other in others[:_MOST_ALIKE])
+        if len(shape) == 2 and is_array(shape):
+            inner = _of_transpose(node)
+            yield f"{text}.T" if inner is None else ast.unparse(inner), 0
+        if is_array(shape):
+            factors = others if kind else self.alike(node)
+            yield from ((f"{text} * {other}", 5) for other in factors[:_MOST_ALIKE])
+        if shape == INTEGER and isinstance(node, ast.Name):
+            yield f"{text} - 1", 2
+            yield f"{text} + 1", 2
+
+    def _of_one_atom(self, node: ast.expr) -> Iterator[Other]:
+        """Another function of the same variable, or the same one of another variable."""
+        found = [ast.unparse(a) for a in _outermost(node)]
+        found = [a for a in found if is_array(self.names.get(a))]
+        if len(set(found)) != 1:
+            return
+        atom = found[0]
+        yield atom, 2
+        yield from ((form.format(a=atom), 2) for form in _FORMS)
+        for other in self.alike(ast.parse(atom, mode="eval").body):
+            if len(found) > 1:
+                yield ast.unparse(node).replace(atom, other), 3
+            if not isinstance(node, _ATOM):
+                yield from ((form.format(a=other), 4) for form in _FORMS)
+
+    def _everywhere(self, value: ast.expr) -> Iterator[str]:
+        """The expression with a slice left out, or a name replaced, wherever it stands."""
+        text = ast.unparse(value)
+        slices = {ast.unparse(n) for n in ast.walk(value) if isinstance(n, ast.Slice)} - {":"}
+        yield from (text.replace(each, ":") for each in slices)
+        its = [ast.unparse(n) for n in atoms(value)]
+        for name in dict.fromkeys(each for each in its if its.count(each) > 1):
+            whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w\[])")
+            for other in self.alike(ast.parse(name, mode="eval").body):
+                yield whole.sub(other.replace("\\", r"\\"), text)
+
+
+def _of_transpose(node: ast.expr) -> ast.expr | None:
+    """What a node is the transpose of."""
+    match node:
+        case ast.Attribute(inner, "T"):
+            return inner
+    return None
+
+
+def _base(text: str) -> str:
+    return text.split("[")[0]
+
+
+def _places(value: ast.expr) -> Iterator[_Place]:
+    """The expressions in a right-hand side, with what stands around them."""
+    stack = [_Place(value, True, value)]
+    while stack:
+        place = stack.pop()
+        yield place
+        node = place.node
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.keyword):
+                if child.arg == "out":
+                    continue
+                child = child.value
+            if isinstance(child, ast.Slice):
+                stack += [_Place(c, True, place.inside) for c in (child.lower, child.upper) if c]
+            elif isinstance(child, ast.Attribute) and child is getattr(node, "func", None):
+                stack.append(_Place(child.value, False, child.value))
+            elif isinstance(child, ast.expr) and child is not getattr(node, "func", None):
+                is_index = isinstance(node, ast.Subscript) and child is node.slice
+                is_index |= place.inside is not node
+                bare = is_index or isinstance(node, ast.Call | ast.Tuple | ast.List | ast.Dict)
+                stack.append(_Place(child, bare, place.inside if is_index else child))
+
+
+def _of_constant(value: object) -> Iterator[Other]:
+    match value:
+        case bool():
+            yield str(not value), 2
+        case int():
+            yield from ((str(k), 2) for k in (value - 1, value + 1, 0, 1, 2) if k != value)
+        case float():
+            yield from ((str(k), 2) for k in (0.0, 1.0, 2.0, 0.5) if k != value)
+        case str() if "->" in value:  # of einsum
+            inputs, _, output = value.partition("->")
+            yield repr(f"{inputs}->{output[::-1]}"), 1
+
+
+def _swapped(parts: list[ast.expr]) -> Iterator[list[str]]:
+    """The expressions with two of them swapped."""
+    for i, j in combinations(range(len(parts)), 2):
+        order = [ast.unparse(part) for part in parts]
+        order[i], order[j] = order[j], order[i]
+        yield order
+
+
+def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator[Other]:
+    a, b = _bracketed(left), _bracketed(right)
+    for sign in _SIGNS.get(type(op), []):
+        yield f"{a} {sign} {b}", 0
+    if isinstance(op, ast.Sub):
+        yield f"{b} - {a}", int(isinstance(left, ast.Constant))
+    if isinstance(op, ast.MatMult):
+        yield f"{b} @ {a}", 2
+        yield f"{_transposed(right)} @ {_transposed(left)}", 2
+        return
+    yield ast.unparse(left), 2
+    yield ast.unparse(right), 2
+
+
+def _of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Iterator[Other]:
+    name, text = ast.unparse(function), ast.unparse(node)
+    if name.split(".")[-1] in ("dot", "outer", "matmul") and len(arguments) == 2:
+        a, b = map(_bracketed, arguments)
+        yield f"{name}({b}, {a})", 2
+        yield f"{name}({_transposed(arguments[1])}, {_transposed(arguments[0])})", 2
+    elif arguments:
+        yield ast.unparse(arguments[0]), 3
+    if isinstance(function, ast.Attribute):
+        base, rest = ast.unparse(function.value), text[len(name) :]
+        if function.attr in _REDUCTIONS:
+            yield from ((f"{base}.{k}{rest}", 2) for k in _REDUCTIONS if k != function.attr)
+        if base not in _LIBRARIES:
+            yield base, 3
+
+
+def _of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
+    match index:
+        case ast.Slice(None, upper, None) if upper is not None:
+            yield f"{ast.unparse(base)}[{ast.unparse(upper)}:]", 2
+        case ast.Slice(lower, None, None) if lower is not None:
+            yield f"{ast.unparse(base)}[:{ast.unparse(lower)}]", 2
+        case ast.Name(name):
+            yield f"{ast.unparse(base)}[{name} - 1]", 1
+            yield f"{ast.unparse(base)}[{name} + 1]", 1
+        case ast.BinOp(ast.Name(name), ast.Add() | ast.Sub(), ast.Constant(int(k))):
+            yield f"{ast.unparse(base)}[{name}]", 1
+            other = "+" if isinstance(index.op, ast.Sub) else "-"
+            yield f"{ast.unparse(base)}[{name} {other} {k}]", 1
+
+
+def _outermost(node: ast.AST) -> Iterator[ast.expr]:
+    """The names, attributes and subscripts that are not inside another one, without transposes."""
+    if isinstance(node, _ATOM):
+        inner = _of_transpose(node)
+        yield from [node] if inner is None else _outermost(inner)
+    elif isinstance(node, ast.Call):
+        method = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if method is not None and ast.unparse(method) not in _LIBRARIES:
+            yield from _outermost(method)
+        for argument in node.args:
+            yield from _outermost(argument)
+    elif isinstance(node, _COMPOUND):
+        for child in ast.iter_child_nodes(node):
+            yield from _outermost(child)
+
+
+def _transposed(node: ast.expr) -> str:
+    inner = _of_transpose(node)
+    return f"{_bracketed(node)}.T" if inner is None else ast.unparse(inner)
+
+
+def _bracketed(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return f"({text})" if isinstance(node, _COMPOUND) else text
+
+
+def _is_compound(text: str) -> bool:
+    return isinstance(ast.parse(text, mode="eval").body, _COMPOUND)

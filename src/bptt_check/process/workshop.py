@@ -1,0 +1,110 @@
+"""A backward pass whose lines can be changed while it is loaded: the candidate's side of mending.
+
+It runs untrusted code, and imports no torch.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bptt_check.candidate.calling import Form, Gradients, Question
+from bptt_check.process.edits import edits
+from bptt_check.process.program import Edit, Program
+from bptt_check.process.values import Values
+
+_LONGEST = 2.0  # seconds of one run: an edit may make a loop endless
+_MOVED = "(({}) * 1.25)"  # in place of an expression, to see what depends on it
+
+
+class Offer(NamedTuple):
+    """An edit, for the other side: `move` is the number of the one that moves what is around it.
+
+    -1 if there is none. Those that only move a value come last, with rank -1.
+    """
+
+    function: int
+    line: int
+    start: int
+    end: int
+    old: str
+    text: str
+    rank: int
+    move: int
+
+
+class Workshop:
+    """A pass, the edits of its lines, and what it returns with some of them.
+
+    Args:
+        function: the pass, which is called with `form`.
+        questions: the inputs it is run on. The first one shows which lines run; the last one has
+            other errors at the outputs, and shows which lines depend on these.
+    """
+
+    def __init__(self, function: Any, form: Form, questions: Sequence[Question]) -> None:
+        self._gradients, self._questions = Gradients(function, form), questions
+        self.program = Program(lambda: self._run(questions[0]))
+        functions = self.program.functions
+        values, other = (
+            Values(functions, lambda question=question: self._run(question))  # type: ignore[misc]
+            for question in (questions[0], questions[-1])
+        )
+        errors = values.differ(other)
+        found = [e for n, f in enumerate(functions) for e in edits(f, n, values.shapes, errors)]
+        places = dict.fromkeys((e.function, e.line, *e.inside) for e in found if any(e.inside))
+        numbers = {place: len(found) + n for n, place in enumerate(places)}
+        moves = [numbers.get((e.function, e.line, *e.inside), -1) for e in found]
+        self.edits = found + [self._moved(*place) for place in places]
+        #: File, first line and text of each function.
+        self.functions = [(f.file, f.first, f.text.decode()) for f in functions]
+        of = {f: n for n, f in enumerate(functions)}
+        self.offers = [
+            Offer(of[e.function], e.line, e.start, e.end, e.old, e.text, e.rank, move)
+            for e, move in zip(self.edits, moves + [-1] * len(places), strict=True)
+        ]
+
+    def _moved(self, function: Any, line: int, start: int, end: int) -> Edit:
+        text = _MOVED.format(function.text[start:end].decode())
+        return Edit(function, line, start, end, text, rank=-1)
+
+    def tried(self, edits: Sequence[int], question: int) -> dict[str, Any] | None:
+        """The gradients with these edits; None if it fails."""
+        its = [self.edits[number] for number in edits]
+        with self.program.with_edits(its) as valid:
+            try:
+                return self._run(self._questions[question]) if valid else None
+            except Exception:
+                return None
+
+    def _run(self, question: Question) -> dict[str, Any]:
+        with _limited(_LONGEST), redirect_stdout(StringIO()):
+            found = self._gradients(question)
+        return {name: np.array(array, np.float64, order="C") for name, array in found.items()}
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError after these seconds, where that can be done."""
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)  # of somebody else
