@@ -58,6 +58,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; `annotations` reads the first, pytest-xdist, if there, the second."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
+    config.addinivalue_line("markers", "mends: lines are changed to see which are wrong")
     config.addinivalue_line("markers", "xdist_group(name): in one process of pytest-xdist")
     config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
 
@@ -91,10 +92,12 @@ def subjects_are_kept() -> None:
 
 
 @pytest.fixture(autouse=True)
-def failures_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of the judge that fails after the verdict is a mistake of ours."""
+def judged_as_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A step of the judge that fails after the verdict is a mistake of ours; mending takes long."""
     if "bptt_check.judge.examine" in sys.modules:
-        monkeypatch.setattr(sys.modules["bptt_check.judge.examine"], "raise_failures", True)
+        examine = sys.modules["bptt_check.judge.examine"]
+        monkeypatch.setattr(examine, "raise_failures", True)
+        monkeypatch.setattr(examine, "mends", bool(request.node.get_closest_marker("mends")))
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
                 raise ValueError("env takes a name alone; its value is the one that is set")
             if name not in os.environ:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
-        check_outputs(flags, "plot", "html")
+        check_outputs(flags, "plot", "html", "patch")
         if flags.html is not None and find_spec("jinja2") is None:
             raise WeightsError("--html: a page needs jinja2: pip install jinja2")
     except WeightsError as error:
@@ -158,6 +158,8 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         help="print the report as Markdown, for a CI job's summary")  # fmt: skip
     add("--html", metavar="FILE.html",
         help="also write the report to this file, as one self-contained page")  # fmt: skip
+    add("--patch", metavar="FILE.diff",
+        help="write the lines that mend it as a unified diff for `patch -p0`")  # fmt: skip
     add("--plot", metavar="FILE.png",
         help="draw where in time the gradient is wrong (needs matplotlib)")  # fmt: skip
     return parser
@@ -172,7 +174,7 @@ def _check_candidate(flags: argparse.Namespace) -> int:
     with candidate, _counted(candidate) as ask:
         report = examine(
             ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
-            source=source,
+            source=source, mender=candidate,
         )  # fmt: skip
     if flags.json:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}
@@ -182,6 +184,8 @@ def _check_candidate(flags: argparse.Namespace) -> int:
     _write_page(flags, [(flags.candidate, report)])
     if flags.plot is not None:
         _plot(report, flags)
+    if flags.patch is not None:
+        _write_patch(report, flags)
     return report.exit_code
 
 
@@ -207,6 +211,18 @@ def _write_page(
     name = flags.candidate or "our own passes"
     page = as_html(reports, flags.dtype, name=name, why=why, command=flags.command)
     write_bytes(flags.html, page.encode())
+
+
+def _write_patch(report: Report, flags: argparse.Namespace) -> None:
+    mend = report.mend
+    if mend is None or not mend.proved:
+        why = "no change of its lines was found with which the whole check says RIGHT"
+    elif any(line.file.endswith(".ipynb") for line in mend.lines):
+        why = "a notebook's cells cannot be patched"
+    else:
+        write_bytes(flags.patch, mend.patch.encode())
+        return
+    complain(f"no patch: {why}; {flags.patch} is not written")
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:

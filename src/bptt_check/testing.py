@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bptt_check.compare import compare_gradients
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Asked, CannotCheck
-from bptt_check.judge.candidate import in_this_process
+from bptt_check.judge.candidate import InThisProcess, in_this_process
 from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
@@ -188,7 +188,8 @@ def _examined(
     _check_one_of("dtype", dtype, _DTYPES)
     name = getattr(backward, "__name__", "backward")
     ask, source = in_this_process(backward, subject), source_of(backward)
-    return examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source)
+    mender = InThisProcess(backward, subject)
+    return examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source, mender=mender)
 
 
 _report = lru_cache(maxsize=4)(_examined)  # hypothesis calls repeatedly while it shrinks

@@ -54,6 +54,7 @@ def test_the_example_of_one_size(capsys: Capture) -> None:
     assert check.main([target, "--shapes", "8,3,2,16,1"]) == 2  # it knows no batch
 
 
+@pytest.mark.mends
 @pytest.mark.parametrize(
     ("name", "says"),
     [

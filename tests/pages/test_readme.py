@@ -149,6 +149,7 @@ def test_parity_md_has_the_whole_catalogue() -> None:
 
 @proved_once
 @pytest.mark.unannotated
+@pytest.mark.mends
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page.stem in ("README", "proof", "rounded-proof", "training")],

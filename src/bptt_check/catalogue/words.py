@@ -294,6 +294,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "function missing": "the backward pass takes the argument of {p.label} for {p.label}",
         "takes": "the backward pass takes {p.label} of {1}",
     },
+    "source": {"replaced": "`{p.label}` -> `{0}`"},
     "arguments": {
         "of another step": lambda p, by: (
             f"the forward pass takes {p.names[0]} of the {'previous' if by > 0 else 'next'} step, "

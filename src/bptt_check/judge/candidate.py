@@ -1,7 +1,7 @@
 """Call a contributor's backward pass in a separate process.
 
 A crash, an endless loop, a `sys.exit` or a changed global in that process does no harm here.
-`bptt_check.candidate.child` is the other end of the pipe.
+`bptt_check.process.child` is the other end of the pipe.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.candidate.loading import functions_in
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, CannotCheck
+from bptt_check.process.workshop import Offer, Workshop
 
 _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"
@@ -64,6 +65,7 @@ class Candidate:
         timeout: time limit for one answer, in seconds.
         env: names of further environment variables that it inherits, if they are set.
         definitions_only: run only the imports and definitions of the file.
+        texts: what is read in place of these files.
 
     Raises:
         CannotCheck: the file cannot be imported; calls raise it too, as in `Ask`.
@@ -76,7 +78,9 @@ class Candidate:
         timeout: float,
         env: Sequence[str] = (),
         definitions_only: bool = False,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
+        self._again = target, subject, timeout, env, definitions_only
         file, _, name = target.rpartition(":")
         if not file or not name:
             raise CannotCheck(_what_is_missing(target))
@@ -88,8 +92,8 @@ class Candidate:
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment = {**inherited(env), **threads, mark[0]: mark[1]}
         task = {"file": file, "function": name, "definitions_only": definitions_only}
-        task["form"] = subject.form._asdict()
-        child = [sys.executable, "-m", "bptt_check.candidate.child"]
+        task |= {"form": subject.form._asdict(), "texts": dict(texts or {})}
+        child = [sys.executable, "-m", "bptt_check.process.child"]
         self._process = subprocess.Popen(
             [*child, json.dumps(task)],
             stdin=subprocess.PIPE,
@@ -133,25 +137,9 @@ class Candidate:
 
     def __call__(self, problem: Any, *earlier: Any) -> Answer:
         """Ask one problem, after those in `earlier`; raises CannotCheck, as `Ask` does."""
-        inputs = [self._subject.inputs(p) for p in (*earlier, problem)]
-        headers = [
-            {
-                "strides": {name: array.strides for name, array in arrays.items()},
-                "sizes": dict(self._subject.sizes(p)),
-            }
-            for arrays, p in zip(inputs, (*earlier, problem), strict=True)
-        ]
-        frames = [json.dumps(headers).encode()]
-        frames += [save({n: np.ascontiguousarray(a) for n, a in p.items()}) for p in inputs]
-        assert self._process.stdin is not None
-        try:
-            for frame in frames:
-                self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
-            self._process.stdin.flush()
-        except OSError:
-            raise CannotCheck("its process has ended", ended=True) from None
+        self._send([*earlier, problem])
         self._subject.prepare(problem)
-        header = self._header(len(inputs))
+        header = self._header(1 + len(earlier))
         try:
             arrays = load(self._frame(time.monotonic() + self._timeout))
         except SafetensorError:
@@ -163,6 +151,42 @@ class Candidate:
         except (KeyError, TypeError):
             raise CannotCheck(_UNREADABLE) from None
         return judged(called, problem, self._subject)
+
+    def edited(self, texts: Mapping[str, str], *_: object) -> "Candidate":
+        """The same in a new process, which reads these texts in place of files."""
+        return Candidate(*self._again, texts=texts)
+
+    @contextlib.contextmanager
+    def workshop(self, problems: Sequence[Any]) -> Iterator["Remote"]:
+        """Its lines can be changed, in this context; no problem can be asked meanwhile."""
+        self._send(problems, mend=True)
+        header = self._header(len(problems))
+        try:
+            yield Remote(self, header)
+        finally:
+            self._write([b"{}"])
+
+    def _send(self, problems: Sequence[Any], mend: bool = False) -> None:
+        inputs = [self._subject.inputs(p) for p in problems]
+        headers = [
+            {
+                "strides": {name: array.strides for name, array in arrays.items()},
+                "sizes": dict(self._subject.sizes(p)),
+            }
+            for arrays, p in zip(inputs, problems, strict=True)
+        ]
+        frames = [json.dumps({"headers": headers, "mend": mend}).encode()]
+        frames += [save({n: np.ascontiguousarray(a) for n, a in p.items()}) for p in inputs]
+        self._write(frames)
+
+    def _write(self, frames: Sequence[bytes]) -> None:
+        assert self._process.stdin is not None
+        try:
+            for frame in frames:
+                self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
+            self._process.stdin.flush()
+        except OSError:
+            raise CannotCheck("its process has ended", ended=True) from None
 
     def _header(self, answers: int = 1) -> dict[str, Any]:
         frame = self._frame(time.monotonic() + answers * self._timeout)
@@ -195,6 +219,35 @@ class Candidate:
             read += chunk
         self._unread = bytes(read[count:])
         return bytes(read[:count])
+
+
+class Remote:
+    """The `Workshop` of a candidate, in its process."""
+
+    def __init__(self, candidate: Candidate, header: Mapping[str, Any]) -> None:
+        self._candidate = candidate
+        try:
+            self.functions = [
+                (str(file), int(first), str(text)) for file, first, text in header["functions"]
+            ]
+            self.offers = [Offer(*each) for each in header["offers"]]
+            lengths = [len(text.encode()) for _, _, text in self.functions]
+            if not all(0 <= o.start <= o.end <= lengths[o.function] for o in self.offers):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise CannotCheck(_UNREADABLE, ended=True) from None
+
+    def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
+        """The gradients with these edits; None if it fails."""
+        self._candidate._write([json.dumps({"edits": [*edits], "at": question}).encode()])
+        if not self._candidate._header().get("valid"):
+            return None
+        deadline = time.monotonic() + self._candidate._timeout
+        try:
+            found = load(self._candidate._frame(deadline))
+        except SafetensorError:
+            raise CannotCheck(_UNREADABLE, ended=True) from None
+        return found
 
 
 def _readable(pipe: int, seconds: float) -> bool:
@@ -238,6 +291,28 @@ def _processes(mark: str) -> list[int]:
 def in_this_process(backward: Callable[..., Any], subject: AnyNetwork) -> Ask:
     """Call a function directly: for trusted code, such as your own in a test."""
     return remade(lambda: backward, subject)
+
+
+class InThisProcess:
+    """A function of this process, whose lines can be changed."""
+
+    def __init__(self, function: Callable[..., Any], subject: AnyNetwork) -> None:
+        self._function, self._subject = function, subject
+
+    @contextlib.contextmanager
+    def workshop(self, problems: Sequence[Any]) -> Iterator[Workshop]:
+        """It, with the edits of its lines."""
+        its = self._subject
+        questions = [Question(its.inputs(p), its.sizes(p)) for p in problems]
+        yield Workshop(self._function, its.form, questions)
+
+    @contextlib.contextmanager
+    def edited(
+        self, texts: Mapping[str, str], workshop: Workshop, edits: Sequence[int]
+    ) -> Iterator[Ask]:
+        """It, with edits, in this context."""
+        with workshop.program.with_edits([workshop.edits[number] for number in edits]):
+            yield in_this_process(self._function, self._subject)
 
 
 def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:

@@ -27,6 +27,8 @@ from bptt_check.judge.comparison import (
 )
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
+from bptt_check.mending.lines import Mend, Mender, lines_that_mend
+from bptt_check.naming import Asked as Trial
 from bptt_check.own_lines.lines import OwnLines, Source, own_lines
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
@@ -35,6 +37,8 @@ _OF_FORM = {"", "shape"}
 
 #: Whether a step that fails after the verdict raises. Tests do, since it is a mistake of ours.
 raise_failures = False
+#: Whether lines are changed to see which are wrong. Most tests do not: it takes seconds.
+mends = True
 
 
 def examine(
@@ -45,6 +49,7 @@ def examine(
     seed: int = 0,
     name: str = "backward",
     source: Source | None = None,
+    mender: Mender | None = None,
 ) -> Report:
     """Decide whether a backward pass is right; if not, find the time step and name the mistake.
 
@@ -55,6 +60,7 @@ def examine(
         seed: seed of the random problems, which follow the designed ones.
         name: name of the backward pass in the report.
         source: its source, if there is one.
+        mender: the same pass, whose lines can be changed to see which of them are wrong.
 
     Raises:
         CannotCheck: the backward pass answers no problem.
@@ -90,8 +96,12 @@ def examine(
         few = min(_FEW, len(asked) - 1)
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
     if verdict == "disagrees":
+        with _attempted("mending it", failed):
+            common["mend"] = _mended(mender, subject, finite, dtype, seed)
+        proved = common.get("mend") is not None and common["mend"].proved
         with _attempted("finding your lines", failed):
-            common["lines"] = tuple(_lines(source, subject, common["worst"]))
+            its = () if proved else _lines(source, subject, common["worst"])
+            common["lines"] = tuple(its)
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
 
@@ -310,6 +320,20 @@ def _details(
         if finite and subject.window is None:
             found["votes"] = tuple(subject.votes(finite))
     return found
+
+
+def _mended(
+    mender: Mender | None, subject: AnyNetwork, finite: Sequence[Asked], dtype: str, seed: int
+) -> Mend | None:
+    """The lines to change, proved by this check of the pass with them; None if none is found."""
+
+    def is_right(ask: Ask) -> bool:
+        return examine(ask, subject, dtype=dtype, seed=seed).right
+
+    if mender is None or subject.window is not None or not (finite and mends):
+        return None
+    trials = [Trial(a.problem, a.answer.gradients, a.right) for a in finite]
+    return lines_that_mend(mender, subject.catalogue, trials, is_right)
 
 
 @contextmanager

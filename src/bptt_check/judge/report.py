@@ -10,6 +10,7 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry
+from bptt_check.mending.lines import Mend
 from bptt_check.own_lines.lines import OwnLines
 
 #: The version of the JSON document: it grows when a key goes, or changes its meaning.
@@ -77,6 +78,7 @@ class Report:
     where: Where | None = None
     mistakes: tuple[Explanation, ...] | None = ()  # None: not determined, for this reason:
     not_named: str = ""
+    mend: Mend | None = None  # the lines to change
     lines: tuple[OwnLines, ...] = ()  # one for each mistake, or one for all
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()

@@ -3,14 +3,35 @@
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_
+from typing import Protocol
 
-from bptt_check.catalogue.derived import Catalogue
 from bptt_check.catalogue.words import sentence
 from bptt_check.naming.probe import Probe
+from bptt_check.networks.problems import Problem
 from bptt_check.tracing.mistakes import Mistake, Mistakes
+from bptt_check.tracing.reverse import Gradients
 
 
-def not_given(catalogue: Catalogue, mistakes: Mistakes, probe: Probe, among: int) -> int:
+class Outcomes(Protocol):
+    """Mistakes, and what each gives: a `Catalogue`, or the edits of a pass."""
+
+    computed: int  # what all of it has cost
+
+    @property
+    def mistakes(self) -> Sequence[Mistake]:
+        """The mistakes."""
+
+    def reach(self, mistake: Mistake) -> set[str]:
+        """The arguments whose gradients it can change."""
+
+    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
+        """As `of`, computed once."""
+
+    def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
+        """The gradients with these mistakes; None if they cannot be made."""
+
+
+def not_given(catalogue: Outcomes, mistakes: Mistakes, probe: Probe, among: int) -> int:
     """The blocks that these mistakes do not give; of those `among`, as finely as can be decided."""
     found = catalogue.of(mistakes, probe.problem) if mistakes else None
     return probe.left(mistakes, found, among=among)
@@ -34,7 +55,7 @@ class Evidence:
     """
 
     def __init__(
-        self, catalogue: Catalogue, probes: Sequence[Probe], one_step: bool = False
+        self, catalogue: Outcomes, probes: Sequence[Probe], one_step: bool = False
     ) -> None:
         self.catalogue, self.one_step = catalogue, one_step
         self.probes = sorted(probes, key=lambda probe: probe.cost)

@@ -72,7 +72,7 @@ def name_mistakes(
         first, *others = sorted(singles, key=likeliest)
         also = dict.fromkeys(map(sentence, others))
         also.pop(sentence(first), None)
-        return [Explanation((first,), tuple(also), _labelled(probes[0], _wrong(probes)))]
+        return [Explanation((first,), tuple(also), labelled(probes[0], _wrong(probes)))]
     if not sets or all(_is_close(a) for a in wide):
         return []
     return _sets(probes, catalogue)
@@ -141,9 +141,9 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
         parts, at_one = evidence.supported(its, all_ & ~shorter.blocks_left)
         new = at_one & ~given & _wrong(short)
         explained.append((evidence.needed(parts, new), new, True))
-    left = _labelled(probes[0], wrong & ~given)
+    left = labelled(probes[0], wrong & ~given)
     return [
-        Explanation(_merged(parts, catalogue), (), _labelled(probes[0], blocks), left, at_one_step)
+        Explanation(_merged(parts, catalogue), (), labelled(probes[0], blocks), left, at_one_step)
         for parts, blocks, at_one_step in explained
         if parts and blocks
     ]
@@ -178,7 +178,7 @@ def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple
     return tuple(found), probes[0].blocks_of([mistake.part.names[0] for mistake in found])
 
 
-def _labelled(probe: Probe, blocks: int) -> tuple[str, ...]:
+def labelled(probe: Probe, blocks: int) -> tuple[str, ...]:
     """These blocks; in place of all gates of a gradient the gradient."""
     whole = {n for n in probe.names_of(blocks) if not probe.blocks_of([n]) & ~blocks}
     its = zip(probe.names, probe.labels, strict=True)

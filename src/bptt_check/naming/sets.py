@@ -13,8 +13,7 @@ from operator import and_, or_
 
 import numpy as np
 
-from bptt_check.catalogue.derived import Catalogue
-from bptt_check.naming.evidence import Evidence, is_zero, likeliest, not_given
+from bptt_check.naming.evidence import Evidence, Outcomes, is_zero, likeliest, not_given
 from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 from bptt_check.tracing.reverse import Gradients
@@ -49,7 +48,7 @@ class Found:
         """The set, with mistakes of the other one for those that do the same."""
         pairs = zip(self.parts, self.like, strict=True)
         parts = tuple(next((m for m in other.parts if m in like), own) for own, like in pairs)
-        together = all(_combine(parts[:i], part) for i, part in enumerate(parts))
+        together = all(combine(parts[:i], part) for i, part in enumerate(parts))
         return replace(self, parts=parts) if together else self
 
     def added(self, mistake: Mistake, like: Mistakes, left: int) -> "Found":
@@ -94,8 +93,11 @@ class Search:
         probes: all problems with the candidate's answers.
     """
 
-    def __init__(self, catalogue: Catalogue, probes: Sequence[Probe]) -> None:
+    def __init__(
+        self, catalogue: Outcomes, probes: Sequence[Probe], most: int | None = None
+    ) -> None:
         self.catalogue, self.probes = catalogue, probes
+        self._most = _MOST_COMPUTED if most is None else most
         self.stages = in_stages(probes)
         self.all = probes[0].all
         self.zero = reduce(and_, (probe.zero for probe in probes))
@@ -113,7 +115,7 @@ class Search:
     @property
     def _share(self) -> float:
         spent = self.catalogue.computed - self._begin
-        return spent / _MOST_COMPUTED if _MOST_COMPUTED else 1.0
+        return spent / self._most if self._most else 1.0
 
     def run(self) -> Iterator[Found]:
         """The set that gives most blocks at every problem; before it, that at one step."""
@@ -136,11 +138,14 @@ class Search:
         probe = self.stages[stage]
         new = [replace(f, left=(*f.left, self._left(f.parts, probe))) for f in before]
         reached = new = self._best(self._exchanged(f) for f in new)
-        while new and not self.is_over:
+        both, tried = self._with_transport if stage else self._in_pairs, set[Mistakes]()
+        while not self.is_over:
             grown = [g for f in new for g in self._joined([*self._larger(f, stage)], stage)]
+            if not grown and reached[0].parts not in tried:
+                tried.add(reached[0].parts)
+                grown = [*both(reached[0])]
             if not grown:
-                both = self._with_transport if stage else self._in_pairs
-                grown = [*both(new[0])]
+                break
             new = [self._measured(f) for f in self._best(self._exchanged(g) for g in grown)]
             reached = self._best([*reached, *new])
             new = [f for f in new if f in reached]
@@ -210,7 +215,7 @@ class Search:
         for stage, left in enumerate(found.left):
             is_known = (mistake, stage) in self._effects
             effect = self._effect(mistake, stage) if is_known or self._share < 0.5 else None
-            if effect is None or effect & ~(left | hidden):
+            if effect is None or effect & ~(left | hidden | self.stages[stage].zero):
                 return False
         return bool(effect)
 
@@ -220,7 +225,7 @@ class Search:
         for place, like in enumerate(found.like):
             others = found.parts[:place] + found.parts[place + 1 :]
             for mistake in like if found.left[stage] else ():
-                if mistake == found.parts[place] or not _combine(others, mistake):
+                if mistake == found.parts[place] or not combine(others, mistake):
                     continue
                 parts = (*found.parts[:place], mistake, *found.parts[place + 1 :])
                 left = self._left(parts, self.stages[stage])
@@ -246,7 +251,7 @@ class Search:
             if found.left[0] >> block & 1:
                 for i, j in probe.products(block, base, outcomes):
                     first, second = eligible[i], eligible[j]
-                    if not _combine(found.parts, first[0]):
+                    if not combine(found.parts, first[0]):
                         continue
                     parts, left = (*found.parts, first[0]), found.left[0]
                     now = self._fewer(parts, second[0], left, self.stages[0])
@@ -291,7 +296,7 @@ class Search:
 
     def _fewer(self, parts: Mistakes, mistake: Mistake, left: int, probe: Probe) -> int | None:
         """The blocks that these mistakes and one more leave, if only some of those in `left`."""
-        if not _combine(parts, mistake):
+        if not combine(parts, mistake):
             return None
         now = self._left((*parts, mistake), probe)
         return None if now == left or now & ~left else now
@@ -318,9 +323,10 @@ class Search:
         probe = self.stages[stage]
         found = self.catalogue.kept(mistake, probe.problem)
         assert found is not None  # it has an effect
-        return b"".join((np.float32(found[n]) + 0).tobytes() for n in probe.answer)  # -0 is 0
+        with np.errstate(all="ignore"):
+            return b"".join((np.float32(found[n]) + 0).tobytes() for n in probe.answer)  # -0 is 0
 
 
-def _combine(parts: Mistakes, mistake: Mistake) -> bool:
+def combine(parts: Mistakes, mistake: Mistake) -> bool:
     """Whether a mistake can be made together with these."""
     return all(mistake + part for part in parts)

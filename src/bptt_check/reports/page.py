@@ -17,8 +17,10 @@ from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
 from bptt_check.reports.text import (
     MOST_ALSO,
+    changed_line,
     lead,
     left,
+    mend_lead,
     notes,
     sentence,
     verdict,
@@ -64,6 +66,8 @@ def as_html(
         cell=_cell,
         in_words=in_words,
         lead=lead,
+        mend_lead=mend_lead,
+        changed_line=changed_line,
         left=left,
         panels=panels,
         most_also=MOST_ALSO,

@@ -4,12 +4,14 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bptt_check.candidate.escaping import shown
 from bptt_check.judge.asking import Explanation, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.judge.report import Report, unanswered_at
+from bptt_check.mending.lines import LineEdit, Mend
 from bptt_check.reports.panels import Panel, in_words, panels
 
 _WIDTH = 100
@@ -21,6 +23,7 @@ MOST_BLIND = 8
 #: Lines of the candidate shown at most; of more, only the numbers.
 MOST_LINES = 3
 MOST_ALSO = 3
+_LONGEST = 200  # characters of a line
 #: The word of each verdict, and a sentence.
 _VERDICTS = {
     "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
@@ -181,6 +184,10 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
     elif report.not_located:
         yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
     yield from _mistakes(report)
+    if report.mend is not None:
+        its = (changed_line(report, each) for each in report.mend.lines)
+        text = "\n".join(f"{place}: {old}\n{' ' * 6}-> {new}" for place, old, new in its)
+        yield [_Part("", f"{mend_lead(report.mend)}:"), _Part("lines", text)]
     for own in report.lines:
         if own.unknown:
             yield [_Part("", f"Which lines: cannot tell, {own.unknown}.")]
@@ -196,6 +203,24 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         ]
     if report.votes:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
+
+
+def mend_lead(mend: Mend) -> str:
+    """What the changed lines do, in words."""
+    one = len(mend.lines) == 1
+    these, them = ("this line", "it") if one else (f"these {len(mend.lines)} lines", "them")
+    if mend.proved:
+        return f"Change {these}: with {them} the whole check says RIGHT"
+    right = ", ".join(mend.right)
+    but = f", not {', '.join(mend.left)}" if mend.left else ", but the whole check is not RIGHT"
+    return f"With {these} changed, right at every problem: {right}{but}"
+
+
+def changed_line(report: Report, line: LineEdit) -> tuple[str, str, str]:
+    """Its place, how it is, and how it has to be."""
+    file = "" if report.name.startswith(line.file) else f"{shown(Path(line.file).name)}, "
+    before, after = (shown(text[:_LONGEST]) for text in (line.before, line.after))
+    return f"{file}{line.place}", before, after
 
 
 def notes(report: Report) -> Iterator[str]:

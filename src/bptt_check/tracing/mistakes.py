@@ -78,5 +78,9 @@ Mistakes = tuple[Mistake, ...]
 def _changed(mistake: Mistake) -> set[Any]:
     """What no other mistake can change at the same time: not so a finished gradient."""
     part = mistake.part
-    alone = {"forward"} if mistake.forward else {part.kind} - {"answer", "path", "uses", "carry"}
+    alone = (
+        {"forward"}
+        if mistake.forward
+        else {part.kind} - {"answer", "path", "uses", "carry", "source"}
+    )
     return {*part.edges, *part.states, *alone}

@@ -1,0 +1,141 @@
+"""The lines that mend a pass: found by edits, and proved by the whole check of the edited pass."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from bptt_check.candidate.loading import parsed, place
+from bptt_check.catalogue import Catalogue
+from bptt_check.mending.search import Bench, mend
+from bptt_check.naming import Asked
+from bptt_check.networks import Network, Problem
+from bptt_check.process.program import apply_to
+from bptt_check.process.workshop import Offer
+from bptt_check.tracing.locate import error_arguments
+
+_TRACED = range(3, 9)  # steps of the problem that shows which lines run
+
+
+class LineEdit(NamedTuple):
+    """A line of a file before and after; `place`: `line 12`, or `cell 3, line 7`."""
+
+    file: str
+    place: str
+    before: str
+    after: str
+
+
+class Mend(NamedTuple):
+    """Lines with which the gradients `right` are right at every problem, and `left` are not.
+
+    `proved`: with them the whole check says RIGHT. `patch`: a unified diff.
+    """
+
+    lines: tuple[LineEdit, ...]
+    right: tuple[str, ...]
+    left: tuple[str, ...]
+    proved: bool
+    patch: str
+
+
+class Workbench(Bench, Protocol):
+    """A `Bench`, with the file, the first line and the text of each function that runs."""
+
+    functions: Sequence[tuple[str, int, str]]
+
+
+class Mender(Protocol):
+    """A pass whose lines can be changed."""
+
+    def workshop(self, problems: Sequence[Any]) -> AbstractContextManager[Any]:
+        """A `Workbench`: its lines can be changed, in this context."""
+
+    def edited(
+        self, texts: Mapping[str, str], bench: Any, edits: Sequence[int]
+    ) -> AbstractContextManager[Any]:
+        """The pass with edits, which make these texts of its files."""
+
+
+def lines_that_mend(
+    mender: Mender, catalogue: Catalogue, trials: Sequence[Asked], check: Callable[[Any], bool]
+) -> Mend | None:
+    """The lines to change, and whether that makes the pass right; None if there are none.
+
+    Args:
+        catalogue: of the network.
+        trials: finite answers.
+        check: whether a pass is right, by the whole check.
+    """
+    ordered = sorted(trials, key=_shows_lines)
+    problems = [a.problem for a in ordered]
+    others = _other_errors(catalogue.network, problems[0])
+    with mender.workshop([*problems, others]) as bench:
+        found = mend(bench, catalogue, ordered)
+        if not found.edits:
+            return None
+        offers = [bench.offers[number] for number in found.edits]
+        before, after = _texts(bench, offers)
+    proved = False
+    if not found.left:
+        with mender.edited(after, bench, found.edits) as ask:
+            proved = check(ask)
+    lines = tuple(line for file in after for line in _changed(file, before[file], after[file]))
+    patch = "".join(_patch(file, before[file], after[file]) for file in after)
+    return Mend(lines, found.right, found.left, proved, patch)
+
+
+def _shows_lines(a: Asked) -> tuple[bool, int, int]:
+    """Sorts first a problem that shows most: several steps, sizes that differ, and few numbers."""
+    sizes = a.problem.sizes
+    many = sizes.get("time", 1) not in _TRACED
+    return many, -len(set(sizes.values())), sum(sizes.values())
+
+
+def _other_errors(network: Network, problem: Problem) -> Problem:
+    """The problem with other targets, or upstream gradients."""
+    values = dict(problem.values)
+    for name in error_arguments(network):
+        axis = network.arguments[name].time_axis
+        values[name] = np.roll(values[name], 1, axis)
+    return problem._replace(values=values)
+
+
+def _texts(bench: Workbench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
+    """The files before and after."""
+    before: dict[str, str] = {}
+    after: dict[str, list[str]] = {}
+    for number in sorted({o.function for o in offers}, key=lambda n: -bench.functions[n][1]):
+        file, first, text = bench.functions[number]
+        if file not in before:
+            before[file] = _text(file) or "\n" * (first - 1) + text
+            after[file] = before[file].splitlines(keepends=True)
+        its = [(o.start, o.end, o.text) for o in offers if o.function == number]
+        edited = apply_to(text.encode(), its).decode().splitlines(keepends=True)
+        after[file][first - 1 : first - 1 + len(edited)] = edited
+    return before, {file: "".join(lines) for file, lines in after.items()}
+
+
+def _text(file: str) -> str:
+    """The text of a file; empty if there is none."""
+    if not Path(file).is_file():
+        return ""
+    is_notebook = file.endswith(".ipynb")
+    return parsed(file)[0] if is_notebook else Path(file).read_text("utf-8-sig")
+
+
+def _changed(file: str, before: str, after: str) -> list[LineEdit]:
+    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
+    return [
+        LineEdit(file, place(file, number), old.strip(), new.strip())
+        for number, (old, new) in enumerate(pairs, 1)
+        if old != new
+    ]
+
+
+def _patch(file: str, before: str, after: str) -> str:
+    old, new = (text.splitlines(keepends=True) for text in (before, after))
+    return "".join(difflib.unified_diff(old, new, file, file))

@@ -1,0 +1,200 @@
+"""Find the edits that together mend a pass, gradient by gradient, as naming finds mistakes."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from itertools import combinations
+from operator import or_
+from typing import Any, NamedTuple, Protocol
+
+from bptt_check.catalogue import Catalogue
+from bptt_check.naming.evidence import Evidence, Outcomes
+from bptt_check.naming.explanations import Asked, labelled
+from bptt_check.naming.probe import Probe
+from bptt_check.naming.sets import Found, Search, combine, in_stages
+from bptt_check.networks.problems import Problem
+from bptt_check.process.workshop import Offer
+from bptt_check.tracing.mistakes import Mistake, Mistakes, Part
+from bptt_check.tracing.reverse import Gradients
+
+#: The ranks up to which edits are tried, one level after the other; whether each two are.
+_LEVELS = ((1, False), (3, False), (9, False), (9, True))
+_MOST_PAIRED = 60  # edits, of which each two are tried
+_MOST_EXCHANGED = 8  # edits that do the same at one step
+_MOST_RUNS, _MOST_SECONDS = 10_000, 10.0  # whichever is over first
+
+
+class Bench(Protocol):
+    """The pass with its edits: a `Workshop`, in this process or another one."""
+
+    offers: Sequence[Offer]
+
+    def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
+        """The gradients with these edits; None if it fails."""
+
+
+class Mended(NamedTuple):
+    """The numbers of edits; of the wrong gradients those that are right with them, and the others.
+
+    Both at every problem.
+    """
+
+    edits: tuple[int, ...]
+    right: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def mend(bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> Mended:
+    """The edits with which all gradients are right, or as many as possible.
+
+    Args:
+        bench: asked the problems of `trials` by their numbers.
+    """
+    if not bench.offers:
+        return Mended((), (), ())
+    edits = _Edits(bench, trials)
+    probes = [_outcome(a, catalogue) for a in trials]
+    wrong = reduce(or_, (p.wrong for p in probes))
+    edits.forget_right_places(probes, wrong)
+    found = Found()
+    for rank, in_pairs in _LEVELS:
+        edits.limit(rank)
+        search = _Mending(edits, probes, _MOST_RUNS - edits.computed)
+        search.tries_pairs = in_pairs
+        *_, last = [found, *search.run()]
+        if last.parts and (not found.parts or _left(last) < _left(found)):
+            found = last
+        if found.parts and not found.blocks_left:
+            break
+    evidence = Evidence(edits, probes)
+    right = evidence.given(found.parts, probes[0].all) if found.parts else 0
+    parts = found.parts if not wrong & ~right else evidence.needed(found.parts, right)
+    numbers = tuple(edits.numbers[m] for m in parts)
+    return Mended(numbers, *(labelled(probes[0], its) for its in (wrong & right, wrong & ~right)))
+
+
+def _left(found: Found) -> int:
+    return found.blocks_left.bit_count()
+
+
+def _outcome(a: Asked, catalogue: Catalogue) -> "_Outcome":
+    """The right gradients are what is imitated; the candidate's own are what is changed."""
+    wanted = {name: a.right.gradients[name] for name in a.answer}
+    own = a.right._replace(gradients=dict(a.answer))
+    return _Outcome(a.problem, wanted, own, catalogue.step, catalogue.graph(a.problem))
+
+
+class _Outcome(Probe):
+    """What edits give at a problem, compared with the right gradients."""
+
+    def left(
+        self,
+        mistakes: Mistakes,
+        found: Gradients | None,
+        *,
+        first: bool = False,
+        among: int | None = None,
+    ) -> int:
+        if not mistakes:
+            return self.wrong
+        if found is None or not self.is_valid(found):
+            return self.all
+        return self.differs(found)
+
+
+class _Edits(Outcomes):
+    """Edits as a catalogue of mistakes: what the pass returns with them."""
+
+    def __init__(self, bench: Bench, trials: Sequence[Asked]) -> None:
+        self._bench = bench
+        self._question = {id(a.problem): number for number, a in enumerate(trials)}
+        self.numbers = {
+            self._mistake(o): number for number, o in enumerate(bench.offers) if o.rank >= 0
+        }
+        self._rank = 0
+        self.computed = 0  # runs
+        self._seconds = 0.0
+        self._names = set(trials[0].answer)
+        self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
+
+    def _mistake(self, o: Offer) -> Mistake:
+        octets = tuple((o.function, octet) for octet in range(o.start, o.end))
+        part = Part("source", o.old, octets)
+        return Mistake(part, "replaced", (o.text,), rank=o.rank, where=f"line {o.line}")
+
+    def limit(self, rank: int) -> None:
+        """Offer the edits up to this rank."""
+        self._rank = rank
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        return [m for m in self.numbers if m.rank <= self._rank]
+
+    def forget_right_places(self, probes: Sequence[Probe], wrong: int) -> None:
+        """Leave out the edits of what gradients that are right depend on."""
+        probe, offers = in_stages(probes)[-1], self._bench.offers
+        moved = {-1: 0}
+        right = probe.all & ~wrong & ~probe.zero
+        for number in {offers[n].move for n in self.numbers.values()} - {-1} if right else ():
+            moved[number] = probe.effect(self._run((number,), probe.problem)) or 0
+        kept = self.numbers.items()
+        self.numbers = {m: n for m, n in kept if not moved.get(offers[n].move, 0) & right}
+
+    def _run(self, numbers: Sequence[int], problem: Problem) -> Gradients | None:
+        begin = time.perf_counter()
+        found = self._bench.tried(numbers, self._question[id(problem)])
+        self._seconds += time.perf_counter() - begin
+        self.computed += 1 if self._seconds < _MOST_SECONDS else _MOST_RUNS
+        return dict(found) if found is not None and found.keys() >= self._names else None
+
+    def reach(self, mistake: Mistake) -> set[str]:
+        return self._names
+
+    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
+        key = mistake, id(problem)
+        if key not in self._kept:
+            self._kept[key] = self.of((mistake,), problem)
+        return self._kept[key]
+
+    def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
+        return self._run([self.numbers[m] for m in mistakes], problem)
+
+
+class _Mending(Search):
+    """The search, which also tries each two of the likeliest edits together."""
+
+    tries_pairs = False
+
+    def _in_pairs(self, found: Found) -> Iterator[Found]:
+        yield from super()._in_pairs(found)
+        yield from self._each_two(found)
+
+    def _with_transport(self, found: Found) -> Iterator[Found]:
+        """An edit exchanged for one that does the same at one step, and one more; or any two."""
+        stage = len(found.left) - 1
+        left, probe = found.left[stage], self.stages[stage]
+        more = [like[0] for like in self._eligible(found, stage)] if left else []
+        more.sort(key=lambda m: m.rank)
+        for place, like in enumerate(found.like):
+            others = found.parts[:place] + found.parts[place + 1 :]
+            for own in (m for m in like[:_MOST_EXCHANGED] if combine(others, m)):
+                parts = (*found.parts[:place], own, *found.parts[place + 1 :])
+                for mistake in more[:_MOST_PAIRED] if own != found.parts[place] else ():
+                    now = None if self.is_over else self._fewer(parts, mistake, left, probe)
+                    if now is not None and left & ~now & ~self.zero:
+                        yield replace(found, parts=parts).added(mistake, (mistake,), now)
+        yield from self._each_two(found)
+
+    def _each_two(self, found: Found) -> Iterator[Found]:
+        stage = len(found.left) - 1
+        left, probe = found.left[stage], self.stages[stage]
+        if not left & ~self.zero or not self.tries_pairs:
+            return
+        eligible = sorted(self._eligible(found, stage), key=lambda like: like[0].rank)
+        for first, second in combinations(eligible[:_MOST_PAIRED], 2):
+            if self.is_over or not (first[0] + second[0] and combine(found.parts, first[0])):
+                continue
+            now = self._fewer((*found.parts, first[0]), second[0], left, probe)
+            if now is not None and left & ~now & ~self.zero:
+                yield found.added(first[0], first, now).added(second[0], second, now)

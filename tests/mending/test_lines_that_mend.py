@@ -1,0 +1,185 @@
+"""The lines that mend a wrong pass: of one mistake or several, in a function or another file.
+
+What is said to mend it does: the whole check of the pass with these lines says RIGHT.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bptt_check.judge import examine
+from bptt_check.testing import check
+from rnn_torch import check as command
+from tests.passes.edits import edited
+from tests.passes.sets import gru, lstm, tanh, two_layers
+from tests.passes.sets.form import HEAD, Pass
+
+pytestmark = [pytest.mark.unannotated, pytest.mark.mends]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+Capture = pytest.CaptureFixture[str]
+
+
+def fields(file: str, *flags: str, capsys: Capture, code: int = 1) -> dict[str, Any]:
+    assert command.main([file, *flags, "--json"]) == code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "changed"),
+    [
+        ("wrong_transpose", [], {"line 20": "delta @ W.T"}),
+        ("wrong_lstm", ["--network", "lstm"], {"line 39": "dcell * f"}),
+        ("wrong_two_mistakes", [], {"line 22": "h[t].T", "line 25": "return dU, dW, dV"}),
+    ],
+)
+def test_an_example(name: str, flags: list[str], changed: dict[str, str], capsys: Capture) -> None:
+    mend = fields(f"{EXAMPLES / name}.py:backward", *flags, capsys=capsys)["mend"]
+    assert mend["proved"]
+    assert not mend["left"]
+    assert {line["place"] for line in mend["lines"]} == set(changed)
+    assert all(changed[line["place"]] in line["after"] for line in mend["lines"])
+
+
+#: Sets of two to five mistakes: the pass, the number of the set, and how often a line stands alone.
+SETS = [(tanh, 0, 2), (tanh, 1, 4), (tanh, 2, 1), (gru, 1, 3), (lstm, 0, 3), (two_layers, 0, 4)]
+
+
+@pytest.mark.parametrize(("family", "of", "number"), SETS)
+def test_a_set_of_mistakes(
+    family: Any, of: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its: Pass = family.PASSES[of]
+    changes = [its.mistakes[key] for key in its.sets[number]]
+    right = HEAD + its.text
+    wrong = HEAD + edited(its.text, [(m.right, m.wrong) for m in changes])
+    (tmp_path / "candidate.py").write_text(wrong)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("candidate", None)
+    __import__("candidate")
+    space = vars(sys.modules["candidate"])
+    functions = [v for v in space.values() if getattr(v, "__module__", "") == "candidate"]
+    before = [getattr(f, "__code__", None) for f in functions]
+    with np.errstate(all="ignore"):
+        report = check(functions[-1], its.network)
+    assert before == [getattr(f, "__code__", None) for f in functions]
+    assert report.mend is not None
+    assert report.mend.proved
+    pairs = enumerate(zip(right.splitlines(), wrong.splitlines(), strict=True), 1)
+    assert [line.place for line in report.mend.lines] == [
+        f"line {n}" for n, (old, new) in pairs if old != new
+    ]
+
+
+def patched(text: str, patch: str) -> str:
+    """The text with a unified diff."""
+    lines, found, at = text.splitlines(), list[str](), 0
+    for line in patch.splitlines()[2:]:
+        if line.startswith("@@"):
+            start = int(line.split()[1].split(",")[0][1:]) - 1
+            found += lines[at:start]
+            at = start
+        elif line.startswith("+"):
+            found.append(line[1:])
+        else:
+            assert lines[at] == line[1:]
+            at += 1
+            found += [line[1:]] if line.startswith(" ") else []
+    return "\n".join([*found, *lines[at:]]) + "\n"
+
+
+def test_the_patch_mends_the_file(tmp_path: Path, capsys: Capture) -> None:
+    file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
+    file.write_text((EXAMPLES / "wrong_two_mistakes.py").read_text())
+    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
+    said = capsys.readouterr().out
+    assert "Change these 2 lines: with them the whole check says RIGHT:" in said
+    assert "Your lines" not in said
+    file.write_text(patched(file.read_text(), patch.read_text()))
+    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 0
+    assert "no patch" in capsys.readouterr().err
+
+
+STRANGER = """
+class Model:
+    def forward(self, x, U, W, V):
+        self.h, self.o = [np.zeros((x.shape[1], len(W)))], []
+        for x_t in x:
+            self.h.append(sigmoid(x_t @ U + self.h[-1] @ W))
+            self.o.append(sigmoid(self.h[-1] @ V))
+
+    def backward(self, x, y, U, W, V):
+        self.forward(x, U, W, V)
+        g = {n: np.zeros_like(w) for n, w in dict(dU=U, dW=W, dV=V).items()}
+        delta = np.zeros_like(self.h[0])
+        for t in reversed(range(len(x))):
+            h, before = self.h[t + 1], self.h[t]
+            eps = self.o[t] - y[t]
+            delta = (eps @ V.T + delta @ W.T) * h * (1 - h)
+            g["dU"] += x[t].T @ delta
+            g["dW"] += h.T @ delta
+            g["dV"] += h.T @ eps
+        return g
+"""
+ADAPTER = """
+from pathlib import Path
+path = str(Path(__file__).with_name("stranger.txt"))
+space = {}
+exec(compile(open(path).read(), path, "exec"), space)
+def backward(x, y, U, W, V):
+    return space["Model"]().backward(x, y, U, W, V)
+"""
+
+
+def test_an_adapter_that_loads_another_file(tmp_path: Path, capsys: Capture) -> None:
+    head = "import numpy as np\ndef sigmoid(a): return 1 / (1 + np.exp(-a))\n"
+    (tmp_path / "stranger.txt").write_text(head + STRANGER)
+    (tmp_path / "adapter.py").write_text(ADAPTER)
+    found = fields(f"{tmp_path / 'adapter.py'}:backward", capsys=capsys)["mend"]
+    assert found["proved"]
+    assert {(Path(line["file"]).name, line["place"]) for line in found["lines"]} == {
+        ("stranger.txt", "line 17"),
+        ("stranger.txt", "line 20"),
+    }
+
+
+def test_an_edit_may_make_a_loop_endless(tmp_path: Path, capsys: Capture) -> None:
+    text = (EXAMPLES / "wrong_transpose.py").read_text()
+    loop = "for t in reversed(range(len(x))):\n"
+    body = "t = len(x)\n    while t != 0:\n        t = t - 1\n"
+    (tmp_path / "mine.py").write_text(edited(text, [(loop, body)]))
+    found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
+    assert found["proved"]
+    assert "delta @ W.T" in found["lines"][0]["after"]
+
+
+def test_the_verdict_stands_if_mending_fails(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examine, "raise_failures", False)
+    text = (EXAMPLES / "wrong_transpose.py").read_text()
+    ends = "import os, sys\ncalls = [0]\n" + text.replace(
+        "    h = [", "    calls[0] += 1\n    if calls[0] > 5: os._exit(3)\n    h = [", 1
+    )
+    (tmp_path / "mine.py").write_text(ends)
+    found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)
+    assert found["verdict"] == "disagrees"
+    assert found["mend"] is None
+    assert any("mending it failed" in text for text in found["failed"])
+
+
+def test_what_is_only_partly_mended_is_said_so(tmp_path: Path, capsys: Capture) -> None:
+    text = (EXAMPLES / "wrong_transpose.py").read_text()
+    odd = edited(text, [("delta @ W)", "delta @ W.T)"), ("return dU,", "return dU + np.sin(dU),")])
+    odd = odd.replace("dV += h[t + 1].T @ eps", "dV += h[t].T @ eps")
+    (tmp_path / "mine.py").write_text(odd)
+    found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
+    assert (found["proved"], found["right"], found["left"]) in [
+        (False, ["dV"], ["dU"]),
+        (True, ["dU", "dV"], []),  # sin(dU) is a term too many
+    ]
+    assert found["right"]
