@@ -67,6 +67,7 @@ def mend(bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> Mended:
             found = last
         if found.parts and not found.blocks_left:
             break
+    edits.begin_anew()
     evidence = Evidence(edits, probes)
     right = evidence.given(found.parts, probes[0].all) if found.parts else 0
     parts = found.parts if not wrong & ~right else evidence.needed(found.parts, right)
@@ -123,6 +124,10 @@ class _Edits(Outcomes):
         part = Part("source", o.old, octets)
         return Mistake(part, "replaced", (o.text,), rank=o.rank, where=f"line {o.line}")
 
+    def begin_anew(self) -> None:
+        """Run it as if no time were spent."""
+        self._seconds = 0.0
+
     def limit(self, rank: int) -> None:
         """Offer the edits up to this rank."""
         self._rank = rank
@@ -142,10 +147,13 @@ class _Edits(Outcomes):
         self.numbers = {m: n for m, n in kept if not moved.get(offers[n].move, 0) & right}
 
     def _run(self, numbers: Sequence[int], problem: Problem) -> Gradients | None:
+        if self._seconds > _MOST_SECONDS:
+            self.computed += _MOST_RUNS
+            return None
         begin = time.perf_counter()
         found = self._bench.tried(numbers, self._question[id(problem)])
         self._seconds += time.perf_counter() - begin
-        self.computed += 1 if self._seconds < _MOST_SECONDS else _MOST_RUNS
+        self.computed += 1
         return dict(found) if found is not None and found.keys() >= self._names else None
 
     def reach(self, mistake: Mistake) -> set[str]:

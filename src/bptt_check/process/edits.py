@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 from bptt_check.process.program import Edit, Function
@@ -73,20 +73,16 @@ def edits(
         first, last = (starts[n - function.first] for n in (node.lineno, node.end_lineno))
         return first + node.col_offset, last + node.end_col_offset
 
-    atomic = {ast.unparse(a) for a in atoms(tree)}
-    compound = {ast.unparse(a) for a in compounds(tree)} - atomic
-    names_read = {
-        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-    }
-    unread = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - names_read
+    known = _known(tree)
     found: dict[Edit, Edit] = {}
     for node in ast.walk(tree):
         names = at.get((number, getattr(node, "lineno", -1)))
         if not isinstance(node, ast.stmt) or names is None:
             continue
         reads = {ast.unparse(a) for a in atoms(node)}
-        moved = {text for text in atomic | compound if (number, node.lineno, text) in errors}
-        line = _Line(node, names, after, (atomic, compound), unread, moved)
+        texts = known.atoms | known.compounds
+        moved = {text for text in texts if (number, node.lineno, text) in errors}
+        line = _Line(node, names, after, known, moved)
         extra = 2 * (not reads & moved)
         for change in line.changes():
             start, end = span(change.node)
@@ -96,6 +92,29 @@ def edits(
                 found.pop(edit, None)
                 found[edit] = edit
     return [*found.values()]
+
+
+class _Known(NamedTuple):
+    """The expressions of a function: `unread` are names without a use, `sums` have their names."""
+
+    atoms: set[str]
+    compounds: set[str]
+    unread: set[str]
+    sums: dict[str, set[str]]
+
+
+def _known(tree: ast.AST) -> _Known:
+    atomic = {ast.unparse(a) for a in atoms(tree)}
+    several = [*compounds(tree)]
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    unread = {n.id for n in names} - {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    added = (c for c in several if isinstance(c, ast.BinOp) and isinstance(c.op, ast.Add))
+    sums = {ast.unparse(c): _names_in(c) for c in added}
+    return _Known(atomic, {ast.unparse(c) for c in several} - atomic, unread, sums)
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _after(at: dict[tuple[int, int], Names], number: int) -> Names:
@@ -115,14 +134,13 @@ class _Line:
         node: ast.stmt,
         names: Names,
         after: Names,
-        known: tuple[set[str], set[str]],
-        unread: set[str],
+        known: _Known,
         errors: set[str],
     ) -> None:
-        self.node, self.after, self.unread, self.errors = node, after, unread, errors
-        self.shapes, (atomic, compound) = names, known
-        self.names = {text: shape for text, shape in names.items() if text in atomic}
-        self.compounds = {text: shape for text, shape in names.items() if text in compound}
+        self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
+        self.shapes, self.sums = names, known.sums
+        self.names = {text: its for text, its in names.items() if text in known.atoms}
+        self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
     def changes(self) -> Iterator[Change]:
         """What may be changed in the statement."""
@@ -196,19 +214,22 @@ class _Line:
     def _results(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
         """The whole right-hand side: with another sign, a factor or a term more, or another one."""
         text, inner = ast.unparse(value), _bracketed(value)
-        product = text if isinstance(getattr(value, "op", None), ast.Mult) else inner
+        factor = text if isinstance(getattr(value, "op", None), ast.Mult) else inner
         yield f"-{inner}", 0
         if not is_array(shape):
             return
         yield f"2 * {inner}", 4
         yield f"{inner} / 2", 4
+        sizes = [name for name, its in self.names.items() if its == INTEGER and name.isidentifier()]
+        pairs = [f"({a} * {b})" for a, b in combinations(sizes, 2)]
+        yield from ((f"{inner} {sign} {size}", 5) for size in sizes + pairs for sign in "/*")
         for a, its in self.names.items():
             if its == shape and a != text:
                 is_error = a in self.errors
                 yield f"{text} + {a}", 1 if a in self.unread else 4 + 2 * (not is_error)
-                yield f"{product} * {a}", 4 + 3 * is_error
+                yield f"{factor} * {a}", 4 + 3 * is_error
                 if not is_error:
-                    yield from ((f"{product} * {form.format(a=a)}", 4) for form in _FORMS)
+                    yield from ((f"{factor} * {form.format(a=a)}", 4) for form in _FORMS)
         others = self.names | self.compounds if isinstance(value, ast.Call) else self.compounds
         yield from ((a, 4) for a, its in others.items() if its == shape and a != text)
 
@@ -218,6 +239,7 @@ class _Line:
             case ast.BinOp(left, op, right):
                 yield from _of_operation(left, op, right)
                 yield from ((other, 3) for other in self.alike(node))
+                yield from ((other, 5) for other in self._like_a_sibling(node))
             case ast.UnaryOp(ast.USub(), operand):
                 yield ast.unparse(operand), 0
             case ast.Constant():
@@ -240,6 +262,14 @@ class _Line:
         if isinstance(node, _ATOM):
             yield from self._of_atom(node)
         yield from self._of_one_atom(node)
+
+    def _like_a_sibling(self, node: ast.BinOp) -> Iterator[str]:
+        """Sums of the same shape in other lines, with a name of this one for one of theirs."""
+        own, shape = _names_in(node), self.shapes.get(ast.unparse(node))
+        for text, names in self.sums.items():
+            if is_array(shape) and self.shapes.get(text) == shape and own & names:
+                for ours, theirs in product(sorted(own - names), sorted(names - own)):
+                    yield re.sub(rf"\b{theirs}\b", ours, text)
 
     def alike(self, node: ast.expr) -> list[str]:
         """Names of the same shape, those with the same beginning first.
@@ -390,6 +420,10 @@ def _of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> I
 
 def _of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
     match index:
+        case ast.Slice(None, ast.UnaryOp(ast.USub(), ast.Constant(1)), None):
+            yield f"{ast.unparse(base)}[1:]", 1
+        case ast.Slice(ast.Constant(1), None, None):
+            yield f"{ast.unparse(base)}[:-1]", 1
         case ast.Slice(None, upper, None) if upper is not None:
             yield f"{ast.unparse(base)}[{ast.unparse(upper)}:]", 2
         case ast.Slice(lower, None, None) if lower is not None:
