@@ -27,6 +27,7 @@ from bptt_check.judge.asking import Answer, Ask, CannotCheck
 from bptt_check.judge.candidate import Candidate, in_this_process
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
+from bptt_check.mending.lines import folder_of
 from bptt_check.networks import STOCK
 from bptt_check.own_lines.lines import source_in_file
 from bptt_check.reports.text import as_markdown, as_text, cannot_as_markdown
@@ -215,14 +216,20 @@ def _write_page(
 
 def _write_patch(report: Report, flags: argparse.Namespace) -> None:
     mend = report.mend
-    if mend is None or not mend.proved:
+    if report.right:
+        why = "it is RIGHT as it is"
+    elif mend is None or not mend.proved:
         why = "no change of its lines was found with which the whole check says RIGHT"
     elif any(line.file.endswith(".ipynb") for line in mend.lines):
         why = "a notebook's cells cannot be patched"
     else:
         write_bytes(flags.patch, mend.patch.encode())
+        folder = folder_of({line.file for line in mend.lines})
+        there = "" if folder == os.getcwd() else f" -d {shlex.quote(folder)}"
+        complain(f"to apply it: patch -p0{there} -i {shlex.quote(flags.patch)}")
         return
-    complain(f"no patch: {why}; {flags.patch} is not written")
+    stale = f"; {flags.patch} is an earlier one" if os.path.exists(flags.patch) else ""
+    complain(f"no patch: {why}{stale}")
 
 
 def _plot(report: Report, flags: argparse.Namespace) -> None:

@@ -97,11 +97,40 @@ def test_the_patch_mends_the_file(tmp_path: Path, capsys: Capture) -> None:
     file.write_text((EXAMPLES / "wrong_two_mistakes.py").read_text())
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
     said = capsys.readouterr().out
-    assert "Change these 2 lines: with them the whole check says RIGHT:" in said
+    assert "One way to mend it: with these 2 lines changed, the whole check says RIGHT:" in said
     assert "Your lines" not in said
     file.write_text(patched(file.read_text(), patch.read_text()))
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 0
-    assert "no patch" in capsys.readouterr().err
+    assert "no patch: it is RIGHT as it is" in capsys.readouterr().err
+
+
+def test_a_notebook(tmp_path: Path, capsys: Capture) -> None:
+    text = (EXAMPLES / "wrong_transpose.py").read_text()
+    cells = [
+        {"cell_type": "code", "source": [part]}
+        for part in (
+            text.partition("def backward")[0],
+            "def backward" + text.partition("def backward")[2],
+        )
+    ]
+    file, patch = tmp_path / "mine.ipynb", tmp_path / "mine.diff"
+    file.write_text(json.dumps({"cells": cells}))
+    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
+    said = capsys.readouterr()
+    assert "cell 2, line 11: delta = (eps @ V.T + delta @ W)" in said.out
+    assert "One way to mend it" in said.out
+    assert "a notebook's cells cannot be patched" in said.err
+    assert not patch.exists()
+
+
+def test_the_ends_of_lines_stay(tmp_path: Path, capsys: Capture) -> None:
+    file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
+    file.write_bytes((EXAMPLES / "wrong_transpose.py").read_bytes().replace(b"\n", b"\r\n"))
+    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
+    lines = [line for line in patch.read_bytes().split(b"\n") if line[:1] in (b"+", b"-")]
+    assert [line[-1:] for line in lines[2:]] == [b"\r", b"\r"]
+    assert lines[0] == b"--- mine.py"  # from its folder, which is not the current one
+    assert f"-d {tmp_path}" in capsys.readouterr().err
 
 
 STRANGER = """

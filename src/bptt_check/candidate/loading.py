@@ -74,7 +74,8 @@ def read_instead(texts: Mapping[str, str]) -> None:
     real_open, real_data = open, SourceFileLoader.get_data
 
     def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        text = _INSTEAD.get(os.path.realpath(file)) if isinstance(file, str | os.PathLike) else None
+        path = os.path.realpath(file) if isinstance(file, str | os.PathLike) else ""
+        text = None if path.endswith(".ipynb") else _INSTEAD.get(path)  # `_text` reads these
         if text is None or set(mode) & {"w", "a", "x", "+"}:
             return real_open(file, mode, *args, **kwargs)
         return io.BytesIO(text.encode()) if "b" in mode else io.StringIO(text)

@@ -1,7 +1,8 @@
 """The lines that mend a pass: found by edits, and proved by the whole check of the edited pass."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -84,8 +85,7 @@ def lines_that_mend(
         with mender.edited(after, bench, found.edits) as ask:
             proved = check(ask)
     lines = tuple(line for file in after for line in _changed(file, before[file], after[file]))
-    patch = "".join(_patch(file, before[file], after[file]) for file in after)
-    return Mend(lines, found.right, found.left, proved, patch)
+    return Mend(lines, found.right, found.left, proved, _patch(before, after))
 
 
 def _shows_lines(a: Asked) -> tuple[bool, int, int]:
@@ -105,18 +105,20 @@ def _other_errors(network: Network, problem: Problem) -> Problem:
 
 
 def _texts(bench: Workbench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
-    """The files before and after."""
+    """The files before and after, with the ends of their lines as they are."""
     before: dict[str, str] = {}
     after: dict[str, list[str]] = {}
-    for number in sorted({o.function for o in offers}, key=lambda n: -bench.functions[n][1]):
+    for number in sorted({o.function for o in offers}):
         file, first, text = bench.functions[number]
         if file not in before:
             before[file] = _text(file) or "\n" * (first - 1) + text
-            after[file] = before[file].splitlines(keepends=True)
+            after[file] = before[file].split("\n")
         its = [(o.start, o.end, o.text) for o in offers if o.function == number]
-        edited = apply_to(text.encode(), its).decode().splitlines(keepends=True)
-        after[file][first - 1 : first - 1 + len(edited)] = edited
-    return before, {file: "".join(lines) for file, lines in after.items()}
+        edited = apply_to(text.encode(), its).decode().split("\n")
+        for at, (old, new) in enumerate(zip(text.split("\n"), edited, strict=True), first - 1):
+            if old != new:
+                after[file][at] = new + "\r" * after[file][at].endswith("\r")
+    return before, {file: "\n".join(lines) for file, lines in after.items()}
 
 
 def _text(file: str) -> str:
@@ -124,11 +126,11 @@ def _text(file: str) -> str:
     if not Path(file).is_file():
         return ""
     is_notebook = file.endswith(".ipynb")
-    return parsed(file)[0] if is_notebook else Path(file).read_text("utf-8-sig")
+    return parsed(file)[0] if is_notebook else Path(file).read_bytes().decode("utf-8-sig")
 
 
 def _changed(file: str, before: str, after: str) -> list[LineEdit]:
-    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
+    pairs = zip(before.split("\n"), after.split("\n"), strict=True)
     return [
         LineEdit(file, place(file, number), old.strip(), new.strip())
         for number, (old, new) in enumerate(pairs, 1)
@@ -136,6 +138,19 @@ def _changed(file: str, before: str, after: str) -> list[LineEdit]:
     ]
 
 
-def _patch(file: str, before: str, after: str) -> str:
-    old, new = (text.splitlines(keepends=True) for text in (before, after))
-    return "".join(difflib.unified_diff(old, new, file, file))
+def _patch(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """A unified diff, of files by their paths from `folder_of` these."""
+    folder, found = folder_of(after), ""
+    for file, text in after.items():
+        old, new = ([f"{line}\n" for line in its.split("\n")] for its in (before[file], text))
+        name = os.path.relpath(file, folder)
+        found += "".join(difflib.unified_diff(old[:-1], new[:-1], name, name))
+    return found
+
+
+def folder_of(files: Iterable[str]) -> str:
+    """The current folder, if these files lie there or below, else the innermost that has all."""
+    folders = [os.path.dirname(os.path.abspath(file)) for file in files]
+    here = os.getcwd()
+    is_here = all(os.path.commonpath([here, folder]) == here for folder in folders)
+    return here if is_here else os.path.commonpath(folders)

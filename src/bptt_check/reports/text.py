@@ -207,10 +207,9 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
 
 def mend_lead(mend: Mend) -> str:
     """What the changed lines do, in words."""
-    one = len(mend.lines) == 1
-    these, them = ("this line", "it") if one else (f"these {len(mend.lines)} lines", "them")
+    these = "this line" if len(mend.lines) == 1 else f"these {len(mend.lines)} lines"
     if mend.proved:
-        return f"Change {these}: with {them} the whole check says RIGHT"
+        return f"One way to mend it: with {these} changed, the whole check says RIGHT"
     right = ", ".join(mend.right)
     but = f", not {', '.join(mend.left)}" if mend.left else ", but the whole check is not RIGHT"
     return f"With {these} changed, right at every problem: {right}{but}"
