@@ -53,6 +53,7 @@ def edge_mistakes(step: Step) -> Iterator[Mistake]:
             made.add(key)
             part = _together(family, paths, edges)
             where = step.where(step.of[part.edges[0][0]])
+            rank += change == "cut"  # a constant: a single path that does the same is said first
             yield Mistake(part, change, by, "", rank, where)
 
 
