@@ -141,13 +141,13 @@ class Gradients:
     def __call__(self, question: Question) -> Mapping[str, Any]:
         """The gradients at a question."""
         returned: list[Any] = []
-        given = _copies(question.inputs)
         if self._names is not None and self._places:
+            given = _copies(question.inputs)
             with np.errstate(all="ignore"):
                 answer = self._function(*(given[name] for name in self._names))
             if (gradients := self._at(answer)) is not None:
                 return gradients
-        of = self._function, self._form, given, question.sizes
+        of = self._function, self._form, _copies(question.inputs), question.sizes
 
         def read(answer: Any) -> dict[str, Any] | None:
             returned.append(answer)

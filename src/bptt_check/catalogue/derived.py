@@ -1,5 +1,6 @@
 """The mistakes that a network's reverse pass may have, derived from its operations."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,10 +19,35 @@ from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record, record_template
 
 
-class Catalogue:
+class Outcomes(ABC):
+    """Mistakes, and what each gives: a `Catalogue`, or the edits of a pass."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+        self.computed = 0  # what all of it has cost: operations of reverse passes, or runs
+        self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
+
+    @abstractmethod
+    def reach(self, mistake: Mistake) -> set[str]:
+        """The arguments whose gradients the mistake can change."""
+
+    @abstractmethod
+    def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
+        """The gradients with these mistakes; None if they cannot be made at the problem."""
+
+    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
+        """As `of`, computed once: of a mistake of the catalogue, and of a problem asked again."""
+        key = mistake, id(problem)
+        if key not in self._kept:
+            self._kept[key] = self.of((mistake,), problem)
+        return self._kept[key]
+
+
+class Catalogue(Outcomes):
     """The mistakes of a network; recorded tapes are kept for the next candidate."""
 
     def __init__(self, network: Network, fixed: Mapping[str, int] | None = None) -> None:
+        super().__init__()
         self.network = network
         self.template = record_template(network, fixed)
         self.step = step = Step(self.template)
@@ -35,8 +61,6 @@ class Catalogue:
             *forward_mistakes(step),
         ]
         self.graphs: dict[int, tuple[Problem, Graph]] = {}
-        self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
-        self.computed = 0  # operations of all reverse passes, roughly
 
     def graph(self, problem: Problem) -> Graph:
         """The tape of a problem, recorded once."""
@@ -53,13 +77,6 @@ class Catalogue:
             return set(arguments)
         touched = self.step.graph.touched(frozenset(part.edges))
         return {name for name, index in arguments.items() if index in touched}
-
-    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
-        """As `of`, computed once: of a mistake of the catalogue, and of a problem asked again."""
-        key = mistake, id(problem)
-        if key not in self._kept:
-            self._kept[key] = self.of((mistake,), problem)
-        return self._kept[key]
 
     def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
         """The gradients with these mistakes; None if they cannot be made at the problem."""

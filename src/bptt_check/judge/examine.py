@@ -86,11 +86,7 @@ def examine(
     finite = [a for a in asked if a.answer.is_finite]
     mistakes, common["not_named"] = _names(subject, finite, wrong, failed)
     factors = constant_factors(finite, [subject.sizes(a.problem) for a in finite])
-    verdict: Verdict = "disagrees"
-    if not wrong:
-        verdict = "impure"
-    elif not mistakes and not factors and is_approximate(asked):
-        verdict = "approximate"
+    verdict = _verdict(asked, wrong, bool(mistakes or factors))
     if wrong:
         common |= _details(ask, subject, dtype, wrong, failed)
         few = min(_FEW, len(asked) - 1)
@@ -98,12 +94,17 @@ def examine(
     if verdict == "disagrees":
         with _attempted("mending it", failed):
             common["mend"] = _mended(mender, subject, finite, dtype, seed)
-        proved = common.get("mend") is not None and common["mend"].proved
         with _attempted("finding your lines", failed):
-            its = () if proved else _lines(source, subject, common["worst"])
-            common["lines"] = tuple(its)
+            common["lines"] = tuple(_lines(source, subject, common["worst"], common.get("mend")))
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
+
+
+def _verdict(asked: Sequence[Asked], wrong: Sequence[Asked], is_explained: bool) -> Verdict:
+    """The verdict of a pass that is not right."""
+    if not wrong:
+        return "impure"
+    return "approximate" if not is_explained and is_approximate(asked) else "disagrees"
 
 
 @dataclass
@@ -350,9 +351,11 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
 
 
 def _lines(
-    source: Source | None, subject: AnyNetwork, worst: Sequence[Entry]
+    source: Source | None, subject: AnyNetwork, worst: Sequence[Entry], mend: Mend | None
 ) -> Iterator[OwnLines]:
-    """The lines that lead to the wrong gradients."""
+    """The lines that lead to the wrong gradients, if none are proved to be wrong."""
+    if mend is not None and mend.proved:
+        return
     wrong = {entry.name for entry in worst if not entry.right}
     ours = [n for n in subject.form.gradients if f"d{n}" in wrong]
     others = [n for n in subject.form.gradients if f"d{n}" in _labels(worst) - wrong]

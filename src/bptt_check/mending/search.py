@@ -9,7 +9,8 @@ from operator import or_
 from typing import Any, NamedTuple, Protocol
 
 from bptt_check.catalogue import Catalogue
-from bptt_check.naming.evidence import Evidence, Outcomes
+from bptt_check.catalogue.derived import Outcomes
+from bptt_check.naming.evidence import Evidence
 from bptt_check.naming.explanations import Asked, labelled
 from bptt_check.naming.probe import Probe
 from bptt_check.naming.sets import Found, Search, combine, in_stages
@@ -79,45 +80,25 @@ def _left(found: Found) -> int:
     return found.blocks_left.bit_count()
 
 
-def _outcome(a: Asked, catalogue: Catalogue) -> "_Outcome":
+def _outcome(a: Asked, catalogue: Catalogue) -> Probe:
     """The right gradients are what is imitated; the candidate's own are what is changed."""
     wanted = {name: a.right.gradients[name] for name in a.answer}
     own = a.right._replace(gradients=dict(a.answer))
-    return _Outcome(a.problem, wanted, own, catalogue.step, catalogue.graph(a.problem))
-
-
-class _Outcome(Probe):
-    """What edits give at a problem, compared with the right gradients."""
-
-    def left(
-        self,
-        mistakes: Mistakes,
-        found: Gradients | None,
-        *,
-        first: bool = False,
-        among: int | None = None,
-    ) -> int:
-        if not mistakes:
-            return self.wrong
-        if found is None or not self.is_valid(found):
-            return self.all
-        return self.differs(found)
+    return Probe(a.problem, wanted, own, catalogue.step, graph=None)
 
 
 class _Edits(Outcomes):
     """Edits as a catalogue of mistakes: what the pass returns with them."""
 
     def __init__(self, bench: Bench, trials: Sequence[Asked]) -> None:
+        super().__init__()
         self._bench = bench
         self._question = {id(a.problem): number for number, a in enumerate(trials)}
         self.numbers = {
             self._mistake(o): number for number, o in enumerate(bench.offers) if o.rank >= 0
         }
-        self._rank = 0
-        self.computed = 0  # runs
         self._seconds = 0.0
         self._names = set(trials[0].answer)
-        self._kept: dict[tuple[Mistake, int], Gradients | None] = {}
 
     def _mistake(self, o: Offer) -> Mistake:
         octets = tuple((o.function, octet) for octet in range(o.start, o.end))
@@ -130,11 +111,7 @@ class _Edits(Outcomes):
 
     def limit(self, rank: int) -> None:
         """Offer the edits up to this rank."""
-        self._rank = rank
-
-    @property
-    def mistakes(self) -> list[Mistake]:
-        return [m for m in self.numbers if m.rank <= self._rank]
+        self.mistakes = [m for m in self.numbers if m.rank <= rank]
 
     def forget_right_places(self, probes: Sequence[Probe], wrong: int) -> None:
         """Leave out the edits of what gradients that are right depend on."""
@@ -158,12 +135,6 @@ class _Edits(Outcomes):
 
     def reach(self, mistake: Mistake) -> set[str]:
         return self._names
-
-    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
-        key = mistake, id(problem)
-        if key not in self._kept:
-            self._kept[key] = self.of((mistake,), problem)
-        return self._kept[key]
 
     def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
         return self._run([self.numbers[m] for m in mistakes], problem)

@@ -3,32 +3,11 @@
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_
-from typing import Protocol
 
+from bptt_check.catalogue.derived import Outcomes
 from bptt_check.catalogue.words import sentence
 from bptt_check.naming.probe import Probe
-from bptt_check.networks.problems import Problem
 from bptt_check.tracing.mistakes import Mistake, Mistakes
-from bptt_check.tracing.reverse import Gradients
-
-
-class Outcomes(Protocol):
-    """Mistakes, and what each gives: a `Catalogue`, or the edits of a pass."""
-
-    computed: int  # what all of it has cost
-
-    @property
-    def mistakes(self) -> Sequence[Mistake]:
-        """The mistakes."""
-
-    def reach(self, mistake: Mistake) -> set[str]:
-        """The arguments whose gradients it can change."""
-
-    def kept(self, mistake: Mistake, problem: Problem) -> Gradients | None:
-        """As `of`, computed once."""
-
-    def of(self, mistakes: Mistakes, problem: Problem) -> Gradients | None:
-        """The gradients with these mistakes; None if they cannot be made."""
 
 
 def not_given(catalogue: Outcomes, mistakes: Mistakes, probe: Probe, among: int) -> int:

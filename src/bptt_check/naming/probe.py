@@ -35,7 +35,7 @@ class Probe:
     answer: Mapping[str, Array]
     right: Reference
     step: Step
-    graph: Graph
+    graph: Graph | None
 
     def __post_init__(self) -> None:
         self.labels: list[str] = []
@@ -118,7 +118,7 @@ class Probe:
 
         A mistake may amplify rounding (a division by 1 - h^2): its own noise floor is measured if
         it does not give one of the blocks `among`. `first`: rounding alone must not decide this
-        answer, so that it must nearly give one.
+        answer, so that it must nearly give one. Without a graph no noise floor is measured.
         """
         if not mistakes:
             return self.wrong
@@ -127,6 +127,8 @@ class Probe:
         imitation = self._flat(found)
         beyond = self._beyond(imitation, self._answer)
         left = self._bits(beyond)
+        if self.graph is None:
+            return left
         with np.errstate(all="ignore"):
             far = abs(imitation - self._answer) > _NEAR * self._largest(imitation)
         near = left & ~self._bits(far) if first else left

@@ -13,7 +13,8 @@ from operator import and_, or_
 
 import numpy as np
 
-from bptt_check.naming.evidence import Evidence, Outcomes, is_zero, likeliest, not_given
+from bptt_check.catalogue.derived import Outcomes
+from bptt_check.naming.evidence import Evidence, is_zero, likeliest, not_given
 from bptt_check.naming.probe import Probe
 from bptt_check.tracing.mistakes import Mistake, Mistakes
 from bptt_check.tracing.reverse import Gradients

@@ -110,6 +110,15 @@ def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
             write_frame(out, save(found))
 
 
+def _streams() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output; the candidate has neither: its output is discarded."""
+    streams = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    return streams
+
+
 def main(task: str) -> None:
     """Answer problems until standard input ends."""
     file, name, definitions_only, form, texts = json.loads(task).values()
@@ -117,11 +126,7 @@ def main(task: str) -> None:
     limit()
     if FORKS:
         enclose()
-    problems, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # Discard the candidate's output; give it no input.
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+    problems, out = _streams()
 
     def refuse(message: str, kind: str = "") -> None:
         write_frame(out, json.dumps({"error": message, "kind": kind}).encode())

@@ -75,12 +75,11 @@ class Mistake:
 Mistakes = tuple[Mistake, ...]
 
 
+_SEVERAL = {"answer", "path", "uses", "carry", "source"}  # kinds of which several can be made
+
+
 def _changed(mistake: Mistake) -> set[Any]:
     """What no other mistake can change at the same time: not so a finished gradient."""
     part = mistake.part
-    alone = (
-        {"forward"}
-        if mistake.forward
-        else {part.kind} - {"answer", "path", "uses", "carry", "source"}
-    )
+    alone = {"forward"} if mistake.forward else {part.kind} - _SEVERAL
     return {*part.edges, *part.states, *alone}
