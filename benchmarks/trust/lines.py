@@ -63,6 +63,8 @@ def main() -> None:
         "planted lines": sum(each["planted"] for each in found),
         "of these accused": sum(each["accused"] for each in found),
         "innocent lines accused": sum(each["innocent"] for each in found),
+        "of these listed, with what leads to the gradients": sum(each["led"] for each in found),
+        "lines listed": sum(each["listed"] for each in found),
         "seconds of a check, median": statistics.median(each["seconds"] for each in found),
         "seconds of a check, largest": max(each["seconds"] for each in found),
     }
@@ -96,6 +98,7 @@ def judged(case: Case) -> dict[str, Any]:
     mend = report.mend
     accused = set() if mend is None else {line.place for line in mend.lines}
     proved = mend is not None and mend.proved
+    listed = {line.place for line in report.leads.lines} if report.leads else set()
     print(f"{case.name} ({seconds} s): {'proved' if proved else 'not proved'}")
     for place in sorted(planted | accused, key=lambda text: int(text.split()[1])):
         word = "accused" if place in accused & planted else "innocent" if place in accused else "-"
@@ -106,6 +109,8 @@ def judged(case: Case) -> dict[str, Any]:
         "planted": len(planted),
         "accused": len(accused & planted),
         "innocent": len(accused - planted),
+        "led": len(listed & planted),
+        "listed": len(listed),
         "seconds": seconds,
     }
 

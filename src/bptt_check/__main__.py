@@ -29,7 +29,6 @@ from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
 from bptt_check.mending.lines import folder_of
 from bptt_check.networks import STOCK
-from bptt_check.own_lines.lines import source_in_file
 from bptt_check.reports.text import as_markdown, as_text, cannot_as_markdown
 from bptt_check.subjects import subject_for
 
@@ -168,14 +167,13 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
 
 def _check_candidate(flags: argparse.Namespace) -> int:
     subject = flags.subject
-    source = source_in_file(flags.candidate)  # before it can change its file
     candidate = Candidate(
         flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
     )
     with candidate, _counted(candidate) as ask:
         report = examine(
             ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
-            source=source, mender=candidate,
+            mender=candidate,
         )  # fmt: skip
     if flags.json:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}

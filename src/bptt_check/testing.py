@@ -24,7 +24,6 @@ from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
 from bptt_check.networks import Network, Problem
-from bptt_check.own_lines.lines import source_of
 from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
 from bptt_check.subjects import subject_for
 
@@ -187,9 +186,8 @@ def _examined(
 ) -> Report:
     _check_one_of("dtype", dtype, _DTYPES)
     name = getattr(backward, "__name__", "backward")
-    ask, source = in_this_process(backward, subject), source_of(backward)
-    mender = InThisProcess(backward, subject)
-    return examine(ask, subject, dtype=dtype, seed=seed, name=name, source=source, mender=mender)
+    ask, mender = in_this_process(backward, subject), InThisProcess(backward, subject)
+    return examine(ask, subject, dtype=dtype, seed=seed, name=name, mender=mender)
 
 
 _report = lru_cache(maxsize=4)(_examined)  # hypothesis calls repeatedly while it shrinks

@@ -40,13 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bptt_check.process",
         *ANALYSIS,
     },
-    "bptt_check.own_lines": {"bptt_check.candidate"},
     "bptt_check.judge": {
         "bptt_check.candidate",
         "bptt_check.catalogue",
         "bptt_check.mending",
         "bptt_check.naming",
-        "bptt_check.own_lines",
         "bptt_check.process",
         SHARED,
         *ANALYSIS,

@@ -13,7 +13,7 @@ import pytest
 
 from bptt_check.judge.asking import Explanation
 from bptt_check.judge.report import Condition, Report, Unanswered
-from bptt_check.own_lines.lines import OwnLines
+from bptt_check.mending.lines import Leads, Line
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_markdown, as_text
 from bptt_check.testing import check
@@ -30,7 +30,7 @@ def reports() -> list[Report]:
     partial = one_mistake._replace(explains=("dW", "dU, gate i"), left=("dV",))
     one = Unanswered("one batch", {"batch": 1}, "it raises ValueError: no", "ValueError")
     batch = Condition("batch", 1, 3)
-    lines = OwnLines("lines with values that lead to dW", (("line 7", "dW = 0"),))
+    leads = Leads((Line("mine.py", "line 7", "dW = 0"),), to_all=True)
     return [
         right,
         replace(right, missing=("dx",)),
@@ -42,15 +42,14 @@ def reports() -> list[Report]:
         replace(right, verdict="impure", impure=("x is changed in place",)),
         replace(right, telling=right.problems - 1, untold=(("long", "its bound is infinite"),)),
         wrong,
-        replace(wrong, missing=("dx",), loss="Its own loss is right", lines=()),
+        replace(wrong, missing=("dx",), loss="Its own loss is right", leads=None),
         replace(wrong, unanswered=(one,), conditions=(batch,), only_at=("long",)),
         replace(wrong, unidentified=("cache",), set_globals=("W",), only_at=("long",)),
         replace(wrong, not_finite=("long",), only_at=("long",), by_problem={}),
         replace(wrong, not_finite=("long",), mistakes=None, not_named="a cause", votes=()),
         replace(wrong, where=None, not_located="it raises", mistakes=(), untold=(("long", "inf"),)),
         replace(wrong, verdict="approximate", mistakes=(), factors=()),
-        replace(wrong, lines=(lines,), factors=("dW is 2 times the gradient, to within rounding",)),
-        replace(wrong, lines=(OwnLines("", (), "f (line 6) is not followed"),)),
+        replace(wrong, leads=leads, factors=("dW is 2 times the gradient, to within rounding",)),
         replace(wrong, mistakes=(one_mistake._replace(mistakes=2 * one_mistake.mistakes),)),
         replace(wrong, mistakes=(partial, one_mistake._replace(left=("dV",), one_step=True))),
         replace(wrong, forward="Your forward pass differs from the network's: h from step 1 on"),
@@ -101,8 +100,7 @@ SENTENCES: dict[str, Callable[[Report], bool]] = {
         (r.mistakes == () and r.verdict == "disagrees") or any(e.left for e in r.mistakes or ())
     ),
     "Your forward pass differs": lambda r: bool(r.forward),
-    "lines with values that lead to": lambda r: any(own.lines for own in r.lines),
-    "is not followed": lambda r: any(own.unknown for own in r.lines),
+    "lines with values that lead to": lambda r: r.leads is not None,
     "times the gradient, to within rounding": lambda r: bool(r.factors),
 }
 #: On the terminal and in Markdown; the page has headings and tables for these.
@@ -115,7 +113,6 @@ IN_TEXT: dict[str, Callable[[Report], bool]] = {
     "Where in time: not determined": lambda r: is_wrong(r) and bool(r.not_located),
     "Which mistake: not determined, a cause": lambda r: is_wrong(r) and r.mistakes is None,
     "Which mistake: none of the catalogue; all": lambda r: r.verdict == "approximate",
-    "Which lines: cannot tell": lambda r: any(own.unknown for own in r.lines),
     "Is the oracle right?": lambda r: bool(r.votes),
 }
 

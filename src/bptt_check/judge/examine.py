@@ -27,9 +27,8 @@ from bptt_check.judge.comparison import (
 )
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
-from bptt_check.mending.lines import Mend, Mender, lines_that_mend
+from bptt_check.mending.lines import Leads, Mend, Mender, lines_that_mend
 from bptt_check.naming import Asked as Trial
-from bptt_check.own_lines.lines import OwnLines, Source, own_lines
 
 _FEW = 3  # problems; wrong at no more than these, the mistake depends on a condition
 _OF_SIZES = {"shape", "ValueError", "IndexError", "AssertionError"}  # kinds of `CannotCheck`
@@ -48,7 +47,6 @@ def examine(
     dtype: str = "float64",
     seed: int = 0,
     name: str = "backward",
-    source: Source | None = None,
     mender: Mender | None = None,
 ) -> Report:
     """Decide whether a backward pass is right; if not, find the time step and name the mistake.
@@ -59,7 +57,6 @@ def examine(
         dtype: dtype of the problems.
         seed: seed of the random problems, which follow the designed ones.
         name: name of the backward pass in the report.
-        source: its source, if there is one.
         mender: the same pass, whose lines can be changed to see which of them are wrong.
 
     Raises:
@@ -93,9 +90,7 @@ def examine(
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
     if verdict == "disagrees":
         with _attempted("mending it", failed):
-            common["mend"] = _mended(mender, subject, finite, dtype, seed)
-        with _attempted("finding your lines", failed):
-            common["lines"] = tuple(_lines(source, subject, common["worst"], common.get("mend")))
+            common["mend"], common["leads"] = _lines(mender, subject, finite, dtype, seed)
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
 
@@ -323,18 +318,19 @@ def _details(
     return found
 
 
-def _mended(
+def _lines(
     mender: Mender | None, subject: AnyNetwork, finite: Sequence[Asked], dtype: str, seed: int
-) -> Mend | None:
-    """The lines to change, proved by this check of the pass with them; None if none is found."""
+) -> tuple[Mend | None, Leads | None]:
+    """The lines to change, proved by this check of the pass with them; those that lead to it."""
 
     def is_right(ask: Ask) -> bool:
         return examine(ask, subject, dtype=dtype, seed=seed).right
 
-    if mender is None or subject.window is not None or not (finite and mends):
-        return None
+    if mender is None or not (finite and mends):
+        return None, None
     trials = [Trial(a.problem, a.answer.gradients, a.right) for a in finite]
-    return lines_that_mend(mender, subject.catalogue, trials, is_right)
+    check = is_right if subject.window is None else None
+    return lines_that_mend(mender, subject.catalogue, trials, check)
 
 
 @contextmanager
@@ -348,19 +344,6 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         at = f"{Path(place.filename).name}, line {place.lineno}"
         failed.append(shown(f"{step} failed: {type(error).__name__}: {error} ({at})"))
-
-
-def _lines(
-    source: Source | None, subject: AnyNetwork, worst: Sequence[Entry], mend: Mend | None
-) -> Iterator[OwnLines]:
-    """The lines that lead to the wrong gradients, if none are proved to be wrong."""
-    if mend is not None and mend.proved:
-        return
-    wrong = {entry.name for entry in worst if not entry.right}
-    ours = [n for n in subject.form.gradients if f"d{n}" in wrong]
-    others = [n for n in subject.form.gradients if f"d{n}" in _labels(worst) - wrong]
-    if source is not None and (found := own_lines(source, subject.form, ours, others)):
-        yield found
 
 
 def _labels(entries: Sequence[Entry]) -> set[str]:

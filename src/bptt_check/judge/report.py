@@ -10,8 +10,7 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry
-from bptt_check.mending.lines import Mend
-from bptt_check.own_lines.lines import OwnLines
+from bptt_check.mending.lines import Leads, Mend
 
 #: The version of the JSON document: it grows when a key goes, or changes its meaning.
 SCHEMA = 1
@@ -79,7 +78,7 @@ class Report:
     mistakes: tuple[Explanation, ...] | None = ()  # None: not determined, for this reason:
     not_named: str = ""
     mend: Mend | None = None  # the lines to change
-    lines: tuple[OwnLines, ...] = ()  # one for each mistake, or one for all
+    leads: Leads | None = None  # the lines that lead to what is wrong
     votes: tuple[Vote, ...] = ()
     impure: tuple[str, ...] = ()
     not_located: str = ""  # why a wrong pass has no `where`

@@ -11,7 +11,7 @@ import numpy as np
 
 from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
-from bptt_check.mending.search import Bench, mend
+from bptt_check.mending.search import Bench, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
 from bptt_check.process.program import apply_to
@@ -21,8 +21,26 @@ from bptt_check.tracing.locate import error_arguments
 _TRACED = range(3, 9)  # steps of the problem that shows which lines run
 
 
+class Line(NamedTuple):
+    """A line of a file; `place`: `line 12`, or `cell 3, line 7`."""
+
+    file: str
+    place: str
+    text: str
+
+
+class Leads(NamedTuple):
+    """Lines with values that wrong gradients depend on, and right ones do not.
+
+    `to_all`: every wrong gradient depends on each of them; else some do.
+    """
+
+    lines: tuple[Line, ...]
+    to_all: bool
+
+
 class LineEdit(NamedTuple):
-    """A line of a file before and after; `place`: `line 12`, or `cell 3, line 7`."""
+    """A line of a file before and after; its `place` as in `Line`."""
 
     file: str
     place: str
@@ -62,22 +80,29 @@ class Mender(Protocol):
 
 
 def lines_that_mend(
-    mender: Mender, catalogue: Catalogue, trials: Sequence[Asked], check: Callable[[Any], bool]
-) -> Mend | None:
-    """The lines to change, and whether that makes the pass right; None if there are none.
+    mender: Mender,
+    catalogue: Catalogue,
+    trials: Sequence[Asked],
+    check: Callable[[Any], bool] | None,
+) -> tuple[Mend | None, Leads]:
+    """The lines to change, if any are found, and those that lead to what is wrong.
 
     Args:
         catalogue: of the network.
         trials: finite answers.
-        check: whether a pass is right, by the whole check.
+        check: whether a pass is right, by the whole check; None: change no lines.
     """
     ordered = sorted(trials, key=_shows_lines)
     problems = [a.problem for a in ordered]
     others = _other_errors(catalogue.network, problems[0])
     with mender.workshop([*problems, others]) as bench:
-        found = mend(bench, catalogue, ordered)
-        if not found.edits:
-            return None
+        if not bench.offers:
+            return None, Leads((), False)
+        mending = Mending(bench, catalogue, ordered)
+        leads = _leads(bench, *mending.leading())
+        found = mending.mended() if check else None
+        if check is None or found is None or not found.edits:
+            return None, leads
         offers = [bench.offers[number] for number in found.edits]
         before, after = _texts(bench, offers)
     proved = False
@@ -85,7 +110,16 @@ def lines_that_mend(
         with mender.edited(after, bench, found.edits) as ask:
             proved = check(ask)
     lines = tuple(line for file in after for line in _changed(file, before[file], after[file]))
-    return Mend(lines, found.right, found.left, proved, _patch(before, after))
+    return Mend(lines, found.right, found.left, proved, _patch(before, after)), leads
+
+
+def _leads(bench: Workbench, numbers: Sequence[int], to_all: bool) -> Leads:
+    found = set()
+    for offer in (bench.offers[number] for number in numbers):
+        file, first, text = bench.functions[offer.function]
+        after = text.encode()[: offer.start].count(b"\n")
+        found.add((file, first + after, text.split("\n")[after].strip()))
+    return Leads(tuple(Line(f, place(f, n), its) for f, n, its in sorted(found)), to_all)
 
 
 def _shows_lines(a: Asked) -> tuple[bool, int, int]:

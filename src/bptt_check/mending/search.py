@@ -1,7 +1,7 @@
 """Find the edits that together mend a pass, gradient by gradient, as naming finds mistakes."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import reduce
 from itertools import combinations
@@ -46,34 +46,54 @@ class Mended(NamedTuple):
     left: tuple[str, ...]
 
 
-def mend(bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> Mended:
-    """The edits with which all gradients are right, or as many as possible.
+class Leading(NamedTuple):
+    """The numbers of offers: values that wrong gradients depend on, and right ones do not.
+
+    `to_all`: every wrong gradient depends on each of them; else some do.
+    """
+
+    offers: tuple[int, ...]
+    to_all: bool
+
+
+class Mending:
+    """A wrong pass, with the edits of its lines.
 
     Args:
         bench: asked the problems of `trials` by their numbers.
     """
-    if not bench.offers:
-        return Mended((), (), ())
-    edits = _Edits(bench, trials)
-    probes = [_outcome(a, catalogue) for a in trials]
-    wrong = reduce(or_, (p.wrong for p in probes))
-    edits.forget_right_places(probes, wrong)
-    found = Found()
-    for rank, in_pairs in _LEVELS:
-        edits.limit(rank)
-        search = _Mending(edits, probes, _MOST_RUNS - edits.computed)
-        search.tries_pairs = in_pairs
-        *_, last = [found, *search.run()]
-        if last.parts and (not found.parts or _left(last) < _left(found)):
-            found = last
-        if found.parts and not found.blocks_left:
-            break
-    edits.begin_anew()
-    evidence = Evidence(edits, probes)
-    right = evidence.given(found.parts, probes[0].all) if found.parts else 0
-    parts = found.parts if not wrong & ~right else evidence.needed(found.parts, right)
-    numbers = tuple(edits.numbers[m] for m in parts)
-    return Mended(numbers, *(labelled(probes[0], its) for its in (wrong & right, wrong & ~right)))
+
+    def __init__(self, bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> None:
+        self._edits = _Edits(bench, trials)
+        self._probes = probes = [_outcome(a, catalogue) for a in trials]
+        self._wrong = reduce(or_, (p.wrong for p in probes))
+        self._right = probes[0].all & ~self._wrong & ~probes[0].zero
+        self._moved = self._edits.moved(in_stages(probes)[-1])
+
+    def leading(self) -> Leading:
+        """The values that lead to what is wrong."""
+        its = {n: b for n, b in self._moved.items() if b & self._wrong and not b & self._right}
+        to_all = tuple(n for n, blocks in its.items() if not self._wrong & ~blocks)
+        return Leading(to_all or tuple(its), bool(to_all))
+
+    def mended(self) -> Mended:
+        """The edits with which all gradients are right, or as many as possible."""
+        edits, wrong, found = self._edits, self._wrong, Found()
+        edits.forget({n for n, blocks in self._moved.items() if blocks & self._right})
+        for rank, in_pairs in _LEVELS if edits.numbers else ():
+            edits.limit(rank)
+            search = _Search(edits, self._probes, in_pairs)
+            *_, last = [found, *search.run()]
+            if last.parts and (not found.parts or _left(last) < _left(found)):
+                found = last
+            if found.parts and not found.blocks_left:
+                break
+        edits.begin_anew()
+        evidence, first = Evidence(edits, self._probes), self._probes[0]
+        right = evidence.given(found.parts, first.all) if found.parts else 0
+        parts = found.parts if not wrong & ~right else evidence.needed(found.parts, right)
+        numbers = tuple(edits.numbers[m] for m in parts)
+        return Mended(numbers, *(labelled(first, its) for its in (wrong & right, wrong & ~right)))
 
 
 def _left(found: Found) -> int:
@@ -113,15 +133,15 @@ class _Edits(Outcomes):
         """Offer the edits up to this rank."""
         self.mistakes = [m for m in self.numbers if m.rank <= rank]
 
-    def forget_right_places(self, probes: Sequence[Probe], wrong: int) -> None:
-        """Leave out the edits of what gradients that are right depend on."""
-        probe, offers = in_stages(probes)[-1], self._bench.offers
-        moved = {-1: 0}
-        right = probe.all & ~wrong & ~probe.zero
-        for number in {offers[n].move for n in self.numbers.values()} - {-1} if right else ():
-            moved[number] = probe.effect(self._run((number,), probe.problem)) or 0
-        kept = self.numbers.items()
-        self.numbers = {m: n for m, n in kept if not moved.get(offers[n].move, 0) & right}
+    def moved(self, probe: Probe) -> dict[int, int]:
+        """What moves if a value is moved, for each offer that moves one."""
+        moves = {o.move for o in self._bench.offers} - {-1}
+        return {n: probe.effect(self._run((n,), probe.problem)) or 0 for n in sorted(moves)}
+
+    def forget(self, moves: Set[int]) -> None:
+        """Leave out the edits of the values that these offers move."""
+        offers, kept = self._bench.offers, self.numbers.items()
+        self.numbers = {m: n for m, n in kept if offers[n].move not in moves}
 
     def _run(self, numbers: Sequence[int], problem: Problem) -> Gradients | None:
         if self._seconds > _MOST_SECONDS:
@@ -140,10 +160,12 @@ class _Edits(Outcomes):
         return self._run([self.numbers[m] for m in mistakes], problem)
 
 
-class _Mending(Search):
-    """The search, which also tries each two of the likeliest edits together."""
+class _Search(Search):
+    """The search; with `in_pairs`, it also tries each two of the likeliest edits together."""
 
-    tries_pairs = False
+    def __init__(self, edits: _Edits, probes: Sequence[Probe], in_pairs: bool) -> None:
+        super().__init__(edits, probes, _MOST_RUNS - edits.computed)
+        self._each_pair = in_pairs
 
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         yield from super()._in_pairs(found)
@@ -168,7 +190,7 @@ class _Mending(Search):
     def _each_two(self, found: Found) -> Iterator[Found]:
         stage = len(found.left) - 1
         left, probe = found.left[stage], self.stages[stage]
-        if not left & ~self.zero or not self.tries_pairs:
+        if not left & ~self.zero or not self._each_pair:
             return
         eligible = sorted(self._eligible(found, stage), key=lambda like: like[0].rank)
         for first, second in combinations(eligible[:_MOST_PAIRED], 2):

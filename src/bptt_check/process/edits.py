@@ -158,10 +158,10 @@ class _Line:
             case ast.Expr(ast.Call()):
                 yield Change(node, "pass", 1)
             case ast.For(_, ast.Call(ast.Name("reversed"), [its])):
-                yield Change(node.iter, ast.unparse(its), 3)
+                yield Change(node.iter, ast.unparse(its), 3, node.iter)
                 return
             case ast.For():
-                yield Change(node.iter, f"reversed({ast.unparse(node.iter)})", 3)
+                yield Change(node.iter, f"reversed({ast.unparse(node.iter)})", 3, node.iter)
                 return
             case ast.Return():
                 pass

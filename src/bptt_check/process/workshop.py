@@ -18,7 +18,11 @@ from bptt_check.process.program import Edit, Program
 from bptt_check.process.values import Values
 
 _LONGEST = 2.0  # seconds of one run: an edit may make a loop endless
-_MOVED = "(({}) * 1.25)"  # in place of an expression, to see what depends on it
+#: In place of an expression, to see what depends on it: a list, or a range, lacks its first item.
+_MOVED = (
+    "(lambda v: list(v)[1:] if hasattr(v, '__iter__') and not hasattr(v, 'dtype')"
+    " else v * 1.25 + 1e-3)({})"
+)
 
 
 class Offer(NamedTuple):

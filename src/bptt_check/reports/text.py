@@ -20,8 +20,8 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
 _MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
 MOST_BLIND = 8
-#: Lines of the candidate shown at most; of more, only the numbers.
-MOST_LINES = 3
+#: Lines that lead to what is wrong: more are not shown, they narrow nothing.
+MOST_LINES = 12
 MOST_ALSO = 3
 _LONGEST = 200  # characters of a line
 #: The word of each verdict, and a sentence.
@@ -188,14 +188,9 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         its = (changed_line(report, each) for each in report.mend.lines)
         text = "\n".join(f"{place}: {old}\n{' ' * 6}-> {new}" for place, old, new in its)
         yield [_Part("", f"{mend_lead(report.mend)}:"), _Part("lines", text)]
-    for own in report.lines:
-        if own.unknown:
-            yield [_Part("", f"Which lines: cannot tell, {own.unknown}.")]
-        elif len(own.lines) > MOST_LINES:
-            yield [_Part("", f"Your {own.words}: {own.places}.")]
-        else:
-            text = "\n".join(f"{place}: {line}" for place, line in own.lines)
-            yield [_Part("", f"Your {own.words}:"), _Part("lines", text)]
+    if words := leads_words(report):
+        text = "\n".join(f"{place}: {line}" for place, line in leads(report))
+        yield [_Part("", f"Your {words}:"), _Part("lines", text)]
     if report.impure:
         yield [
             _Part("", "Not a pure function:"),
@@ -215,11 +210,38 @@ def mend_lead(mend: Mend) -> str:
     return f"With {these} changed, right at every problem: {right}{but}"
 
 
+def leads_words(report: Report) -> str:
+    """Which lines lead to what is wrong; empty if it is known which to change, or if it is many."""
+    found, is_mended = report.leads, report.mend is not None and report.mend.proved
+    if found is None or is_mended or not 0 < len(found.lines) <= MOST_LINES:
+        return ""
+    wrong = [e.name for e in report.worst if not e.right]
+    right = [e.name for e in report.worst if e.right]
+    but = f", not to {_joined(right, 'or')}" if right else ""
+    return f"lines with values that lead to {_joined(wrong, 'and' if found.to_all else 'or')}{but}"
+
+
+def leads(report: Report) -> list[tuple[str, str]]:
+    """The places of these lines, and the lines."""
+    assert report.leads is not None
+    its = report.leads.lines
+    return [(_place(report, line.file, line.place), shown(line.text[:_LONGEST])) for line in its]
+
+
+def _joined(names: Sequence[str], word: str) -> str:
+    *most, last = names
+    return f"{', '.join(most)} {word} {last}" if most else last
+
+
+def _place(report: Report, file: str, place: str) -> str:
+    """The place, with the name of the file if it is not the candidate's."""
+    return place if report.name.startswith(file) else f"{shown(Path(file).name)}, {place}"
+
+
 def changed_line(report: Report, line: LineEdit) -> tuple[str, str, str]:
     """Its place, how it is, and how it has to be."""
-    file = "" if report.name.startswith(line.file) else f"{shown(Path(line.file).name)}, "
     before, after = (shown(text[:_LONGEST]) for text in (line.before, line.after))
-    return f"{file}{line.place}", before, after
+    return _place(report, line.file, line.place), before, after
 
 
 def notes(report: Report) -> Iterator[str]:
