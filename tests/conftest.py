@@ -98,8 +98,8 @@ def judged_as_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         examine = sys.modules["bptt_check.judge.examine"]
         monkeypatch.setattr(examine, "raise_failures", True)
         monkeypatch.setattr(examine, "mends", bool(request.node.get_closest_marker("mends")))
-        search = sys.modules["bptt_check.mending.search"]
-        monkeypatch.setattr(search, "_MOST_SECONDS", 1e9)  # the same on a busy machine: runs decide
+        for name in ("mending.search", "process.quantities"):  # the same on a busy machine
+            monkeypatch.setattr(sys.modules[f"bptt_check.{name}"], "_MOST_SECONDS", 1e9)
 
 
 @pytest.fixture(autouse=True)

@@ -237,6 +237,15 @@ class Remote:
         except (KeyError, TypeError, ValueError, IndexError):
             raise CannotCheck(_UNREADABLE, ended=True) from None
 
+    def likely(self, quantities: Sequence[Any]) -> list[int]:
+        """The edits with which more lines compute one of these, at the first question."""
+        arrays = {str(n): np.ascontiguousarray(a) for n, a in enumerate(quantities)}
+        self._candidate._write([json.dumps({"likely": True}).encode(), save(arrays)])
+        found = self._candidate._header(3).get("likely")
+        if not isinstance(found, list):
+            raise CannotCheck(_UNREADABLE, ended=True)
+        return [n for n in found if isinstance(n, int) and 0 <= n < len(self.offers)]
+
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
         self._candidate._write([json.dumps({"edits": [*edits], "at": question}).encode()])

@@ -18,7 +18,7 @@ from bptt_check.process.program import apply_to
 from bptt_check.process.workshop import Offer
 from bptt_check.tracing.locate import error_arguments
 
-_TRACED = range(3, 9)  # steps of the problem that shows which lines run
+_TRACED = range(4, 9)  # steps of the problem that shows which lines run
 
 
 class Line(NamedTuple):
@@ -122,11 +122,12 @@ def _leads(bench: Workbench, numbers: Sequence[int], to_all: bool) -> Leads:
     return Leads(tuple(Line(f, place(f, n), its) for f, n, its in sorted(found)), to_all)
 
 
-def _shows_lines(a: Asked) -> tuple[bool, int, int]:
+def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:
     """Sorts first a problem that shows most: several steps, sizes that differ, and few numbers."""
-    sizes = a.problem.sizes
+    sizes, values = a.problem.sizes, a.problem.values.values()
     many = sizes.get("time", 1) not in _TRACED
-    return many, -len(set(sizes.values())), sum(sizes.values())
+    repeats = any(len(np.unique(v)) < v.size for v in values if v.dtype.kind == "f")
+    return many, 1 in sizes.values(), repeats, -len(set(sizes.values())), sum(sizes.values())
 
 
 def _other_errors(network: Network, problem: Problem) -> Problem:

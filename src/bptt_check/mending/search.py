@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, Protocol
 
 from bptt_check.catalogue import Catalogue
 from bptt_check.catalogue.derived import Outcomes
+from bptt_check.mending.quantities import quantities
 from bptt_check.naming.evidence import Evidence
 from bptt_check.naming.explanations import Asked, labelled
 from bptt_check.naming.probe import Probe
 from bptt_check.naming.sets import Found, Search, combine, in_stages
+from bptt_check.networks.network import Array
 from bptt_check.networks.problems import Problem
 from bptt_check.process.workshop import Offer
 from bptt_check.tracing.mistakes import Mistake, Mistakes, Part
@@ -33,6 +35,9 @@ class Bench(Protocol):
 
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
+
+    def likely(self, quantities: Sequence[Array]) -> Sequence[int]:
+        """The edits with which more lines compute one of these, at the first question."""
 
 
 class Mended(NamedTuple):
@@ -69,6 +74,7 @@ class Mending:
         self._wrong = reduce(or_, (p.wrong for p in probes))
         self._right = probes[0].all & ~self._wrong & ~probes[0].zero
         self._moved = self._edits.moved(in_stages(probes)[-1])
+        self._quantities = quantities(catalogue.graph(trials[0].problem))
 
     def leading(self) -> Leading:
         """The values that lead to what is wrong."""
@@ -80,9 +86,12 @@ class Mending:
         """The edits with which all gradients are right, or as many as possible."""
         edits, wrong, found = self._edits, self._wrong, Found()
         edits.forget({n for n, blocks in self._moved.items() if blocks & self._right})
+        likely: Mistakes = ()
         for rank, in_pairs in _LEVELS if edits.numbers else ():
             edits.limit(rank)
-            search = _Search(edits, self._probes, in_pairs)
+            if rank > 1 and not likely:
+                likely = edits.likely(self._quantities)
+            search = _Search(edits, self._probes, likely, in_pairs)
             *_, last = [found, *search.run()]
             if last.parts and (not found.parts or _left(last) < _left(found)):
                 found = last
@@ -129,6 +138,14 @@ class _Edits(Outcomes):
         """Run it as if no time were spent."""
         self._seconds = 0.0
 
+    def likely(self, quantities: Sequence[Array]) -> Mistakes:
+        """Edits with which more lines compute what the right pass does."""
+        its, found = {n: m for m, n in self.numbers.items()}, list[Mistake]()
+        for number in self._bench.likely(quantities):
+            if number in its and combine(tuple(found), its[number]):
+                found.append(its[number])
+        return tuple(found)
+
     def limit(self, rank: int) -> None:
         """Offer the edits up to this rank."""
         self.mistakes = [m for m in self.numbers if m.rank <= rank]
@@ -163,9 +180,12 @@ class _Edits(Outcomes):
 class _Search(Search):
     """The search; with `in_pairs`, it also tries each two of the likeliest edits together."""
 
-    def __init__(self, edits: _Edits, probes: Sequence[Probe], in_pairs: bool) -> None:
+    def __init__(
+        self, edits: _Edits, probes: Sequence[Probe], likely: Mistakes, in_pairs: bool
+    ) -> None:
         super().__init__(edits, probes, _MOST_RUNS - edits.computed)
         self._each_pair = in_pairs
+        self._begin_with = [Found(), Found(likely, (), tuple((m,) for m in likely))]
 
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         yield from super()._in_pairs(found)

@@ -103,6 +103,7 @@ class Search:
         self.all = probes[0].all
         self.zero = reduce(and_, (probe.zero for probe in probes))
         self._begin = catalogue.computed
+        self._begin_with = [Found()]
         self._likeliest = sorted(catalogue.mistakes, key=lambda m: m.rank)
         #: Alone some have no effect: what they leave out cancels, or is 0.
         self._cuts = [m for m in self._likeliest if m.part.kind == "path" and m.change == "cut"]
@@ -120,7 +121,7 @@ class Search:
 
     def run(self) -> Iterator[Found]:
         """The set that gives most blocks at every problem; before it, that at one step."""
-        found = [Found()]
+        found = self._begin_with
         for stage in range(len(self.stages)):
             found = self._grown(found, stage)
             if not found[0].parts and found[0].left[0]:

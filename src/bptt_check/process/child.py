@@ -104,6 +104,10 @@ def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
     offers = {"offers": workshop.offers, "functions": workshop.functions}
     write_frame(out, json.dumps(offers).encode())
     while asked := json.loads(read_frame(requests) or b"{}"):
+        if "likely" in asked:
+            its = workshop.likely(load(read_frame(requests) or b"").values())
+            write_frame(out, json.dumps({"likely": its}).encode())
+            continue
         found = workshop.tried(asked["edits"], asked["at"])
         write_frame(out, json.dumps({"valid": found is not None}).encode())
         if found is not None:

@@ -83,10 +83,10 @@ def edits(
         texts = known.atoms | known.compounds
         moved = {text for text in texts if (number, node.lineno, text) in errors}
         line = _Line(node, names, after, known, moved)
-        extra = 2 * (not reads & moved)
+        back = node.lineno if reads & moved else 0
         for change in line.changes():
             start, end = span(change.node)
-            its = change.text, span(change.inside), change.rank + extra
+            its = change.text, span(change.inside), change.rank + 2 * (not back), back
             edit = Edit(function, change.node.lineno, start, end, *its)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
                 found.pop(edit, None)
@@ -193,6 +193,10 @@ class _Line:
                 for place in _places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank)
+            elif isinstance(target, ast.Name) and target.id in self.unread:
+                shape = self.after.get(target.id)
+                its = [name for name, other in self.names.items() if other == shape]
+                yield from (Change(target, name, 1) for name in its if name.isidentifier())
 
     def _of_value(self) -> Iterator[Change]:
         value = getattr(self.node, "value", None)
@@ -238,6 +242,7 @@ class _Line:
         match node:
             case ast.BinOp(left, op, right):
                 yield from _of_operation(left, op, right)
+                yield from _of_product(node)
                 yield from ((other, 3) for other in self.alike(node))
                 yield from ((other, 5) for other in self._like_a_sibling(node))
             case ast.UnaryOp(ast.USub(), operand):
@@ -313,8 +318,11 @@ class _Line:
             return
         atom = found[0]
         yield atom, 2
+        tree = ast.parse(atom, mode="eval").body
+        if isinstance(tree, ast.Subscript) and not isinstance(node, _ATOM):
+            yield from ((text, 3) for text, _ in _of_index(tree.value, tree.slice))
         yield from ((form.format(a=atom), 2) for form in _FORMS)
-        for other in self.alike(ast.parse(atom, mode="eval").body):
+        for other in self.alike(tree):
             if len(found) > 1:
                 yield ast.unparse(node).replace(atom, other), 3
             if not isinstance(node, _ATOM):
@@ -388,6 +396,28 @@ def _swapped(parts: list[ast.expr]) -> Iterator[list[str]]:
         yield order
 
 
+def _of_product(node: ast.expr) -> Iterator[Other]:
+    """A product with the derivative of tanh for that of the logistic function, or the other way."""
+    factors = [*_factors(node)]
+    for at, each in enumerate(factors):
+        rest = [_bracketed(other) for other in factors[:at] + factors[at + 1 :]]
+        match each:
+            case ast.BinOp(_, ast.Sub(), ast.BinOp(left, ast.Pow() | ast.Mult())):
+                a = _bracketed(left)
+                yield " * ".join([*rest, a, f"(1 - {a})"]), 1
+            case ast.BinOp(_, ast.Sub(), other) if (a := ast.unparse(other)) in rest:
+                rest.remove(a)
+                yield " * ".join([*rest, f"(1 - {a} ** 2)"]), 1
+
+
+def _factors(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        yield from _factors(node.left)
+        yield from _factors(node.right)
+    else:
+        yield node
+
+
 def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator[Other]:
     a, b = _bracketed(left), _bracketed(right)
     for sign in _SIGNS.get(type(op), []):
@@ -398,8 +428,9 @@ def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator
         yield f"{b} @ {a}", 2
         yield f"{_transposed(right)} @ {_transposed(left)}", 2
         return
-    yield ast.unparse(left), 2
-    yield ast.unparse(right), 2
+    rank = 3 if isinstance(op, ast.Add | ast.Sub) else 2
+    yield ast.unparse(left), rank
+    yield ast.unparse(right), rank
 
 
 def _of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Iterator[Other]:

@@ -25,7 +25,8 @@ _LIBRARIES += (str(Path(__file__).parents[1]), "<frozen")
 class Edit:
     """A piece of a function's text, from octet `start` to `end`, and what stands there instead.
 
-    `inside`: the expression around it. `rank`: small for what is tried and said first.
+    `inside`: the expression around it. `rank`: small for what is tried and said first. `back`: the
+    line of the statement, if that reads what depends on the errors at the outputs; else 0.
     """
 
     function: "Function" = field(repr=False)
@@ -35,6 +36,7 @@ class Edit:
     text: str
     inside: tuple[int, int] = field(default=(0, 0), compare=False)
     rank: int = field(default=3, compare=False)
+    back: int = field(default=0, compare=False)
 
     @property
     def old(self) -> str:

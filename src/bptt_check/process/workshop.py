@@ -5,8 +5,9 @@ It runs untrusted code, and imports no torch.
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from io import StringIO
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from bptt_check.candidate.calling import Form, Gradients, Question
 from bptt_check.process.edits import edits
 from bptt_check.process.program import Edit, Program
+from bptt_check.process.quantities import Chooser
 from bptt_check.process.values import Values
 
 _LONGEST = 2.0  # seconds of one run: an edit may make a loop endless
@@ -84,6 +86,12 @@ class Workshop:
                 return self._run(self._questions[question]) if valid else None
             except Exception:
                 return None
+
+    def likely(self, arrays: Iterable[Any]) -> list[int]:
+        """The edits with which more lines compute one of these quantities, at the first problem."""
+        its = {number: edit for number, edit in enumerate(self.edits) if edit.back}
+        run = partial(self._run, self._questions[0])
+        return [*Chooser(self.program, run, its, arrays).choose()]
 
     def _run(self, question: Question) -> dict[str, Any]:
         with _limited(_LONGEST), redirect_stdout(StringIO()):
