@@ -110,9 +110,8 @@ def main() -> None:
                 if (its := [k for k in mistakes if k[0].network == name])
             }
             found[tool][name] = {"right passes refused": refused, **rows}
-            if ask is not ours:  # whose names are to be read
-                for row in rows.values():
-                    del row["said"]
+            for row in rows.values():
+                del row["said"]
             for group, row in rows.items():
                 counts = ", ".join(f"{row[k]} {k}" for k in ("asked", "caught", "located", "named"))
                 print(f"{name}, {group}, {tool}: {counts}", flush=True)

@@ -10,7 +10,6 @@ import ast
 import inspect
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -18,10 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.own_lines.lines import Source, own_lines
-from rnn_numpy import fraction
-from rnn_torch.networks import stock
 from tests.passes import textbook
 from tests.passes.stock_problems import answer, posed, used
 
@@ -201,40 +196,3 @@ def runs_and_is_wrong(name: str, backward: Backward) -> bool:
             except Exception:  # whatever a pass may raise that is not one any more
                 return False
     return wrong
-
-
-def listed(name: str, mutant: OneToken) -> tuple[bool, int]:
-    """Whether the changed line is among those that the report lists, and how many it lists."""
-    form, wrong = AnyNetwork(stock(name)).form, set()
-    for problem, right in posed(name):
-        for key, array in answer(mutant.function, problem).items():
-            part = fraction(array.astype("float64"), right.gradients[key], right.bounds[key])
-            wrong |= {key} if np.nan_to_num(part, nan=np.inf).max(initial=0) > 1 else set()
-    lines = mutant.text.splitlines()
-    before = ast.unparse(ast.parse(inspect.getsource(getattr(textbook, name)))).splitlines()
-    (changed,) = [
-        n for n, pair in enumerate(zip(lines, before, strict=True), 1) if len({*pair}) > 1
-    ]
-    (function,) = ast.parse(mutant.text).body
-    assert isinstance(function, ast.FunctionDef)
-    names = [n for n in form.gradients if n in wrong], [n for n in form.gradients if n not in wrong]
-    names_of_file = ast.increment_lineno(ast.parse(inspect.getsource(textbook)), len(lines))
-    found = own_lines(Source(lines, function, tree=names_of_file), form, *names)
-    numbers = [place for place, _ in found.lines] if found else []
-    return f"line {changed}" in numbers, len(numbers)
-
-
-def main() -> None:
-    """How many there are, in how many lines, and how often the report lists the changed line."""
-    for name in ("tanh", "gru", "lstm"):
-        tried, kept = sum(1 for _ in every_change(name)), [*one_token(name)]
-        lines = Counter(mutant.line for mutant in kept)
-        print(f"{name}: {len(kept)} of {tried} changes run and are wrong, in {len(lines)} lines")
-        found = [listed(name, mutant) for mutant in kept]
-        alone = [among for among, count in found if count == 1]
-        print(f"  the changed line is listed for {sum(among for among, _ in found)}, ", end="")
-        print(f"where one line is listed for {sum(alone)} of {len(alone)}")
-
-
-if __name__ == "__main__":
-    main()
