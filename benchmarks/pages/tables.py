@@ -107,7 +107,8 @@ def proof_recipe(found: Result) -> Lines:
     yield (
         f"{found['exact']} of {found['seeds']} networks are exact on all 16,384 sums of 8 bits; "
         f"{found['at some']} are proved with at least one of these numbers of state bits. "
-        f"States are medians. Every proved machine has {' or '.join(map(str, smallest))} states after minimisation."
+        f"States are medians. Every proved machine has {' or '.join(map(str, smallest))} states "
+        "after minimisation."
     )
 
 
@@ -169,7 +170,7 @@ def judge_others(found: Result) -> Lines:
         rows.append(cells)
     yield from table(f"of the mistakes: caught / located / named | {' | '.join(groups)}", rows)
     refused = sum(n["right passes refused"] for t in found["tools"].values() for n in t.values())
-    yield f"Right passes refused, three for each network and tool: {refused}."
+    yield f"Right passes refused, one for each network and tool: {refused}."
 
 
 def duration(seconds: float) -> str:
