@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agreement import assert_gradients, assert_within, numpy_array, torch_forward
+from agreement import assert_gradients, assert_right, assert_within, numpy_array, torch_forward
 from problems import Array, Problem, generated, problems
 from rnn_numpy import (
     Params,
@@ -119,6 +119,17 @@ def test_the_audit_of_the_train_command(problem: Problem) -> None:
     model = ElmanRNN.from_params(problem.params)
     parity = gradient_parity(model, problem.x, problem.targets)
     assert parity is None or parity <= 1
+
+
+@given(problems)
+def test_bptt_as_a_backward_function(problem: Problem) -> None:
+    """The property that the planted mistakes must fail in test_mistakes.py."""
+
+    def backward(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        params = Params(U, W, V)
+        return tuple(bptt(params, forward(params, x)[1], y))  # type: ignore[return-value]
+
+    assert_right(backward, problem)
 
 
 @given(generated)
