@@ -6,7 +6,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check mutants bench proofs figures reliability docs package clean
+.PHONY: help setup train train-numpy sweep test processors sanitize coverage lint format check mutants bench proofs figures docs package clean
 
 help:
 	@echo "make setup         make a virtual environment in .venv with exact versions of everything"
@@ -21,7 +21,6 @@ help:
 	@echo "make mutants       mutate the mathematics; list mutants that no test detects (half an hour)"
 	@echo "make bench         measure speed beside others, into docs/performance.md"
 	@echo "make proofs        count the adders that are proved, into docs/*proof.md (three hours)"
-	@echo "make reliability   load mutated files, into docs/reliability.md (five minutes)"
 	@echo "make figures       draw the figures of README.md and docs/proof.md"
 	@echo "make docs          build the documentation as a site in dist/docs"
 	@echo "make package       build wheel and sdist in dist/, and try them in an empty environment"
@@ -106,11 +105,6 @@ bench: .venv/ready
 
 proofs: .venv/ready
 	$(BIN)/python -m benchmarks.trust.proofs
-	$(BIN)/python -m benchmarks.trust.real_proofs
-	$(BIN)/python -m benchmarks.pages.report
-
-reliability: .venv/ready
-	$(BIN)/python -m benchmarks.trust.fuzz
 	$(BIN)/python -m benchmarks.pages.report
 
 figures: .venv/ready

@@ -34,6 +34,26 @@ def where_there_are_shapes(typechecker: Any) -> Callable[[Any], Any]:
 
 jaxtyping.jaxtyped = where_there_are_shapes  # type: ignore[assignment]
 
+from rnn_numpy.real_proof import verdict  # noqa: E402 - after the hook
+from rnn_numpy.tasks.targets import addition  # noqa: E402
+
+
+def proved_once(prove: Callable[..., Any]) -> Callable[..., Any]:
+    """`prove_real`, once in a process for each network: it takes seconds."""
+    made: dict[Any, Any] = {}
+
+    def kept(params: Any, target: Any = addition, dtype: Any = None, **others: Any) -> Any:
+        weights = tuple((array.dtype.name, array.shape, array.tobytes()) for array in params)
+        key = weights, target.name, dtype, others.get("limit", verdict.LIMIT)
+        if key not in made:
+            made[key] = prove(params, target, dtype, **others)
+        return made[key]
+
+    return kept
+
+
+verdict.prove_real = proved_once(verdict.prove_real)
+
 # One thread each, in the processes that tests start, too: the problems are small, pytest-xdist uses
 # the cores, and threads that wait for each other keep them busy.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -59,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; `annotations` reads the first, pytest-xdist, if there, the second."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
     config.addinivalue_line("markers", "mends: lines are changed to see which are wrong")
+    config.addinivalue_line("markers", "verdict: without what follows it, names, places, votes")
     config.addinivalue_line("markers", "xdist_group(name): in one process of pytest-xdist")
     config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
 
@@ -100,6 +121,10 @@ def judged_as_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         monkeypatch.setattr(examine, "mends", bool(request.node.get_closest_marker("mends")))
         for name in ("mending.search", "process.quantities"):  # the same on a busy machine
             monkeypatch.setattr(sys.modules[f"bptt_check.{name}"], "_MOST_SECONDS", 1e9)
+        if request.node.get_closest_marker("verdict"):
+            monkeypatch.setattr(examine.AnyNetwork, "names", lambda *_: None)
+            monkeypatch.setattr(examine.AnyNetwork, "locate", lambda *_: None)
+            monkeypatch.setattr(examine.AnyNetwork, "votes", lambda *_: [])
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
@@ -17,11 +16,10 @@ from bptt_check.reports.heat_map import heat_map
 from bptt_check.subjects import subject_for
 from rnn_numpy.commands.train_plot import COLOURS, Learning, draw_states
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import Minimal, minimise, run_rounded
+from rnn_numpy.proof.machine import run_rounded
 from rnn_numpy.real_proof.verdict import Proved, prove_real
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
-from rnn_numpy.tasks.targets import Target, addition
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
 
@@ -35,7 +33,7 @@ STATE_BITS = 5
 
 def main() -> None:
     """Make all pictures."""
-    for make in (where_in_time, carry, invariant, machine, lengths, learning):
+    for make in (where_in_time, carry, invariant, lengths, learning):
         make()
         print(make.__name__, flush=True)
 
@@ -83,13 +81,6 @@ def invariant() -> None:
     for line in axes.legend().get_lines():
         line.set_linewidth(2)
     save(figure, file("invariant"), bbox_inches="tight")
-
-
-def machine() -> None:
-    """What the explored machine minimises to."""
-    verdict = explore(trained(Recipe(PROVED))[0], STATE_BITS)
-    figure = machine_figure(minimise(verdict.machine), addition)
-    save(figure, file("machine"), bbox_inches="tight")
 
 
 def lengths() -> None:
@@ -159,65 +150,6 @@ def length_plot(
     axes.grid(alpha=0.3)
     axes.legend()
     save(figure, file)
-
-
-def edges(minimal: Minimal, target: Target) -> dict[tuple[int, int], str]:
-    """For each (state, next state) the inputs that lead there and what is said: `01/1`.
-
-    An input is written as one digit for each operand, the first operand's first.
-    """
-    labels: dict[tuple[int, int], list[str]] = {}
-    inputs = target.bits(np.arange(2**target.operands)).tolist()
-    names = ["".join(map(str, bits)) for bits in inputs]
-    for state, (following, said) in enumerate(zip(minimal.next, minimal.output, strict=True)):
-        for digits, to, bit in zip(names, following, said, strict=True):
-            labels.setdefault((state, int(to)), []).append(f"{digits}/{bit}")
-    return {ends: "  ".join(some) for ends, some in labels.items()}
-
-
-def machine_figure(minimal: Minimal, target: Target) -> Any:
-    """The machine: its states in a row, an arrow for the inputs between two."""
-    count = len(minimal.next)
-    figure = Figure(figsize=(2.6 * count + 2, 3.4 + 0.25 * max(count - 2, 0)))
-    axes = figure.subplots()
-    for state in range(count):
-        axes.text(
-            2 * state,
-            0,
-            str(state),
-            ha="center",
-            va="center",
-            size=16,
-            zorder=3,
-            bbox={"boxstyle": "circle,pad=0.6", "fc": "white", "ec": COLOURS[state % 2], "lw": 2},
-        )
-    style: dict[str, Any] = {
-        "arrowstyle": "-|>",
-        "mutation_scale": 16,
-        "color": "#444444",
-        "lw": 1.3,
-    }
-    axes.add_patch(FancyArrowPatch((-1.1, 0), (-0.25, 0), **style))  # where it begins
-    for (state, to), label in edges(minimal, target).items():
-        lines = label.split("  ")
-        if state == to:
-            ends = (2 * state - 0.16, 0.26), (2 * state + 0.16, 0.26)
-            bend, middle, above = -2.4, (2 * state, 1.05), True
-        else:
-            side = 1 if to > state else -1
-            ends = (2 * state + 0.21 * side, 0.15 * side), (2 * to - 0.21 * side, 0.15 * side)
-            reach = abs(to - state)
-            bend = -0.35 - 0.1 * (reach - 1)
-            middle, above = (state + to, side * (0.62 + 0.5 * (reach - 1))), side > 0
-        curve = f"arc3,rad={bend}"
-        axes.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, **style))
-        axes.text(*middle, "\n".join(lines), ha="center", va="bottom" if above else "top", size=11)
-    height = 1.9 + 0.45 * max(count - 2, 0)
-    axes.set(xlim=(-1.4, 2 * count - 0.6), ylim=(0.7 - height, height))
-    axes.axis("off")
-    operands = "ab"[: target.operands]
-    axes.set_title(f"{target.text.format(*operands)}: inputs {operands} / output", fontsize=11)
-    return figure
 
 
 if __name__ == "__main__":

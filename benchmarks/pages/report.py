@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.harness import RESULTS
-from benchmarks.pages import tables, tables_of_real_proofs, tables_of_trust
+from benchmarks.pages import tables
 from benchmarks.pages.tables import Lines, Result
 from benchmarks.speed.layer import best_ratio
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = ("check", "performance", "proof", "reliability", "rounded-proof", "training")
+NAMES = ("check", "performance", "proof", "rounded-proof", "training")
 PAGES = tuple(DOCS / f"{name}.md" for name in NAMES)
 #: Tables that are made from another result than the one of their name.
 SOURCES = {"engines": "online"}
@@ -66,22 +66,10 @@ def on(found: Result) -> str:
 
 
 TABLES: dict[str, Callable[[Result], Lines]] = {
-    table.__name__: table
-    for table in (
-        tables.online,
-        tables.layer,
-        tables.many,
-        tables_of_trust.proof_recipe,
-        tables_of_trust.proof_steps,
-        tables_of_real_proofs.real_recipe,
-        tables_of_real_proofs.real_trainings,
-        tables_of_real_proofs.real_until,
-        tables_of_real_proofs.real_targets,
-        tables_of_real_proofs.real_hidden,
-        tables_of_real_proofs.real_steps,
-        tables.engines,
-        tables_of_trust.judge_others,
-        tables_of_trust.fuzz,
+    name: getattr(tables, name)
+    for name in (
+        *("online", "engines", "layer", "many", "judge_others"),
+        *("proof_recipe", "real_recipe", "real_until"),
     )
 }
 

@@ -34,20 +34,14 @@ def main() -> None:
     grid = [(t, b, h) for h in HIDDEN for b in BATCHES for t in TIMES]
     if flags.sizes:
         grid = [tuple(map(int, size.split(","))) for size in flags.sizes]  # type: ignore[misc]
-    rate = gemm_rates()
-    print("GEMM, GFLOP/s:", {name: round(value) for name, value in rate.items()})
     rows = []
     for size in grid:
         row = measure(size, flags.seconds)
         rows.append(row)
-        best = min(row["seconds"][name]["median"] for name in row["seconds"] if name != "ours")
-        ours = row["seconds"]["ours"]["median"]
         medians = {name: f"{1e6 * s['median']:.0f}" for name, s in row["seconds"].items()}
-        print(size, medians, f"best / ours {best / ours:.2f}", flush=True)
-    ratios = [best_ratio(row) for row in rows]
-    print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, least {min(ratios):.2f}")
+        print(size, medians, f"best / ours {best_ratio(row):.2f}", flush=True)
     if not flags.sizes:
-        keep("layer", {"threads": torch.get_num_threads(), "gemm": rate, "rows": rows})
+        keep("layer", {"threads": torch.get_num_threads(), "rows": rows})
 
 
 def best_ratio(row: dict[str, Any]) -> float:
@@ -190,26 +184,6 @@ def jax_scan(problem: Arrays) -> Answer | None:
     timed()
     answer.timed = timed  # type: ignore[attr-defined]
     return answer
-
-
-def gemm_rates() -> dict[str, float]:
-    """Gigaflops a second in one large float32 product: torch.mm, oneDNN, and JAX's."""
-    a, b = torch.randn(4096, 2048), torch.randn(2048, 2048)
-    products: dict[str, Callable[[], Any]] = {
-        "torch.mm": lambda: a @ b,
-        "oneDNN": lambda: torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], ""),
-    }
-    try:
-        import jax
-
-        in_jax = jax.jit(lambda a, b: a @ b)
-        arrays = [jax.numpy.asarray(t.numpy()) for t in (a, b)]
-        products["JAX"] = lambda: jax.block_until_ready(in_jax(*arrays))
-    except ModuleNotFoundError:
-        pass
-    times = interleaved(products, seconds=3)
-    work = 2 * 4096 * 2048 * 2048 / 1e9
-    return {name: work / spread(some)["median"] for name, some in times.items()}
 
 
 if __name__ == "__main__":

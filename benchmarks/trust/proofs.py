@@ -1,43 +1,51 @@
-"""How many learned adders are proved with a rounded state after the recipe, and how they run."""
+"""How many learned adders are proved: with a rounded state, as trained, and with --until-proved."""
 
 import argparse
+import os
+import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import keep
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import minimise, run_rounded
-from rnn_numpy.tasks.addition import encode
+from rnn_numpy.proof.machine import minimise
+from rnn_numpy.real_proof.verdict import LIMIT, GaveUp, Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.many import cores
 from rnn_numpy.training.recipe import Dtype, Recipe, Training
 from rnn_numpy.training.sgd import choose
+from rnn_numpy.training.until_proved import FEW_SETS, until_proved
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+Row = dict[str, Any]
+#: `function` of each job, in order.
+Pool = Callable[[Callable[[Any], Row], Sequence[Any]], list[Row]]
 
 
 def main() -> None:
     """Run the benchmark; print what it finds and keep the numbers."""
+    parts: dict[str, Callable[[Pool, int], Row]] = {
+        "proof_recipe": rounded, "real_recipe": as_trained, "real_until": until
+    }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="for each table (%(default)s)")
-    parser.add_argument("--only", choices=["recipe", "steps"])
+    parser.add_argument("--seeds", type=int, default=100, help="in float64 ten times as many until "
+                        "they are proved (%(default)s)")  # fmt: skip
+    parser.add_argument("--only", choices=parts)
     flags = parser.parse_args()
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "recipe": lambda: after_the_recipe(flags.seeds),
-        "steps": lambda: long_sums(10**8),
-    }
-    for name, part in parts.items():
-        if flags.only in (None, name):
-            found = part()
-            print(name, found, flush=True)
-            keep(f"proof_{name}", found)
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as processes:
+        for name, part in parts.items():
+            if flags.only in (None, name):
+                found = part(lambda *jobs: list(processes.map(*jobs)), flags.seeds)
+                print(name, found, flush=True)
+                keep(name, found)
 
 
 def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
@@ -48,65 +56,113 @@ def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     return training.learner.params(), training.rng
 
 
-def on_every_core(function: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-    """`function` of each job, in order."""
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(function, jobs))
-
-
-def after_the_recipe(seeds: int) -> dict[str, Any]:
-    """Exactness and verdicts at several state bits; then the time to a verdict, one at a time."""
-    networks = on_every_core(lambda seed: trained(Recipe(seed))[0], range(seeds))
-    exact = [count(params, 8) for params in networks]
-    rows: dict[int, Any] = {}
+def rounded(pool: Pool, seeds: int) -> Row:
+    """Exactness after the recipe, and verdicts at several state bits."""
+    networks, rows = pool(_rounded, range(seeds)), {}
     for bits in (4, 5, 6):
-        verdicts, seconds = [], []
-        for params in networks:
-            begin = time.perf_counter()
-            verdicts.append(explore(params, bits))
-            seconds.append(time.perf_counter() - begin)
-        wrong = sorted(v.depth for v in verdicts if v.status == "refuted")
+        some = [each[str(bits)] for each in networks]
+        proved = [seed for seed, each in enumerate(some) if each["status"] == "proved"]
         rows[bits] = {
-            "proved": sum(v.status == "proved" for v in verdicts),
-            "gave up": sum(v.status == "gave up" for v in verdicts),
-            "proved seeds": [s for s, v in enumerate(verdicts) if v.status == "proved"],
-            "counterexample steps": wrong,
-            "median states": statistics.median(v.states for v in verdicts),
-            "minimal states": sorted(
-                {len(minimise(v.machine).next) for v in verdicts if v.status == "proved"}
-            ),
-            "seconds": {"median": statistics.median(seconds), "most": max(seconds)},
+            "proved": len(proved),
+            "gave up": sum(each["status"] == "gave up" for each in some),
+            "proved seeds": proved,
+            "counterexample steps": sorted(e["depth"] for e in some if e["status"] == "refuted"),
+            "median states": statistics.median(each["states"] for each in some),
+            "minimal states": sorted({some[seed]["minimal"] for seed in proved}),
+            "seconds": spread([each["seconds"] for each in some]),
         }
     any_bits = {seed for row in rows.values() for seed in row["proved seeds"]}
+    exact = sum(each["exact"] for each in networks)
+    return {"seeds": seeds, "exact": exact, "bits": rows, "at some": len(any_bits)}
+
+
+def _rounded(seed: int) -> Row:
+    params, _ = trained(Recipe(seed))
+    sums = count(params, 8)
+    found: Row = {"exact": sums.exact == sums.tried}
+    for bits in (4, 5, 6):
+        begin = time.process_time()
+        verdict = explore(params, bits)
+        found[str(bits)] = {
+            "status": verdict.status,
+            "seconds": time.process_time() - begin,
+            "states": verdict.states,
+            "depth": getattr(verdict, "depth", None),
+            "minimal": len(minimise(verdict.machine).next) if verdict.status == "proved" else None,
+        }
+    return found
+
+
+def as_trained(pool: Pool, seeds: int) -> Row:
+    """The verdict on the network itself, after the recipe."""
+    rows, verdicts = pool(_as_trained, range(seeds)), {}
+    for status in ("proved", "refuted", "gave up"):
+        some = [row for row in rows if row["status"] == status]
+        verdicts[status] = {
+            "seeds": [row["seed"] for row in some],
+            "sets": spread([row["sets"] for row in some]),
+            "seconds": spread([row["seconds"] for row in some]),
+            "wrong after": spread([row["wrong after"] for row in some if row["wrong after"]]),
+            "mebibytes": max((row["mebibytes"] for row in some), default=None),
+        }
+    return {"seeds": seeds, "limit": LIMIT, "verdicts": verdicts}
+
+
+def _as_trained(seed: int) -> Row:
+    params, _ = trained(Recipe(seed))
+    begin = time.process_time()
+    verdict = prove_real(params)
+    wrong = len(verdict.inputs) if isinstance(verdict, Refuted) else None
+    return {"seed": seed, "wrong after": wrong, **_about(verdict, begin)}
+
+
+def until(pool: Pool, seeds: int) -> Row:
+    """--until-proved without state bits: after how many steps, with how many sets, how long."""
+    rows = []
+    kinds: tuple[tuple[Dtype, int], ...] = (("float64", 10 * seeds), ("float32", seeds))
+    for dtype, some in kinds:
+        found = pool(_until, [Recipe(seed, dtype=dtype) for seed in range(some)])
+        proved = [one for one in found if one["status"] == "proved"]
+        rows.append({
+            "dtype": dtype,
+            "seeds": some,
+            "proved": len(proved),
+            "after": dict(sorted(Counter(one["steps"] for one in proved).items())),
+            "not proved": [i for i, one in enumerate(found) if one["status"] != "proved"],
+            "sets": spread([one["sets"] for one in proved]),
+            "seconds": spread([one["seconds"] for one in proved]),
+            "mebibytes": max(one["mebibytes"] for one in found),
+        })  # fmt: skip
+    return {"limit": FEW_SETS, "rows": rows}
+
+
+def _until(recipe: Recipe) -> Row:
+    params, _ = trained(recipe)
+    begin = time.process_time()
+    *_, outcome = until_proved(params, recipe.seed, most_steps=12_000)
+    return {"steps": outcome.steps, **_about(outcome.verdict, begin)}
+
+
+def _about(verdict: RealVerdict, begin: float) -> Row:
+    """Its status, the sets of the cover or of the last search, CPU time and peak memory."""
+    sets = 0
+    if isinstance(verdict, Proved):
+        sets = len(verdict.cover.q)
+    elif isinstance(verdict, GaveUp):
+        sets = verdict.reason.sets
     return {
-        "seeds": seeds,
-        "exact": sum(c.exact == c.tried for c in exact),
-        "bits": rows,
-        "at some": len(any_bits),
+        "status": verdict.status,
+        "sets": sets,
+        "seconds": time.process_time() - begin,
+        "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def long_sums(steps: int, bits: int = 4096, batch: int = 512) -> dict[str, Any]:
-    """Proved networks on random operands, in both dtypes: wrong bits, if any."""
-    rng = np.random.default_rng(0)
-    done, wrong, seed = 0, 0, 0
-    while done < steps:
-        seed += 1
-        dtypes: tuple[Dtype, ...] = ("float64", "float32")
-        for dtype in dtypes:
-            params, _ = trained(Recipe(seed, dtype=dtype))
-            if explore(params, 5).status != "proved":
-                continue
-            order = rng.permutation(len(params.W))  # another order of summation
-            U, W, V = params
-            params = Params(U[:, order], W[order][:, order], V[order])
-            a, b = ([int.from_bytes(rng.bytes(bits // 8), "little") for _ in range(batch)]
-                    for _ in "ab")  # fmt: skip
-            x, y = encode(a, b, bits + 1, dtype)
-            outputs, _ = run_rounded(params, x, 5)
-            wrong += int(((outputs > 0.5) != (y > 0.5)).sum())
-            done += outputs.size
-    return {"steps": done, "wrong": wrong, "bits": bits, "networks": seed}
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """The least, the median and the largest, if there are any."""
+    if not values:
+        return None
+    return {"least": min(values), "median": statistics.median(values), "most": max(values)}
 
 
 if __name__ == "__main__":

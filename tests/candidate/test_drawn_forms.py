@@ -28,7 +28,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
 def test_no_verdict_about_a_form_is_false(judge: Judge) -> None:
     verdicts: list[str] = []
 
-    @settings(max_examples=3000 if NIGHTLY else 60)
+    @settings(max_examples=3000 if NIGHTLY else 12)
     @given(forms())
     def ask(form: Drawn) -> None:
         verdicts.append(judge.verdict(form, form.right)[0])

@@ -13,7 +13,7 @@ from forked import Forked
 HANGS = "def backward(x, y, U, W, V):\n    while True: pass\n"
 COMMANDS = {
     "right": (0, "rnn_torch.check right.py:backward"),
-    "wrong": (1, "rnn_torch.check examples/wrong_lstm.py:backward --network lstm --shapes time=4"),
+    "wrong": (1, "rnn_torch.check examples/wrong_transpose.py:backward --shapes time=4"),
     "hangs": (2, "rnn_torch.check hangs.py:backward --timeout 1"),
     "trains": (0, "rnn_torch.train --iterations 100"),
 }

@@ -33,14 +33,14 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str], list[str], int]] = {
     "check, not to be checked": (check.main, ["right.py:none", "--markdown"], [], 2),
     "prove": (prove.main, [ADDER, "--state-bits", "2", "--certificate", "kept"], ["kept"], 0),
     "prove, gave up": (prove.main, [ADDER, "--state-bits", "2", "--limit", "3"], [], 3),
-    "add": (add.main, [ADDER, "2", "3", "--prove"], [], 0),
+    "add": (add.main, [ADDER, "2", "3"], [], 0),
     "sweep": (sweep.main, SWEEP, ["kept.jsonl"], 0),
     "verify": (verify.main, [PROOF, ADDER], [], 0),
     "verify --help": (verify.main, ["--help"], [], 0),
 }
 every = pytest.mark.parametrize("name", COMMANDS)
-#: Without the one that takes longest.
-cheap = pytest.mark.parametrize("name", [name for name in COMMANDS if name != "check, wrong"])
+#: One of each kind: without a page, with one, with an exit code of its own.
+some = pytest.mark.parametrize("name", ["rnn_numpy.train", "check", "prove, gave up"])
 
 
 def exit_code(name: str) -> int:
@@ -99,9 +99,7 @@ def test_standard_output_that_cannot_be_written(
     assert_kept(name)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in COMMANDS if n.split()[0] != "verify" and "wrong" not in n]
-)
+@some
 def test_standard_output_that_is_closed(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,7 +110,7 @@ def test_standard_output_that_is_closed(
     assert_kept(name)
 
 
-@cheap
+@some
 @pytest.mark.parametrize("how", ["full", "closed"])
 def test_standard_error_that_cannot_be_written(
     name: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -114,33 +114,6 @@ def test_ranges_include_their_ends() -> None:
     assert flag_types.seeds(":3") == range(3)
 
 
-@both
-def test_help_names_every_flag_and_exit_code(
-    package: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        MAINS[package](["--help"])
-    assert exit_.value.code == 0
-    printed = capsys.readouterr().out
-    flags = [
-        "seed",
-        "bits",
-        "hidden",
-        "iterations",
-        "learning-rate",
-        "dtype",
-        "log-every",
-        "out",
-        "json",
-    ]
-    for flag in flags + ["device"] * (package == "rnn_torch"):
-        assert f"--{flag}" in printed
-    assert (
-        "exit codes: 0 trained, and proved if --until-proved was given; 1 the run diverged"
-        in printed
-    )
-
-
 def test_sampled_sums_are_reported_as_sampled() -> None:
     assert train_log.in_words(Count(7, 9, exhaustive=False), 40) == (
         "7 of 9 sums exact, drawn at random: all 2^78 are too many to try"

@@ -39,14 +39,8 @@ def test_a_run_with_a_vanished_gradient(
     assert load_params(out)[1]["steps"] == "40"
 
 
-@both
-def test_a_run_that_could_still_learn_is_finished(package: str, capsys: Capture) -> None:
-    assert MAINS[package](SHORT) == 0
-    assert "vanished" not in capsys.readouterr().out
-
-
 @learners
-@pytest.mark.parametrize(("rate", "batch"), [(1e300, 1), (1e300, 3), (0.1, 2)])
+@pytest.mark.parametrize(("rate", "batch"), [(1e300, 3), (0.1, 2)])
 def test_every_engine_detects_it(make: Make, rate: float, batch: int) -> None:
     recipe = Recipe(3, 4, 5, 20, rate, batch_size=batch)
     assert vanished(recipe, taken(make, recipe).learner) == (rate > 1)

@@ -60,7 +60,7 @@ def by_autograd(problem: Problem) -> Params:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_correct_evaluations_never_exceed_the_bound(seed: int) -> None:
     rng = np.random.default_rng([1, seed])
-    for _ in range(150 if NIGHTLY else 100):
+    for _ in range(150 if NIGHTLY else 50):
         params, x, targets, h_0 = drawn = random_problem(rng)
         outputs, trace = forward(params, x, h_0)
         allowed = bounds(params, x, targets, h_0=h_0)

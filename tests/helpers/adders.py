@@ -1,5 +1,7 @@
 """Networks for proofs: trained ones, and random ones for any target."""
 
+from functools import cache
+
 import numpy as np
 
 from rnn_numpy import Params, initial_params
@@ -11,6 +13,7 @@ from rnn_numpy.training.sgd import numpy_learner
 TARGETS = (addition, subtraction, comparison, multiplication(3), multiplication(1))
 
 
+@cache
 def trained(seed: int, dtype: Dtype = "float64") -> Params:
     """The recipe's weights."""
     recipe = Recipe(seed=seed, dtype=dtype)

@@ -1,14 +1,8 @@
 """Draw the form of a backward pass: how it gets its inputs, and how it returns its gradients.
 
-Every pass computes with `core`, which is right; one gradient may be made wrong. Run as a module,
-`python -m tests.helpers.forms_drawn 3000` judges that many forms, each right and wrong, and prints
-which are refused and why: 0 right ones may be called wrong, and 0 wrong ones right.
+Every pass computes with `core`, which is right; one gradient may be made wrong.
 """
 
-import random
-import sys
-import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -424,32 +418,3 @@ class Judge:
         if wrong:
             return "wrong", ""
         return ("refused", f"left over: {', '.join(sorted(left))}") if left else ("right", "")
-
-
-def main(count: int, seed: int = 0) -> None:
-    """Judge forms, and print the verdicts; the false ones and the refused ones with their forms."""
-    choose, seen = random.Random(seed).choice, Counter[str]()
-    refused: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        judge = Judge(Path(folder))
-        for _ in range(count):
-            form = drawn(choose)
-            for truth, text in (("right", form.right), ("wrong", form.wrong)):
-                try:
-                    verdict, why = judge.verdict(form, text)
-                except Exception as error:
-                    verdict, why = "refused", f"raises {type(error).__name__}: {error}"
-                seen[f"{truth}: {verdict}"] += 1
-                if {truth, verdict} == {"right", "wrong"}:
-                    print(
-                        f"FALSE: the pass is {truth}, the verdict {verdict}: {form.words}\n{text}"
-                    )
-                if truth == "right" and verdict == "refused":
-                    refused[f"{'; '.join(form.words.split('; ')[:5])}: {why[:230]}"] += 1
-    for text, number in sorted(refused.items()):
-        print(f"{number} refused: {text}")
-    print(f"{count} forms, {dict(sorted(seen.items()))}")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

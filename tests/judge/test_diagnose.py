@@ -10,7 +10,7 @@ from bptt_check.judge.asking import Explanation, Mistake, Where
 from bptt_check.judge.report import Report
 from bptt_check.reports.page import as_html
 from bptt_check.reports.text import as_text, in_one_line
-from catalogued import dtypes, of_name
+from catalogued import of_name
 from judged import examine, in_this_process, remade
 from problems import Array
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
@@ -19,10 +19,10 @@ from tests.passes.elman_mistakes import CATALOGUE, planted
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
 
-# The same mistakes in passes that are written another way than the textbook's.
 def vectorised(
     x: Array, y: Array, U: Array, W: Array, V: Array, wrong: str = ""
 ) -> tuple[Array, Array, Array]:
+    """The same mistakes in a pass that is written another way than the textbook's."""
     time, batch, _ = x.shape
     h = np.zeros((time + 1, batch, len(W)), x.dtype)
     projected = x @ U
@@ -30,34 +30,20 @@ def vectorised(
         h[t + 1] = sigmoid(projected[t] + h[t] @ W)
     o = sigmoid(h[1:] @ V)
     eps = (o - y) * (o - o * o)
-    if wrong == "cross-entropy's delta":
-        eps = o - y
     slope = h[1:] - h[1:] ** 2
-    if wrong == "tanh's derivative":
-        slope = (1 - h[1:]) * (1 + h[1:])
     delta = eps @ V.T
     for t in reversed(range(time)):
         if t + 1 < time:
             delta[t] += delta[t + 1] @ (W if wrong == "W not transposed" else W.T)
         delta[t] *= slope[t]
-    before = h[1:] if wrong == "h_t for h_{t-1} in dW" else h[:-1]
-    gradients = [np.einsum("tbi,tbo->io", *p) for p in ((x, delta), (before, delta), (h[1:], eps))]
-    if wrong == "batch averaged, not summed":
-        gradients = [gradient / batch for gradient in gradients]
-    dU, dW, dV = gradients
+    pairs = (x, delta), (h[:-1], delta), (h[1:], eps)
+    count = batch if wrong == "batch averaged, not summed" else 1
+    dU, dW, dV = (np.einsum("tbi,tbo->io", *pair) / count for pair in pairs)
     return dU, dW, dV
 
 
-@dtypes
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        "W not transposed",
-        "cross-entropy's delta",
-        "tanh's derivative",
-        "h_t for h_{t-1} in dW",
-        "batch averaged, not summed",
-    ],
+    ("wrong", "dtype"), [("W not transposed", "float64"), ("batch averaged, not summed", "float32")]
 )
 def test_a_mistake_is_named_however_it_is_written(wrong: str, dtype: str) -> None:
     report = examine(remade(lambda: functools.partial(vectorised, wrong=wrong)), dtype=dtype)
@@ -66,7 +52,7 @@ def test_a_mistake_is_named_however_it_is_written(wrong: str, dtype: str) -> Non
     assert report.mistakes == same.mistakes
 
 
-@pytest.mark.parametrize("factor", [3, 0.5, 1.0005, 1.0001, 1 + 1e-9])
+@pytest.mark.parametrize("factor", [3, 1.0001, 1 + 1e-9])
 def test_a_single_wrong_number_is_shown(factor: float) -> None:
     def scaled(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         dU, dW, dV = textbook(x, y, U, W, V)
@@ -79,11 +65,8 @@ def test_a_single_wrong_number_is_shown(factor: float) -> None:
     assert found[1] == f"{factor:.10g}"
 
 
-@pytest.mark.parametrize(
-    "names",
-    [("W not transposed", "h_t for h_{t-1} in dW"), ("tanh's derivative", "h_{t-1} for h_t in dV")],
-)
-def test_two_mistakes_at_once_are_both_found(names: tuple[str, str]) -> None:
+def test_two_mistakes_at_once_are_both_found() -> None:
+    names = "W not transposed", "h_t for h_{t-1} in dW"
     alone = [examine(remade(lambda n=n: planted(of_name(n)))).mistakes for n in names]  # type: ignore[misc]
     (together,) = examine(remade(lambda: planted(*map(of_name, names)))).mistakes or ()
     for mistakes in alone:

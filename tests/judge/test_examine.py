@@ -19,7 +19,6 @@ from constructions import RIGHT, without_derivatives
 from judged import SMALL, examine, in_this_process, remade, subject_for
 from problems import Array
 from profiles import NIGHTLY
-from rnn_numpy import Params, bptt, forward
 from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from tests.passes.elman_mistakes import planted
 
@@ -34,7 +33,7 @@ def test_no_right_candidate_is_accused() -> None:
     drawn = (p for t in ("float64", "float32") for p in random(subject.network, t, 1, 60))
     pool = [(p, subject.reference(p)) for p in drawn]
     pool += questions("float64") + questions("float32")
-    for number in range(10_000 if NIGHTLY else 300):
+    for number in range(10_000 if NIGHTLY else 120):
         backward = RIGHT[number % len(RIGHT)]
         one, right = pool[rng.integers(len(pool))]
         answer = in_this_process(backward)(one)
@@ -111,9 +110,9 @@ def test_votes() -> None:
     assert len(as_text(report, "f").splitlines()) <= 30  # one screen
 
 
-@pytest.mark.parametrize(("central", "dtype"), [(True, "float64"), (False, "float32")])
-def test_a_finite_difference_is_called_approximate(central: bool, dtype: str) -> None:
-    step = (1e-5 if central else 1e-7) if dtype == "float64" else (1e-2 if central else 1e-3)
+def test_a_finite_difference_is_called_approximate() -> None:
+    """In float32 and forward; a central one in float64 is an example."""
+    step = 1e-3
 
     def loss(x: Array, y: Array, weights: list[Array]) -> Any:
         U, W, V = weights
@@ -133,15 +132,13 @@ def test_a_finite_difference_is_called_approximate(central: bool, dtype: str) ->
                 kept = w[at]
                 w[at] = kept + step
                 above = loss(x, y, weights)
-                w[at] = kept - step if central else kept
-                below = loss(x, y, weights)
                 w[at] = kept
-                gradient[at] = (above - below) / (2 * step if central else step)
+                gradient[at] = (above - loss(x, y, weights)) / step
             gradients.append(gradient)
         return gradients
 
     # At one size: the example of a finite difference is asked all of them.
-    report = examine(in_this_process(differences), dtype=dtype, shapes=TINY)
+    report = examine(in_this_process(differences), dtype="float32", shapes=TINY)
     assert report.verdict == "approximate"
     assert report.mistakes == ()
     assert as_text(report, "f").startswith("APPROXIMATE")
@@ -156,21 +153,6 @@ def test_float32_in_a_float64_pass_is_named() -> None:
     assert [[m.name for m in found.mistakes] for found in report.mistakes] == [
         ["lower precision inside"]
     ]
-
-
-def test_truncated_bptt_is_right_with_its_window_only() -> None:
-    def truncated(x: Array, y: Array, U: Array, W: Array, V: Array) -> Any:
-        params = Params(U, W, V)
-        return bptt(params, forward(params, x)[1], y, window=2)
-
-    ask = in_this_process(truncated)
-    assert examine(ask, window=2, shapes=TINY).right  # of any sizes: test_check_command.py
-    report = examine(ask, shapes=TINY)
-    assert report.mistakes
-    assert "2 steps back" in report.mistakes[0].name
-    other = examine(ask, window=1, shapes=TINY)
-    assert other.verdict == "disagrees"
-    assert other.votes == ()  # the oracles know the full gradient only
 
 
 @pytest.mark.parametrize(

@@ -242,11 +242,12 @@ def test_a_right_pass_and_a_wrong_one_are_told_apart(name: str) -> None:
     its, wrong = right_one(name)[0], MAKERS[name](Untransposed.apply)
     catalogue, weights = Catalogue(its), [n for n in its.differentiated if n != "x"]
     assert not name_mistakes(asked_of(name, gradients(its), weights), catalogue)
+    if name in UNNAMED:
+        return
     for part in (weights, weights[:1]):  # gradients for a part of the weights, too
-        (*found,) = name_mistakes(asked_of(name, gradients(wrong), part), catalogue, sets=False)
-        if name not in UNNAMED:
-            said = [text for e in found for text in (e.sentence, *e.also)]
-            assert any(text.startswith("W is not transposed on the path") for text in said), said
+        found = name_mistakes(asked_of(name, gradients(wrong), part), catalogue, sets=False)
+        said = [text for e in found for text in (e.sentence, *e.also)]
+        assert any(text.startswith("W is not transposed on the path") for text in said), said
 
 
 @each

@@ -92,6 +92,7 @@ def returns_an_input() -> Backward:
     return backward
 
 
+@pytest.mark.verdict
 @pytest.mark.parametrize(("says", "make"), IMPURE, ids=[make.__name__ for _, make in IMPURE])
 def test_impurities_are_named(says: str, make: Callable[[], Backward]) -> None:
     report = examine(remade(make))
@@ -100,6 +101,7 @@ def test_impurities_are_named(says: str, make: Callable[[], Backward]) -> None:
     assert says in as_text(report, "f")
 
 
+@pytest.mark.verdict
 def test_right_but_impure_is_its_own_verdict() -> None:
     assert examine(remade(changes_x)).verdict == "impure"
     stale = examine(remade(never_resets))

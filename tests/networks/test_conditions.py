@@ -45,10 +45,12 @@ def is_right(ask: Ask, its: AnyNetwork, problem: Problem) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hidden_mistakes_are_seen_under_their_condition_and_right_elsewhere(name: str) -> None:
+    """By day each mistake for one of the networks that have it."""
     its, seen_elsewhere, missed = subject(name), [], []
     problems = list(its.problems("float64", 0))
-    for number, mistake in enumerate(m for m in HIDDEN if name in m.only):
-        if not NIGHTLY and number % 3 and name != "tanh":
+    for number, mistake in enumerate(HIDDEN):
+        asked = mistake.only if NIGHTLY else (mistake.only[number % len(mistake.only)],)
+        if name not in asked:
             continue
         ask = remade(partial(planted, name, mistake), its)
         wrong = not all(is_right(ask, its, p) for p in problems if p.name == mistake.condition)

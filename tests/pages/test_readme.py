@@ -13,7 +13,6 @@ import pytest
 
 from bptt_check.networks import CONDITIONS
 from page_sessions import masked, sessions
-from proved_once import proved_once
 from rnn_numpy.elman_network.textbook import textbook
 from tests.passes.elman_mistakes import CATALOGUE
 
@@ -147,7 +146,6 @@ def test_parity_md_has_the_whole_catalogue() -> None:
     assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
 
 
-@proved_once
 @pytest.mark.unannotated
 @pytest.mark.mends
 @pytest.mark.parametrize(

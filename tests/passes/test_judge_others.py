@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.trust import judge_others
 from benchmarks.trust.judge_others import Forward, Verdict, asked, by_gradcheck, numerical_vjp, ours
+from tests.passes import textbook
 from tests.passes.planted import PLANTED, Planted, made
-from tests.passes.right_passes import RIGHT
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
 
@@ -27,7 +27,7 @@ def test_what_other_checkers_detect(ask: judge_others.Ask, forward: Forward) -> 
     )
     assert ask(made(plain), forward).caught
     assert not ask(made(small), forward).caught
-    assert not any(ask(right, forward).caught for right in RIGHT["tanh"])
+    assert not ask(textbook.tanh, forward).caught
 
 
 def test_gradcheck_names_an_argument(forward: Forward) -> None:
@@ -44,7 +44,7 @@ def test_gradcheck_names_an_argument(forward: Forward) -> None:
 
 
 def test_how_ours_is_counted(forward: Forward) -> None:
-    assert ours(RIGHT["tanh"][0], forward) == Verdict(False)
+    assert ours(textbook.tanh, forward) == Verdict(False)
     planted = plant("dV is overwritten at every step")
     found = asked(ours, forward, [(planted,)])
     assert (found["caught"], found["located"], found["named"]) == (1, 1, 1)

@@ -64,7 +64,7 @@ def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> N
     its = stock(name)
     catalogue = Catalogue(its)
     others = [(p, reference(its, p)) for p in random(its, seed=5, count=8)]
-    some = islice(every_change(name), 0, None, 1 if NIGHTLY else 16)
+    some = islice(every_change(name), 0, None, 1 if NIGHTLY else 32)
     changes = [change for change in some if runs_and_is_wrong(name, change.function)]
     named, refuted = 0, {}
     for change in changes:

@@ -274,21 +274,8 @@ def test_a_w_of_six_rows_and_four_columns(
     assert "[6, 4]" in text
 
 
-JUNK = [
-    "",
-    " ",
-    "0",
-    "-1",
-    "+5",
-    "5_0",
-    "1e3",
-    "5 5",
-    "banana",
-    "float16",
-    "0x5",
-    "17",
-    "addition ",
-]
+JUNK = ["", " ", "0", "-1", "+5", "5_0", "1e3", "5 5", "banana", "float16", "0x5", "17"]
+JUNK += ["addition "]
 
 
 @pytest.mark.parametrize("number", range(1, 7))

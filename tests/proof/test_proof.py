@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adders import TARGETS, random_params, trained
+from profiles import NIGHTLY, nightly
 from rnn_numpy import Params
 from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.explore import explore
@@ -101,7 +102,7 @@ def operands(bits: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("bits", [1, 2, 9, 64, 1000, 4096])
+@pytest.mark.parametrize("bits", [1, 2, 9, 64, 1000, pytest.param(4096, marks=nightly)])
 def test_a_proved_adder_adds_whatever_the_order_of_summation(bits: int, dtype: Dtype) -> None:
     params = trained(3, dtype)
     assert explore(params, 5).status == "proved"
@@ -117,7 +118,7 @@ def test_a_proved_adder_adds_whatever_the_order_of_summation(bits: int, dtype: D
 
 
 @given(bits=st.integers(1, 4096), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=15 if NIGHTLY else 5)
 def test_random_operands_in_random_orders(bits: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     U, W, V = trained(3)

@@ -144,11 +144,3 @@ def test_a_closed_pipe(right: str) -> None:
     command = f"{sys.executable} -m rnn_numpy.prove {right} --state-bits 4 | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
-
-
-def test_the_help_text(capsys: Capture) -> None:
-    for main in (prove.main, add.main):
-        with pytest.raises(SystemExit) as ended:
-            main(["--help"])
-        assert ended.value.code == 0
-        assert "exit codes: 0 " in capsys.readouterr().out

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from adders import TARGETS, random_params, trained
-from proved_once import proved_once
 from real_proofs import copier
 from rnn_numpy import forward, prove, verify
 from rnn_numpy.real_proof.cover import TooManySets
@@ -57,7 +56,6 @@ def test_steps_stay_in_their_enclosure(target: Target, scale: float) -> None:
     assert (along <= np.sqrt(images.axes) + images.rest[:, np.newaxis]).all()
 
 
-@proved_once
 @pytest.mark.unannotated
 def test_the_smallest_adder_is_proved_as_trained(tmp_path: Path, capsys: Capture) -> None:
     """In float32, which covers float64; the checker accepts it, and `add` reports it."""

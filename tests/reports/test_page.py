@@ -103,6 +103,7 @@ def test_the_page_is_self_contained(wrong: Path) -> None:
     assert "url(" not in wrong.read_text()
 
 
+@pytest.mark.verdict
 def test_right_approximate_impure_and_what_cannot_be_checked(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     for name, word, code in (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import save, save_file
+from safetensors.numpy import save
 
 from bptt_check.commands.atomic_files import WeightsError, check_writable
 from problems import Problem, generated, problem
@@ -124,11 +124,6 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(WeightsError, match="it is a folder"):
         save_params(tmp_path, params, {})
-
-
-def test_a_file_without_metadata_is_accepted(tmp_path: Path) -> None:
-    save_file(params._asdict(), tmp_path / "w")
-    assert load_params(tmp_path / "w")[1] == {}
 
 
 def test_check_writable_leaves_nothing(tmp_path: Path) -> None:

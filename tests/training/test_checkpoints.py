@@ -152,12 +152,6 @@ def test_resume_without_a_checkpoint_starts_from_the_beginning(
     assert "continuing" not in out
 
 
-def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path, capsys: Capture) -> None:
-    code, _, err = run(tmp_path, capsys, "--resume")
-    assert (code, err.count("\n")) == (2, 1)
-    assert f"{tmp_path} is a folder, but a checkpoint is one file" in err
-
-
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, capsys: Capture) -> None:
     left, mine = tmp_path / ".kept.abc_1234.unfinished", tmp_path / ".kept.original"
     for file in (left, mine):

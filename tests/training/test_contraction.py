@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiles import NIGHTLY
+from profiles import nightly
 from rnn_numpy.elman_network.model import forward, vjp
 from rnn_numpy.elman_network.params import Params, initial_params
 from rnn_numpy.real_proof.cover import TooManySets
@@ -72,12 +72,10 @@ def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:
 
 
 @pytest.mark.unannotated
-@pytest.mark.many
+@nightly
 def test_a_network_learns_to_subtract_and_is_proved_because_of_the_penalty() -> None:
     """From random weights."""
     assert isinstance(prove_real(learned("float64", 1700), subtraction), Proved)
-    if not NIGHTLY:
-        return
     without = learned("float64", 1700, penalty=0.0)
     verdict = prove_real(without, subtraction, limit=300)
     assert isinstance(verdict, GaveUp)

@@ -268,13 +268,6 @@ def test_a_damaged_or_foreign_file_is_refused_and_not_changed(
     assert out.read_bytes() == octets
 
 
-def test_an_existing_file_is_not_changed(tmp_path: Path, capsys: Capture) -> None:
-    out = tmp_path / "results.jsonl"
-    out.write_text("mine")
-    assert "exists: pass --resume" in bad(sweep.main, [*FOUR, "--out", str(out)], capsys)
-    assert out.read_text() == "mine"
-
-
 def test_two_sweeps_do_not_write_one_file(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     first = results(out)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from learners import taken
-from profiles import NIGHTLY
-from proved_once import proved_once
+from profiles import nightly
 from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
@@ -24,7 +23,6 @@ Capture = pytest.CaptureFixture[str]
 SHORT = ["--seed", "1", "--iterations", "300", "--until-proved"]
 
 
-@proved_once
 def test_all_engines_stop_after_the_last_step_with_the_same_network(
     tmp_path: Path, capsys: Capture
 ) -> None:
@@ -52,7 +50,6 @@ def test_all_engines_stop_after_the_last_step_with_the_same_network(
     assert (document["steps"], document["proof"]["status"]) == (300, "refuted")
 
 
-@proved_once
 def test_it_stops_at_a_proof() -> None:
     params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
     (outcome,) = until_proved(params, 0, most_steps=9)
@@ -79,9 +76,9 @@ sys.exit(main([*{SHORT!r}, "--hidden", "3", "--out", {str(tmp_path / "w")!r}]))
     assert load_params(tmp_path / "w")[1]["steps"] == "900"
 
 
-@pytest.mark.many
+@nightly  # README.md has one by day
 def test_refuted_networks_are_proved_in_a_few_rounds() -> None:
-    for seed in (14, 16, 17) if NIGHTLY else (17,):
+    for seed in (14, 16, 17):
         params = taken(numpy_learner, Recipe(seed)).learner.params()
         outcomes = until_proved(params, seed, most_steps=3000)
         statuses = [outcome.verdict.status for outcome in outcomes]

@@ -37,8 +37,8 @@ class Quantities:
         self._of_size: dict[int, tuple[Any, ...]] = {}
         for size, its in rows.items():
             its.sort(key=lambda row: row[0])
-            sizes, numbers, entries = zip(*its, strict=True)
-            self._of_size[size] = np.array(sizes), numbers, entries
+            sizes, numbers, all_entries = zip(*its, strict=True)
+            self._of_size[size] = np.array(sizes), numbers, all_entries
 
     def same(self, value: Any) -> int | None:
         """The number of the first array with these entries; None if there is none."""
