@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bptt_check.commands.needs import require_torch
@@ -22,7 +23,7 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer, positive
-from bptt_check.commands.terminal import check_outputs, complain, progress, say
+from bptt_check.commands.terminal import check_outputs, complain, progress, say, width
 from bptt_check.judge.asking import Answer, Ask, CannotCheck
 from bptt_check.judge.candidate import Candidate, in_this_process
 from bptt_check.judge.examine import examine
@@ -112,13 +113,20 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
             if name not in os.environ:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
         check_outputs(flags, "plot", "html", "patch")
-        if flags.html is not None and find_spec("jinja2") is None:
-            raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+        if flags.html is not None:
+            _check_page(flags.html)
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:
         parser.error(f"--{error}")
     return flags
+
+
+def _check_page(file: str) -> None:
+    if Path(file).suffix.lower() not in (".html", ".htm"):
+        raise WeightsError(f"--html: a page's name must end in .html, got {file}")
+    if find_spec("jinja2") is None:
+        raise WeightsError("--html: a page needs jinja2: pip install jinja2")
 
 
 def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
@@ -154,8 +162,9 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         "--env", action="append", default=[], metavar="NAME",
         help="pass this environment variable to the file, too; may be repeated",
     )  # fmt: skip
-    add("--json", action="store_true", help="print the report as one JSON object")
-    add("--markdown", action="store_true",
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    form.add_argument("--markdown", action="store_true",
         help="print the report as Markdown, for a CI job's summary")  # fmt: skip
     add("--html", metavar="FILE.html",
         help="also write the report to this file, as one self-contained page")  # fmt: skip
@@ -181,13 +190,17 @@ def _check_candidate(flags: argparse.Namespace) -> int:
         document = {"candidate": shown(flags.candidate), **report.as_dict()}
         say(json.dumps(document, allow_nan=False))
     else:
-        say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+        _say_report(flags, report, flags.candidate)
     _write_page(flags, [(flags.candidate, report)])
     if flags.plot is not None:
         _plot(report, flags)
     if flags.patch is not None:
         _write_patch(report, flags)
     return report.exit_code
+
+
+def _say_report(flags: argparse.Namespace, report: Report, name: str) -> None:
+    say(as_markdown(report, name) if flags.markdown else as_text(report, name, width(sys.stdout)))
 
 
 @contextmanager
@@ -257,7 +270,7 @@ def _check_own(flags: argparse.Namespace, passes: Sequence[OwnPass]) -> int:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
         for name, report in reports.items():
-            say((as_markdown if flags.markdown else as_text)(report, name))
+            _say_report(flags, report, name)
     _write_page(flags, list(reports.items()))
     return max(report.exit_code for report in reports.values())
 

@@ -104,6 +104,7 @@ def assert_gradient_parity(
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
     _check_one_of("require", require, _REQUIRE)
+    _check_callable(backward)
     several = [given] if isinstance(given, Problem) else given
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     _check_given(several or (), subject)
@@ -124,6 +125,13 @@ def assert_gradient_parity(
         if require == "all":
             raise AssertionError(said)
         warnings.warn(said, stacklevel=2)
+
+
+def _check_callable(backward: object) -> None:
+    if callable(backward):
+        return
+    hint = f": for a file, python -m bptt_check {backward}" if isinstance(backward, str) else ""
+    raise ValueError(f"backward must be a function, got {backward!r}{hint}")
 
 
 def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
@@ -186,6 +194,7 @@ def _examined(
     backward: Callable[..., object], dtype: str, subject: AnyNetwork, seed: int = 0
 ) -> Report:
     _check_one_of("dtype", dtype, _DTYPES)
+    _check_callable(backward)
     name = getattr(backward, "__name__", "backward")
     ask, source = in_this_process(backward, subject), source_of(backward)
     mender = InThisProcess(backward, subject)

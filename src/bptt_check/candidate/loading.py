@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from bptt_check.candidate.calling import Passes
+from bptt_check.candidate.nearest import nearest
 from bptt_check.candidate.placing import LEFT_OUT
 from bptt_check.candidate.returned import Refused, parts_returned
 
@@ -52,7 +53,10 @@ def load_function(
             owner, function = function, getattr(function, part, None)
         if not callable(function):
             but = f"; statements that fail were left out: {left_out}" if left_out else ""
-            raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
+            known = _functions(module)
+            its = ", ".join(known) or "none at all: put the backward pass into a function"
+            hint = nearest(each, known)
+            raise Refused(f"{file} has no function {each!r}{hint or ';'} it has {its}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
         parts_returned(function)  # caches them for the forks that answer the questions
@@ -108,13 +112,12 @@ def functions_in(file: str) -> list[str]:
     ]
 
 
-def _functions(module: ModuleType) -> str:
-    """The names of a module's public functions, as text."""
-    known = [
+def _functions(module: ModuleType) -> list[str]:
+    """The names of a module's public functions."""
+    return [
         n for n, v in vars(module).items() if callable(v) and not n.startswith("_")
         and getattr(v, "__module__", module.__name__) == module.__name__
     ]  # fmt: skip
-    return ", ".join(known) or "none at all: put the backward pass into a function"
 
 
 def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:

@@ -353,10 +353,12 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
 def _lines(
     source: Source | None, subject: AnyNetwork, worst: Sequence[Entry], mend: Mend | None
 ) -> Iterator[OwnLines]:
-    """The lines that lead to the wrong gradients, if none are proved to be wrong."""
-    if mend is not None and mend.proved:
-        return
+    """The lines that lead to the wrong gradients, but those that changed lines make right."""
     wrong = {entry.name for entry in worst if not entry.right}
+    if mend is not None:
+        wrong &= {label.partition(",")[0] for label in mend.left}
+    if not wrong:
+        return
     ours = [n for n in subject.form.gradients if f"d{n}" in wrong]
     others = [n for n in subject.form.gradients if f"d{n}" in _labels(worst) - wrong]
     if source is not None and (found := own_lines(source, subject.form, ours, others)):

@@ -17,7 +17,7 @@ from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
 from bptt_check.reports.text import (
     MOST_ALSO,
-    changed_line,
+    changed_lines,
     lead,
     left,
     mend_lead,
@@ -67,7 +67,7 @@ def as_html(
         in_words=in_words,
         lead=lead,
         mend_lead=mend_lead,
-        changed_line=changed_line,
+        changed_lines=changed_lines,
         left=left,
         panels=panels,
         most_also=MOST_ALSO,
