@@ -159,7 +159,15 @@ cannot write /no/such/folder/p.html: --html /no/such/folder/p.html
 --plot: cannot draw picture: Format '': mine.py:backward --plot picture
 cannot write /no/such/folder/p.png: --plot /no/such/folder/p.png
 --nonsense: mine.py:backward --nonsense
-stray: mine.py:backward stray
+add the function to check, as in 'stray:backward': mine.py:backward stray
+--csv: not allowed with argument --json: mine.py:backward --json --csv
+must end in .html: mine.py:backward --html page
+no file matches no*.py: 'no*.py:backward'
+add the function to check, as in '*.py:backward': '*.py'
+--patch is for one FILE.py:FUNCTION: 'mine*.py:backward' --patch p.diff
+--plot is for one FILE.py:FUNCTION: mine.py:backward mine.py:backward --plot p.png
+--html: there.txt cannot be a folder of pages: 'mine*.py:backward' --html there.txt
+--network: 'mine*.py:backward' --network cell
 """,
     "rnn_torch.add": """
 WEIGHTS:

@@ -14,7 +14,7 @@ from bptt_check.judge.report import Report, unanswered_at
 from bptt_check.mending.lines import Mend, folder_of
 from bptt_check.reports.panels import Panel, in_words, panels
 
-_MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$|]")
 #: Problems shown at most.
 _MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
@@ -24,7 +24,7 @@ MOST_LINES = 3
 MOST_ALSO = 3
 _LONGEST = 2000  # characters of a line to change, which is to be copied
 #: The word of each verdict, and a sentence.
-_VERDICTS = {
+VERDICTS = {
     "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
     "disagrees": ("WRONG", "{name} does not agree with autograd"),
     "approximate": (
@@ -39,7 +39,7 @@ _VERDICTS = {
 
 def word(report: Report) -> str:
     """The verdict in a word; of a right pass that returns a part, for which gradients it holds."""
-    found = _VERDICTS[report.verdict][0]
+    found = VERDICTS[report.verdict][0]
     if report.right and report.missing:
         found += f" for {', '.join(report.returned)}; not returned: {', '.join(report.missing)}"
     return found
@@ -59,7 +59,7 @@ def sentence(report: Report, name: str) -> str:
 
 def verdict(report: Report, name: str) -> str:
     """The verdict in a sentence, without the evidence; `name` is escaped by `shown`."""
-    return _VERDICTS[report.verdict][1].format(name=shown(name))
+    return VERDICTS[report.verdict][1].format(name=shown(name))
 
 
 def headline(report: Report, name: str) -> str:
@@ -73,7 +73,7 @@ def in_one_line(report: Report, name: str) -> str:
     words = (
         "; ".join(known)
         or "; ".join(report.undecided)
-        or _VERDICTS[report.verdict][1].removeprefix("{name} ")
+        or VERDICTS[report.verdict][1].removeprefix("{name} ")
     )
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
@@ -117,11 +117,13 @@ def as_markdown(report: Report, name: str) -> str:
     """The same for GitHub: `--markdown >> $GITHUB_STEP_SUMMARY`."""
     parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
-        parts += [
-            fenced(text) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
-            for kind, text in paragraph
-        ]
+        parts += [fenced(text) if kind else escaped(text.lstrip()) for kind, text in paragraph]
     return "\n\n".join(parts)
+
+
+def escaped(text: str) -> str:
+    """A text of ours, or one that is `shown`, as Markdown that means it literally."""
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def cannot_as_markdown(name: str, why: str) -> str:
