@@ -76,6 +76,14 @@ def test_the_list_of_commands_and_the_scripts(capsys: Capture) -> None:
         assert callable(getattr(importlib.import_module(module), function))
 
 
+def test_a_command_of_the_other_package() -> None:
+    """Exit code 1 would be a verdict."""
+    command = [sys.executable, "-m", "rnn_torch.prove", "adder.safetensors"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT / "src")
+    assert done.returncode == 2
+    assert "python -m rnn_numpy.prove" in done.stderr
+
+
 BROKEN = "raise OSError('libtorch.so: no such file')"
 
 

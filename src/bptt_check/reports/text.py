@@ -109,8 +109,12 @@ class ReadableReport(Report):
         # Without a base, a link within the page would load the notebook into the frame.
         base = '<base href="about:srcdoc">'
         page = escape(as_html([(self.name, self)], self.dtype).replace("<meta", f"{base}<meta", 1))
-        height = 260 if self.right else 640
-        return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
+        height = 260 if self.right else 640  # until it is loaded, or where no script may run
+        fits = "this.height = this.contentDocument.documentElement.scrollHeight + 8"
+        return (
+            f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0" '
+            f'onload="{fits}"></iframe>'
+        )
 
 
 def as_markdown(report: Report, name: str) -> str:
