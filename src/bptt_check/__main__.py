@@ -107,6 +107,12 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
     parser = _parser(program, has_own)
     flags = parser.parse_args(argv)
     flags.command = shlex.join(["python", "-m", program, *(sys.argv[1:] if argv is None else argv)])
+    if flags.loop is not None:
+        if not (flags.candidates and flags.loop.startswith("for ")):
+            parser.error("--loop needs a FILE.py, and the beginning of its loop: 'for j in range'")
+        flags.candidates = [f"{each}:{flags.loop.rstrip(': ')}" for each in flags.candidates]
+        flags.from_update = flags.from_update or 1.0
+        flags.shapes = "recipe" if flags.network is None and flags.shapes == "any" else flags.shapes
     flags.program, given = program, flags.candidates
     flags.is_class = len(given) > 1 or flags.csv or any(map(is_pattern, given))
     try:
@@ -168,6 +174,9 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         help="loss of a stock network (default: its own)")  # fmt: skip
     add("--definitions-only", action="store_true",
         help="run only the imports, functions, classes and constants of the file")  # fmt: skip
+    add("--loop", metavar="TEXT",
+        help="check a script's training loop, the one that begins so, as in "
+        "`adder.py --loop 'for j in range'`; it learns to add")  # fmt: skip
     add("--from-update", type=positive, metavar="RATE",
         help="the function returns no gradients: it subtracts RATE times each from its weights; "
         "RATE is a power of two")  # fmt: skip

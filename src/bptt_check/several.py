@@ -9,6 +9,7 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -55,10 +56,11 @@ def examined(flags: Namespace, target: str, *, bar: bool = True) -> Report:
     subject, source = flags.subject, source_in_file(target)  # before it can change its file
     candidate = Candidate(target, subject, flags.timeout, flags.env, flags.definitions_only)
     with candidate, counted(candidate) if bar else nullcontext(candidate) as ask:
-        return examine(
+        report = examine(
             ask, subject, dtype=flags.dtype, seed=flags.seed, name=target,
             source=source, mender=candidate,
         )  # fmt: skip
+    return replace(report, training=candidate.notes)
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def counted(ask: Ask) -> Iterator[Ask]:
 def is_pattern(target: str) -> bool:
     """Whether the file of a target is a pattern such as `submissions/*.py`."""
     file = target.rpartition(":")[0] or target
-    return glob.has_magic(file) and not Path(file).exists()
+    return ("*" in file or "?" in file) and not Path(file).exists()
 
 
 def named(targets: Sequence[str]) -> list[str]:

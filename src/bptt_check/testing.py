@@ -57,7 +57,10 @@ def check(
         network: the network that it must differentiate: a `Network`, a stock network's name, or
             FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         dtype: float64 or float32.
-        shapes, window, loss, seed: as the flags of `python -m bptt_check`.
+        shapes: sizes, as the flag `--shapes` of `python -m bptt_check`.
+        window: as `--window`.
+        loss: as `--loss`.
+        seed: as `--seed`.
 
     Returns:
         The report: `print` shows the screen, a notebook the page of --html.
@@ -239,7 +242,10 @@ def problems(
 
     Args:
         dtype: float32 or float64; both if left out.
-        network, shapes, loss: as in `assert_gradient_parity`.
+        network: as in `assert_gradient_parity`.
+        corners: whether extreme values are among them.
+        shapes: as in `assert_gradient_parity`.
+        loss: as in `assert_gradient_parity`.
 
     Raises:
         ModuleNotFoundError: hypothesis is not installed.

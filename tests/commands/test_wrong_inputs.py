@@ -168,6 +168,9 @@ add the function to check, as in '*.py:backward': '*.py'
 --plot is for one FILE.py:FUNCTION: mine.py:backward mine.py:backward --plot p.png
 --html: there.txt cannot be a folder of pages: 'mine*.py:backward' --html there.txt
 --network: 'mine*.py:backward' --network cell
+--loop needs a FILE.py, and the beginning of its loop: --loop 'for j in'
+--loop needs a FILE.py, and the beginning of its loop: mine.py --loop while
+no loop of the script begins with 'for j in'; it has none: mine.py --loop 'for j in'
 """,
     "rnn_torch.add": """
 WEIGHTS:

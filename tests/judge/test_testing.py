@@ -130,7 +130,7 @@ def test_a_pass_that_knows_one_size_only() -> None:
         check(textbook, network=3)  # type: ignore[arg-type]
     for call in (check, assert_gradient_parity):
         with pytest.raises(ValueError, match=r"python -m bptt_check f\.py:g"):
-            call("f.py:g")  # type: ignore[operator]
+            call("f.py:g")  # type: ignore[arg-type]
 
 
 @given(problems(shapes="recipe"))

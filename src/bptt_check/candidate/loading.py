@@ -21,6 +21,7 @@ from bptt_check.candidate.calling import Passes
 from bptt_check.candidate.nearest import nearest
 from bptt_check.candidate.placing import LEFT_OUT
 from bptt_check.candidate.returned import Refused, parts_returned
+from bptt_check.candidate.training_loop import NAME, with_function
 
 #: Of each file that has been read, the number of lines before every code cell, as linecache.cache.
 _CELLS: dict[str, list[int]] = {}
@@ -36,7 +37,8 @@ def load_function(
 
     Args:
         file: a .py or .ipynb file.
-        name: `function`, `Class.method`, or two of them, `forward,backward`, to call in order.
+        name: `function`, `Class.method`, two of them, `forward,backward`, to call in order, or the
+            beginning of a training loop, `for j in range`; its function may have `notes`.
         definitions_only: run only its imports, functions, classes, and constants without calls;
             leave out those that fail, such as the import of a missing package.
 
@@ -44,7 +46,11 @@ def load_function(
         Refused: there is no such function, or the file is neither a Python file nor a notebook.
         Exception: whatever the file raises.
     """
-    module, left_out = _run(file, definitions_only)
+    text, notes = _text(file), list[str]()
+    if name.startswith("for "):
+        text, notes = with_function(text, name, file)
+        name = NAME
+    module, left_out = _run(file, text, definitions_only)
     found: list[tuple[Any, Any]] = []
     for each in name.split(","):
         owner: Any = None
@@ -66,6 +72,8 @@ def load_function(
     of = classes.pop()
     if of is None and len(found) == 1:
         only: Callable[..., Any] = found[0][1]
+        if notes:
+            only.notes = notes  # type: ignore[attr-defined]
         return only
     return Passes([function for _, function in found], of)
 
@@ -120,9 +128,9 @@ def _functions(module: ModuleType) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
+def _run(file: str, text: str, definitions_only: bool) -> tuple[ModuleType, str]:
     """The module, and the statements that were left out because they fail, as text."""
-    path, text = Path(file), _text(file)
+    path = Path(file)
     unread: list[str] = []
     tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
     # Like a script, the file can import the modules in its folder.

@@ -244,6 +244,7 @@ def _copyable(line: str) -> str:
 
 def notes(report: Report) -> Iterator[str]:
     """The sentences below the headline, for any verdict."""
+    yield from (f"The gradient apart, {text}." for text in report.training)
     yield from (f"Not decided: {reason}." for reason in report.undecided)
     if report.unanswered and not report.undecided:
         at = unanswered_at(report.unanswered, report.conditions)
