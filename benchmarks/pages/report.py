@@ -20,10 +20,8 @@ from benchmarks.speed.layer import best_ratio
 from bptt_check.networks import CONDITIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = ("check", "performance", "proof", "reliability", "rounded-proof", "training")
+NAMES = ("check", "performance", "proof", "reliability", "rounded-proof")
 PAGES = tuple(DOCS / f"{name}.md" for name in NAMES)
-#: Tables that are made from another result than the one of their name.
-SOURCES = {"engines": "online"}
 PICTURE = DOCS / "performance-layer.png"
 
 
@@ -56,7 +54,7 @@ def with_tables(page: str) -> str:
         if name == "conditions":
             lines = ", ".join(f"`{condition.name}`" for condition in CONDITIONS) + "."
         else:
-            found = result(SOURCES.get(name, name))
+            found = result(name)
             lines = "\n".join([*TABLES[name](found), on(found)])
         return f"<!-- table: {name} -->\n\n{lines}\n\n<!-- end -->"
 
@@ -85,7 +83,6 @@ TABLES: dict[str, Callable[[Result], Lines]] = {
         tables_of_real_proofs.real_targets,
         tables_of_real_proofs.real_hidden,
         tables_of_real_proofs.real_steps,
-        tables.engines,
         tables_of_trust.judge_others,
         tables_of_trust.fuzz,
     )

@@ -21,25 +21,6 @@ def online(found: Result) -> Lines:
     yield ""
 
 
-def engines(found: Result) -> Lines:
-    """The engines of --engine, beside other implementations."""
-    rows = {
-        "compiled kernel": "`compiled`: the whole loop as one kernel; the default on a CPU",
-        "NumPy loop": "`numpy`: the same loop in NumPy (`rnn_numpy` only)",
-        "torch: compiled": "`compiled` in `rnn_torch`, on the parameters' own memory",
-        "torch: fused": "`fused`: one operation, its backward by hand; the default elsewhere",
-        "torch: autograd": "`autograd`: torch's own backward pass, step by step",
-        "C, gcc -O3": "*C, gcc -O3*",
-        "JAX, whole loop jitted": "*JAX, the whole loop jitted*",
-        "naive per-step NumPy": "*a naive NumPy loop*",
-    }
-    yield "| engine | 20,000 steps | naive / this |"
-    yield "|---|--:|--:|"
-    for name, row in sorted(found["rows"].items(), key=lambda item: item[1]["median"]):
-        yield f"| {rows[name]} | {duration(row['median'])} | {row['naive / this']:.1f} |"
-    yield ""
-
-
 _SHOWN = (16, 128, 512)  # hidden units
 
 

@@ -15,7 +15,6 @@ from bptt_check.networks import CONDITIONS
 from page_sessions import masked, sessions
 from proved_once import proved_once
 from rnn_numpy.elman_network.textbook import textbook
-from tests.passes.elman_mistakes import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -133,18 +132,6 @@ def test_mathematics_that_github_renders(page: Path) -> None:
     assert re.findall(r"\\[^a-zA-Z\s]|\\operatorname", text) == []
     around = re.findall(r"(.?)\$[^$]+\$(.?)", text.replace("$$", ""))
     assert not any(before.isalnum() or after.isalnum() for before, after in around)
-
-
-def test_parity_md_has_the_whole_catalogue() -> None:
-    rows = (ROOT / "docs" / "parity.md").read_text().rpartition("| breaks |")[2].splitlines()
-    listed = {
-        (equation, name)
-        for row in rows
-        if row.startswith("| (")
-        for equation, names in [re.split(r" \| ", row.strip("| "), maxsplit=1)]
-        for name in names.split("; ")
-    }
-    assert listed == {(mistake.equation, mistake.name) for mistake in CATALOGUE}
 
 
 @proved_once
