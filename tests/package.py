@@ -3,6 +3,7 @@
 import subprocess
 import tarfile
 import tempfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -61,6 +62,10 @@ def main() -> None:
         run(python, "-I", "-S", ROOT / "src" / "rnn_numpy" / "verify.py", proof, adder)
         said = run(python, "-m", "rnn_torch.check", code=2, cwd=folder)
         assert said == "rnn_torch needs torch: pip install torch\n"
+        for script in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]:
+            needs_torch = script != "bptt-prove"
+            said = run(folder / "empty" / "bin" / script, "--version", code=2 * needs_torch)
+            assert said.startswith(f"{script} needs torch" if needs_torch else "rnn-bptt-reference")
     print(f"{wheel.name} and {sdist.name}: complete; the wheel learns and proves on its own")
 
 

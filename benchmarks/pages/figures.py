@@ -78,6 +78,7 @@ def invariant() -> None:
             x, y = (slow @ sets.centre[i])[:, np.newaxis] + left @ (size[:, np.newaxis] * circle)
             axes.plot(x, y, color=COLOURS[task], linewidth=0.5, label=label)
             label = ""
+    axes.locator_params(nbins=6)
     for line in axes.legend().get_lines():
         line.set_linewidth(2)
     save(figure, file("invariant"), bbox_inches="tight")

@@ -1,4 +1,6 @@
-"""Write the tables of docs/ from the stored results; `make bench` and `make proofs` end with this.
+"""Write the tables of docs/ from the stored results, and the list of the conditions of `check`.
+
+`make bench` and `make proofs` end with this.
 
 A table is between the markers `<!-- table: NAME -->` and `<!-- end -->`; the rest of a page is
 written by hand.
@@ -15,12 +17,11 @@ from benchmarks.harness import RESULTS
 from benchmarks.pages import tables
 from benchmarks.pages.tables import Lines, Result
 from benchmarks.speed.layer import best_ratio
+from bptt_check.networks import CONDITIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = ("check", "performance", "proof", "rounded-proof", "training")
 PAGES = tuple(DOCS / f"{name}.md" for name in NAMES)
-#: Tables that are made from another result than the one of their name.
-SOURCES = {"engines": "online"}
 PICTURE = DOCS / "performance-layer.png"
 
 
@@ -50,8 +51,11 @@ def with_tables(page: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        found = result(SOURCES.get(name, name))
-        lines = "\n".join([*TABLES[name](found), on(found)])
+        if name == "conditions":
+            lines = ", ".join(f"`{condition.name}`" for condition in CONDITIONS) + "."
+        else:
+            found = result(name)
+            lines = "\n".join([*TABLES[name](found), on(found)])
         return f"<!-- table: {name} -->\n\n{lines}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
@@ -68,7 +72,7 @@ def on(found: Result) -> str:
 TABLES: dict[str, Callable[[Result], Lines]] = {
     name: getattr(tables, name)
     for name in (
-        *("online", "engines", "layer", "many", "judge_others"),
+        *("online", "layer", "many", "judge_others"),
         *("proof_recipe", "real_recipe", "real_until"),
     )
 }

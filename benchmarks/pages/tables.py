@@ -29,23 +29,6 @@ def online(found: Result) -> Lines:
     return table(f"{found['steps']:,} steps | median | naive / this", rows)
 
 
-def engines(found: Result) -> Lines:
-    """The engines of --engine, beside other implementations."""
-    words = {
-        "compiled kernel": "`compiled`: the whole loop as one kernel; the default on a CPU",
-        "NumPy loop": "`numpy`: the same loop in NumPy (`rnn_numpy` only)",
-        "torch: compiled": "`compiled` in `rnn_torch`, on the parameters' own memory",
-        "torch: fused": "`fused`: one operation, its backward by hand; the default elsewhere",
-        "torch: autograd": "`autograd`: torch's own backward pass, step by step",
-        "C, gcc -O3": "*C, gcc -O3*",
-        "JAX, whole loop jitted": "*JAX, the whole loop jitted*",
-        "naive per-step NumPy": "*a naive NumPy loop*",
-    }
-    rows = ((words[name], duration(row["median"]), f"{row['naive / this']:.1f}")
-            for name, row in by_time(found))  # fmt: skip
-    return table("engine | 20,000 steps | naive / this", rows)
-
-
 def by_time(found: Result) -> list[tuple[str, Result]]:
     """The rows of a result, the fastest first."""
     return sorted(found["rows"].items(), key=lambda item: item[1]["median"])
@@ -54,7 +37,12 @@ def by_time(found: Result) -> list[tuple[str, Result]]:
 def layer(found: Result) -> Lines:
     """Forward and backward; the picture has the ratios of all sizes, the table fewer rows."""
     names = ["ours", "JAX", "nn.RNN", "naive autograd", "torch.compile"]
-    shown = [row for row in found["rows"] if row["size"][0] != 64 and row["size"][2] in _SHOWN]
+    ends = ((8, 1024), (1, 64), (16, 128, 512))  # of times and batches the ends
+    shown = [
+        row
+        for row in found["rows"]
+        if all(size in some for size, some in zip(row["size"], ends, strict=True))
+    ]
     rows = (
         [
             ", ".join(map(str, row["size"])),
@@ -80,9 +68,6 @@ def layer(found: Result) -> Lines:
         f"The times exclude compilation: up to {compiling:.0f} s for torch.compile at 8 steps "
         f"(more at more steps), up to {in_jax:.1f} s for JAX, none for ours."
     )
-
-
-_SHOWN = (16, 128, 512)  # hidden units
 
 
 def many(found: Result) -> Lines:

@@ -6,10 +6,11 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bptt_check.commands.needs import require_torch
@@ -22,15 +23,25 @@ from bptt_check.candidate.escaping import shown
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError, write_bytes
 from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer, positive
-from bptt_check.commands.terminal import check_outputs, complain, progress, say
-from bptt_check.judge.asking import Answer, Ask, CannotCheck
-from bptt_check.judge.candidate import Candidate, in_this_process
+from bptt_check.commands.terminal import SIGNALLED, check_outputs, complain, progress, say, width
+from bptt_check.judge.asking import CannotCheck
+from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.examine import examine
-from bptt_check.judge.report import Report
+from bptt_check.judge.report import SCHEMA, Report
 from bptt_check.mending.lines import folder_of
 from bptt_check.networks import STOCK
+from bptt_check.reports.rows import as_csv, as_markdown_table, as_rows, row
 from bptt_check.reports.text import as_markdown, as_text, cannot_as_markdown
-from bptt_check.subjects import subject_for
+from bptt_check.several import (
+    Outcome,
+    counted,
+    examined,
+    is_pattern,
+    named,
+    outcomes,
+    pages_of,
+    subject_of,
+)
 
 DESCRIPTION = """\
 Check a hand-written back-propagation through time against autograd. Of a wrong one, show where in
@@ -78,6 +89,8 @@ def main(
     flags = _flags(argv, program, own_passes is not None)
     torch.set_num_threads(1)  # the problems are small
     try:
+        if flags.is_class:
+            return _check_class(flags)
         if flags.candidate is not None:
             return _check_candidate(flags)
         assert own_passes is not None
@@ -94,11 +107,21 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
     parser = _parser(program, has_own)
     flags = parser.parse_args(argv)
     flags.command = shlex.join(["python", "-m", program, *(sys.argv[1:] if argv is None else argv)])
+    if flags.loop is not None:
+        if not (flags.candidates and flags.loop.startswith("for ")):
+            parser.error("--loop needs a FILE.py, and the beginning of its loop: 'for j in range'")
+        flags.candidates = [f"{each}:{flags.loop.rstrip(': ')}" for each in flags.candidates]
+        flags.from_update = flags.from_update or 1.0
+        flags.shapes = "recipe" if flags.network is None and flags.shapes == "any" else flags.shapes
+    flags.program, given = program, flags.candidates
+    flags.is_class = len(given) > 1 or flags.csv or any(map(is_pattern, given))
     try:
-        flags.subject = subject_for(
-            flags.network, shapes=flags.shapes, window=flags.window, loss=flags.loss,
-            rate=flags.from_update,
-        )  # fmt: skip
+        flags.candidates = named(given)
+    except ValueError as error:
+        parser.error(str(error))
+    flags.candidate = given[0] if given else None
+    try:
+        flags.subject = subject_of(flags)
         if flags.candidate is None and flags.network is not None:
             raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
         if flags.candidate is None and not has_own:
@@ -110,9 +133,11 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
                 raise ValueError("env takes a name alone; its value is the one that is set")
             if name not in os.environ:
                 raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
-        check_outputs(flags, "plot", "html", "patch")
-        if flags.html is not None and find_spec("jinja2") is None:
-            raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+        check_outputs(flags, "plot", "patch", *([] if flags.is_class else ["html"]))
+        if flags.html is not None:
+            _check_page(flags.html, flags.is_class)
+        if flags.is_class and (flags.plot or flags.patch):
+            raise WeightsError(f"--{'plot' if flags.plot else 'patch'} is for one FILE.py:FUNCTION")
     except WeightsError as error:
         parser.error(str(error))
     except ValueError as error:
@@ -120,13 +145,27 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
     return flags
 
 
+def _check_page(file: str, of_several: bool) -> None:
+    if of_several:
+        try:
+            Path(file).mkdir(exist_ok=True)
+        except OSError as error:
+            why = f"--html: {file} cannot be a folder of pages: {error.strerror}"
+            raise WeightsError(why) from error
+    elif Path(file).suffix.lower() not in (".html", ".htm"):
+        raise WeightsError(f"--html: a page's name must end in .html, got {file}")
+    if find_spec("jinja2") is None:
+        raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+
+
 def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
     description = f"{DESCRIPTION} {OWN}" if has_own else DESCRIPTION
     parser = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
     add = parser.add_argument
-    add("candidate", nargs="?", metavar="FILE.py:FUNCTION",
+    add("candidates", nargs="*", metavar="FILE.py:FUNCTION",
         help="backward pass to check, also FILE.ipynb:FUNCTION, FILE.py:CLASS.METHOD, or "
-        "FILE.py:FORWARD,BACKWARD" + "; default: this project's own" * has_own)  # fmt: skip
+        "FILE.py:FORWARD,BACKWARD; of several, or of a pattern such as 'class/*.py:backward', a "
+        "table is printed" + "; default: this project's own" * has_own)  # fmt: skip
     add("--network", metavar="NETWORK",
         help=f"network that it differentiates: {', '.join(STOCK)}, with options as in "
         "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network "
@@ -135,6 +174,9 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         help="loss of a stock network (default: its own)")  # fmt: skip
     add("--definitions-only", action="store_true",
         help="run only the imports, functions, classes and constants of the file")  # fmt: skip
+    add("--loop", metavar="TEXT",
+        help="check a script's training loop, the one that begins so, as in "
+        "`adder.py --loop 'for j in range'`; it learns to add")  # fmt: skip
     add("--from-update", type=positive, metavar="RATE",
         help="the function returns no gradients: it subtracts RATE times each from its weights; "
         "RATE is a power of two")  # fmt: skip
@@ -153,11 +195,14 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         "--env", action="append", default=[], metavar="NAME",
         help="pass this environment variable to the file, too; may be repeated",
     )  # fmt: skip
-    add("--json", action="store_true", help="print the report as one JSON object")
-    add("--markdown", action="store_true",
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    form.add_argument("--markdown", action="store_true",
         help="print the report as Markdown, for a CI job's summary")  # fmt: skip
+    form.add_argument("--csv", action="store_true", help="print a row for each file as CSV")
     add("--html", metavar="FILE.html",
-        help="also write the report to this file, as one self-contained page")  # fmt: skip
+        help="also write the report to this file, as one self-contained page; of several, a page "
+        "each to this folder")  # fmt: skip
     add("--patch", metavar="FILE.diff",
         help="write the lines that mend it as a unified diff for `patch -p0`")  # fmt: skip
     add("--plot", metavar="FILE.png",
@@ -165,21 +210,56 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _check_candidate(flags: argparse.Namespace) -> int:
-    subject = flags.subject
-    candidate = Candidate(
-        flags.candidate, subject, flags.timeout, flags.env, flags.definitions_only
-    )
-    with candidate, _counted(candidate) as ask:
-        report = examine(
-            ask, subject, dtype=flags.dtype, seed=flags.seed, name=flags.candidate,
-            mender=candidate,
-        )  # fmt: skip
+def _document(target: str | None, report: Report | None, why: str = "") -> dict[str, Any]:
+    own = {"verdict": "cannot check", "why": why} if report is None else report.as_dict()
+    return {"candidate": target and shown(target), **own}
+
+
+def _check_class(flags: argparse.Namespace) -> int:
+    """Check several, and print what is known of them, also after Ctrl-C."""
+    found, code = dict[str, Outcome](), 0
+    settings = argparse.Namespace(**{n: v for n, v in vars(flags).items() if n != "subject"})
+    with progress(len(flags.candidates), " files", what="checking") as bar:
+        try:
+            for outcome in outcomes(flags.candidates, settings):
+                found[outcome.target] = outcome
+                code = max(code, outcome.exit_code)
+                bar.update()
+        except KeyboardInterrupt:
+            code = SIGNALLED[0]
+    ordered = [found[target] for target in flags.candidates if target in found]
     if flags.json:
-        document = {"candidate": shown(flags.candidate), **report.as_dict()}
-        say(json.dumps(document, allow_nan=False))
+        documents = [_document(each.target, each.report, each.why) for each in ordered]
+        say(json.dumps({"schema": SCHEMA, "candidates": documents}, allow_nan=False))
+    pages = _write_pages(flags, ordered)
+    if not flags.json:
+        rows = [row(*each, page) for each, page in zip(ordered, pages, strict=True)]
+        face = as_csv if flags.csv else as_markdown_table if flags.markdown else None
+        say(face(rows) if face else as_rows(rows, width(sys.stdout)))
+    return code
+
+
+def _write_pages(flags: argparse.Namespace, found: Sequence[Outcome]) -> list[str]:
+    """A page each if they are wanted; their paths, else empty ones."""
+    if flags.html is None:
+        return [""] * len(found)
+    from bptt_check.reports.page import as_html
+
+    pages = []
+    for name, (target, report, why) in zip(pages_of([o.target for o in found]), found, strict=True):
+        reports = [] if report is None else [(target, report)]
+        page = as_html(reports, flags.dtype, name=target, why=why, command=flags.command)
+        pages.append(os.path.join(flags.html, name))
+        write_bytes(pages[-1], page.encode())
+    return pages
+
+
+def _check_candidate(flags: argparse.Namespace) -> int:
+    report = examined(flags, flags.candidate)
+    if flags.json:
+        say(json.dumps(_document(flags.candidate, report), allow_nan=False))
     else:
-        say((as_markdown if flags.markdown else as_text)(report, flags.candidate))
+        _say_report(flags, report, flags.candidate)
     _write_page(flags, [(flags.candidate, report)])
     if flags.plot is not None:
         _plot(report, flags)
@@ -188,16 +268,8 @@ def _check_candidate(flags: argparse.Namespace) -> int:
     return report.exit_code
 
 
-@contextmanager
-def _counted(ask: Ask) -> Iterator[Ask]:
-    """With a progress bar for a slow pass: it appears after three seconds, and not in a log."""
-    with progress(None, " problems", what="asking", delay=3) as bar:
-
-        def counted(problem: Any, *before: Any) -> Answer:
-            bar.update()
-            return ask(problem, *before)
-
-        yield counted
+def _say_report(flags: argparse.Namespace, report: Report, name: str) -> None:
+    say(as_markdown(report, name) if flags.markdown else as_text(report, name, width(sys.stdout)))
 
 
 def _write_page(
@@ -249,21 +321,20 @@ def _check_own(flags: argparse.Namespace, passes: Sequence[OwnPass]) -> int:
     small.small_only = True
     for name, backward, is_slow in passes:
         its = small if is_slow else subject
-        with _counted(in_this_process(backward, its)) as ask:
+        with counted(in_this_process(backward, its)) as ask:
             reports[name] = examine(ask, its, dtype=flags.dtype, seed=flags.seed, name=name)
     if flags.json:
         say(json.dumps({n: r.as_dict() for n, r in reports.items()}, allow_nan=False))
     else:
         for name, report in reports.items():
-            say((as_markdown if flags.markdown else as_text)(report, name))
+            _say_report(flags, report, name)
     _write_page(flags, list(reports.items()))
     return max(report.exit_code for report in reports.values())
 
 
 def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
     if flags.json:
-        document = {"candidate": name and shown(name), "verdict": "cannot check", "why": why}
-        say(json.dumps(document))
+        say(json.dumps(_document(name, None, why)))
     elif flags.markdown:
         say(cannot_as_markdown(name or "our own passes", why))
     else:

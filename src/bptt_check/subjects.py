@@ -11,6 +11,7 @@ import traceback
 from functools import lru_cache
 from pathlib import Path
 
+from bptt_check.candidate.nearest import nearest
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.votes import Oracle
 from bptt_check.networks import STOCK, Network, check_network, stock
@@ -46,6 +47,11 @@ def subject_for(
     Raises:
         ValueError: an argument is invalid; the message begins with its name.
     """
+    if not (network is None or isinstance(network, str | Network)):
+        raise ValueError(
+            f"network must be a Network, the name of a stock one ({', '.join(STOCK)}) or "
+            f"FILE.py:NETWORK, got {network!r}"
+        )
     ours = network is None or (isinstance(network, str) and ":" not in network)
     return (_kept if ours else _made)(network, shapes, window, loss, rate)
 
@@ -157,11 +163,12 @@ def _stock(text: str, loss: str | None) -> Network:
             options[key] = switch
         else:
             raise ValueError(
-                f"{name} has no option {option!r}: the options are loss=, order=, reset=, "
-                f"{', '.join(_SWITCHES)}"
+                f"{name} has no option {option!r}{nearest(option, _SWITCHES) or ':'} the options "
+                f"are loss=, order=, reset=, {', '.join(_SWITCHES)}"
             )
     if name not in STOCK:
-        raise ValueError(f"it must be {', '.join(STOCK)} or FILE.py:NETWORK, got {name!r}")
+        hint = nearest(name, STOCK)
+        raise ValueError(f"it must be {', '.join(STOCK)} or FILE.py:NETWORK, got {name!r}{hint}")
     return stock(name, **options)  # type: ignore[arg-type]
 
 
@@ -189,4 +196,5 @@ def _of_file(file: str, name: str) -> Network:
         raise ValueError(
             f"{name} of {file} is not a network: declare it with @bptt_check.networks.network(...)"
         )
-    raise ValueError(f"{file} has no network {name!r}; it has {', '.join(names) or 'none'}")
+    hint = nearest(name, names) or ";"
+    raise ValueError(f"{file} has no network {name!r}{hint} it has {', '.join(names) or 'none'}")

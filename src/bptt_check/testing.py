@@ -56,7 +56,10 @@ def check(
         network: the network that it must differentiate: a `Network`, a stock network's name, or
             FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         dtype: float64 or float32.
-        shapes, window, loss, seed: as the flags of `python -m bptt_check`.
+        shapes: sizes, as the flag `--shapes` of `python -m bptt_check`.
+        window: as `--window`.
+        loss: as `--loss`.
+        seed: as `--seed`.
 
     Returns:
         The report: `print` shows the screen, a notebook the page of --html.
@@ -103,6 +106,7 @@ def assert_gradient_parity(
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
     _check_one_of("require", require, _REQUIRE)
+    _check_callable(backward)
     several = [given] if isinstance(given, Problem) else given
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
     _check_given(several or (), subject)
@@ -123,6 +127,13 @@ def assert_gradient_parity(
         if require == "all":
             raise AssertionError(said)
         warnings.warn(said, stacklevel=2)
+
+
+def _check_callable(backward: object) -> None:
+    if callable(backward):
+        return
+    hint = f": for a file, python -m bptt_check {backward}" if isinstance(backward, str) else ""
+    raise ValueError(f"backward must be a function, got {backward!r}{hint}")
 
 
 def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
@@ -185,6 +196,7 @@ def _examined(
     backward: Callable[..., object], dtype: str, subject: AnyNetwork, seed: int = 0
 ) -> Report:
     _check_one_of("dtype", dtype, _DTYPES)
+    _check_callable(backward)
     name = getattr(backward, "__name__", "backward")
     ask, mender = in_this_process(backward, subject), InThisProcess(backward, subject)
     return examine(ask, subject, dtype=dtype, seed=seed, name=name, mender=mender)
@@ -228,7 +240,10 @@ def problems(
 
     Args:
         dtype: float32 or float64; both if left out.
-        network, shapes, loss: as in `assert_gradient_parity`.
+        network: as in `assert_gradient_parity`.
+        corners: whether extreme values are among them.
+        shapes: as in `assert_gradient_parity`.
+        loss: as in `assert_gradient_parity`.
 
     Raises:
         ModuleNotFoundError: hypothesis is not installed.

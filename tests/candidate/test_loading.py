@@ -159,7 +159,11 @@ def test_a_file_without_any_readable_statement(tmp_path: Path) -> None:
     ("text", "name", "message"),
     [
         (PASS, "forward", r"has no function 'forward'; it has backward$"),
-        (PASS, "backward.inner", "has no function 'backward.inner'; it has backward"),
+        (
+            PASS,
+            "backward.inner",
+            r"has no function 'backward.inner': did you mean backward\?",
+        ),
         (PASS, "np", "has no function 'np'"),
         (PASS, "forward,backward", "has no function 'forward'; it has backward"),
         ("SIZE = 3\n", "backward", "it has none at all: put the backward pass into a function"),

@@ -139,3 +139,25 @@ def test_verdicts_are_coloured_only_on_a_terminal(
             assert said.decode().replace("\r\n", "\n") == f"{expected}\n"
     terminal.say(line)
     assert capsys.readouterr().out == f"{line}\n"
+
+
+@pytest.mark.parametrize(("columns", "width"), [(80, 80), (20, 40), (200, 100), (0, None)])
+def test_text_has_the_width_of_the_terminal(
+    columns: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with open(slave, "w") as screen, open(master, "rb", buffering=0) as seen:
+        assert terminal.width(screen) == width
+        monkeypatch.setattr(sys, "stderr", screen)
+        words = "CANNOT CHECK mine.py: " + "word " * 40
+        terminal.complain(words.strip())
+        said = b""
+        while said.split() != words.encode().split():
+            said += seen.read(1000)
+        assert len(said.splitlines()) == (1 if width is None else -(-len(words) // (width - 4)))
+
+
+def test_a_file_has_no_width(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        assert terminal.width(log) is None

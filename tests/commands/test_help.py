@@ -79,6 +79,16 @@ def test_the_list_of_commands_and_the_scripts(capsys: Capture) -> None:
 #: Added to the examples of a command, to save time; a network is not proved then.
 FEWER = {command: ["--iterations", "60"] for command in (*COMMANDS[1:3], COMMANDS[4])}
 FEWER["rnn_torch.check"] = ["--shapes", "time=4,batch=2"]
+
+
+def test_a_command_of_the_other_package() -> None:
+    """Exit code 1 would be a verdict."""
+    command = [sys.executable, "-m", "rnn_torch.prove", "adder.safetensors"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT / "src")
+    assert done.returncode == 2
+    assert "python -m rnn_numpy.prove" in done.stderr
+
+
 BROKEN = "raise OSError('libtorch.so: no such file')"
 
 

@@ -108,6 +108,16 @@ nowhere.py: nowhere.py:backward
 mine.py: mine.py
 must be FILE.py:FUNCTION, got 'other.py': other.py
 mine.py: mine.py:nothing
+has no function 'bakward': did you mean backward? it has: mine.py:bakward
+unrecognized arguments: --netwrok lstm: did you mean --network?: mine.py:backward --netwrok lstm
+got 'lsmt': did you mean lstm?: mine.py:backward --network lsmt
+no option 'peephole': did you mean peepholes?: mine.py:backward --network lstm,peephole
+no network 'declaerd': did you mean declared?: mine.py:backward --network empty.py:declaerd
+--markdown: not allowed with argument --json: mine.py:backward --json --markdown
+--html: a page's name must end in .html, got page.pdf: mine.py:backward --html page.pdf
+takes (y, cache), but: caches.py:backward
+ask for FILE.py:FORWARD,BACKWARD: caches.py:backward
+the pass before it returns h, caches: did you mean caches?: caches.py:forward,backward
 its name must end in .py: there.txt:backward
 . is no Python file: .:backward
 candidate: backward
@@ -149,7 +159,18 @@ cannot write /no/such/folder/p.html: --html /no/such/folder/p.html
 --plot: cannot draw picture: Format '': mine.py:backward --plot picture
 cannot write /no/such/folder/p.png: --plot /no/such/folder/p.png
 --nonsense: mine.py:backward --nonsense
-stray: mine.py:backward stray
+add the function to check, as in 'stray:backward': mine.py:backward stray
+--csv: not allowed with argument --json: mine.py:backward --json --csv
+must end in .html: mine.py:backward --html page
+no file matches no*.py: 'no*.py:backward'
+add the function to check, as in '*.py:backward': '*.py'
+--patch is for one FILE.py:FUNCTION: 'mine*.py:backward' --patch p.diff
+--plot is for one FILE.py:FUNCTION: mine.py:backward mine.py:backward --plot p.png
+--html: there.txt cannot be a folder of pages: 'mine*.py:backward' --html there.txt
+--network: 'mine*.py:backward' --network cell
+--loop needs a FILE.py, and the beginning of its loop: --loop 'for j in'
+--loop needs a FILE.py, and the beginning of its loop: mine.py --loop while
+no loop of the script begins with 'for j in'; it has none: mine.py --loop 'for j in'
 """,
     "rnn_torch.add": """
 WEIGHTS:
@@ -199,7 +220,9 @@ USER = "from rnn_torch.networks import network\n@network(x='time n', w='n n')\nd
 NETWORKS = {
     "bad": "1 / 0",
     "plain": "def f(): pass",
-    "empty": f"{USER}    return\n    yield\n",
+    "empty": f"{USER}    return\n    yield\ndeclared = f\n",
+    "caches": "def forward(x, U, W, V):\n    h, caches = x, [x]\n    return h, caches\n"
+    "def backward(y, cache):\n    return cache\n",
     "vector": f"{USER}    for x_t in x:\n        yield w @ x_t\n",
     "unlike": f"{USER}    for x_t in x:\n        yield (w @ x_t[1:]).sum()\n",
 }

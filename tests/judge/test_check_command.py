@@ -201,7 +201,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bptt_check.__main__.examine", interrupt)
+    monkeypatch.setattr("bptt_check.several.examine", interrupt)
     assert check.main([example("right_loop")]) == 130
 
 

@@ -125,6 +125,11 @@ def test_a_pass_that_knows_one_size_only() -> None:
             wrong_dtype()
     with pytest.raises(ValueError, match="require must be returned or all, got 'dU'"):
         assert_gradient_parity(textbook, require="dU")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="got 3"):
+        check(textbook, network=3)  # type: ignore[arg-type]
+    for call in (check, assert_gradient_parity):
+        with pytest.raises(ValueError, match=r"python -m bptt_check f\.py:g"):
+            call("f.py:g")  # type: ignore[arg-type]
 
 
 @given(problems(shapes="recipe"))

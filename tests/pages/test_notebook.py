@@ -11,7 +11,16 @@ from page_sessions import masked
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "check_your_backward.ipynb"
 #: Other lines have entries that depend on the processor.
-SAME = ("WRONG", "RIGHT", "Where in time", "loss t=", "It behaves", "  line ", "Is the oracle")
+SAME = (
+    "WRONG",
+    "RIGHT",
+    "Where in time",
+    "loss t=",
+    "It behaves",
+    "  in the network",
+    "    line ",
+    "Is the oracle",
+)
 
 
 @pytest.mark.unannotated

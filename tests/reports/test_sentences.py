@@ -34,6 +34,7 @@ def reports() -> list[Report]:
     return [
         right,
         replace(right, missing=("dx",)),
+        replace(right, training=("the target c is not the sum of a and b",)),
         replace(right, also=("h is h after the last step",), approximate="softplus is linear"),
         replace(right, verdict="cannot tell", undecided=("a reason",), unanswered=(one,)),
         replace(
@@ -89,6 +90,7 @@ SENTENCES: dict[str, Callable[[Report], bool]] = {
     "The reference is approximate": lambda r: bool(r.approximate),
     "Compared to within": lambda r: bool(r.measured),
     "Mistakes that these sizes cannot detect": lambda r: bool(r.blind),
+    "The gradient apart, the target c is not": lambda r: bool(r.training),
     "The verdict stands, but": lambda r: bool(r.failed),
     "changed in place": lambda r: bool(r.impure),
     "It behaves exactly like": lambda r: any(explains_all(e) for e in r.mistakes or ()),

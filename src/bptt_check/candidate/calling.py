@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bptt_check.candidate.nearest import nearest
 from bptt_check.candidate.placing import LEFT_OUT, Made, globals_of, made, reads_of, weights_of
 from bptt_check.candidate.returned import (
     Form,
@@ -26,6 +27,7 @@ from bptt_check.candidate.returned import (
 
 __all__ = ["EXTRA", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
+_CACHES = {"cache", "caches"}  # no network has an input of such a name
 _RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
 
@@ -295,7 +297,11 @@ def _in_turn(
         unknown = [p.name for p in its if _must(p) and p.name not in passed]
         lost = [name for name in given if of is None and name not in used]
         if not inputs.in_order and (unknown or lost):
-            raise Refused(_other_arguments(its, inputs.form, passes.of, unknown, lost))
+            handed_over = [n for n in values if n not in inputs.values]
+            raise Refused(
+                _other_arguments(its, inputs.form, passes.of, unknown, lost)
+                + _of_the_forward_pass(unknown, handed_over)
+            )
         with reads_of(of.instance) if of else nullcontext(read) as seen:
             returned = each(*first, *given.values()) if inputs.in_order else each(*first, **passed)
         read |= seen
@@ -330,6 +336,8 @@ def _in_order(parameters: list[inspect.Parameter], values: Mapping[str, Any], co
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
         return True
     must = [p.name for p in parameters if _must(p)]
+    if _CACHES & set(must):
+        return False
     return not set(must) <= set(values) and len(must) == count
 
 
@@ -368,6 +376,15 @@ def _other_arguments(
         f"it takes ({takes}){but}; the network's inputs are {', '.join(form.inputs)}: name its "
         f"parameters or {where} like these, or write a wrapper that does"
     )
+
+
+def _of_the_forward_pass(unknown: Sequence[str], handed_over: Sequence[str]) -> str:
+    """A remedy for a parameter that a forward pass should hand over; empty if there is none."""
+    if handed_over:
+        of = f"; the pass before it returns {', '.join(handed_over)}"
+        return of + next(filter(None, (nearest(n, handed_over) for n in unknown)), "")
+    its = next((name for name in unknown if name in _CACHES), "")
+    return f"; if your forward pass returns {its}, ask for FILE.py:FORWARD,BACKWARD" if its else ""
 
 
 @contextmanager

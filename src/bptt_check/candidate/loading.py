@@ -18,8 +18,10 @@ from types import ModuleType
 from typing import Any
 
 from bptt_check.candidate.calling import Passes
+from bptt_check.candidate.nearest import nearest
 from bptt_check.candidate.placing import LEFT_OUT
 from bptt_check.candidate.returned import Refused, parts_returned
+from bptt_check.candidate.training_loop import NAME, with_function
 
 #: Of each file that has been read, the number of lines before every code cell, as linecache.cache.
 _CELLS: dict[str, list[int]] = {}
@@ -35,7 +37,8 @@ def load_function(
 
     Args:
         file: a .py or .ipynb file.
-        name: `function`, `Class.method`, or two of them, `forward,backward`, to call in order.
+        name: `function`, `Class.method`, two of them, `forward,backward`, to call in order, or the
+            beginning of a training loop, `for j in range`; its function may have `notes`.
         definitions_only: run only its imports, functions, classes, and constants without calls;
             leave out those that fail, such as the import of a missing package.
 
@@ -43,7 +46,11 @@ def load_function(
         Refused: there is no such function, or the file is neither a Python file nor a notebook.
         Exception: whatever the file raises.
     """
-    module, left_out = _run(file, definitions_only)
+    text, notes = _text(file), list[str]()
+    if name.startswith("for "):
+        text, notes = with_function(text, name, file)
+        name = NAME
+    module, left_out = _run(file, text, definitions_only)
     found: list[tuple[Any, Any]] = []
     for each in name.split(","):
         owner: Any = None
@@ -52,7 +59,10 @@ def load_function(
             owner, function = function, getattr(function, part, None)
         if not callable(function):
             but = f"; statements that fail were left out: {left_out}" if left_out else ""
-            raise Refused(f"{file} has no function {each!r}; it has {_functions(module)}{but}")
+            known = _functions(module)
+            its = ", ".join(known) or "none at all: put the backward pass into a function"
+            hint = nearest(each, known)
+            raise Refused(f"{file} has no function {each!r}{hint or ';'} it has {its}{but}")
         plain = isinstance(vars(owner).get(each.rpartition(".")[2]), staticmethod | classmethod)
         found.append((None if plain or not isinstance(owner, type) else owner, function))
         parts_returned(function)  # caches them for the forks that answer the questions
@@ -62,6 +72,8 @@ def load_function(
     of = classes.pop()
     if of is None and len(found) == 1:
         only: Callable[..., Any] = found[0][1]
+        if notes:
+            only.notes = notes  # type: ignore[attr-defined]
         return only
     return Passes([function for _, function in found], of)
 
@@ -108,18 +120,17 @@ def functions_in(file: str) -> list[str]:
     ]
 
 
-def _functions(module: ModuleType) -> str:
-    """The names of a module's public functions, as text."""
-    known = [
+def _functions(module: ModuleType) -> list[str]:
+    """The names of a module's public functions."""
+    return [
         n for n, v in vars(module).items() if callable(v) and not n.startswith("_")
         and getattr(v, "__module__", module.__name__) == module.__name__
     ]  # fmt: skip
-    return ", ".join(known) or "none at all: put the backward pass into a function"
 
 
-def _run(file: str, definitions_only: bool) -> tuple[ModuleType, str]:
+def _run(file: str, text: str, definitions_only: bool) -> tuple[ModuleType, str]:
     """The module, and the statements that were left out because they fail, as text."""
-    path, text = Path(file), _text(file)
+    path = Path(file)
     unread: list[str] = []
     tree = _parsed_in_part(text, file, unread) if definitions_only else ast.parse(text, file)
     # Like a script, the file can import the modules in its folder.

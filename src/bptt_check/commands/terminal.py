@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,24 +17,31 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.candidate.nearest import nearest
 from bptt_check.commands.atomic_files import WeightsError, check_writable, made_by
+
+WIDEST = 100  # columns of prose
 
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; if a type of `flag_types` refuses a value, its message follows the flag's name."""
         try:
-            return super().parse_args(args, namespace)
+            found, unknown = self.parse_known_args(args, namespace)
         except argparse.ArgumentError as error:
             ours = isinstance(error.__context__, argparse.ArgumentTypeError)
             self.error(f"{error.argument_name} {error.message}" if ours else str(error))
+        if unknown:
+            hint = nearest(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found
 
     def _print_message(self, message: str, file: Any = None) -> None:
         _write(message, file or sys.stderr)
 
     def error(self, message: str) -> NoReturn:
         """End with code 2 and one paragraph, without a page of usage."""
-        self.exit(2, f"{self.prog}: error: {shown(message)}\n")
+        self.exit(2, f"{_fitted(f'{self.prog}: error: {shown(message)}')}\n")
 
 
 def parser(
@@ -158,7 +166,31 @@ def say(line: str) -> None:
 
 def complain(line: str) -> None:
     """Print a line, escaped by `shown`, on standard error, above any progress bar."""
-    _write(f"{shown(line)}\n", sys.stderr)
+    _write(f"{_fitted(shown(line))}\n", sys.stderr)
+
+
+def width(stream: Any) -> int | None:
+    """The columns of the terminal that a stream writes to, 100 at most; None if it is none."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        return None
+    return max(40, min(columns, WIDEST)) if columns else None
+
+
+def wrapped(line: str, columns: int) -> str:
+    """A line, broken between words, with its indent and two more columns from the second on."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    # Do not split words: `shown` escapes CI commands that begin a word, not those inside one.
+    return textwrap.fill(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _fitted(line: str) -> str:
+    """A message for standard error: one line, unless a terminal would break it within words."""
+    columns = width(sys.stderr)
+    return wrapped(line, columns) if columns else line
 
 
 @contextmanager

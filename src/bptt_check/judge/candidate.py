@@ -104,10 +104,13 @@ class Candidate:
         )
         self._unread = b""
         try:
-            self._header()
+            notes = self._header().get("notes")
         except CannotCheck:
             self.close()
             raise
+        texts_of = notes if isinstance(notes, list) else []
+        #: What is wrong in a training step but for the gradient.
+        self.notes = tuple(shown(str(text)[:200]) for text in texts_of[:20])
 
     def __enter__(self) -> "Candidate":
         return self

@@ -67,6 +67,7 @@ class Report:
     conditions: tuple[Condition, ...] = ()  # each of these has one; empty if that is not all
     untold: tuple[tuple[str, str], ...] = ()  # the problems that cannot tell, and why
     not_finite: tuple[str, ...] = ()  # the problems at which only its answer has NaN or infinity
+    training: tuple[str, ...] = ()  # what is wrong in its training loop but for the gradient
     failed: tuple[str, ...] = ()  # the steps after the verdict that failed
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
     forward: str = ""  # a sentence about the states of its forward pass, if it hands them over
@@ -93,7 +94,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 right, 1 wrong, 2 cannot tell."""
-        return {"agrees": 0, "cannot tell": 2}.get(self.verdict, 1)
+        return {"agrees": int(bool(self.training)), "cannot tell": 2}.get(self.verdict, 1)
 
     @property
     def returned(self) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 TASK is a JSON object: `file`, `function`, `definitions_only`, the `form` of its calls, and `texts`
 to read in place of files. The process reads questions from standard input and answers on standard
-output, in frames: 8 bytes of length, then as many bytes. A question is a JSON frame and a
-safetensors frame of arrays for each of several problems: under `headers`, the JSON frame has the
-`sizes` and the memory layout of each. The last problem is answered: by a JSON frame and, if that
-has no `error`, a safetensors frame with the gradients of two calls and, as `other.LABEL` and
-`forward.NAME`, what else the first one and the passes before the last returned. Each question is
-answered in a new fork, so that no call affects a later one; where there is no fork, the file is
-loaded anew.
+output, in frames: 8 bytes of length, then as many bytes; first a JSON frame with the `notes` of a
+training loop. A question is a JSON frame and a safetensors frame of arrays for each of several
+problems: under `headers`, the JSON frame has the `sizes` and the memory layout of each. The last
+problem is answered: by a JSON frame and, if that has no `error`, a safetensors frame with the
+gradients of two calls and, as `other.LABEL` and `forward.NAME`, what else the first one and the
+passes before the last returned. Each question is answered in a new fork, so that no call affects a
+later one; where there is no fork, the file is loaded anew.
 If its `mend` is true, a `Workshop` answers: with the edits that it offers, and then, for each frame
 `{"edits": [...], "at": N}`, the gradients at problem N with these; an empty object ends it.
 `bptt_check.judge.candidate` is the other end; it trusts no data from this process.
@@ -161,7 +161,7 @@ def main(task: str) -> None:
     except BaseException as error:
         refuse(f"running {file} raises {explain(error, file)}")
         return
-    write_frame(out, json.dumps({}).encode())
+    write_frame(out, json.dumps({"notes": getattr(function, "notes", [])}).encode())
 
     while (frame := read_frame(problems)) is not None:
         headers = json.loads(frame)

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.candidate.calling import Form, Gradients, Question
+from bptt_check.candidate.calling import Form, Gradients, Passes, Question
+from bptt_check.candidate.placing import globals_of
 from bptt_check.process.edits import edits
 from bptt_check.process.program import Edit, Program
 from bptt_check.process.quantities import Chooser
 from bptt_check.process.values import Values
 
 _LONGEST = 2.0  # seconds of one run: an edit may make a loop endless
+_LARGEST = 10_000  # entries of a global array that is restored before each run
 #: In place of an expression, to see what depends on it: a list, or a range, lacks its first item.
 _MOVED = (
     "(lambda v: list(v)[1:] if hasattr(v, '__iter__') and not hasattr(v, 'dtype')"
@@ -54,6 +56,14 @@ class Workshop:
 
     def __init__(self, function: Any, form: Form, questions: Sequence[Question]) -> None:
         self._gradients, self._questions = Gradients(function, form), questions
+        last = function.functions[-1] if isinstance(function, Passes) else function
+        self._globals = globals_of(last).values
+        #: Arrays that a run which fails leaves changed, such as sums that are cleared at its end.
+        self._arrays = {
+            name: value.copy()
+            for name in globals_of(last).looked_up
+            if isinstance(value := self._globals.get(name), np.ndarray) and value.size <= _LARGEST
+        }
         self.program = Program(lambda: self._run(questions[0]))
         functions = self.program.functions
         values, other = (
@@ -94,6 +104,7 @@ class Workshop:
         return [*Chooser(self.program, run, its, arrays).choose()]
 
     def _run(self, question: Question) -> dict[str, Any]:
+        self._globals.update({name: array.copy() for name, array in self._arrays.items()})
         with _limited(_LONGEST), redirect_stdout(StringIO()):
             found = self._gradients(question)
         return {name: np.array(array, np.float64, order="C") for name, array in found.items()}

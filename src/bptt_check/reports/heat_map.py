@@ -36,9 +36,10 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     fractions = np.concatenate([*(p.used.ravel() for p in shown_panels), sums.ravel()])
     top = max(10.0, float(np.clip(np.nan_to_num(fractions, posinf=1e300), 0, 1e300).max()))
     widths = [time] * len(shown_panels) + [max(1, sums.shape[1])]
-    figure = Figure(figsize=(max(6.4, 0.62 * sum(widths) + 2), max(4.1, 0.5 * time + 2)))
+    size = max(6.4, 0.62 * sum(widths) + 2), max(4.1, 0.5 * time + 2)
+    figure = Figure(figsize=size, layout="constrained")
     *all_axes, sum_axes = figure.subplots(
-        1, len(widths), sharey=True, gridspec_kw={"width_ratios": widths, "wspace": 0.08}
+        1, len(widths), sharey=True, gridspec_kw={"width_ratios": widths}
     )
 
     def draw(axes: Any, values: Any) -> Any:
@@ -71,6 +72,5 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
     label = "times what rounding allows (X and 0: wrong; blue: right)"
     figure.colorbar(mesh, ax=[*all_axes, sum_axes], extend="min", label=label)
     figure.suptitle(textwrap.fill(shown(name), 60), fontsize=11, parse_math=False)
-    figure.text(0.5, 0.02, textwrap.fill(where.words, 90), ha="center", fontsize=8)
-    figure.subplots_adjust(bottom=0.22, right=0.72)
+    figure.supxlabel(textwrap.fill(where.words, 90), fontsize=8)
     save(figure, file)

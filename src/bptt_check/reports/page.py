@@ -17,7 +17,7 @@ from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
 from bptt_check.reports.text import (
     MOST_ALSO,
-    changed_line,
+    changed_lines,
     lead,
     leads,
     leads_words,
@@ -69,7 +69,7 @@ def as_html(
         in_words=in_words,
         lead=lead,
         mend_lead=mend_lead,
-        changed_line=changed_line,
+        changed_lines=changed_lines,
         leads=leads,
         leads_words=leads_words,
         left=left,

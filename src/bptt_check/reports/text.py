@@ -1,21 +1,20 @@
 """The report of an examination as text: one screen for a terminal, or Markdown for a CI job."""
 
+import os
 import re
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.commands.terminal import WIDEST, wrapped
 from bptt_check.judge.asking import Explanation, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.judge.report import Report, unanswered_at
-from bptt_check.mending.lines import LineEdit, Mend
+from bptt_check.mending.lines import Mend, folder_of
 from bptt_check.reports.panels import Panel, in_words, panels
 
-_WIDTH = 100
-_MARKUP = re.compile(r"[\\`*_\[\]<>~$]")
+_MARKUP = re.compile(r"[\\`*_\[\]<>~$|]")
 #: Problems shown at most.
 _MOST_SHOWN = 4
 #: Undetectable mistakes shown at most; equivalent descriptions shown at most.
@@ -23,9 +22,9 @@ MOST_BLIND = 8
 #: Lines that lead to what is wrong: more are not shown, they narrow nothing.
 MOST_LINES = 12
 MOST_ALSO = 3
-_LONGEST = 200  # characters of a line
+_LONGEST = 2000  # characters of a line to change, which is to be copied
 #: The word of each verdict, and a sentence.
-_VERDICTS = {
+VERDICTS = {
     "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
     "disagrees": ("WRONG", "{name} does not agree with autograd"),
     "approximate": (
@@ -40,7 +39,7 @@ _VERDICTS = {
 
 def word(report: Report) -> str:
     """The verdict in a word; of a right pass that returns a part, for which gradients it holds."""
-    found = _VERDICTS[report.verdict][0]
+    found = VERDICTS[report.verdict][0]
     if report.right and report.missing:
         found += f" for {', '.join(report.returned)}; not returned: {', '.join(report.missing)}"
     return found
@@ -60,7 +59,7 @@ def sentence(report: Report, name: str) -> str:
 
 def verdict(report: Report, name: str) -> str:
     """The verdict in a sentence, without the evidence; `name` is escaped by `shown`."""
-    return _VERDICTS[report.verdict][1].format(name=shown(name))
+    return VERDICTS[report.verdict][1].format(name=shown(name))
 
 
 def headline(report: Report, name: str) -> str:
@@ -74,17 +73,23 @@ def in_one_line(report: Report, name: str) -> str:
     words = (
         "; ".join(known)
         or "; ".join(report.undecided)
-        or _VERDICTS[report.verdict][1].removeprefix("{name} ")
+        or VERDICTS[report.verdict][1].removeprefix("{name} ")
     )
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
 
 
-def as_text(report: Report, name: str) -> str:
-    """The whole report: one line if it is right, else one screen, prose wrapped to 100 columns."""
-    lines = [headline(report, name) if report.right else _wrapped(headline(report, name))]
-    for paragraph in _paragraphs(report):
-        lines += ["", *(line for part in paragraph for line in _as_lines(part))]
+def as_text(report: Report, name: str, width: int | None = None) -> str:
+    """The whole report: one screen, or one line if it is right.
+
+    Args:
+        width: the columns of a terminal, which no line but one to copy exceeds; if left out, prose
+            is wrapped to 100 columns, and a right pass's line is not.
+    """
+    columns, first = width or WIDEST, headline(report, name)
+    lines = [first if report.right and width is None else wrapped(first, columns)]
+    for paragraph in _paragraphs(report, columns):
+        lines += ["", *(line for part in paragraph for line in _as_lines(part, columns))]
     return "\n".join(lines)
 
 
@@ -104,24 +109,30 @@ class ReadableReport(Report):
         # Without a base, a link within the page would load the notebook into the frame.
         base = '<base href="about:srcdoc">'
         page = escape(as_html([(self.name, self)], self.dtype).replace("<meta", f"{base}<meta", 1))
-        height = 260 if self.right else 640
-        return f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0"></iframe>'
+        height = 260 if self.right else 640  # until it is loaded, or where no script may run
+        fits = "this.height = this.contentDocument.documentElement.scrollHeight + 8"
+        return (
+            f'<iframe srcdoc="{page}" width="100%" height="{height}" frameborder="0" '
+            f'onload="{fits}"></iframe>'
+        )
 
 
 def as_markdown(report: Report, name: str) -> str:
     """The same for GitHub: `--markdown >> $GITHUB_STEP_SUMMARY`."""
     parts = [f"### {headline(report, code(name))}"]
     for paragraph in _paragraphs(report):
-        parts += [
-            fenced(text) if kind else _MARKUP.sub(r"\\\g<0>", text.lstrip())
-            for kind, text in paragraph
-        ]
+        parts += [fenced(text) if kind else escaped(text.lstrip()) for kind, text in paragraph]
     return "\n\n".join(parts)
+
+
+def escaped(text: str) -> str:
+    """A text of ours, or one that is `shown`, as Markdown that means it literally."""
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def cannot_as_markdown(name: str, why: str) -> str:
     """The reason why something cannot be checked, for GitHub."""
-    return f"### CANNOT CHECK {code(name)}\n\n{fenced(_wrapped(shown(why)))}"
+    return f"### CANNOT CHECK {code(name)}\n\n{fenced(wrapped(shown(why), WIDEST))}"
 
 
 def code(name: str) -> str:
@@ -143,37 +154,32 @@ def _backticks(text: str) -> int:
 class _Part(NamedTuple):
     """Some lines of a paragraph; prose if `kind` is empty."""
 
-    kind: Literal["", "table", "quote", "lines"]
+    kind: Literal["", "table", "quote", "lines", "changes"]
     text: str
 
 
-def _as_lines(part: _Part) -> list[str]:
-    """A part as lines for a terminal."""
+def _as_lines(part: _Part, columns: int) -> list[str]:
+    """A part as lines for a terminal; those to copy are whole."""
     lines = part.text.splitlines()
     if part.kind == "table":
         return lines
+    if part.kind == "changes":
+        return [f"    {line}" for line in lines]
     if part.kind == "lines":
-        return [f"    {line if len(line) <= 96 else line[:92] + ' ...'}" for line in lines]
-    return [_wrapped(f"  {line}" if part.kind == "quote" else line) for line in lines]
+        most = columns - 4
+        return [f"    {line if len(line) <= most else line[: most - 4] + ' ...'}" for line in lines]
+    return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
 
 
-def _wrapped(line: str) -> str:
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    # Do not split words: `shown` escapes CI commands that begin a word, not those inside one.
-    return textwrap.fill(
-        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _paragraphs(report: Report) -> Iterator[list[_Part]]:
-    """The paragraphs below the headline."""
+def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
+    """The paragraphs below the headline, for this many columns."""
     if said := [_Part("", text) for text in notes(report)]:
         yield said
     if report.right or report.verdict == "cannot tell":
         return
     if report.verdict != "impure":
         factors = (_Part("", factor) for factor in report.factors)
-        yield [_Part("table", table(report.worst)), *factors]
+        yield [_Part("table", table(report.worst, columns)), *factors]
     if set(report.only_at) - set(report.not_finite):
         names = ", ".join(repr(name) for name in report.only_at)
         words = f"Wrong only at {names}, {_elsewhere(report)}: docs/check.md says what they test."
@@ -185,9 +191,10 @@ def _paragraphs(report: Report) -> Iterator[list[_Part]]:
         yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
     yield from _mistakes(report)
     if report.mend is not None:
-        its = (changed_line(report, each) for each in report.mend.lines)
-        text = "\n".join(f"{place}: {old}\n{' ' * 6}-> {new}" for place, old, new in its)
-        yield [_Part("", f"{mend_lead(report.mend)}:"), _Part("lines", text)]
+        text = "\n".join(
+            f"{place}: {old}\n{' ' * 6}-> {new}" for place, old, new in changed_lines(report)
+        )
+        yield [_Part("", f"{mend_lead(report.mend)}:"), _Part("changes", text)]
     if words := leads_words(report):
         text = "\n".join(f"{place}: {line}" for place, line in leads(report))
         yield [_Part("", f"Your {words}:"), _Part("lines", text)]
@@ -225,7 +232,7 @@ def leads(report: Report) -> list[tuple[str, str]]:
     """The places of these lines, and the lines."""
     assert report.leads is not None
     its = report.leads.lines
-    return [(_place(report, line.file, line.place), shown(line.text[:_LONGEST])) for line in its]
+    return [(_place(report, line.file, line.place), _copyable(line.text)) for line in its]
 
 
 def _joined(names: Sequence[str], word: str) -> str:
@@ -235,17 +242,31 @@ def _joined(names: Sequence[str], word: str) -> str:
 
 def _place(report: Report, file: str, place: str) -> str:
     """The place, with the name of the file if it is not the candidate's."""
-    return place if report.name.startswith(file) else f"{shown(Path(file).name)}, {place}"
+    return place if report.name.startswith(file) else f"{shown(os.path.basename(file))}, {place}"
 
 
-def changed_line(report: Report, line: LineEdit) -> tuple[str, str, str]:
-    """Its place, how it is, and how it has to be."""
-    before, after = (shown(text[:_LONGEST]) for text in (line.before, line.after))
-    return _place(report, line.file, line.place), before, after
+def changed_lines(report: Report) -> Iterator[tuple[str, str, str]]:
+    """For each line to change its place, how it is, and how it has to be.
+
+    The place names the file, unless the candidate's own is the only one.
+    """
+    lines = report.mend.lines if report.mend else ()
+    files = {line.file for line in lines}
+    folder = folder_of(files) if files else ""
+    for line in lines:
+        own = len(files) == 1 and report.name.startswith(line.file)
+        file = "" if own else f"{shown(os.path.relpath(line.file, folder))}, "
+        yield f"{file}{line.place}", _copyable(line.before), _copyable(line.after)
+
+
+def _copyable(line: str) -> str:
+    """A line whole; one of thousands of characters, which no one wrote, cut."""
+    return shown(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
 
 
 def notes(report: Report) -> Iterator[str]:
     """The sentences below the headline, for any verdict."""
+    yield from (f"The gradient apart, {text}." for text in report.training)
     yield from (f"Not decided: {reason}." for reason in report.undecided)
     if report.unanswered and not report.undecided:
         at = unanswered_at(report.unanswered, report.conditions)
@@ -305,24 +326,37 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_SHOWN]) + f" and {left} more" * (left > 0)
 
 
-def table(entries: Sequence[Entry]) -> str:
-    """A row for each gradient: its worst entry, or `right`."""
-    rows = [
-        f"{'worst entry':14}{'got (yours)':>14}{'autograd':>14}{'error':>10}{'relative':>10}"
-        f"{'ulps':>10}{'allowed':>10}  problem"
-    ]
-    for e in entries:
-        if e.right:
-            # Its worst entry is rounding noise and differs between processors.
-            rows.append(f"{e.name}: right")
-            continue
-        index = ",".join(map(str, e.at))
-        ulps = "-" if e.ulps is None else f"{e.ulps:.2g}"
-        rows.append(
-            f"{f'{e.name}[{index}]':14}{e.got:14.6g}{e.expected:14.6g}{e.error:10.2g}"
-            f"{e.relative:10.2g}{ulps:>10}{2 * e.bound:10.2g}  {e.problem}"
-        )
+#: The columns of `table` and their widths; the last ones go first where a terminal is narrow.
+_COLUMNS = {"worst entry": "<14", "got (yours)": ">14", "autograd": ">14", "error": ">10"}
+_COLUMNS |= {"relative": ">10", "ulps": ">10", "allowed": ">10", "problem": ""}
+_LESS = ("relative", "ulps", "problem", "allowed")
+
+
+def table(entries: Sequence[Entry], columns: int = WIDEST) -> str:
+    """A row for each gradient: its worst entry, or `right`.
+
+    In less than 100 columns it has the cells that fit.
+    """
+    cells = {e.name: _cells(e) for e in entries if not e.right}
+    shown_columns = list(_COLUMNS)
+    for name in _LESS if columns < WIDEST else ():
+        if max(len(_row(each, shown_columns)) for each in cells.values()) > columns:
+            shown_columns.remove(name)
+    rows = [_row({name: name for name in _COLUMNS} | {"problem": "  problem"}, shown_columns)]
+    # The worst entry of a right one is rounding noise and differs between processors.
+    rows += [f"{e.name}: right" if e.right else _row(cells[e.name], shown_columns) for e in entries]
     return "\n".join(rows)
+
+
+def _cells(e: Entry) -> dict[str, str]:
+    index, ulps = ",".join(map(str, e.at)), "-" if e.ulps is None else f"{e.ulps:.2g}"
+    numbers = f"{e.got:.6g}", f"{e.expected:.6g}", f"{e.error:.2g}", f"{e.relative:.2g}"
+    texts = f"{e.name}[{index}]", *numbers, ulps, f"{2 * e.bound:.2g}", f"  {e.problem}"
+    return dict(zip(_COLUMNS, texts, strict=True))
+
+
+def _row(cells: Mapping[str, str], of: Sequence[str]) -> str:
+    return "".join(f"{cells[name]:{width}}" for name, width in _COLUMNS.items() if name in of)
 
 
 def _matrices(where: Where) -> Iterator[str]:
@@ -429,7 +463,7 @@ def _explained(e: Explanation) -> Iterator[str]:
     for number, m in enumerate(e.mistakes, 1):
         yield f"{lead(e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
         if m.place:
-            yield f"  {m.place}" if count == 1 else f"     {m.place}"
+            yield f"{' ' * (2 if count == 1 else 5)}in the network, {m.place}"
     if e.also:
         count_left = len(e.also) - MOST_ALSO
         rest = f"; and {count_left} more" if count_left > 0 else ""
