@@ -1,0 +1,30 @@
+"""Layers: a recurrence in torch, with upstream gradients for its outputs and its final state.
+
+@layer(x="time n", returns={"y": "time n"})    declares one; `check_layer` judges by it
+
+layer    the decorator; marks of gates and the like; the sizes of an axis
+"""
+
+from bptt_check.layers.layer import (
+    as_layer,
+    chunks,
+    gate,
+    layer,
+    log_gate,
+    multiples_of,
+    positive,
+    power_of_two,
+    unit_vectors,
+)
+
+__all__ = [
+    "as_layer",
+    "chunks",
+    "gate",
+    "layer",
+    "log_gate",
+    "multiples_of",
+    "positive",
+    "power_of_two",
+    "unit_vectors",
+]
