@@ -23,6 +23,7 @@ from bptt_check.judge.candidate import InThisProcess, in_this_process
 from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
+from bptt_check.layers.triton_cpu import triton_on_cpu
 from bptt_check.networks import Network, Problem
 from bptt_check.own_lines.lines import source_of
 from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
@@ -43,6 +44,7 @@ __all__ = [
     "check_layer",
     "compare_gradients",
     "problems",
+    "triton_on_cpu",
 ]
 
 _REQUIRE, _DTYPES = ("returned", "all"), ("float32", "float64")

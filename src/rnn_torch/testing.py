@@ -8,6 +8,7 @@ from bptt_check.testing import (
     check_layer,
     compare_gradients,
     problems,
+    triton_on_cpu,
 )
 from rnn_torch import check as _  # noqa: F401 - RTRL and complex step vote
 
@@ -19,4 +20,5 @@ __all__ = [
     "check_layer",
     "compare_gradients",
     "problems",
+    "triton_on_cpu",
 ]

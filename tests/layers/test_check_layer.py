@@ -113,6 +113,9 @@ def test_right_outputs_and_gradients_cut_at_a_multiple_of_the_chunk() -> None:
     assert (report.verdict, report.forward) == ("disagrees", "")
     assert report.where is not None
     assert report.where.claim["state"] in (1, 4)
+    assert [e.name for e in report.mistakes or ()] == [
+        "the error passed back through S is dropped every 4 steps"
+    ]
     assert "zero there, no error is passed further back" in report.where.words
 
 

@@ -2,7 +2,8 @@
 
 @layer(x="time n", returns={"y": "time n"})    declares one; `check_layer` judges by it
 
-layer    the decorator; marks of gates and the like; the sizes of an axis
+layer         the decorator; marks of gates and the like; the sizes of an axis
+triton_cpu    Triton kernels without a GPU
 """
 
 from bptt_check.layers.layer import (
@@ -16,15 +17,18 @@ from bptt_check.layers.layer import (
     power_of_two,
     unit_vectors,
 )
+from bptt_check.networks import floats, tokens
 
 __all__ = [
     "as_layer",
     "chunks",
+    "floats",
     "gate",
     "layer",
     "log_gate",
     "multiples_of",
     "positive",
     "power_of_two",
+    "tokens",
     "unit_vectors",
 ]
