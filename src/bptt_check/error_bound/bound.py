@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.error_bound.error_rules import Rule, Rules, Sum
-from bptt_check.error_bound.noise_floor import noise_floor
+from bptt_check.error_bound.noise_floor import MARGIN, noise_floor
 from bptt_check.error_bound.truncated import TRUNCATED, truncation
 from bptt_check.networks.network import Array, Network
 from bptt_check.networks.problems import Problem
@@ -104,11 +104,17 @@ def with_floor(network: Network, problem: Problem, right: Reference) -> Referenc
     """The right gradients of a layer, with bounds that also cover evaluations in another order.
 
     Such as in chunks, where a gate's gradient is a sum of differences. Where the derived bound
-    explodes, and where the gradient is 0, the noise floor alone decides.
+    explodes, and where the gradient is 0, the noise floor alone decides; for a gradient of 0 it is
+    that of the largest entry.
     """
     if right.measured:
         return right
     floor = noise_floor(network, problem)[1].gradients
+    largest = {n: abs(g).max(initial=0) for n, g in right.gradients.items()}
+    unit = float(np.finfo(problem.dtype).eps) / 2
+    for n, size in largest.items():  # where it is 0, noise shows nothing
+        least = MARGIN * unit * (size or max(largest.values()))
+        floor[n] = np.where(right.gradients[n] == 0, np.maximum(floor[n], least), floor[n])
     if explodes(right, problem.dtype):
         return right._replace(bounds=floor, measured=_EXPLODES)
     derived = {

@@ -3,6 +3,7 @@
 @layer(x="time n", returns={"y": "time n"})    declares one; `check_layer` judges by it
 
 layer         the decorator; marks of gates and the like; the sizes of an axis
+of_jax        a function of JAX as a torch callable
 triton_cpu    Triton kernels without a GPU
 """
 
@@ -17,6 +18,7 @@ from bptt_check.layers.layer import (
     power_of_two,
     unit_vectors,
 )
+from bptt_check.layers.of_jax import of_jax
 from bptt_check.networks import floats, tokens
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "layer",
     "log_gate",
     "multiples_of",
+    "of_jax",
     "positive",
     "power_of_two",
     "tokens",
