@@ -152,7 +152,7 @@ def check_layer(
             names, else in order, and returns the outputs and the final states.
         layer: what it must compute: a layer, a network with upstream gradients, a stock network's
             name, or FILE.py:LAYER.
-        dtype: float32 or float64, of the tensors.
+        dtype: float16, float32 or float64, of the tensors.
         device: where they lie.
         shapes, seed: as the flags of `python -m bptt_check`.
 
@@ -163,7 +163,7 @@ def check_layer(
         CannotCheck: the callable gives no answer that can be judged.
         ValueError: an argument is invalid, or the layer fails.
     """
-    _check_one_of("dtype", dtype, _DTYPES)
+    _check_one_of("dtype", dtype, ("float16", *_DTYPES))
     subject = subject_of_layer(layer, shapes=shapes, device=device)
     name = getattr(candidate, "__qualname__", type(candidate).__name__)
     ask = in_this_process(candidate, subject)
