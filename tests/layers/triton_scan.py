@@ -34,7 +34,7 @@ def forward(a, x, h, steps, channels, C: tl.constexpr):  # type: ignore[no-untyp
     inside = channel < channels
     state = tl.zeros([C], tl.float32)
     for t in range(steps):
-        at = t * channels + channel
+        at = t.to(tl.int32) * channels + channel  # type: ignore[attr-defined]
         state = tl.load(a + at, inside) * state + tl.load(x + at, inside)
         tl.store(h + at, state, inside)
 

@@ -1,5 +1,6 @@
 """Run Triton kernels without a GPU, in Triton's interpreter: their gradients in any CI job."""
 
+import ast
 import os
 import sys
 from contextlib import nullcontext
@@ -27,6 +28,7 @@ def triton_on_cpu() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
     try:
         from triton.runtime.autotuner import Autotuner
+        from triton.runtime.interpreter import ASTTransformer
     except ModuleNotFoundError as error:
         needs = "triton_on_cpu needs triton: pip install triton"
         raise ModuleNotFoundError(needs, name=error.name) from None
@@ -42,3 +44,15 @@ def triton_on_cpu() -> None:
 
     vars(first)["takes_the_first"] = True
     Autotuner.run = first
+    ASTTransformer.visit_For = _with_a_tensor_as_variable
+
+
+def _with_a_tensor_as_variable(self: Any, loop: ast.For) -> ast.For:
+    """The variable of a loop over a range is a tensor, as it is where kernels are compiled."""
+    self.generic_visit(loop)
+    called = loop.iter.func if isinstance(loop.iter, ast.Call) else None
+    if "range" in (getattr(called, "id", ""), getattr(called, "attr", "")):
+        name = ast.unparse(loop.target)
+        made = ast.parse(f"{name} = interpreter_semantic.to_tensor({name}, False)").body
+        loop.body[:0] = [ast.fix_missing_locations(ast.copy_location(each, loop)) for each in made]
+    return loop
