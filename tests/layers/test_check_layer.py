@@ -128,6 +128,15 @@ def test_the_upstream_gradient_of_the_final_state_is_ignored() -> None:
     assert "\nht " in str(report)
 
 
+def test_two_mistakes_of_the_states_as_in_a_published_kernel() -> None:
+    both = upstream(same_gradient, torch.zeros_like)
+    report = check_layer(lambda q, k, v, g, h0: both(q, k, v, g, h0.detach()), gated)
+    assert report.where is not None
+    assert (report.where.claim["kind"], report.where.claim["labels"]) == ("sums only", ("dh0",))
+    assert report.where.claim["finals"] == ("ht",)
+    assert [e.name for e in report.mistakes or ()] == [f"{IGNORED} + dh0 is zero"]
+
+
 def test_upstream_gradients_that_are_read_as_if_contiguous() -> None:
     def contiguous(grad: Tensor) -> Tensor:
         if 0 in grad.stride():

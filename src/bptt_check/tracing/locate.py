@@ -91,7 +91,8 @@ class Where:
                 return Claim("whole only", self.whole)
             return Claim("cannot tell", reason=_right_at(self.problem))
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
-        if not any((used > 1).any() for used in [*self.cells.values(), *self.sums.values()]):
+        parts = {**self.cells, **self.sums}
+        if self.finals and not (names := tuple(_names(n for n in parts if (parts[n] > 1).any()))):
             return self._of_final_states()
         right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
         in_cells = [n for n in _names(self.cells) if n not in names]
@@ -99,7 +100,9 @@ class Where:
             losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
             first = int(np.argmax(losses > 1)) + 1
             if in_cells or (len(names) == 1 and right):
-                return Claim("sums only", names, loss=first, right=tuple(in_cells or right))
+                finals = self._of_final_states().finals
+                shown = tuple(in_cells or right)
+                return Claim("sums only", names, loss=first, right=shown, finals=finals)
             why = "no gradient could be split by state step"
             return Claim("cannot tell", names, loss=first, reason=why)
         return self._first_cell(cells)
@@ -155,12 +158,13 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
         )
     if claim.kind == "sums only":
         shown = " and ".join(claim.right)
+        ends = f"; what comes from {' and '.join(claim.finals)} is wrong, too" * bool(claim.finals)
         only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
         if set(claim.right) <= _names(cells).keys():
             show = "shows" if len(claim.right) == 1 else "show"
             errors = f"every error passed back that {shown} {show} is right"
-            return f"{errors}: only the {only} wrong, {since}"
-        return f"only the {only} wrong, {since}: right at each loss step: {shown}"
+            return f"{errors}: only the {only} wrong, {since}{ends}"
+        return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
     gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in claim.labels))
     all_gates = {n.partition(", ")[2] or n for n in cells}
     subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
