@@ -1,17 +1,27 @@
-"""Check the hand-written backward pass of any recurrent network against torch's autograd."""
+"""Check the backward pass of any recurrent network or layer against torch's autograd."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bptt_check.compare import compare_gradients
-    from bptt_check.testing import assert_gradient_parity, check, problems
+    from bptt_check.layers import layer
+    from bptt_check.testing import (
+        assert_gradient_parity,
+        assert_layer_parity,
+        check,
+        check_layer,
+        problems,
+    )
 else:
     # Loaded when first used: the process in which a candidate runs must not load torch.
     _LATER = {
         "assert_gradient_parity": "bptt_check.testing",
+        "assert_layer_parity": "bptt_check.testing",
         "check": "bptt_check.testing",
+        "check_layer": "bptt_check.testing",
         "compare_gradients": "bptt_check.compare",
+        "layer": "bptt_check.layers",
         "problems": "bptt_check.testing",
     }
 
@@ -21,4 +31,12 @@ else:
         return getattr(import_module(_LATER[name]), name)
 
 
-__all__ = ["assert_gradient_parity", "check", "compare_gradients", "problems"]
+__all__ = [
+    "assert_gradient_parity",
+    "assert_layer_parity",
+    "check",
+    "check_layer",
+    "compare_gradients",
+    "layer",
+    "problems",
+]

@@ -168,7 +168,8 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         "table is printed" + "; default: this project's own" * has_own)  # fmt: skip
     add("--network", metavar="NETWORK",
         help=f"network that it differentiates: {', '.join(STOCK)}, with options as in "
-        "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network "
+        "lstm,order=ifog,peepholes; or FILE.py:NETWORK, declared with @network, or with @layer: "
+        "then FUNCTION is a torch callable "
         "(default: that of docs/bptt.md)")  # fmt: skip
     add("--loss", choices=["squared", "softmax", "upstream"],
         help="loss of a stock network (default: its own)")  # fmt: skip
@@ -195,6 +196,7 @@ def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
         "--env", action="append", default=[], metavar="NAME",
         help="pass this environment variable to the file, too; may be repeated",
     )  # fmt: skip
+    add("--strict", action="store_true", help="exit code 1 also if a layer loses digits")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as one JSON object")
     form.add_argument("--markdown", action="store_true",
@@ -265,7 +267,7 @@ def _check_candidate(flags: argparse.Namespace) -> int:
         _plot(report, flags)
     if flags.patch is not None:
         _write_patch(report, flags)
-    return report.exit_code
+    return report.exit_code or int(flags.strict and bool(report.lost))
 
 
 def _say_report(flags: argparse.Namespace, report: Report, name: str) -> None:

@@ -69,6 +69,8 @@ def _corners(draw: _Draw, network: Network, fixed: _Sizes, dtypes: _Dtypes) -> P
         values[name] = draw(
             hnp.arrays(kind, argument.shape(sizes), elements=elements, fill=st.nothing())
         )
+        if argument.of_normal:
+            values[name] = np.asarray(argument.of_normal(values[name]), dtype)
         if name in network.zeros:
             values[name] = np.zeros_like(values[name])
     return Problem("corner", sizes, values, dtype.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from bptt_check.candidate.nearest import nearest
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.votes import Oracle
+from bptt_check.layers import as_layer
 from bptt_check.networks import STOCK, Network, check_network, stock
 
 _SWITCHES = {"columns": ("columns", True), "no-biases": ("biases", False)}
@@ -54,6 +55,26 @@ def subject_for(
         )
     ours = network is None or (isinstance(network, str) and ":" not in network)
     return (_kept if ours else _made)(network, shapes, window, loss, rate)
+
+
+def subject_of_layer(
+    layer: str | Network, *, shapes: str = "any", device: str = "cpu"
+) -> AnyNetwork:
+    """The subject that a torch callable is judged by: a layer, called on this device.
+
+    Args:
+        layer: a layer, a network with upstream gradients, a stock network, or FILE.py:LAYER.
+        shapes: `any`, or sizes of some axes such as `hidden=16,batch=1`.
+        device: a device of torch.
+
+    Raises:
+        ValueError: as `subject_for`; or the network has no upstream gradients.
+    """
+    if isinstance(layer, str):
+        layer = network_named(layer, None if ":" in layer else "upstream")
+    found = subject_for(layer if layer.outputs else as_layer(layer), shapes=shapes)
+    found.form = found.form._replace(device=device)
+    return found
 
 
 def _made(

@@ -23,9 +23,10 @@ from bptt_check.judge.candidate import InThisProcess, in_this_process
 from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
+from bptt_check.layers.triton_cpu import triton_on_cpu
 from bptt_check.networks import Network, Problem
 from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
-from bptt_check.subjects import subject_for
+from bptt_check.subjects import subject_for, subject_of_layer
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -34,7 +35,16 @@ if TYPE_CHECKING:
 else:
     Problems = object
 
-__all__ = ["Problem", "assert_gradient_parity", "check", "compare_gradients", "problems"]
+__all__ = [
+    "Problem",
+    "assert_gradient_parity",
+    "assert_layer_parity",
+    "check",
+    "check_layer",
+    "compare_gradients",
+    "problems",
+    "triton_on_cpu",
+]
 
 _REQUIRE, _DTYPES = ("returned", "all"), ("float32", "float64")
 
@@ -134,6 +144,69 @@ def _check_callable(backward: object) -> None:
         return
     hint = f": for a file, python -m bptt_check {backward}" if isinstance(backward, str) else ""
     raise ValueError(f"backward must be a function, got {backward!r}{hint}")
+
+
+def check_layer(
+    candidate: Callable[..., Any],
+    layer: Network | str,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    shapes: str = "any",
+    seed: int = 0,
+) -> ReadableReport:
+    """Examine a torch callable of this process: an `autograd.Function`, a module, a kernel.
+
+    Args:
+        candidate: it gets tensors of the layer's inputs, by name if its parameters have these
+            names, else in order, and returns the outputs and the final states.
+        layer: what it must compute: a layer, a network with upstream gradients, a stock network's
+            name, or FILE.py:LAYER.
+        dtype: float16, float32 or float64, of the tensors.
+        device: where they lie.
+        shapes, seed: as the flags of `python -m bptt_check`.
+
+    Returns:
+        The report: `print` shows the screen, a notebook the page of --html.
+
+    Raises:
+        CannotCheck: the callable gives no answer that can be judged.
+        ValueError: an argument is invalid, or the layer fails.
+    """
+    _check_one_of("dtype", dtype, ("float16", *_DTYPES))
+    subject = subject_of_layer(layer, shapes=shapes, device=device)
+    name = getattr(candidate, "__qualname__", type(candidate).__name__)
+    ask = in_this_process(candidate, subject)
+    report = examine(ask, subject, dtype=dtype, seed=seed, name=name)
+    return ReadableReport(**vars(report))
+
+
+def assert_layer_parity(
+    candidate: Callable[..., Any],
+    layer: Network | str,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    shapes: str = "any",
+) -> None:
+    """Raise AssertionError, with the report of `check_layer`, if a torch callable is wrong.
+
+    Warns if it is right, but loses digits. The arguments are those of `check_layer`.
+
+    Raises:
+        AssertionError: its outputs or gradients are wrong.
+        CannotCheck: it gives no answer that can be judged, or not all of it can.
+        ValueError: an argument is invalid, or the layer fails.
+    """
+    __tracebackhide__ = True  # pytest shows only the caller's line and the report
+    report = check_layer(candidate, layer, dtype=dtype, device=device, shapes=shapes)
+    said = in_one_line(report, report.name)
+    if report.verdict == "cannot tell":
+        raise CannotCheck(said)
+    if not report.right:
+        raise AssertionError(f"{said}\n\n{report}")
+    if report.lost:
+        warnings.warn(str(report), stacklevel=2)
 
 
 def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "bptt_check.process",
         *ANALYSIS,
     },
+    "bptt_check.layers": {"bptt_check.networks"},
     "bptt_check.judge": {
         "bptt_check.candidate",
         "bptt_check.catalogue",

@@ -55,7 +55,8 @@ class Form(NamedTuple):
     order; `required`: those of which it must. `rate`: if given, the pass returns nothing and
     subtracts the gradients times this number from its inputs. `weights`: the inputs that are
     neither given at every step nor an initial state; empty if unknown. `axes`: those of each
-    input, as text; empty if unknown.
+    input, as text; empty if unknown. `outputs`: of a layer, the name of what each upstream gradient
+    among the inputs is of; `device`: where it is called.
     """
 
     inputs: Sequence[str]
@@ -64,6 +65,8 @@ class Form(NamedTuple):
     rate: float | None = None
     weights: Sequence[str] = ()
     axes: Sequence[str] = ()
+    outputs: Mapping[str, str] = {}
+    device: str = "cpu"
 
 
 class Part(NamedTuple):

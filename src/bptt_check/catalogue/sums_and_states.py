@@ -38,7 +38,9 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
     for group in groups:
         where = step.where(step.of[group.states[0]])
         yield Mistake(group, "accumulated", (), "", 1, where)
-        for change, by, rank in _carried("batch" in step.tape.problem.sizes):
+        network = step.tape.network
+        chunks = (16, 32, 64) if network.outputs else ()  # of a layer's kernel
+        for change, by, rank in _carried("batch" in network.axis_names, chunks):
             for when in ("", "not first"):  # the initial state's error, or not
                 yield Mistake(group, change, by, when, rank, where)
         inner = tuple(step.inner_edges(group.states))
@@ -59,10 +61,10 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
         yield Mistake(Part("loss"), "cut", step=when, rank=0)
 
 
-def _carried(batch: bool) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+def _carried(batch: bool, chunks: tuple[int, ...]) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Wrong changes of the error passed back to a state."""
     yield "cut", (), 0
-    for k in (2, 3, 4, 5, 8, 10):
+    for k in (2, 3, 4, 5, 8, 10, *chunks):
         yield "dropped", (k,), 1
     if batch:
         yield "mean over axis", (0,), 3

@@ -7,6 +7,6 @@ noise_floor           a measured substitute for operations without a rule
 truncated             the operations of torch that are further off than rounding
 """
 
-from bptt_check.error_bound.bound import Reference, reference
+from bptt_check.error_bound.bound import Reference, explodes, reference, with_floor
 
-__all__ = ["Reference", "reference"]
+__all__ = ["Reference", "explodes", "reference", "with_floor"]

@@ -7,6 +7,7 @@ project's own network, `rnn_numpy.elman_network.rounding` has the bound derived 
 docs/parity.md.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.error_bound.error_rules import Rule, Rules, Sum
-from bptt_check.error_bound.noise_floor import noise_floor
+from bptt_check.error_bound.noise_floor import MARGIN, noise_floor
 from bptt_check.error_bound.truncated import TRUNCATED, truncation
 from bptt_check.networks.network import Array, Network
 from bptt_check.networks.problems import Problem
@@ -51,7 +52,8 @@ class Reference(NamedTuple):
     Two correct evaluations differ by at most twice `bounds`, which are infinite where nothing can
     be decided. If an operation has no rule, they are a measured noise floor and `measured` says so;
     it is empty if they are derived. `approximate` names the operations of torch that are further
-    from the exact result than rounding explains; the bounds cover both.
+    from the exact result than rounding explains; the bounds cover both. `derived`: of a layer, the
+    bounds that are derived, where those that decide are wider.
     """
 
     losses: Array
@@ -60,6 +62,7 @@ class Reference(NamedTuple):
     bounds: dict[str, Array]
     measured: str = ""
     approximate: str = ""
+    derived: Mapping[str, Array] = {}
 
 
 def reference(network: Network, problem: Problem, *, measure: bool = False) -> Reference:
@@ -81,6 +84,46 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
         right, floor, words = noise_floor(network, problem)
         why = f"a measured noise floor, not a bound: {error}"
         return Reference(right.losses, floor.losses, right.gradients, floor.gradients, why, words)
+
+
+#: The most units of roundoff of a gradient's largest entry that a layer's bounds may be.
+_MOST_UNITS = 2**13
+_EXPLODES = (
+    "a measured noise floor, of which the margin is chosen, where the derived bound explodes"
+)
+
+
+def explodes(right: Reference, dtype: str) -> bool:
+    """Whether the derived bounds are no small part of the gradients, as for a delta rule."""
+    most = _MOST_UNITS * float(np.finfo(dtype).eps)
+    pairs = ((right.bounds[n].max(initial=0), abs(g)) for n, g in right.gradients.items())
+    return any(not bound <= most * g.max(initial=0) for bound, g in pairs if g.any())
+
+
+def with_floor(network: Network, problem: Problem, right: Reference) -> Reference:
+    """The right gradients of a layer, with bounds that also cover evaluations in another order.
+
+    Such as in chunks, where a gate's gradient is a sum of differences. Where the derived bound
+    explodes, and where the gradient is 0, the noise floor alone decides; for a gradient of 0 it is
+    that of the largest entry.
+    """
+    if right.measured:
+        return right
+    floor = noise_floor(network, problem)[1].gradients
+    largest = {n: abs(g).max(initial=0) for n, g in right.gradients.items()}
+    unit = float(np.finfo(problem.dtype).eps) / 2
+    for n, size in largest.items():  # where it is 0, noise shows nothing
+        least = MARGIN * unit * (size or max(largest.values()))
+        floor[n] = np.where(right.gradients[n] == 0, np.maximum(floor[n], least), floor[n])
+    if explodes(right, problem.dtype):
+        return right._replace(bounds=floor, measured=_EXPLODES)
+    derived = {
+        n: np.where(right.gradients[n] == 0, np.maximum(b, floor[n]), b)
+        for n, b in right.bounds.items()
+    }
+    return right._replace(
+        bounds={n: np.maximum(b, floor[n]) for n, b in derived.items()}, derived=derived
+    )
 
 
 def _derived(network: Network, problem: Problem) -> Reference:

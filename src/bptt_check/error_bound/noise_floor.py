@@ -16,7 +16,7 @@ from bptt_check.networks.network import Evaluation, Network
 from bptt_check.networks.problems import Problem
 
 _STEP = 2.0**-26
-_MARGIN = 64
+MARGIN = 64
 _RUNS = 6
 
 
@@ -39,7 +39,7 @@ def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluat
         largest = np.max(list(runs), axis=0)
         # An entry that changes little by chance has terms of the same size as the others.
         typical = np.maximum(largest, largest.mean()) / _STEP if largest.size else largest
-        found = _MARGIN * unit * np.maximum(typical, abs(value)) + 2 * np.max(list(exact_runs), 0)
+        found = MARGIN * unit * np.maximum(typical, abs(value)) + 2 * np.max(list(exact_runs), 0)
         return np.where(np.isfinite(found), found, np.inf)
 
     floors = {

@@ -10,8 +10,9 @@ import numpy as np
 
 from bptt_check.candidate.calling import Form
 from bptt_check.catalogue import Catalogue, sentence
-from bptt_check.error_bound import Reference, reference
+from bptt_check.error_bound import Reference, explodes, reference, with_floor
 from bptt_check.judge.asking import (
+    Answer,
     Array,
     Ask,
     Asked,
@@ -22,7 +23,7 @@ from bptt_check.judge.asking import (
     Where,
 )
 from bptt_check.judge.comparison import Expected, agrees, fractions, furthest, is_sharp
-from bptt_check.judge.forward_passes import about_losses, about_states, meanings
+from bptt_check.judge.forward_passes import about_losses, about_outputs, about_states, meanings
 from bptt_check.judge.votes import Oracle, votes
 from bptt_check.naming import Asked as Trial
 from bptt_check.naming import name_mistakes, noise_floor
@@ -36,6 +37,7 @@ from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import Tape, record_template
 
 _RANDOM_PROBLEMS = 12
+_RANDOM_OF_A_LAYER = 3
 _LONGEST = 8  # steps of these
 _MOST_LOCATED = 3  # problems at which a pass is wrong, split by steps
 _MOST_STEPS = 40  # of a problem that is split by steps, or voted on
@@ -92,7 +94,7 @@ class AnyNetwork:
                 raise
             weights, self._has_softmax = [], False
         gradients = network.differentiated if rate is None else weights
-        self.form = Form(inputs, gradients, (), rate, weights, axes)
+        self.form = Form(inputs, gradients, (), rate, weights, axes, network.outputs)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -120,7 +122,8 @@ class AnyNetwork:
     def in_turn(self, dtype: str) -> Sequence[tuple[Problem, ...]]:
         """Sequences of problems to ask in one process; the last problem of each is judged."""
         if (dtype,) not in self._posed:
-            self._posed[(dtype,)] = list(in_turn(self.network, dtype, self.fixed))
+            sequences = list(in_turn(self.network, dtype, self.fixed))
+            self._posed[(dtype,)] = sequences[-1:] if self.network.outputs else sequences
             self._own |= {id(p): (p, None) for *_, p in self._posed[(dtype,)]}
         return self._posed[(dtype,)]
 
@@ -132,6 +135,20 @@ class AnyNetwork:
         self._own[id(problem)] = problem, right
         return right
 
+    def judged(self, problem: Problem, answer: Answer) -> Reference:
+        """What an answer is judged by: of a layer's the noise floor, too, if the bound refuses it.
+
+        It takes longer, and right answers rarely need it.
+        """
+        right = self.reference(problem)
+        if not self.network.outputs or right.derived or right.measured:
+            return right
+        if agrees(answer.compared, right) and not explodes(right, problem.dtype):
+            return right
+        right = with_floor(self.network, problem, right)
+        self._own[id(problem)] = problem, right
+        return right
+
     def prepare(self, problem: Problem) -> None:
         """Compute what `reference` will be asked for, while a candidate answers the problem."""
         if id(problem) in self._own:
@@ -140,8 +157,11 @@ class AnyNetwork:
 
     def _problems(self, dtype: str, seed: int) -> list[Problem]:
         left_out = _OVERFLOWS if self._has_softmax else ""
-        designed = drawn(self.network, dtype, self.fixed, self.window, self._tells, left_out)
-        others = random(self.network, dtype, seed, _RANDOM_PROBLEMS, self.fixed, _LONGEST)
+        # A layer's inputs are few, and mostly no weights: it is the noise floor that then decides.
+        tells = self._tells if not self.network.outputs else lambda problem: True
+        designed = drawn(self.network, dtype, self.fixed, self.window, tells, left_out)
+        count = _RANDOM_OF_A_LAYER if self.network.outputs else _RANDOM_PROBLEMS
+        others = random(self.network, dtype, seed, count, self.fixed, _LONGEST)
         found = [*designed, *others]
         if self.window is not None and not any(map(self._shows_the_window, found)):
             raise CannotCheck(
@@ -167,6 +187,10 @@ class AnyNetwork:
     def inputs(self, problem: Problem) -> Mapping[str, Array]:
         """The input arrays of a backward pass, by name, in order."""
         return {name: problem.values[name] for name in self.form.inputs}
+
+    def is_asked_twice(self, problem: Problem) -> bool:
+        """Whether a second call of the same problem is made; of a layer, at the first one alone."""
+        return not self.network.outputs or problem.name == "general"
 
     def sizes(self, problem: Problem) -> Mapping[str, int]:
         """The size of each axis, by name."""
@@ -209,7 +233,9 @@ class AnyNetwork:
         return about_losses(asked)
 
     def states(self, asked: Sequence[Asked]) -> str:
-        """A sentence that compares the states of the two forward passes."""
+        """A sentence that compares the states of the two forward passes, or a layer's outputs."""
+        if self.network.outputs:
+            return about_outputs(self.network, asked)
         return about_states(self.network, asked)
 
     def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
@@ -261,12 +287,13 @@ class AnyNetwork:
         few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS]
         telling = sorted(few, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
         try:
-            for problem in [None, *(a.problem for a in telling[:_MOST_LOCATED])]:
+            first = [None] if not self.network.outputs else []  # a layer's have each step's entries
+            for problem in [*first, *(a.problem for a in telling[:_MOST_LOCATED])]:
                 found = locate(
                     self.network,
                     lambda p: ask(p).gradients,
                     self.fixed,
-                    self._reference,
+                    self._of_a_part,
                     problem=problem,
                     dtype=dtype,
                 )
@@ -281,7 +308,13 @@ class AnyNetwork:
             raise CannotCheck(f"it is wrong at {name!r}, which has too many steps to ask for each")
         at = f"at {found.problem!r}: " if problem is not None else ""
         claim = {**asdict(found.claim), "problem": found.problem}
-        return Where(found.cells, found.zero, found.sums, at + found.words(), claim)
+        words = at + found.words()
+        return Where(found.cells, found.zero, found.sums, words, claim, found.finals)
+
+    def _of_a_part(self, problem: Problem) -> Reference:
+        """What is right at a problem made to locate a mistake."""
+        right = self._reference(problem)
+        return with_floor(self.network, problem, right) if self.network.outputs else right
 
     def votes(self, wrong: Sequence[Asked]) -> list[Vote]:
         """Votes where the error is largest, of the problems with few steps and few weights."""

@@ -38,11 +38,17 @@ class Answer(NamedTuple):
     set_globals: tuple[str, ...] = ()  # inputs that it reads from globals, which the check sets
     placed: tuple[str, ...] = ()  # gradients told by their place alone, where a state may stand
     forward: Mapping[str, Array] = {}  # arrays that its forward pass hands over, by name
+    outputs: Mapping[str, Array] = {}  # of a layer, by the names of their upstream gradients
 
     @property
     def is_finite(self) -> bool:
         """Whether no gradient has a NaN or an infinity."""
         return all(bool(np.isfinite(g).all()) for g in self.gradients.values())
+
+    @property
+    def compared(self) -> Gradients:
+        """All that is compared with what is right: the outputs of a layer, and the gradients."""
+        return {**self.outputs, **self.gradients}
 
 
 @runtime_checkable
@@ -105,7 +111,8 @@ class Where:
     `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
     its gates; `zero[label]`: whether the candidate has exactly zero there. `sums[label][t]`: what
     that loss contributes to a gradient whose steps cannot be separated. `words`: the meaning of
-    the first wrong cell. `claim`: the same as fields.
+    the first wrong cell. `claim`: the same as fields. `finals[name][label]`: what the upstream
+    gradient of a layer's final state contributes at each step.
     """
 
     cells: dict[str, Array]
@@ -113,6 +120,7 @@ class Where:
     sums: dict[str, Array]
     words: str = ""
     claim: Mapping[str, Any] = field(default_factory=dict)
+    finals: Mapping[str, dict[str, Array]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -122,7 +130,9 @@ class Where:
     @property
     def wrong(self) -> list[str]:
         """The labels with a wrong part."""
-        return [n for n, used in {**self.cells, **self.sums}.items() if (used > 1).any()]
+        parts = [*self.cells.items(), *self.sums.items()]
+        parts += [each for rows in self.finals.values() for each in rows.items()]
+        return list(dict.fromkeys(n for n, used in parts if (used > 1).any()))
 
 
 class Vote(NamedTuple):

@@ -175,6 +175,7 @@ class Candidate:
             {
                 "strides": {name: array.strides for name, array in arrays.items()},
                 "sizes": dict(self._subject.sizes(p)),
+                "twice": self._subject.is_asked_twice(p),
             }
             for arrays, p in zip(inputs, problems, strict=True)
         ]
@@ -332,7 +333,10 @@ def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:
 
     def ask(problem: Any, *earlier: Any) -> Answer:
         try:
-            questions = [Question(subject.inputs(p), subject.sizes(p)) for p in (problem, *earlier)]
+            questions = [
+                Question(subject.inputs(p), subject.sizes(p), subject.is_asked_twice(p))
+                for p in (problem, *earlier)
+            ]
             called = call(make(), subject.form, *questions)
         except Refused as error:
             raise CannotCheck(str(error)) from None
@@ -380,9 +384,12 @@ def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:
         {shown(name[:200]): array for name, array in its.items()}
         for its in (called.others, called.forward)
     )
+    outputs = {n: a for n, a in forward.items() if n in subject.form.outputs}
+    if any(outputs[n].shape != inputs[n].shape for n in outputs):
+        raise CannotCheck(_UNREADABLE)
     bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
     narrow = called.bits < bits
     first, second = calls
     placed = tuple(name for name in called.placed if name in names)
     of_calls = first, second, impure, narrow, called.loss, others, unnamed, set_globals
-    return Answer(*of_calls, placed, forward)
+    return Answer(*of_calls, placed, forward, outputs)

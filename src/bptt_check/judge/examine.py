@@ -21,6 +21,7 @@ from bptt_check.judge.comparison import (
     agrees,
     constant_factors,
     is_approximate,
+    lost_digits,
     told,
     undecidable,
     worst_entries,
@@ -77,9 +78,11 @@ def examine(
         with _attempted("listing what these sizes hide", failed):
             common["blind"] = tuple(subject.blind(asked))
         common["failed"] = tuple(failed)
-        return Report(
-            "cannot tell" if unchecked else "agrees", undecided=tuple(unchecked), **common
-        )
+        lost = tuple(lost_digits(asked, subject.network.outputs))
+        verdict: Verdict = "loses digits" if lost else "agrees"
+        if unchecked:
+            verdict = "cannot tell"
+        return Report(verdict, undecided=tuple(unchecked), lost=lost, **common)
     finite = [a for a in asked if a.answer.is_finite]
     mistakes, common["not_named"] = _names(subject, finite, wrong, failed)
     factors = constant_factors(finite, [subject.sizes(a.problem) for a in finite])
@@ -133,7 +136,7 @@ class _Answers:
                 if self.asked and answer.gradients.keys() != self.asked[0].answer.gradients.keys():
                     names = ", ".join(f"d{n}" for n in answer.gradients)
                     raise CannotCheck(f"it returns only {names}")
-                right = self.subject.reference(question)
+                right = self.subject.judged(question, answer)
             except CannotCheck as error:
                 first = first or self._refused(error, question.name, sizes)
                 if self.posed == 1 and error.kind in _OF_FORM:
@@ -192,7 +195,7 @@ class _Answers:
     @cached_property
     def wrong(self) -> list[Asked]:
         """The answers that are not right to within rounding."""
-        return [a for a in self.asked if not agrees(a.answer.gradients, a.right)]
+        return [a for a in self.asked if not agrees(a.answer.compared, a.right)]
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -255,7 +258,10 @@ class _Answers:
 def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     """The fields of a report for any verdict."""
     asked, subject = found.asked, found.subject
-    entries = [worst_entries(a.answer.gradients, a.right, a.problem.name, dtype) for a in asked]
+    outputs = subject.network.outputs
+    entries = [
+        worst_entries(a.answer.compared, a.right, a.problem.name, dtype, outputs) for a in asked
+    ]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
     loss = forward = ""
     with _attempted("comparing the losses", found.failed):
@@ -292,7 +298,8 @@ def _names(
 ) -> tuple[tuple[Explanation, ...] | None, str]:
     """The mistakes that explain the finite answers; if that is not determined, None, and why."""
     if wrong and all(agrees(a.answer.gradients, a.right) for a in finite):
-        return None, "every finite answer is right"
+        outputs = any(a.answer.outputs for a in finite)
+        return None, "the gradients are right" if outputs else "every finite answer is right"
     with _attempted("naming the mistake", failed):
         found = subject.names(finite)
         return (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bptt_check.judge.asking import Array, Asked
+from bptt_check.judge.comparison import fractions
 from bptt_check.networks import Network
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import Tape, record
@@ -59,6 +60,31 @@ def _equals(a: Asked, factor: float) -> bool:
     rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
     bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
     return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)
+
+
+def about_outputs(network: Network, asked: Sequence[Asked]) -> str:
+    """A sentence about a layer's outputs that are wrong: from which step on, at the first problem.
+
+    Of several problems that of the fewest steps, but one, is said.
+    """
+    said = []
+    for name, output in network.outputs.items():
+        used = [(a, fractions({name: a.answer.outputs[name]}, a.right)[name] > 1) for a in asked]
+        wrong = [(a, apart) for a, apart in used if apart.any()]
+        if wrong:
+            a, apart = min(wrong, key=lambda each: _few_steps(each[0]))
+            axis, since = network.arguments[name].time_axis, ""
+            if axis is not None:
+                others = tuple(i for i in range(apart.ndim) if i != axis)
+                since = f" from step {int(apart.any(others).argmax()) + 1} on"
+            steps = a.problem.sizes["time"]
+            said.append(f"{output}{since} (of {steps}, at {a.problem.name!r})")
+    return f"Your forward pass differs from the layer's: {', '.join(said)}" if said else ""
+
+
+def _few_steps(a: Asked) -> tuple[bool, int]:
+    steps = a.problem.sizes["time"]
+    return steps == 1, steps
 
 
 def about_states(network: Network, asked: Sequence[Asked]) -> str:

@@ -9,14 +9,15 @@ import numpy as np
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
-from bptt_check.judge.comparison import Entry
+from bptt_check.judge.comparison import Entry, Lost
 from bptt_check.mending.lines import Leads, Mend
 
 #: The version of the JSON document: it grows when a key goes, or changes its meaning.
 SCHEMA = 1
 
-#: "cannot tell": every answer that can be judged is right, and something else is not known.
-Verdict = Literal["agrees", "disagrees", "approximate", "impure", "cannot tell"]
+#: "cannot tell": every answer that can be judged is right, and something else is not known. "loses
+#: digits": of a layer, right but for more rounding than the recurrence has.
+Verdict = Literal["agrees", "loses digits", "disagrees", "approximate", "impure", "cannot tell"]
 
 
 class Unanswered(NamedTuple):
@@ -61,6 +62,7 @@ class Report:
     missing: tuple[str, ...] = ()  # the gradients not returned
     also: tuple[str, ...] = ()  # what is returned besides, with its meaning
     unidentified: tuple[str, ...] = ()  # what is returned besides, without a meaning
+    lost: tuple[Lost, ...] = ()  # the digits that a layer loses
     undecided: tuple[str, ...] = ()  # the reasons of the verdict "cannot tell"
     set_globals: tuple[str, ...] = ()  # inputs that it reads from its file's globals
     unanswered: tuple[Unanswered, ...] = ()  # the problems without an answer
@@ -88,13 +90,14 @@ class Report:
 
     @property
     def right(self) -> bool:
-        """Whether the verdict is "agrees"."""
-        return self.verdict == "agrees"
+        """Whether the verdict is "agrees" or "loses digits"."""
+        return self.verdict in ("agrees", "loses digits")
 
     @property
     def exit_code(self) -> int:
         """0 right, 1 wrong, 2 cannot tell."""
-        return {"agrees": int(bool(self.training)), "cannot tell": 2}.get(self.verdict, 1)
+        code = 1 if self.training or not self.right else 0
+        return 2 if self.verdict == "cannot tell" else code
 
     @property
     def returned(self) -> tuple[str, ...]:

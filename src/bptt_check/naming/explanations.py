@@ -70,7 +70,8 @@ def name_mistakes(
     singles = _clips(wide, probes, catalogue) or _singles(probes, catalogue)
     if singles:
         first, *others = sorted(singles, key=likeliest)
-        also = dict.fromkeys(map(sentence, others))
+        is_layer = bool(catalogue.template.network.outputs)  # whose products have no line to cite
+        also = dict.fromkeys(sentence(m) for m in others if m.where or not is_layer)
         also.pop(sentence(first), None)
         return [Explanation((first,), tuple(also), labelled(probes[0], _wrong(probes)))]
     if not sets or all(_is_close(a) for a in wide):

@@ -12,6 +12,7 @@ from bptt_check.networks.lstm import lstm
 from bptt_check.networks.network import Evaluation, Network, network
 from bptt_check.networks.problems import (
     CONDITIONS,
+    Condition,
     Problem,
     designed,
     drawn,
@@ -83,6 +84,7 @@ __all__ = [
     "STOCK",
     "Argument",
     "Axis",
+    "Condition",
     "Evaluation",
     "Network",
     "Problem",

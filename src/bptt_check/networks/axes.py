@@ -1,9 +1,11 @@
 """The declaration of a network's argument: its named axes, and the values drawn for it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 Role = Literal["float", "inputs", "tokens", "targets", "upstream"]
 
@@ -54,12 +56,26 @@ class Argument:
     `role`: "float" is differentiated; without a gradient are "inputs", numbers given at each step,
     "tokens", integers from 0 to `below` - 1, "targets" and "upstream", numbers that the loss uses.
     `between`: the lowest and the highest number; if left out, numbers are normally distributed.
+    `of_normal`: what is made of normally distributed numbers, such as the logarithm of a gate.
     """
 
     axes: tuple[Axis, ...]
     role: Role = "float"
     below: Axis | None = None
     between: tuple[int | float, int | float] | None = None
+    of_normal: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def has_domain(self) -> bool:
+        """Whether it holds numbers of a declared kind alone."""
+        return bool(self.between or self.of_normal)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers of its kind."""
+        if self.between:
+            return rng.uniform(*self.between, shape)
+        normal = np.asarray(rng.standard_normal(shape))
+        return self.of_normal(normal) if self.of_normal else normal
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape of the argument, given the sizes of the axis names."""
@@ -86,9 +102,19 @@ def _axes(text: str) -> tuple[Axis, ...]:
     return tuple(map(Axis.parse, text.split()))
 
 
-def floats(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:
-    """Floating-point numbers to differentiate with respect to; without `between`, axes suffice."""
-    return Argument(_axes(axes), between=between)
+def floats(
+    axes: str,
+    between: tuple[int | float, int | float] | None = None,
+    of_normal: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Argument:
+    """Floating-point numbers to differentiate with respect to; of any kind, axes suffice.
+
+    Args:
+        axes: the axes, such as `"time batch n_in"`.
+        between: the lowest and the highest number.
+        of_normal: makes the numbers of normally distributed ones.
+    """
+    return Argument(_axes(axes), between=between, of_normal=of_normal)
 
 
 def inputs(axes: str, between: tuple[int | float, int | float] | None = None) -> Argument:

@@ -26,11 +26,15 @@ class Drawn(NamedTuple):
             yield from p.blocks(argument, value, self.sizes)
 
     def of(self, *roles: str, timed: bool = False) -> Iterator[tuple[Argument, Array]]:
-        """The arguments of these roles that no range or 0 is declared for, and their values."""
+        """The arguments of these roles that no domain or 0 is declared for, and their values."""
         for name, value in self.values.items():
             argument = self.network.arguments[name]
-            declared = argument.between or name in self.network.zeros or argument.role not in roles
-            if not declared and (argument.time_axis is not None or not timed):
+            declared = argument.has_domain or name in self.network.zeros
+            if (
+                not declared
+                and argument.role in roles
+                and (argument.time_axis is not None or not timed)
+            ):
                 yield argument, value
 
 

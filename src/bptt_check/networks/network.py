@@ -17,7 +17,7 @@ import linecache
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +38,21 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """A generator function in torch and its declared arguments; those in `zeros` are always 0."""
+    """A generator function in torch and its declared arguments; those in `zeros` are always 0.
+
+    Of a layer, `outputs` has the name of what each upstream gradient is of. Its losses are the sum
+    of their products, so an output is the gradient with respect to its upstream gradient.
+    `conditions`: those of its problems, if not of all; `fits`: for an axis, the nearest size that
+    it may have.
+    """
 
     function: Callable[..., Any]
     arguments: dict[str, Argument]
     name: str
     zeros: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[Any, ...] = ()
+    fits: Mapping[str, Callable[[int], int]] = field(default_factory=dict)
 
     @property
     def axis_names(self) -> list[str]:
@@ -61,13 +70,13 @@ class Network:
 
     def tensors(self, values: Mapping[str, Array], dtype: str = "") -> dict[str, torch.Tensor]:
         """A fresh tensor of each argument; the differentiated ones require a gradient."""
-        found = {}
+        found, wanted = {}, {*self.differentiated, *self.outputs}
         for name in self.arguments:
             value = np.ascontiguousarray(values[name]).reshape(values[name].shape)
             tensor = torch.from_numpy(value.copy())
             if dtype and tensor.is_floating_point():
                 tensor = tensor.to(getattr(torch, dtype))
-            found[name] = tensor.requires_grad_(name in self.differentiated)
+            found[name] = tensor.requires_grad_(name in wanted)
         return found
 
     def losses(self, tensors: Mapping[str, torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -111,13 +120,17 @@ class Network:
     def gradients(
         self, losses: torch.Tensor, tensors: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Autograd's gradients of the sum of these losses; zeros for arguments without effect."""
-        arguments = [tensors[n] for n in self.differentiated]
+        """Autograd's gradients of the sum of these losses; zeros for arguments without effect.
+
+        Of a layer also those with respect to the upstream gradients: its outputs.
+        """
+        names = [*self.differentiated, *self.outputs]
         if not losses.requires_grad:  # such as the one step of a network without a loss there
-            return {n: torch.zeros_like(tensors[n]) for n in self.differentiated}
+            return {n: torch.zeros_like(tensors[n]) for n in names}
         with self._with_context(tensors):
+            arguments = [tensors[n] for n in names]
             found = torch.autograd.grad(losses.sum(), arguments, materialize_grads=True)
-        return dict(zip(self.differentiated, found, strict=True))
+        return dict(zip(names, found, strict=True))
 
     def _one_number(self, loss: Any, step: int) -> torch.Tensor:
         if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.is_floating_point():

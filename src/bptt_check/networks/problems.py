@@ -34,8 +34,8 @@ class Condition(NamedTuple):
     """The condition of a problem: sizes, and factors of the normally distributed numbers.
 
     `width` is the least size of an axis that is neither time nor batch and has no size by its role
-    (`n_in`, `units`, `n_out`); all sizes differ. `fill` names special values of weights or inputs,
-    or a memory layout.
+    (`n_in`, `units`, `n_out`); all sizes differ, but for those given as `sizes`. `fill` names
+    special values of weights or inputs, or a memory layout.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Condition(NamedTuple):
     inputs: int | float = 1.0
     losses: int | float = 1.0
     fill: str = ""
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 #: "one x" is expanded to one problem for each axis, in which that axis has size 1.
@@ -132,15 +133,17 @@ def drawn(
             names = ", ".join(network.axis_names)
             raise ValueError(f"sizes must be at least 1, for axes among {names}, got {name}={size}")
     its, keys = roles(network), set()
-    for number, condition in enumerate(CONDITIONS):
+    for number, condition in enumerate(network.conditions or CONDITIONS):
         if condition.name == left_out or not _applies(network, its, condition):
             continue
+        if dtype == "float16" and max(condition.inputs, condition.losses) > 1:
+            continue  # its largest number is 65504
         if condition.fill == "long memory" and window is not None:
             condition = condition._replace(time=max(condition.time, 10 + 5 * window // 4))
         axes = network.axis_names if condition.name == "one x" else [""]
         for axis in axes:
             sizes = {**_sizes(network, its, condition, axis), **fixed}
-            key = (*sizes.values(), *condition[7:])
+            key = (*sizes.values(), *condition[7:11])
             if key in keys:
                 continue
             keys.add(key)
@@ -174,7 +177,8 @@ def random(
     rng, its = np.random.default_rng([seed, 1]), roles(network)
     for number in range(count):
         sizes = {name: int(rng.integers(1, 9)) for name in network.axis_names}
-        sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99)))), **(fixed or {})}
+        sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99))))}
+        sizes = {**_fitted(network, sizes), **(fixed or {})}
         weights, inputs = 10 ** rng.uniform(-2, 0.5), 10 ** rng.uniform(-1, 1)
         if moderate:
             weights, inputs = 1.0, 1.0
@@ -243,6 +247,8 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
         value[index] = (old + 1) % count
     elif argument.between:
         value[index] = (sum(argument.between) - old) * 0.75 + old * 0.25
+    elif argument.of_normal:
+        value[index] = argument.draw(rng, old.shape)
     else:
         value[index] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
     return problem._replace(values={**problem.values, name: value})
@@ -250,7 +256,7 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
 
 def _applies(network: Network, its: Roles, condition: Condition) -> bool:
     """Whether a condition changes anything of this network."""
-    timed = [a for a in network.arguments.values() if a.time_axis is not None and not a.between]
+    timed = [a for a in network.arguments.values() if a.time_axis is not None and not a.has_domain]
     roles_of_timed, numbers = {a.role for a in timed}, {"float", "inputs"}
     wanted = (
         (condition.n_in, its.inputs),
@@ -283,7 +289,13 @@ def _sizes(
             sizes[name] = condition.width if condition.fill == "equal sizes" else next(free)
     if unit_axis:
         sizes[unit_axis] = 1
-    return {name: sizes[name] for name in network.axis_names}
+    sizes |= dict(condition.sizes)
+    return _fitted(network, {name: sizes[name] for name in network.axis_names})
+
+
+def _fitted(network: Network, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The nearest sizes that the axes may have."""
+    return {n: network.fits[n](s) if n in network.fits else s for n, s in sizes.items()}
 
 
 def _draw(
@@ -300,8 +312,8 @@ def _draw(
         if argument.role == "tokens":
             count = argument.below.size(sizes) if argument.below else 1
             values[name] = rng.integers(0, count, shape)
-        elif argument.between:
-            values[name] = rng.uniform(*argument.between, shape)
+        elif argument.has_domain:
+            values[name] = argument.draw(rng, shape)
         elif name in network.zeros:
             values[name] = np.zeros(shape)
         else:
@@ -311,8 +323,10 @@ def _draw(
     if condition.fill in FILLS:
         FILLS[condition.fill](Drawn(network, its, sizes, values, rng))
     for name, value in values.items():
-        its_dtype = value.dtype if network.arguments[name].role == "tokens" else dtype
-        values[name] = _with_layout(np.asarray(value, its_dtype), condition.fill)
+        argument = network.arguments[name]
+        its_dtype = value.dtype if argument.role == "tokens" else dtype
+        layout = condition.fill if argument.role == "upstream" or not network.outputs else ""
+        values[name] = _with_layout(np.asarray(value, its_dtype), layout)
     return values
 
 
@@ -325,9 +339,11 @@ def _scale(argument: Argument, condition: Condition, shape: tuple[int, ...]) -> 
 
 
 def _with_layout(value: Array, fill: str) -> Array:
-    """The same array in the layout that `fill` names: Fortran order, strided, or unchanged."""
+    """The array in the layout that `fill` names: Fortran order, strided, expanded, or unchanged."""
     if fill == "Fortran order":
         return np.asfortranarray(value)
+    if fill == "expanded":  # as the upstream gradients of a sum are: one number, without strides
+        return np.broadcast_to(value.ravel()[:1].reshape(()), value.shape)
     if fill == "strided" and value.ndim:
         larger = np.zeros([2 * size for size in value.shape], value.dtype)
         every_other: Array = larger[(slice(None, None, 2),) * value.ndim]

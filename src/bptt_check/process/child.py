@@ -52,7 +52,7 @@ def write_frame(stream: BinaryIO, content: bytes) -> None:
 def _question(header: Any, frame: bytes) -> Question:
     arrays = load(frame)
     inputs = {name: laid_out(arrays[name], strides) for name, strides in header["strides"].items()}
-    return Question(inputs, header["sizes"])
+    return Question(inputs, header["sizes"], header["twice"])
 
 
 def explain(error: BaseException, file: str) -> str:
@@ -151,6 +151,10 @@ def main(task: str) -> None:
                 write_frame(out, frame)
 
     try:
+        if form["outputs"]:
+            import torch  # before the forks, each of which would take seconds to
+
+            torch.set_num_threads(1)
         function = load_function(file, name, definitions_only)
     except Refused as error:
         refuse(str(error))

@@ -29,7 +29,7 @@ from bptt_check.reports.text import (
     word,
 )
 
-_TONES = {"agrees": "right", "disagrees": "wrong", "approximate": "unsure"}
+_TONES = {"agrees": "right", "loses digits": "right", "disagrees": "wrong", "approximate": "unsure"}
 _TONES |= {"impure": "wrong", "cannot tell": "unsure"}
 
 

@@ -1,6 +1,6 @@
 """Group the matrices of a `Where` into panels: gates wrong in the same cells share one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,24 +15,34 @@ class Panel(NamedTuple):
     label: str
     used: Float[np.ndarray, "time time"]
     zero: Bool[np.ndarray, "time time"]
+    finals: Mapping[str, np.ndarray] = {}  # of a layer's final states
 
     @property
     def wrong(self) -> Bool[np.ndarray, "time time"]:
         """Which cells are wrong."""
         return self.used > 1
 
+    @property
+    def has_wrong(self) -> bool:
+        """Whether anything is wrong in it."""
+        return bool(self.wrong.any()) or any((row > 1).any() for row in self.finals.values())
+
 
 def panels(where: Where) -> list[Panel]:
     """A panel for each pattern of wrong cells, with the largest fractions of its labels."""
     groups: dict[bytes, list[str]] = {}
     for label, used in where.cells.items():
-        groups.setdefault((used > 1).tobytes(), []).append(label)
+        parts = [used, *(rows[label] for rows in where.finals.values())]
+        groups.setdefault(b"".join((part > 1).tobytes() for part in parts), []).append(label)
     found = []
     for labels in groups.values():
         used = np.max([where.cells[label] for label in labels], axis=0)
         zero = np.all([where.zero[label] for label in labels], axis=0)
-        found.append(Panel(_joined(labels), used, zero))
-    return sorted(found, key=lambda panel: not panel.wrong.any())
+        finals = {
+            n: np.max([rows[label] for label in labels], 0) for n, rows in where.finals.items()
+        }
+        found.append(Panel(_joined(labels), used, zero, finals))
+    return sorted(found, key=lambda panel: not panel.has_wrong)
 
 
 def _joined(labels: Sequence[str]) -> str:

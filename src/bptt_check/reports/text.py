@@ -26,6 +26,10 @@ _LONGEST = 2000  # characters of a line to change, which is to be copied
 #: The word of each verdict, and a sentence.
 VERDICTS = {
     "agrees": ("RIGHT", "{name} agrees with autograd to within rounding"),
+    "loses digits": (
+        "RIGHT BUT LOSES DIGITS",
+        "{name} agrees with autograd to within a measured noise floor, but not to within rounding",
+    ),
     "disagrees": ("WRONG", "{name} does not agree with autograd"),
     "approximate": (
         "APPROXIMATE",
@@ -271,6 +275,9 @@ def notes(report: Report) -> Iterator[str]:
     if report.unanswered and not report.undecided:
         at = unanswered_at(report.unanswered, report.conditions)
         yield f"Not answered, at {at}: {report.unanswered[0].why}."
+    if report.lost:
+        its = (f"{n} {digits:.1f} (at {problem!r})" for n, digits, problem in report.lost)
+        yield f"Decimal digits lost, against the recurrence: {', '.join(its)}."
     if report.missing and not report.right:
         yield f"Not returned, so not checked: {', '.join(report.missing)}."
     if report.unidentified and not report.undecided:
@@ -361,10 +368,11 @@ def _row(cells: Mapping[str, str], of: Sequence[str]) -> str:
 
 def _matrices(where: Where) -> Iterator[str]:
     """Tables by loss step (row) and state step (column), the first one with the sums."""
-    chosen = [p for p in panels(where) if p.wrong.any()] or panels(where)[:1]
+    chosen = [p for p in panels(where) if p.has_wrong] or panels(where)[:1]
     for number, panel in enumerate(chosen):
         sums = where.sums if not number else {}
-        yield "\n".join(_rows(panel, sums, legend=number == len(chosen) - 1))
+        last = {n: [float(rows[s][0]) for s in sums] for n, rows in where.finals.items()}
+        yield "\n".join(_rows(panel, sums, last, legend=number == len(chosen) - 1))
     if not where.cells:
         steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
         rows = ["loss at   " + "".join(steps)]
@@ -373,7 +381,9 @@ def _matrices(where: Where) -> Iterator[str]:
         yield "\n".join([*rows, ".  right   X wrong"])
 
 
-def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
+def _rows(
+    panel: Panel, sums: dict[str, Any], last: dict[str, list[float]], legend: bool
+) -> Iterator[str]:
     time = len(panel.used)
     is_short = len(panel.label) < 10
     if not is_short:
@@ -395,6 +405,11 @@ def _rows(panel: Panel, sums: dict[str, Any], legend: bool) -> Iterator[str]:
             if not sums
             else f"loss t={t + 1:<3}{cells} {ends}"
         )
+    for name, used in panel.finals.items():
+        cells = "".join(f"{'X' if u > 1 else '.':>5}" for u in used)
+        its = zip(widths.values(), last[name], strict=True)
+        ends = "".join(f"{'X' if u > 1 else '.':>{width}}" for width, u in its)
+        yield f"{shown(name)[:9]:10}{cells} {ends}".rstrip()
     if legend:
         zero = "   0 wrong, and zero" if (panel.wrong & panel.zero).any() else ""
         yield f"columns: the state's step.   . right   X wrong{zero}"

@@ -8,7 +8,7 @@ input weights; the right pass tells which.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,9 @@ from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import record, record_template
 
 Ask = Callable[[Problem], Mapping[str, Array]]
-Kind = Literal["own step", "k back", "later state", "sums only", "whole only", "cannot tell"]
+Kind = Literal[
+    "own step", "k back", "later state", "final state", "sums only", "whole only", "cannot tell"
+]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Claim:
     """What the parts of an answer show; `where_words` says it.
 
     `own step`, `k back` (k is `lag`): the smallest distance at which `labels` are wrong, first from
-    loss `loss` to state `state` (both from 1). `later state`: wrong at later states only. `sums
+    loss `loss` to state `state` (both from 1). `later state`: wrong at later states only. `final
+    state`: what comes from a layer's final states `finals` alone is wrong, last at `state`. `sums
     only`: `labels` are wrong, and `right` are right in every part; if these are split by state
     step, the errors passed back that they show are right. `whole only`: every part is right, the
     whole is not. `cannot tell`: `reason` says why; `labels` are wrong from `loss` on.
@@ -45,6 +48,7 @@ class Claim:
     vanished: bool = False  # whether the answer is exactly zero in these cells
     right: tuple[str, ...] = ()
     reason: str = ""
+    finals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Where:
     contributes to a gradient whose steps cannot be separated. `by`: "target" if one step's target
     was changed at a time, "prefix" if the sequence was extended one step at a time. `whole`: the
     gradients that are wrong in an answer that is not split. `problem`: the one asked. `reason`: why
-    the answer to it cannot be split by loss step; empty if it can.
+    the answer to it cannot be split by loss step; empty if it can. `finals[name][label][s]`: what
+    the upstream gradient of a layer's final state contributes at step s+1.
     """
 
     cells: dict[str, Array]
@@ -66,12 +71,14 @@ class Where:
     whole: tuple[str, ...] = ()
     problem: str = ""
     reason: str = ""
+    finals: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     @property
     def wrong(self) -> list[str]:
         """The labels with a wrong part."""
-        parts = {**self.cells, **self.sums}
-        return [label for label, used in parts.items() if (used > 1).any()]
+        parts = [*self.cells.items(), *self.sums.items()]
+        parts += [each for rows in self.finals.values() for each in rows.items()]
+        return list(dict.fromkeys(label for label, used in parts if (used > 1).any()))
 
     @property
     def claim(self) -> Claim:
@@ -84,13 +91,18 @@ class Where:
                 return Claim("whole only", self.whole)
             return Claim("cannot tell", reason=_right_at(self.problem))
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
+        parts = {**self.cells, **self.sums}
+        if self.finals and not (names := tuple(_names(n for n in parts if (parts[n] > 1).any()))):
+            return self._of_final_states()
         right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
         in_cells = [n for n in _names(self.cells) if n not in names]
         if not cells:
             losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
             first = int(np.argmax(losses > 1)) + 1
             if in_cells or (len(names) == 1 and right):
-                return Claim("sums only", names, loss=first, right=tuple(in_cells or right))
+                finals = self._of_final_states().finals
+                shown = tuple(in_cells or right)
+                return Claim("sums only", names, loss=first, right=shown, finals=finals)
             why = "no gradient could be split by state step"
             return Claim("cannot tell", names, loss=first, reason=why)
         return self._first_cell(cells)
@@ -107,6 +119,15 @@ class Where:
         vanished = all(self.zero[n][t, s] for n in labels for t, s in cells[n])
         kind: Kind = "k back" if lag else "own step"
         return Claim(kind, labels, lag, t + 1, s + 1, bool(lag) and vanished)
+
+    def _of_final_states(self) -> Claim:
+        """What comes from the final states alone is wrong."""
+        rows = [(f, n, used) for f, its in self.finals.items() for n, used in its.items()]
+        wrong = [(f, n, np.flatnonzero(used > 1)) for f, n, used in rows if (used > 1).any()]
+        state = max((int(at.max()) for _, n, at in wrong if n in self.cells), default=0)
+        finals = tuple(dict.fromkeys(f for f, _, _ in wrong))
+        labels = tuple(dict.fromkeys(n for _, n, _ in wrong))
+        return Claim("final state", labels, state=state + 1, finals=finals)
 
     def words(self) -> str:
         """The claim as a sentence."""
@@ -129,14 +150,21 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
             f"at {problem!r} the whole of {names} is wrong, though each loss step alone is right "
             "there, to within rounding"
         )
+    if claim.kind == "final state":
+        its = f"the upstream gradient of {' and '.join(claim.finals)}"
+        return (
+            f"{names}: what comes from {its} is wrong, back from state t={claim.state}; right from "
+            "every output"
+        )
     if claim.kind == "sums only":
         shown = " and ".join(claim.right)
+        ends = f"; what comes from {' and '.join(claim.finals)} is wrong, too" * bool(claim.finals)
         only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
         if set(claim.right) <= _names(cells).keys():
             show = "shows" if len(claim.right) == 1 else "show"
             errors = f"every error passed back that {shown} {show} is right"
-            return f"{errors}: only the {only} wrong, {since}"
-        return f"only the {only} wrong, {since}: right at each loss step: {shown}"
+            return f"{errors}: only the {only} wrong, {since}{ends}"
+        return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
     gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in claim.labels))
     all_gates = {n.partition(", ")[2] or n for n in cells}
     subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
@@ -221,6 +249,10 @@ def locate(
                 at_step = _Parts(network, one, start := probe(one), step=step)
                 _by_target(network, probe, names, at_step, start)
                 parts.take(step, at_step)
+        for name in network.outputs:
+            if network.arguments[name].time_axis is None:
+                whole_state = range(problem.values[name].shape[0])
+                parts.final(name, whole, probe(changed_at(network, problem, name, whole_state)))
         found = parts.where("target")
         if found.wrong or not found.whole:
             return found
@@ -335,6 +367,20 @@ class _Parts:
         self.used = {label: np.zeros((self.steps, self.steps)) for label in self.labels}
         self.zero = {label: np.ones((self.steps, self.steps), bool) for label in self.used}
         self.sums = {f"d{n}": np.zeros(self.steps) for n in self.names if n not in self.owners}
+        self.finals: dict[str, dict[str, Array]] = {}
+        self.outputs = network.outputs
+
+    def final(self, name: str, start: _Probe, probe: _Probe) -> None:
+        """Enter the difference of two answers: what a final state's upstream contributes."""
+        rows = self.finals[self.outputs[name]] = {}
+        for argument in self.names:
+            share = probe.share(argument, start)
+            if argument not in self.owners:
+                rows[f"d{argument}"] = np.array([share.max(initial=0)])
+        for label, (argument, block) in self.labels.items():
+            share = probe.share(argument, start)
+            masks = (self.owners[argument][s] & block for s in range(self.steps))
+            rows[label] = np.array([share[mask].max(initial=0) for mask in masks])
 
     def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
         """Enter the difference of two answers: what the loss of step t contributes."""
@@ -363,7 +409,7 @@ class _Parts:
         name = self.problem.name
         if reason:
             return Where({}, {}, {}, by, self.whole, name, reason)
-        return Where(self.used, self.zero, self.sums, by, self.whole, name)
+        return Where(self.used, self.zero, self.sums, by, self.whole, name, "", self.finals)
 
 
 def _of_float64(answer: Mapping[str, Array]) -> dict[str, Array]:

@@ -29,6 +29,8 @@ _NOT_THE_USERS = (
     *(str(Path(file).parent) for file in (torch.__file__, __file__, jaxtyping.__file__)),
     "<frozen",
 )
+#: Where outputs are multiplied by their upstream gradients: no line of the user's.
+_OF_LAYERS = str(Path(__file__).parents[1] / "layers")
 #: Operations that rearrange an argument or take a part of it.
 VIEWS = {"t", "transpose", "permute", "view", "split", "chunk", "select", "unbind", "slice"}
 VIEWS |= {"unsqueeze", "squeeze", "expand", "split_with_sizes"}
@@ -291,10 +293,11 @@ def refs(node: Node) -> Iterator[tuple[Any, Ref]]:
 
 
 def _locals(generator: Any) -> dict[str, Any]:
-    """The variables of the innermost generator, which yields the losses."""
-    while hasattr(getattr(generator, "gi_yieldfrom", None), "gi_frame"):
-        generator = generator.gi_yieldfrom
-    return dict(generator.gi_frame.f_locals)
+    """The variables of the innermost generator, which yields the losses or a layer's outputs."""
+    found = dict(generator.gi_frame.f_locals)
+    its = [generator.gi_yieldfrom, *found.values()]
+    inner = next((g for g in its if getattr(g, "gi_frame", None)), None)
+    return found if inner is None else _locals(inner)
 
 
 def _positional(func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -330,7 +333,8 @@ def _expression(code: CodeType, instruction: int) -> tuple[Key, str, str]:
         if line_number == last_line and start is not None
         else line.strip()
     )
-    where = f"line {line_number} of {Path(file).name}: {line.strip()}" if line else ""
+    is_shown = line and not file.startswith(_OF_LAYERS)
+    where = f"line {line_number} of {Path(file).name}: {line.strip()}" if is_shown else ""
     return (file, line_number, last_line, start, end), text, where
 
 

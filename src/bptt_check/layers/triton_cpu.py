@@ -1,0 +1,58 @@
+"""Run Triton kernels without a GPU, in Triton's interpreter: their gradients in any CI job."""
+
+import ast
+import os
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+
+def triton_on_cpu() -> None:
+    """Let Triton interpret every kernel that is defined from now on; call it before importing them.
+
+    The interpreter runs the programs of a kernel one after the other, in NumPy: it shows mistakes
+    of arithmetic and indexing. It shows no race between programs, tunes nothing (the first
+    configuration is taken, with its `pre_hook`), has no tensor cores and no TF32, and is slow.
+
+    Raises:
+        ModuleNotFoundError: triton is not installed.
+        RuntimeError: triton has been imported to compile.
+    """
+    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
+        raise RuntimeError(
+            "triton_on_cpu must be called before triton is imported, such as in conftest.py: "
+            "kernels that have been defined are compiled for a GPU"
+        )
+    os.environ["TRITON_INTERPRET"] = "1"
+    try:
+        from triton.runtime.autotuner import Autotuner
+        from triton.runtime.interpreter import ASTTransformer
+    except ModuleNotFoundError as error:
+        needs = "triton_on_cpu needs triton: pip install triton"
+        raise ModuleNotFoundError(needs, name=error.name) from None
+    if getattr(Autotuner.run, "takes_the_first", False):
+        return
+    if not torch.cuda.is_available():  # launchers write `with torch.cuda.device(x.device.index)`
+        torch.cuda.device = nullcontext  # type: ignore[assignment, misc]
+    run = Autotuner.run
+
+    def first(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.configs = self.configs[:1]  # the others would be timed, on a GPU
+        return run(self, *args, **kwargs)
+
+    vars(first)["takes_the_first"] = True
+    Autotuner.run = first
+    ASTTransformer.visit_For = _with_a_tensor_as_variable
+
+
+def _with_a_tensor_as_variable(self: Any, loop: ast.For) -> ast.For:
+    """The variable of a loop over a range is a tensor, as it is where kernels are compiled."""
+    self.generic_visit(loop)
+    called = loop.iter.func if isinstance(loop.iter, ast.Call) else None
+    if "range" in (getattr(called, "id", ""), getattr(called, "attr", "")):
+        name = ast.unparse(loop.target)
+        made = ast.parse(f"{name} = interpreter_semantic.to_tensor({name}, False)").body
+        loop.body[:0] = [ast.fix_missing_locations(ast.copy_location(each, loop)) for each in made]
+    return loop

@@ -1,0 +1,155 @@
+"""The words of a layer's report: digits lost, bounds that explode, half precision; the command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bptt_check import __main__ as command
+from bptt_check import assert_layer_parity, check_layer, layer
+from bptt_check.error_bound import explodes, reference, with_floor
+from bptt_check.layers import gate, unit_vectors
+from bptt_check.networks import drawn
+
+pytestmark = pytest.mark.unannotated
+
+
+@layer(
+    q="batch time K",
+    k=unit_vectors("batch time K"),
+    v="batch time V",
+    beta=gate("batch time"),
+    h0="batch K V",
+    returns={"o": "batch time V", "ht": "batch K V"},
+    sizes={"time": (1, 2, 5), "K": (4, 8), "V": (3,)},
+)
+def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, h0: Tensor) -> Any:
+    S = h0
+    for t in range(q.shape[1]):
+        u = beta[:, t, None] * (v[:, t] - (k[:, t, None] @ S)[:, 0])
+        S = S + k[:, t, :, None] * u[:, None]
+        yield (q[:, t, None] @ S)[:, 0]
+    return S
+
+
+def loop(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    S, outputs = h0, []
+    for t in range(q.shape[1]):
+        u = beta[:, t, None] * (v[:, t] - (k[:, t, None] @ S)[:, 0])
+        S = S + k[:, t, :, None] * u[:, None]
+        outputs.append((q[:, t, None] @ S)[:, 0])
+    return torch.stack(outputs, 1), S
+
+
+def with_digits_lost(*given: Tensor) -> tuple[Tensor, Tensor]:
+    o, ht = loop(*given)
+    return o, ht * (1 + 2e-6)
+
+
+def test_digits_are_lost() -> None:
+    report = check_layer(with_digits_lost, delta_rule)
+    assert (report.verdict, report.exit_code, report.right) == ("loses digits", 0, True)
+    assert "ht" in [each.name for each in report.lost]
+    assert all(0 < each.digits < 3 for each in report.lost)
+    assert str(report).startswith("RIGHT BUT LOSES DIGITS")
+    with pytest.warns(UserWarning, match="RIGHT BUT LOSES DIGITS"):
+        assert_layer_parity(with_digits_lost, delta_rule)
+
+
+def test_a_bound_that_explodes_is_replaced_by_the_floor() -> None:
+    sizes = {"batch": 2, "time": 40, "K": 4, "V": 3}
+    problem = next(drawn(delta_rule, "float32", sizes))
+    derived = reference(delta_rule, problem)
+    assert explodes(derived, "float32")
+    right = with_floor(delta_rule, problem, derived)
+    assert right.measured
+    for name, bound in right.bounds.items():
+        assert bound.max() < 1e-3 * np.abs(right.gradients[name]).max()
+
+
+def test_half_precision() -> None:
+    def inside(*given: Tensor, factor: float = 1.0) -> tuple[Tensor, ...]:
+        o, ht = loop(*(g.float() for g in given))
+        return o.half(), (ht.detach() + factor * (ht - ht.detach())).half()
+
+    assert check_layer(inside, delta_rule, dtype="float16").right
+    report = check_layer(lambda *given: inside(*given, factor=0.0), delta_rule, dtype="float16")
+    assert [e.name for e in report.mistakes or ()] == [
+        "the upstream gradient dht of S_t is ignored"
+    ]
+
+
+LAYERS = """
+from bptt_check import layer
+
+@layer(a="n", x="time n", h_0="n", returns={"h": "time n", "h_n": "n"})
+def scan(a, x, h_0):
+    h = h_0
+    for x_t in x:
+        h = a * h + x_t
+        yield h
+    return h
+"""
+FUNCTIONS = """
+import torch
+
+class Scan(torch.autograd.Function):
+    last = 1
+
+    @staticmethod
+    def forward(ctx, a, x, h_0):
+        h = [h_0]
+        for x_t in x:
+            h.append(a * h[-1] + x_t)
+        ctx.save_for_backward(a, *h)
+        return torch.stack(h[1:]), h[-1].clone()
+
+    @classmethod
+    def backward(cls, ctx, dh, dh_n):
+        a, *h = ctx.saved_tensors
+        da, dx, error = torch.zeros_like(a), torch.empty_like(dh), cls.last * dh_n
+        for t in reversed(range(len(dh))):
+            error = error + dh[t]
+            dx[t], da = error, da + error * h[t]
+            error = a * error
+        return da, dx, error
+
+def without_the_last(a, x, h_0):
+    h, h_n = Scan.apply(a, x, h_0)
+    return h, h_n.detach()
+
+def with_digits_lost(a, x, h_0):
+    h, h_n = Scan.apply(a, x, h_0)
+    return h, h_n * (1 + 2e-6)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "code", "verdict"),
+    [
+        ("Scan", [], 0, "agrees"),
+        ("without_the_last", [], 1, "disagrees"),
+        ("with_digits_lost", ["--dtype", "float32"], 0, "loses digits"),
+        ("with_digits_lost", ["--dtype", "float32", "--strict"], 1, "loses digits"),
+    ],
+)
+def test_the_command(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    flags: list[str],
+    code: int,
+    verdict: str,
+) -> None:
+    (tmp_path / "mine.py").write_text(FUNCTIONS)
+    (tmp_path / "my_layers.py").write_text(LAYERS)
+    of = [f"{tmp_path / 'mine.py'}:{name}", "--network", f"{tmp_path / 'my_layers.py'}:scan"]
+    assert command.main([*of, "--json", *flags]) == code
+    said = json.loads(capsys.readouterr().out)
+    assert said["verdict"] == verdict
+    if verdict == "disagrees":
+        assert said["where"]["claim"]["finals"] == ["h_n"]
