@@ -13,6 +13,7 @@ import pytest
 
 from bptt_check.judge import examine
 from bptt_check.testing import check
+from profiles import nightly
 from rnn_torch import check as command
 from tests.passes.edits import edited
 from tests.passes.sets import gru, lstm, tanh, two_layers
@@ -46,8 +47,10 @@ def test_an_example(name: str, flags: list[str], changed: dict[str, str], capsys
 
 
 #: Sets of two to five mistakes: the pass, the number of the set, and how often a line stands alone.
-SETS = [(tanh, 0, 2), (tanh, 1, 4), (tanh, 2, 1), (gru, 1, 3), (two_layers, 0, 4)]
-SETS += [(lstm, 0, 1), (lstm, 0, 3)]  # several on the way to each gradient
+SETS: list[Any] = [(tanh, 0, 2), (tanh, 1, 4), (tanh, 2, 1), (lstm, 0, 3)]
+SETS += [
+    pytest.param(*its, marks=nightly) for its in ((lstm, 0, 1), (gru, 1, 3), (two_layers, 0, 4))
+]
 
 
 @pytest.mark.parametrize(("family", "of", "number"), SETS)
