@@ -74,7 +74,7 @@ class Mending:
         self._wrong = reduce(or_, (p.wrong for p in probes))
         self._right = probes[0].all & ~self._wrong & ~probes[0].zero
         self._moved = self._edits.moved(in_stages(probes)[-1])
-        self._quantities = quantities(catalogue.graph(trials[0].problem))
+        self._graph = catalogue.graph(trials[0].problem)
 
     def leading(self) -> Leading:
         """The values that lead to what is wrong."""
@@ -86,12 +86,12 @@ class Mending:
         """The edits with which all gradients are right, or as many as possible."""
         edits, wrong, found = self._edits, self._wrong, Found()
         edits.forget({n for n, blocks in self._moved.items() if blocks & self._right})
-        likely: Mistakes = ()
+        likely: Mistakes | None = None
         for rank, in_pairs in _LEVELS if edits.numbers else ():
             edits.limit(rank)
-            if rank > 1 and not likely:
-                likely = edits.likely(self._quantities)
-            search = _Search(edits, self._probes, likely, in_pairs)
+            if rank > 1 and likely is None:
+                likely = edits.likely(quantities(self._graph))
+            search = _Search(edits, self._probes, likely or (), in_pairs)
             *_, last = [found, *search.run()]
             if last.parts and (not found.parts or _left(last) < _left(found)):
                 found = last

@@ -23,6 +23,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,6 +124,21 @@ def _streams() -> tuple[BinaryIO, BinaryIO]:
     return streams
 
 
+def _in_a_fork(answer: Callable[[], None], refuse: Callable[[str], None]) -> None:
+    """Answer in a new process, which no later question sees; refuse if it ends without."""
+    if pid := os.fork():
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status):
+            refuse(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
+        elif os.WEXITSTATUS(status) != ANSWERED:
+            refuse(f"it left the process with exit code {os.WEXITSTATUS(status)}")
+    else:
+        with contextlib.suppress(BaseException):
+            answer()
+            os._exit(ANSWERED)
+        os._exit(1)
+
+
 def main(task: str) -> None:
     """Answer problems until standard input ends."""
     file, name, definitions_only, form, texts = json.loads(task).values()
@@ -174,17 +190,8 @@ def main(task: str) -> None:
         frames = [read_frame(problems) or b"" for _ in headers["headers"]]
         if not FORKS:
             answer(lambda: load_function(file, name, definitions_only), headers, frames)
-        elif pid := os.fork():
-            _, status = os.waitpid(pid, 0)
-            if os.WIFSIGNALED(status):
-                refuse(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
-            elif os.WEXITSTATUS(status) != ANSWERED:
-                refuse(f"it left the process with exit code {os.WEXITSTATUS(status)}")
         else:
-            with contextlib.suppress(BaseException):
-                answer(lambda: function, headers, frames)
-                os._exit(ANSWERED)
-            os._exit(1)
+            _in_a_fork(partial(answer, lambda: function, headers, frames), refuse)
 
 
 if __name__ == "__main__":

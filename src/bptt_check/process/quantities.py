@@ -169,6 +169,7 @@ class Chooser:
         self._end = time.process_time() + _MOST_SECONDS
         self.chosen: tuple[int, ...] = ()
         self._found, self._visits = self._seen(())
+        self._known: dict[Any, list[tuple[int, int]]] = {}  # options, for what is chosen
         self._at: dict[tuple[str, int], list[int]] = {key: [] for key in self._visits}
         for number, edit in sorted(edits.items(), key=lambda item: item[1].rank):
             self._at.setdefault((edit.function.file, edit.back), []).append(number)
@@ -211,6 +212,8 @@ class Chooser:
         """What edits of a line give, and their numbers: those that give most first."""
         if all(self._visits.get(key, [True])):
             return []
+        if (known := (self.chosen, key, rank)) in self._known:
+            return self._known[known]
         gains: dict[frozenset[int], tuple[int, int]] = {}  # of those that do the same the likeliest
         for number in self._at[key]:
             its = self._edits[number]
@@ -220,7 +223,8 @@ class Chooser:
             gain = len(now - self._found) - 2 * len(self._found - now)
             if gain > 0:
                 gains.setdefault(frozenset(now), (gain, number))
-        return sorted(gains.values(), key=lambda its: -its[0])
+        self._known[known] = sorted(gains.values(), key=lambda its: -its[0])
+        return self._known[known]
 
     def _take(self, numbers: tuple[int, ...]) -> None:
         self.chosen = numbers
