@@ -476,11 +476,6 @@ def _new(label: str, labels: Mapping[str, Any]) -> str:
     return label if label not in labels else f"{label} ({len(labels)})"
 
 
-def key_of(name: str, keys: Any) -> str | None:
-    """The key of the gradient of `name`: dW, dLdW, grad_W, W_grad, ...; None if there is none."""
-    return next((k for form in _GRADIENT if (k := form.format(name)) in keys), None)
-
-
 def _part_of(returned: Any, function: Any) -> Part | None:
     """The expression that was returned, if only one `return` fits the value, or one with names."""
     fitting = {part for part in parts_returned(function) if _fits(part, returned)}
@@ -583,10 +578,3 @@ def _source(function: Any) -> ast.AST:
         return ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented
     except (OSError, TypeError, SyntaxError):
         return ast.Module([], [])
-
-
-def last_name(node: ast.expr) -> str:
-    """`W` of W, self.W and p["W"]; the text of anything else."""
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        return str(node.slice.value)
-    return ast.unparse(node).rpartition(".")[2]
