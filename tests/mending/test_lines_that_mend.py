@@ -3,6 +3,7 @@
 What is said to mend it does: the whole check of the pass with these lines says RIGHT.
 """
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from bptt_check.judge import examine
 from bptt_check.testing import check
 from profiles import nightly
 from rnn_torch import check as command
+from tests.passes import textbook
 from tests.passes.edits import edited
 from tests.passes.sets import gru, lstm, tanh, two_layers
 from tests.passes.sets.form import HEAD, Pass
@@ -77,6 +79,40 @@ def test_a_set_of_mistakes(
     assert [line.place for line in report.mend.lines] == [
         f"line {n}" for n, (old, new) in pairs if old != new
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "after"),
+    [
+        (
+            [("dh_next = dz @ W.T", 'back = {"h": dz @ W.T}')],
+            "line 29",
+            'back = {"h": dz @ W.T}; dh_next = dz @ W.T',
+        ),
+        (
+            [
+                ("(T + 1, B", "(T, B"),
+                ("h[-1] = h_0", "pass"),
+                ("+ h[t - 1]", "+ (h[t - 1] if t else h_0)"),
+            ],
+            "line 26",
+            "dW += (h[t - 1] if t else h_0).T @ dz",
+        ),
+    ],
+)
+def test_what_lacks_in_a_loop(
+    changes: list[tuple[str, str]], place: str, after: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """An error that is not handed to the step before; a step at which an index is -1."""
+    head = "import numpy as np\nfrom typing import Any\nArray, Gradients = np.ndarray, dict\n"
+    text = head + inspect.getsource(textbook.tanh)
+    for old, new in changes:
+        text = text.replace(old, new)
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
+    assert mend["proved"]
+    assert [(line["place"], line["after"]) for line in mend["lines"]] == [(place, after)]
 
 
 def patched(text: str, patch: str) -> str:

@@ -79,7 +79,7 @@ def test_a_usual_mistake_is_mended_by_one_edit(wrong: str, right: str, tmp_path:
 def test_with_edits_and_without_them_again(tmp_path: Path) -> None:
     its = workshop("dW -= h[t - 1].T @ dz", tmp_path)
     before = its.tried([], 0)
-    (number,) = (n for n, o in enumerate(its.offers) if o.text == "dW += h[t - 1].T @ dz")
+    (number,) = (n for n, o in enumerate(its.offers) if (o.old, o.text) == ("-=", "+="))
     after, again = its.tried([number], 0), its.tried([], 0)
     assert before is not None
     assert after is not None

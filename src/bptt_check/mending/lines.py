@@ -132,10 +132,10 @@ def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:
 
 def _other_errors(network: Network, problem: Problem) -> Problem:
     """The problem with other targets, or upstream gradients."""
-    values = dict(problem.values)
-    for name in error_arguments(network):
-        axis = network.arguments[name].time_axis
-        values[name] = np.roll(values[name], 1, axis)
+    values, arguments = dict(problem.values), network.arguments
+    of_all = [n for n, a in arguments.items() if not a.is_number and a.time_axis is None]
+    for name in (*error_arguments(network), *of_all):
+        values[name] = np.roll(values[name], 1, arguments[name].time_axis)
     return problem._replace(values=values)
 
 

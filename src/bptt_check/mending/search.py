@@ -185,7 +185,8 @@ class _Search(Search):
     ) -> None:
         super().__init__(edits, probes, _MOST_RUNS - edits.computed)
         self._each_pair = in_pairs
-        self._begin_with = [Found(), Found(likely, (), tuple((m,) for m in likely))]
+        from_likely = Found(likely, (), tuple((m,) for m in likely))
+        self._begin_with = [from_likely, Found()] if likely else [Found()]
 
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         yield from super()._in_pairs(found)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import combinations, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bptt_check.process.program import Edit, Function
 from bptt_check.process.values import INTEGER, Shape, atoms, compounds, is_array
@@ -41,12 +41,16 @@ class _Place(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A piece of a statement, what may stand there, and the expression around it."""
+    """A piece of a statement, what may stand there, and the expression around it.
+
+    With `upto`, the piece is the operator that stands between `node` and that.
+    """
 
     node: ast.stmt | ast.expr
     text: str
     rank: int
     inside: ast.expr | None = None
+    upto: ast.expr | None = None
 
 
 def edits(
@@ -64,16 +68,9 @@ def edits(
             without such a thing, those of the forward pass, are tried last.
     """
     tree, after = function.tree(), _after(at, number)
-    lines = function.text.splitlines(keepends=True)
-    starts = [sum(map(len, lines[:k])) for k in range(len(lines))]
-
-    def span(node: Any) -> tuple[int, int]:
-        if node is None:
-            return 0, 0
-        first, last = (starts[n - function.first] for n in (node.lineno, node.end_lineno))
-        return first + node.col_offset, last + node.end_col_offset
-
     known = _known(tree)
+    dicts = tuple(f"{text.split('[')[0]}['" for text in known.atoms if "['" in text)
+    known.atoms.update(t for names in at.values() for t in names if t.startswith(dicts))
     found: dict[Edit, Edit] = {}
     for node in ast.walk(tree):
         names = at.get((number, getattr(node, "lineno", -1)))
@@ -85,9 +82,15 @@ def edits(
         line = _Line(node, names, after, known, moved)
         back = node.lineno if reads & moved else 0
         for change in line.changes():
-            start, end = span(change.node)
-            its = change.text, span(change.inside), change.rank + 2 * (not back), back
-            edit = Edit(function, change.node.lineno, start, end, *its)
+            start, end = function.span(change.node)
+            if change.upto:
+                begin, (end, _) = end, function.span(change.upto)
+                its = function.text[begin:end]
+                start = begin + its.index(its.split(b"=")[0].strip() + b"=")
+                end = begin + its.index(b"=") + 1
+            inside = function.span(change.inside) if change.inside else (0, 0)
+            others = change.text, inside, change.rank + 2 * (not back), back
+            edit = Edit(function, change.node.lineno, start, end, *others)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
                 found.pop(edit, None)
                 found[edit] = edit
@@ -95,22 +98,34 @@ def edits(
 
 
 class _Known(NamedTuple):
-    """The expressions of a function: `unread` are names without a use, `sums` have their names."""
+    """The expressions of a function: `unread` are names without a use, `sums` have their names.
+
+    `calls`: of each atom what one function makes of it; `steps`: what loops run through.
+    """
 
     atoms: set[str]
     compounds: set[str]
     unread: set[str]
     sums: dict[str, set[str]]
+    calls: dict[str, set[str]]
+    steps: set[str]
 
 
 def _known(tree: ast.AST) -> _Known:
-    atomic = {ast.unparse(a) for a in atoms(tree)}
+    arguments = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    atomic = {ast.unparse(a) for a in atoms(tree)} | arguments
     several = [*compounds(tree)]
     names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
-    unread = {n.id for n in names} - {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    unread = {n.id for n in names} | arguments
+    unread -= {n.id for n in names if isinstance(n.ctx, ast.Load)}
     added = (c for c in several if isinstance(c, ast.BinOp) and isinstance(c.op, ast.Add))
     sums = {ast.unparse(c): _names_in(c) for c in added}
-    return _Known(atomic, {ast.unparse(c) for c in several} - atomic, unread, sums)
+    calls: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], _ATOM):
+            calls.setdefault(ast.unparse(node.args[0]), set()).add(ast.unparse(node))
+    steps = {ast.unparse(n.target) for n in ast.walk(tree) if isinstance(n, ast.For)}
+    return _Known(atomic, {ast.unparse(c) for c in several} - atomic, unread, sums, calls, steps)
 
 
 def _names_in(node: ast.AST) -> set[str]:
@@ -138,7 +153,8 @@ class _Line:
         errors: set[str],
     ) -> None:
         self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
-        self.shapes, self.sums = names, known.sums
+        self.shapes, self.sums, self.calls = names, known.sums, known.calls
+        self.steps = known.steps
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -147,8 +163,8 @@ class _Line:
         node = self.node
         match node:
             case ast.Assign([target], value):
-                if (text := ast.unparse(target)) in self.names:
-                    yield Change(node, f"{text} += {ast.unparse(value)}", 1, value)
+                if ast.unparse(target) in self.names:
+                    yield Change(target, "+=", 1, value, value)
                     yield Change(node, "pass", 3, value)
             case ast.AugAssign(target, op, value):
                 yield from self._of_sum(target, op, value)
@@ -171,11 +187,10 @@ class _Line:
         yield from self._of_value()
 
     def _of_sum(self, target: ast.expr, op: ast.operator, value: ast.expr) -> Iterator[Change]:
-        text, its = ast.unparse(target), ast.unparse(value)
-        yield Change(self.node, f"{text} = {its}", 1, value)
+        yield Change(target, "=", 1, value, value)
         other = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}.get(type(op))
         if other:
-            yield Change(self.node, f"{text} {other}= {its}", 0, value)
+            yield Change(target, f"{other}=", 0, value, value)
         yield Change(self.node, "pass", 3, value)
 
     @cached_property
@@ -192,7 +207,7 @@ class _Line:
                 yield from (Change(target, text, 2) for text in self.alike(target))
                 for place in _places(target.slice):
                     for text, rank in self.others(place.node):
-                        yield Change(place.node, text, rank)
+                        yield Change(place.node, text, rank + 1)
             elif isinstance(target, ast.Name) and target.id in self.unread:
                 shape = self.after.get(target.id)
                 its = [name for name, other in self.names.items() if other == shape]
@@ -245,6 +260,8 @@ class _Line:
                 yield from _of_product(node)
                 yield from ((other, 3) for other in self.alike(node))
                 yield from ((other, 5) for other in self._like_a_sibling(node))
+                if isinstance(op, ast.Add):
+                    yield from ((other, 5) for other in self._with_one_more(node, right))
             case ast.UnaryOp(ast.USub(), operand):
                 yield ast.unparse(operand), 0
             case ast.Constant():
@@ -264,9 +281,18 @@ class _Line:
                 yield from _of_call(node, function, arguments)
             case ast.Subscript(base, index):
                 yield from _of_index(base, index)
+                yield from self._at_the_first(node)
+                yield from ((f"{ast.unparse(base)}[{its}]", 3) for its in _shifted(index))
         if isinstance(node, _ATOM):
             yield from self._of_atom(node)
         yield from self._of_one_atom(node)
+
+    def _at_the_first(self, node: ast.Subscript) -> Iterator[Other]:
+        """The state before the first step, where the index of the last one is -1."""
+        text = ast.unparse(node)
+        if found := re.search(r"(?<![\w.])([a-z_]\w*) - 1(?![\w.])", ast.unparse(node.slice)):
+            initial = [f"0 * {text}", *(a for a in self.alike(node) if a.isidentifier())]
+            yield from ((f"{text} if {found[1]} else {other}", 4) for other in initial)
 
     def _like_a_sibling(self, node: ast.BinOp) -> Iterator[str]:
         """Sums of the same shape in other lines, with a name of this one for one of theirs."""
@@ -276,17 +302,31 @@ class _Line:
                 for ours, theirs in product(sorted(own - names), sorted(names - own)):
                     yield re.sub(rf"\b{theirs}\b", ours, text)
 
+    def _with_one_more(self, node: ast.expr, last: ast.expr) -> Iterator[str]:
+        """A sum of products, with one more like the last: of another error and another weight."""
+        its, text = [a for a in _outermost(last) if isinstance(a, _ATOM)], ast.unparse(node)
+        errors = [a for a in its if ast.unparse(a) in self.errors]
+        weights = [a for a in its if a not in errors]
+        if len(errors) != 1 or len(weights) != 1 or isinstance(last, _ATOM):
+            return
+        for error, weight in product(*map(self.alike, (errors[0], weights[0]))):
+            if error not in text and weight not in text:
+                more = ast.unparse(last).replace(ast.unparse(errors[0]), error)
+                yield f"{text} + {more.replace(ast.unparse(weights[0]), weight)}"
+
     def alike(self, node: ast.expr) -> list[str]:
         """Names of the same shape, those with the same beginning first.
 
-        Both are errors, or neither.
+        Both are errors, or neither; both count steps, or neither.
         """
         text = ast.unparse(node)
-        shape, is_error = self.shapes.get(text), text in self.errors
+        shape, kind = self.shapes.get(text), (text in self.errors, text in self.steps)
         others = [
             other
             for other, its in self.names.items()
-            if its == shape and other != text and (other in self.errors) == is_error
+            if its == shape
+            and other != text
+            and (other in self.errors, other in self.steps) == kind
         ]
         others.sort(key=lambda other: _base(other) != _base(text))
         return others[:_MOST_ALIKE]
@@ -304,8 +344,11 @@ class _Line:
             inner = _of_transpose(node)
             yield f"{text}.T" if inner is None else ast.unparse(inner), 0
         if is_array(shape):
+            yield from ((call, 3) for call in sorted(self.calls.get(text, ())))
             factors = others if kind else self.alike(node)
             yield from ((f"{text} * {other}", 5) for other in factors[:_MOST_ALIKE])
+            if isinstance(node, ast.Subscript):  # an upstream gradient: no line of its own
+                yield from ((f"{text} + {a}", 1) for a in self.unread if self.names.get(a) == shape)
         if shape == INTEGER and isinstance(node, ast.Name):
             yield f"{text} - 1", 2
             yield f"{text} + 1", 2
@@ -430,7 +473,8 @@ def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator
         return
     rank = 3 if isinstance(op, ast.Add | ast.Sub) else 2
     yield ast.unparse(left), rank
-    yield ast.unparse(right), rank
+    is_sum = isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add | ast.Sub)
+    yield ast.unparse(right), 2 * rank if is_sum else rank
 
 
 def _of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Iterator[Other]:
@@ -466,6 +510,15 @@ def _of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
             yield f"{ast.unparse(base)}[{name}]", 1
             other = "+" if isinstance(index.op, ast.Sub) else "-"
             yield f"{ast.unparse(base)}[{name} {other} {k}]", 1
+
+
+def _shifted(index: ast.expr) -> Iterator[str]:
+    """The index with a slice of it one place further on, or back."""
+    for part in (n for n in ast.walk(index) if isinstance(n, ast.Slice) and n.upper):
+        for shift in ("+ 1", "- 1"):
+            ends = [f"{ast.unparse(end)} {shift}" for end in (part.lower, part.upper) if end]
+            moved = ":".join(ends if part.lower else ["1" if shift == "+ 1" else "-1", *ends])
+            yield ast.unparse(index).strip("()").replace(ast.unparse(part), moved, 1)
 
 
 def _outermost(node: ast.AST) -> Iterator[ast.expr]:

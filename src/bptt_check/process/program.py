@@ -9,6 +9,8 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -71,6 +73,16 @@ class Function:
             SyntaxError: it cannot be read alone.
         """
         return ast.parse(self.source(self.text))
+
+    def span(self, node: Any) -> tuple[int, int]:
+        """The octets of its text where a node of its tree stands."""
+        ends = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        first, last = (self._starts[line - self.first] + column for line, column in ends)
+        return first, last
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(map(len, self.text.splitlines(keepends=True)))]
 
     def edited(self, edits: Iterable[Edit]) -> bytes:
         """Its text with these edits."""

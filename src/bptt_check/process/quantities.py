@@ -6,10 +6,13 @@ are found one after the other, in the order in which lines run.
 """
 
 import ast
+import math
 import sys
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from difflib import SequenceMatcher
 from itertools import islice, product
 from types import CodeType
 from typing import Any
@@ -17,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from bptt_check.process.program import Edit, Function, Program
+from bptt_check.process.screening import UNEDITED, Screen
 
 _NEAR = 1e-9
 _VISITS = 12  # of each line that are looked at
 _MOST_SECONDS = 8.0  # of this process
-#: The ranks up to which edits are tried, and taken for one quantity, which may be an accident.
-_LEVELS = ((3, 1), (3, 2), (9, 2))
+#: The ranks up to which edits are tried, and taken for one quantity, which may be an accident;
+#: whether only those are that give the line itself one; whether those of several lines together.
+_LEVELS = [(3, 1, True, False), (3, 2, True, False), (9, 2, True, False), (3, 2, True, True)]
+_LEVELS += [(9, 2, True, True), (3, 1, False, False), (3, 2, False, True), (9, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
 
 
@@ -38,26 +44,28 @@ class Quantities:
         for size, its in rows.items():
             its.sort(key=lambda row: row[0])
             sizes, numbers, all_entries = zip(*its, strict=True)
-            self._of_size[size] = np.array(sizes), numbers, all_entries
+            self._of_size[size] = sizes, numbers, all_entries
 
     def same(self, value: Any) -> int | None:
         """The number of the first array with these entries; None if there is none."""
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             return None
         sizes, numbers, entries = self._of_size.get(value.size, ((), (), ()))
-        own = np.sort(value, axis=None)
-        its = _size(own)
-        if not len(sizes) or not np.isfinite(its):
+        its = _size(value)
+        first = bisect_left(sizes, its * (1 - _NEAR))
+        last = bisect_right(sizes, its * (1 + _NEAR)) if math.isfinite(its) else first
+        if first >= last:
             return None
-        first, last = np.searchsorted(sizes, [its * (1 - _NEAR), its * (1 + _NEAR)])
+        own = np.sort(value, axis=None)
         found = (
             numbers[i] for i in range(first, last) if (abs(entries[i] - own) <= _NEAR * its).all()
         )
         return min(found, default=None)
 
 
-def _size(entries: Any) -> float:
-    return float(np.sqrt(np.square(entries).sum()))
+def _size(array: Any) -> float:
+    entries = array.ravel()
+    return math.sqrt(entries @ entries)
 
 
 class Sights:
@@ -65,7 +73,7 @@ class Sights:
 
     def __init__(self, functions: Sequence[Function], quantities: Quantities) -> None:
         self._quantities = quantities
-        self._targets: dict[tuple[str, int], list[CodeType]] = {}
+        self._targets: dict[tuple[str, int], list[list[CodeType]]] = {}
         self._unread: set[tuple[str, int]] = set()  # lines that assign what no line reads
         self._lines: dict[str, set[int]] = {}  # of these functions
         self._returns: set[tuple[str, int]] = set()
@@ -78,21 +86,25 @@ class Sights:
             for node in ast.walk(function.tree()):
                 if isinstance(node, ast.Return):
                     self._returns.add((function.file, node.lineno))
-                if texts := [*_assigned(node)]:
-                    unread = any(text.isidentifier() and text not in read for text in texts)
+                if targets := [*_assigned(node)]:
+                    unread = any(t[0].isidentifier() and t[0] not in read for t in targets)
                     self._unread |= {(function.file, node.lineno)} if unread else set()
-                    codes = [compile(text, "<value>", "eval") for text in texts]
+                    codes = [[compile(t, "<value>", "eval") for t in texts] for texts in targets]
                     self._targets[function.file, node.lineno] = codes
 
-    def of(self, run: Callable[[], object]) -> tuple[set[int], dict[tuple[str, int], list[bool]]]:
+    def of(
+        self, run: Callable[[], Mapping[str, Any]]
+    ) -> tuple[set[int], dict[tuple[str, int], list[bool]]]:
         """The numbers of the quantities; for each line whether it computed one, at each visit."""
         self._found: set[int] = set()
         self._visits: dict[tuple[str, int], list[bool]] = {}
+        self.is_right = False  # whether all that the run returns are quantities
         before = sys.gettrace()
         sys.settrace(self._call)
         try:
             with suppress(Exception):
-                run()
+                its = run()
+                self.is_right = all(self._quantities.same(a) is not None for a in its.values())
         finally:
             sys.settrace(before)
         return self._found, self._visits
@@ -108,22 +120,28 @@ class Sights:
             nonlocal last
             codes = self._targets.get((file, last))
             if codes is not None and event != "exception":
-                self._note((file, last), _values(codes, frame))
+                self._note((file, last), [_values(its, frame) for its in codes])
             if event == "return" and (file, frame.f_lineno) in self._returns:
                 parts = returned.values() if isinstance(returned, dict) else returned
                 is_one = not isinstance(parts, Iterable) or hasattr(parts, "dtype")
-                self._note((file, frame.f_lineno), [parts] if is_one else parts)
+                self._note(
+                    (file, frame.f_lineno), [[its] for its in ([parts] if is_one else parts)]
+                )
             last = frame.f_lineno
             return line
 
         return line
 
-    def _note(self, key: tuple[str, int], values: Iterable[Any]) -> None:
+    def _note(self, key: tuple[str, int], values: Iterable[Iterable[Any]]) -> None:
         visits = self._visits.setdefault(key, [])
         if len(visits) < _VISITS:
-            seen = [self._quantities.same(value) for value in values]
+            seen = [self._first(its) for its in values]
             visits.append(bool(seen) and None not in seen and key not in self._unread)
             self._add(seen)
+
+    def _first(self, values: Iterable[Any]) -> int | None:
+        numbers = map(self._quantities.same, values)
+        return next((number for number in numbers if number is not None), None)
 
     def _add(self, seen: Iterable[int | None]) -> None:
         self._found.update(number for number in seen if number is not None)
@@ -135,17 +153,22 @@ def _values(codes: Sequence[CodeType], frame: Any) -> Iterator[Any]:
             yield eval(code, frame.f_globals, frame.f_locals)
 
 
-def _assigned(node: ast.AST) -> Iterator[str]:
-    """What a statement gives a value to, as expressions."""
+def _assigned(node: ast.AST) -> Iterator[list[str]]:
+    """What a statement gives a value to, as expressions: an entry, or all of its array."""
     match node:
         case ast.Assign(targets):
             for target in targets:
                 parts = target.elts if isinstance(target, ast.Tuple) else [target]
-                yield from (ast.unparse(p) for p in parts if not isinstance(p, ast.Starred))
+                yield from (_entry(p) for p in parts if not isinstance(p, ast.Starred))
         case ast.AugAssign(target) | ast.AnnAssign(target):
-            yield ast.unparse(target)
+            yield _entry(target)
         case ast.Expr(ast.Call(ast.Attribute(base, "append"))):
-            yield f"{ast.unparse(base)}[-1]"
+            yield [f"{ast.unparse(base)}[-1]"]
+
+
+def _entry(target: ast.expr) -> list[str]:
+    base = [ast.unparse(target.value)] if isinstance(target, ast.Subscript) else []
+    return [ast.unparse(target), *base]
 
 
 class Chooser:
@@ -159,14 +182,15 @@ class Chooser:
     def __init__(
         self,
         program: Program,
-        run: Callable[[], object],
+        run: Callable[[], Mapping[str, Any]],
         edits: Mapping[int, Edit],
         arrays: Iterable[Any],
     ) -> None:
         self._program, self._run, self._edits = program, run, edits
         functions = [f for f in program.functions if any(e.function is f for e in edits.values())]
-        self._sights = Sights(functions, Quantities(arrays))
-        self._end = time.process_time() + _MOST_SECONDS
+        self._quantities = Quantities(arrays)
+        self._sights, self._screen = Sights(functions, self._quantities), Screen(program, run)
+        self._end, self._runs = time.process_time() + _MOST_SECONDS, 0
         self.chosen: tuple[int, ...] = ()
         self._found, self._visits = self._seen(())
         self._known: dict[Any, list[tuple[int, int]]] = {}  # options, for what is chosen
@@ -176,19 +200,41 @@ class Chooser:
 
     def choose(self) -> tuple[int, ...]:
         """The numbers of the edits."""
-        for rank, likely in _LEVELS:
-            before = None
-            while self.chosen != before:
-                before, unsure = self.chosen, []
-                for key in self._at:
-                    options = self._options(key, rank)
-                    if (sure := self._sure(options, likely)) is not None:
-                        self._take((*self.chosen, sure))
-                    elif options:
-                        unsure.append([number for _, number in options[:_OPTIONS]])
-                if self.chosen == before and likely > 1:
-                    self._combine(unsure)
+        level = 0
+        while level < len(_LEVELS) and not self._sights.is_right:
+            rank, likely, itself, together = _LEVELS[level]
+            before, unsure = self.chosen, list[list[int]]()
+            for keys in self._wrong_first():
+                if self.chosen == before:
+                    self._take_likely(keys, rank, likely, itself, unsure)
+            if self.chosen == before and together:
+                self._combine(unsure)
+            level = level + 1 if self.chosen == before else 0
         return self.chosen
+
+    def _wrong_first(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """The lines that are wrong when first run, and those that are not.
+
+        Of these only what they read may be wrong.
+        """
+        begins_right = {key: visits[0] for key, visits in self._visits.items() if visits}
+        early = [key for key in self._at if not begins_right.get(key, False)]
+        return early, [key for key in self._at if begins_right.get(key, False)]
+
+    def _take_likely(
+        self,
+        keys: Sequence[tuple[str, int]],
+        rank: int,
+        likely: int,
+        itself: bool,
+        unsure: list[list[int]],
+    ) -> None:
+        for key in keys:
+            options = [] if self._sights.is_right else self._options(key, rank, itself)
+            if (sure := self._sure(options, likely)) is not None:
+                self._take((*self.chosen, sure))
+            elif options:
+                unsure.append([number for _, number in options[:_OPTIONS]])
 
     def _sure(self, options: Sequence[tuple[int, int]], rank: int) -> int | None:
         """The option that gives several quantities, or the only one up to this rank."""
@@ -208,23 +254,70 @@ class Chooser:
                 best, most = (*self.chosen, *more), gain
         self._take(best)
 
-    def _options(self, key: tuple[str, int], rank: int) -> list[tuple[int, int]]:
-        """What edits of a line give, and their numbers: those that give most first."""
+    def _options(self, key: tuple[str, int], rank: int, itself: bool) -> list[tuple[int, int]]:
+        """What edits of a line give, and their numbers: those that give most first.
+
+        Those with `itself` that give the line a quantity.
+        """
         if all(self._visits.get(key, [True])):
             return []
-        if (known := (self.chosen, key, rank)) in self._known:
+        if (known := (self.chosen, key, rank, itself)) in self._known:
             return self._known[known]
+        chosen = [self._edits[n] for n in self.chosen]
+        tried = {
+            number: its
+            for number in self._at[key]
+            if (its := self._edits[number]).rank <= rank
+            and not any(_overlap(its, other) for other in chosen)
+        }
         gains: dict[frozenset[int], tuple[int, int]] = {}  # of those that do the same the likeliest
-        for number in self._at[key]:
-            its = self._edits[number]
-            if its.rank > rank or any(_overlap(its, self._edits[n]) for n in self.chosen):
-                continue
-            now, _ = self._seen((*self.chosen, number))
-            gain = len(now - self._found) - 2 * len(self._found - now)
+        screened = self._screened(key, chosen, tried) if itself else dict.fromkeys(tried, True)
+        for number, shows in screened.items():
+            now, visits = self._seen((*self.chosen, number))
+            new, lost = now - self._found, self._found - now
+            gain = len(new) * shows - 2 * len(lost)
+            before, after = self._visits.get(key, []), visits.get(key, [])
+            if not (new or lost) and any(before) and len(after) == len(before):
+                gain = 2 * all(after)  # right at all visits, not at some
             if gain > 0:
                 gains.setdefault(frozenset(now), (gain, number))
-        self._known[known] = sorted(gains.values(), key=lambda its: -its[0])
+        self._known[known] = sorted(gains.values(), key=lambda its: (-its[0], self._unlike(its[1])))
         return self._known[known]
+
+    def _unlike(self, number: int) -> tuple[int, float]:
+        """Sorts first an edit of small rank, then one that is spelt like what it replaces."""
+        edit = self._edits[number]
+        return edit.rank, -SequenceMatcher(None, edit.old, edit.text).ratio()
+
+    def _screened(
+        self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
+    ) -> dict[int, bool]:
+        """The edits of a line with which it computes a quantity, one of those that do the same.
+
+        Whether it shows: not if the line is right at the first visit, and the same with the edit.
+        """
+        if not edits or self._is_over():
+            return {}
+        of_edit: dict[int, list[Any]] = {}
+        for number, values in self._screen.values(chosen, edits, self._visits[key]):
+            sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
+            of_edit.setdefault(number, []).append(sights)
+        first: dict[tuple[Any, ...], int] = {}
+        elsewhere = dict[int, bool]()  # edits of what the value is given to
+        as_it_is = of_edit.get(UNEDITED, [])[:1] if self._visits[key][0] else [None]
+        for number, edit in edits.items():
+            seen = of_edit.get(number, [])
+            same = {its for visit in seen for its, _ in visit}
+            is_partly = any(self._visits[key]) and None not in same
+            if same - self._found - {None} or (same and is_partly):
+                first.setdefault(tuple(seen), number)
+            elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
+                elsewhere[number] = True
+        shows = {number: list(seen[:1]) != as_it_is for seen, number in first.items()}
+        return shows | elsewhere
+
+    def _is_over(self) -> bool:
+        return time.process_time() > self._end
 
     def _take(self, numbers: tuple[int, ...]) -> None:
         self.chosen = numbers
@@ -233,10 +326,19 @@ class Chooser:
     def _seen(
         self, numbers: Sequence[int]
     ) -> tuple[set[int], Mapping[tuple[str, int], list[bool]]]:
-        if time.process_time() > self._end:
+        self._runs += 1
+        if self._runs % 16 == 0 and self._is_over():  # to ask for the time takes long
+            self._runs -= 1
             return set(), {}
         with self._program.with_edits([self._edits[n] for n in numbers]) as valid:
             return self._sights.of(self._run) if valid else (set(), {})
+
+
+def _digest(value: Any) -> Any:
+    """The same for values that differ by rounding alone."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return None
+    return value.shape, hash(value.astype(np.float32).tobytes())
 
 
 def _overlap(one: Edit, other: Edit) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
@@ -64,6 +65,7 @@ class Values:
         for number, function in enumerate(functions):
             tree = function.tree()
             texts = dict.fromkeys(ast.unparse(a) for a in (*atoms(tree), *compounds(tree)))
+            texts |= dict.fromkeys(n.arg for n in ast.walk(tree) if isinstance(n, ast.arg))
             codes = {text: compile(text, "<shape>", "eval") for text in texts}
             for code in (function.code, *inner(function.code)):
                 self._read[code] = number, codes
@@ -85,6 +87,18 @@ class Values:
             if digests != other.digests.get(key, {}).get(text)
         }
 
+    def is_constant(self, function: int, line: int, text: str) -> bool:
+        """Whether it is the same at each visit of the line, of several."""
+        digests = self.digests.get((function, line), {}).get(text, [])
+        return len(digests) > 1 and len(set(digests)) == 1
+
+    def is_zero(self, function: int, line: int, text: str) -> bool:
+        """Whether it is an array of zeros at each visit of the line, of several."""
+        shape = self.shapes.get((function, line), {}).get(text)
+        if not is_array(shape) or not self.is_constant(function, line, text):
+            return False
+        return self.digests[function, line][text][0] == hash(np.zeros(shape or 0).tobytes())
+
     def _trace(self, frame: Any, event: str, _: object) -> Any:
         if frame.f_code not in self._read:
             return None
@@ -95,15 +109,15 @@ class Values:
             if visits <= _VISITS:
                 sys.settrace(None)
                 for text, code in codes.items():
-                    self._note(key, text, code, frame)
+                    with suppress(Exception):
+                        self._note(key, text, eval(code, frame.f_globals, frame.f_locals))
+                for name, value in [*frame.f_locals.items()]:
+                    for entry in value if type(value) is dict else ():
+                        self._note(key, f"{name}[{entry!r}]", value[entry])
                 sys.settrace(self._trace)
         return self._trace
 
-    def _note(self, key: tuple[int, int], text: str, code: CodeType, frame: Any) -> None:
-        try:
-            value = eval(code, frame.f_globals, frame.f_locals)
-        except Exception:
-            return
+    def _note(self, key: tuple[int, int], text: str, value: Any) -> None:
         if isinstance(value, np.ndarray):
             digest = hash(value.tobytes()) if value.dtype.kind in "fi" else 0
             self.digests.setdefault(key, {}).setdefault(text, []).append(digest)

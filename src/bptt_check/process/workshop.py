@@ -16,6 +16,7 @@ import numpy as np
 from bptt_check.candidate.calling import Form, Gradients, Passes, Question
 from bptt_check.candidate.placing import globals_of
 from bptt_check.process.edits import edits
+from bptt_check.process.loops import of_loops
 from bptt_check.process.program import Edit, Program
 from bptt_check.process.quantities import Chooser
 from bptt_check.process.values import Values
@@ -71,7 +72,11 @@ class Workshop:
             for question in (questions[0], questions[-1])
         )
         errors = values.differ(other)
-        found = [e for n, f in enumerate(functions) for e in edits(f, n, values.shapes, errors)]
+        found = [
+            edit
+            for n, f in enumerate(functions)
+            for edit in (*edits(f, n, values.shapes, errors), *of_loops(f, n, values, errors))
+        ]
         places = dict.fromkeys((e.function, e.line, *e.inside) for e in found if any(e.inside))
         numbers = {place: len(found) + n for n, place in enumerate(places)}
         moves = [numbers.get((e.function, e.line, *e.inside), -1) for e in found]

@@ -1,0 +1,147 @@
+"""What a statement would compute with each of its edits, seen where it stands in one run."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from types import CodeType
+from typing import Any
+
+from bptt_check.process.program import Edit, Function, Program, apply_to
+
+_VISITS = 3  # of a statement that are looked at
+UNEDITED = -1  # in place of an edit's number
+#: Calls that change something each time: with one of these a statement is not evaluated.
+_CHANGING = {"pop", "popleft", "next", "send", "popitem", "append", "insert"}
+
+
+class _Enough(Exception):
+    """The statement was seen often enough."""
+
+
+class Screen:
+    """A program and its run."""
+
+    def __init__(self, program: Program, run: Callable[[], object]) -> None:
+        self._program, self._run = program, run
+        self._own = {function.code.co_name for function in program.functions}
+        self._codes: dict[tuple[Edit, ...], CodeType | None] = {}
+        self._statements: dict[Function, list[ast.stmt]] = {}
+
+    def values(
+        self, chosen: Sequence[Edit], edits: Mapping[int, Edit], visits: Sequence[bool]
+    ) -> Iterator[tuple[int, list[Any]]]:
+        """The numbers of edits of one line, and what the statement computes with each of them.
+
+        Once for each visit of the line, of those that can be evaluated alone.
+
+        Args:
+            chosen: the edits of the run.
+            visits: which visits of the line need not be looked at.
+        """
+        function, line = next((e.function, e.back) for e in edits.values())
+        own = tuple(e for e in chosen if e.function is function and e.back == line)
+        none = replace(next(iter(edits.values())), text="")
+        its = {UNEDITED: replace(none, end=none.start), **edits}
+        codes = {number: self._code((*own, edit)) for number, edit in its.items()}
+        known = [(number, code) for number, code in codes.items() if code is not None]
+        seen: list[tuple[int, list[Any]]] = []
+        wrong = [index for index, is_right in enumerate(visits) if not is_right]
+        looked_at = sorted({0, *wrong[:_VISITS]})  # what the first one reads is right
+        visit = -1
+
+        def called(frame: Any, event: str, _: object) -> Any:
+            code = frame.f_code
+            place = code.co_filename, code.co_firstlineno
+            return at_line if place == (function.file, function.first) else None
+
+        def at_line(frame: Any, event: str, _: object) -> Any:
+            nonlocal visit
+            if event == "line" and frame.f_lineno == line:
+                visit += 1
+                if visit > looked_at[-1]:
+                    raise _Enough
+            if event == "line" and frame.f_lineno == line and visit in looked_at:
+                names = {**frame.f_globals, **frame.f_locals}
+                for number, code in known:
+                    with suppress(Exception):
+                        seen.append((number, _parts(eval(code, names))))
+            return at_line
+
+        before = sys.gettrace()
+        with self._program.with_edits(chosen) as valid:
+            sys.settrace(called)
+            try:
+                with suppress(Exception):
+                    self._run() if valid and known else None
+            finally:
+                sys.settrace(before)
+        yield from seen
+
+    def is_elsewhere(self, edit: Edit, of_right: bool) -> bool:
+        """Whether the edit shows elsewhere alone: in what a function of theirs is called with.
+
+        With `of_right`, the value is right: whether the edit is of what it is given to.
+        """
+        value = getattr(self._statement(edit), "value", None)
+        if edit.start == edit.end or value is None:
+            return edit.start == edit.end
+        is_call = isinstance(value, ast.Call) and _name(value.func) in self._own
+        is_target = edit.end <= edit.function.span(value)[0]
+        return (is_call and edit.rank <= 3) or (of_right and is_target)
+
+    def _statement(self, edit: Edit) -> ast.stmt | None:
+        function = edit.function
+        if function not in self._statements:
+            nodes = [n for n in ast.walk(function.tree()) if isinstance(n, ast.stmt)]
+            self._statements[function] = [n for n in nodes if not hasattr(n, "body")]
+        for node in self._statements[function]:
+            start, end = function.span(node)
+            if node.lineno == edit.back and start <= edit.start and edit.end <= end:
+                return node
+        return None
+
+    def _code(self, edits: tuple[Edit, ...]) -> CodeType | None:
+        """An expression for what the statement computes, or calls a function of theirs with."""
+        if edits not in self._codes:
+            with suppress(SyntaxError, ValueError):
+                self._codes[edits] = self._compiled(edits)
+        return self._codes.setdefault(edits, None)
+
+    def _compiled(self, edits: tuple[Edit, ...]) -> CodeType | None:
+        if (statement := self._statement(edits[-1])) is None:
+            return None
+        function = edits[-1].function
+        start, end = function.span(statement)
+        its = [(e.start - start, e.end - start, e.text) for e in edits]
+        value = _value(ast.parse(apply_to(function.text[start:end], its)).body[0])
+        if isinstance(value, ast.Call) and _name(value.func) in self._own:
+            given = [*value.args, *(keyword.value for keyword in value.keywords)]
+            value = ast.copy_location(ast.Tuple(given, ast.Load()), value)
+        return None if value is None else compile(ast.Expression(value), "<value>", "eval")
+
+
+def _value(node: ast.stmt) -> ast.expr | None:
+    """What a statement computes."""
+    value: ast.expr | None = None
+    match node:
+        case ast.Assign(_, its) | ast.Return(its) | ast.AnnAssign(_, _, its):
+            value = its
+        case ast.AugAssign(target, op, its):
+            before = ast.parse(ast.unparse(target), mode="eval").body
+            value = ast.copy_location(ast.BinOp(before, op, its), its)
+        case ast.Expr(ast.Call(ast.Attribute(_, "append" | "insert"), [*_, its])):
+            value = its
+    calls = (n.func for n in ast.walk(value or node) if isinstance(n, ast.Call))
+    return None if _CHANGING & {*map(_name, calls)} else value
+
+
+def _name(function: ast.expr) -> str:
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value.values()]
+    return [*value] if isinstance(value, list | tuple) else [value]
