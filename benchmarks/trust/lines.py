@@ -1,8 +1,9 @@
 """Which lines the report says to change, in passes with one mistake or several.
 
-The sets are those of tests/passes/sets/, apart from the edits that are tried; `--tokens` takes the
-one-token changes of tests/passes/textbook.py. Of each pass: *accused* are the lines to change,
-*exact* if they are the planted ones and no other, *proved* if the whole check says RIGHT with them.
+The sets are those of tests/passes/sets/, apart from the edits that are tried; `--seed` draws new
+ones of their mistakes; `--tokens` takes the one-token changes of tests/passes/textbook.py. Of
+each pass: *accused* are the lines to change, *exact* if they are the planted ones and no other,
+*proved* if the whole check says RIGHT with them.
 
     python -m benchmarks.trust.lines [--family lstm] [--tokens lstm --every 9]
 """
@@ -12,11 +13,13 @@ import ast
 import importlib.util
 import inspect
 import json
+import random
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,10 +54,19 @@ def main() -> None:
     parser.add_argument("--family", choices=FAMILIES)
     parser.add_argument("--tokens", choices=["tanh", "gru", "lstm"])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--seed", type=int, help="draw five sets of two to five mistakes a pass")
     flags = parser.parse_args()
     families = [flags.family] if flags.family else list(FAMILIES)
     planted = (p for name in families for p in FAMILIES[name].PASSES)
-    cases = of_tokens(flags.tokens) if flags.tokens else (c for p in planted for c in of_sets(p))
+    cases = (
+        of_tokens(flags.tokens)
+        if flags.tokens
+        else (
+            c
+            for p in planted
+            for c in of_sets(p, p.sets if flags.seed is None else drawn(p, flags.seed))
+        )
+    )
     found = [judged(case) for case in islice(cases, 0, None, flags.every)]
     result = {
         "passes": len(found),
@@ -70,12 +82,24 @@ def main() -> None:
     }
     print(json.dumps(result))
     if not flags.family:
-        keep(f"lines_{flags.tokens}" if flags.tokens else "lines", result)
+        drawn_anew = "" if flags.seed is None else "_drawn"
+        keep(f"lines_{flags.tokens}" if flags.tokens else f"lines{drawn_anew}", result)
 
 
-def of_sets(its: Pass) -> Iterator[Case]:
-    """The pass with each of its sets of mistakes."""
-    for keys in its.sets:
+def drawn(its: Pass, seed: int) -> list[tuple[str, ...]]:
+    """Five sets of two to five mistakes, of those that stand in different places."""
+    rng, found = random.Random(f"{seed} {its.name}"), list[tuple[str, ...]]()
+    while len(found) < 5:
+        keys = tuple(rng.sample(sorted(its.mistakes), rng.randint(2, 5)))
+        with suppress(ValueError):  # one of them took another's place
+            edited(its.text, [(its.mistakes[key].right, its.mistakes[key].wrong) for key in keys])
+            found.append(keys)
+    return found
+
+
+def of_sets(its: Pass, sets: Iterable[Sequence[str]]) -> Iterator[Case]:
+    """The pass with each of these sets of its mistakes."""
+    for keys in sets:
         changes = [(its.mistakes[key].right, its.mistakes[key].wrong) for key in keys]
         name = f"{its.name}: {' '.join(keys)}"
         yield Case(name, its.network, HEAD + edited(its.text, changes), HEAD + its.text)
