@@ -13,7 +13,7 @@ from rnn_numpy import Params
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.training.recipe import Recipe, start
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 
 # One a line: words that the message must contain, and the arguments.

@@ -14,7 +14,7 @@ from candidate_files import RIGHT_FILE
 from forked import Forked
 from rnn_torch import check
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 
 # What a file may do instead of answering, and the words for it.

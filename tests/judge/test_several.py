@@ -19,7 +19,7 @@ from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import check
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WRONG = (EXAMPLES / "wrong_transpose.py").read_text()
 FILES = {
