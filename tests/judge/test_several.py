@@ -26,7 +26,9 @@ WRONG = (EXAMPLES / "wrong_transpose.py").read_text()
 FILES = {
     "right.py": (RIGHT_FILE, "agrees"),
     "wrong.py": (WRONG, "disagrees"),
-    "sleeps.py": ("import time\ndef backward(x, y, U, W, V):\n    time.sleep(99)\n", "cannot check"),
+    "sleeps.py": (
+        "import time\ndef backward(x, y, U, W, V):\n    time.sleep(99)\n", "cannot check"
+    ),
     "exits.py": ("import sys\nsys.exit(3)\n", "cannot check"),
     "kills.py": (
         "import os\ndef backward(x, y, U, W, V):\n    os.kill(os.getpid(), 9)\n", "cannot check"
