@@ -255,6 +255,7 @@ def test_wrong_input(
 ) -> None:
     named, _, arguments = f"{line} ".rpartition(": ")
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # nothing else is written
     before = sorted(folder.rglob("*"))
     try:
         code = importlib.import_module(command).main(shlex.split(arguments))
