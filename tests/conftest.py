@@ -79,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; `annotations` reads the first, pytest-xdist, if there, the second."""
     config.addinivalue_line("markers", "unannotated: run without executing the shape annotations")
     config.addinivalue_line("markers", "mends: lines are changed to see which are wrong")
+    config.addinivalue_line("markers", "few(asked=True): by day few designed problems are asked")
     config.addinivalue_line("markers", "verdict: without what follows it, names, places, votes")
     config.addinivalue_line("markers", "xdist_group(name): in one process of pytest-xdist")
     config.addinivalue_line("markers", "many: slow, or the same again; left out by `make mutants`")
@@ -102,7 +103,8 @@ def subjects_are_kept() -> None:
     def once(network: Any, *flags: Any) -> Any:
         if isinstance(network, str) and ":" in network:
             return made(network, *flags)  # a file, which may change
-        key = network if isinstance(network, str) else id(network), *flags
+        asked = sys.modules["bptt_check.networks.problems"]._applies
+        key = asked.__name__, network if isinstance(network, str) else id(network), *flags
         found = kept.pop(key, None) or (network, made(network, *flags))
         kept[key] = found  # with the network, whose id no other has as long
         if len(kept) > 24:
@@ -112,15 +114,37 @@ def subjects_are_kept() -> None:
     vars(subjects).update(_made=once, _kept=once)
 
 
+#: A sample of the designed problems; those of many steps or large sizes take most of the time.
+FEW = {"general", "one x", "all sizes equal", "inputs of their own each", "some zeros", "bits"}
+FEW |= {"inputs of 300", "Fortran order", "strided views"}
+
+
+def ask_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask only these of the designed problems, and few random ones."""
+    problems = sys.modules["bptt_check.networks.problems"]
+    applies = problems._applies
+
+    def few_apply(network: Any, its: Any, condition: Any) -> bool:
+        return condition.name in FEW and applies(network, its, condition)
+
+    monkeypatch.setattr(problems, "_applies", few_apply)
+    monkeypatch.setattr(sys.modules["bptt_check.judge.any_network"], "_RANDOM_PROBLEMS", 3)
+
+
 @pytest.fixture(autouse=True)
 def judged_as_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """A step of the judge that fails after the verdict is a mistake of ours; mending takes long."""
+    from profiles import NIGHTLY  # the profile is chosen after this file is read
+
     if "bptt_check.judge.examine" in sys.modules:
         examine = sys.modules["bptt_check.judge.examine"]
         monkeypatch.setattr(examine, "raise_failures", True)
         monkeypatch.setattr(examine, "mends", bool(request.node.get_closest_marker("mends")))
         for name in ("mending.search", "process.quantities"):  # the same on a busy machine
             monkeypatch.setattr(sys.modules[f"bptt_check.{name}"], "_MOST_SECONDS", 1e9)
+        few = request.node.get_closest_marker("few")
+        if few and few.args != (False,) and not NIGHTLY:
+            ask_few(monkeypatch)
         if request.node.get_closest_marker("verdict"):
             monkeypatch.setattr(examine.AnyNetwork, "names", lambda *_: None)
             monkeypatch.setattr(examine.AnyNetwork, "locate", lambda *_: None)

@@ -12,7 +12,7 @@ from bptt_check.judge.comparison import agrees
 from forms_drawn import NETWORKS, Drawn, Judge, drawn
 from profiles import NIGHTLY
 
-pytestmark = [pytest.mark.unannotated, pytest.mark.many]
+pytestmark = [pytest.mark.unannotated, pytest.mark.many, pytest.mark.few]
 
 
 @st.composite

@@ -10,7 +10,7 @@ from bptt_check.candidate.loading import load_function
 from bptt_check.candidate.returned import Refused
 from rnn_torch import check
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wrong_adder_script.py"
 RIGHT = EXAMPLE.read_text().replace("later @ W +", "later @ W.T +")
 LOOP = "for step in range"
@@ -46,6 +46,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any], int]] = {
 }  # fmt: skip
 
 
+@pytest.mark.verdict
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_script(name: str, tmp_path: Path, capsys: Capture) -> None:
     old, new, fields, code = VARIANTS[name]
@@ -54,6 +55,7 @@ def test_a_script(name: str, tmp_path: Path, capsys: Capture) -> None:
     assert {key: found[key] for key in fields} == fields
 
 
+@pytest.mark.verdict
 def test_python_2(tmp_path: Path, capsys: Capture) -> None:
     text = RIGHT.replace('print(f"step {step}: {a_int} + {b_int}, error {error:.3f}")', 'print "x"')
     assert text != RIGHT

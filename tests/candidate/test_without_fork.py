@@ -9,6 +9,7 @@ import pytest
 
 from candidate_files import RIGHT_FILE
 from forked import Forked, imported_anew
+from judged import SMALL
 
 pytestmark = pytest.mark.unannotated
 
@@ -58,9 +59,10 @@ def without_what_windows_lacks(folder: Path) -> int:
     check: Any = imported_anew("rnn_torch.check")
     for name, (_, code, _) in FILES.items():
         seconds = "1" if name == "hangs" else "30"
-        assert check.main([f"{folder / name}.py:backward", "--timeout", seconds]) == code, name
+        flags = ["--timeout", seconds, "--shapes", SMALL]
+        assert check.main([f"{folder / name}.py:backward", *flags]) == code, name
     textbook: Any = importlib.import_module("rnn_numpy").textbook
-    assert check(textbook).verdict == "agrees"
+    assert check(textbook, shapes=SMALL).verdict == "agrees"
     for package in ("rnn_numpy", "rnn_torch"):
         train: Any = importlib.import_module(f"{package}.train")
         out, kept = (str(folder / f"{package}.{name}") for name in ("out", "kept"))

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMMANDS = ("rnn_torch.check", "rnn_torch.train", "rnn_torch.sweep", "rnn_torch.add",
             "rnn_numpy.train", "rnn_numpy.prove")  # fmt: skip
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 
 

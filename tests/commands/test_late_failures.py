@@ -21,7 +21,7 @@ from rnn_numpy.training.checkpoint import read
 from rnn_torch import check
 from trainings import MAINS, both
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER = str(EXAMPLES / "smallest-adder.safetensors")
 WRONG = f"{EXAMPLES / 'wrong_transpose.py'}:backward"

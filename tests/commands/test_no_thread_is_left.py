@@ -10,6 +10,7 @@ import pytest
 from candidate_files import RIGHT_FILE
 from forked import Forked
 
+pytestmark = pytest.mark.few
 HANGS = "def backward(x, y, U, W, V):\n    while True: pass\n"
 COMMANDS = {
     "right": (0, "rnn_torch.check right.py:backward"),

@@ -18,7 +18,7 @@ from rnn_numpy.storage.weights import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER, PROOF = (str(EXAMPLES / f"smallest-adder.{kind}") for kind in ("safetensors", "certificate"))
 TRAIN = ["--iterations", "200", "--bits", "4", "--log-every", "50", "--out", "kept"]

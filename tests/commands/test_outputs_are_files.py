@@ -19,7 +19,7 @@ from rnn_numpy.training.recipe import Recipe
 from rnn_torch import check, sweep
 from rnn_torch import train as torch_train
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 ADDER = str(Path(__file__).parents[2] / "examples" / "smallest-adder.safetensors")
 KINDS = {
     "fifo": "it is a FIFO",

@@ -16,7 +16,7 @@ from rnn_torch import sweep
 from rnn_torch import train as torch_train
 from trainings import MAINS, both
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 WORDS = "the gradient vanished: times the learning rate, it changes no weight in 1,000 further"
 SHORT = ["--iterations", "40", "--log-every", "20", "--bits", "4"]

@@ -13,7 +13,7 @@ from rnn_numpy import Params
 from rnn_numpy.storage.weights import save_params
 from rnn_numpy.training.recipe import Recipe, start
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 
 # One a line: words that the message must contain, and the arguments.
@@ -255,6 +255,7 @@ def test_wrong_input(
 ) -> None:
     named, _, arguments = f"{line} ".rpartition(": ")
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # nothing else is written
     before = sorted(folder.rglob("*"))
     try:
         code = importlib.import_module(command).main(shlex.split(arguments))

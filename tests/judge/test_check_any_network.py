@@ -19,7 +19,7 @@ from rnn_torch import check as command
 from rnn_torch.networks import Network, designed, network, stock, targets
 from rnn_torch.testing import assert_gradient_parity
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
 Array = np.ndarray
 Capture = pytest.CaptureFixture[str]
 HEAD = "import numpy as np\ndef sigmoid(z): return 1 / (1 + np.exp(-z))\n"
@@ -98,6 +98,7 @@ def test_gates_in_another_order_are_named() -> None:
     assert report.mistakes[0].name == "the gates are in the order i, f, g, o, not i, f, o, g"
 
 
+@pytest.mark.few(False)
 @pytest.mark.verdict
 def test_a_users_own_network() -> None:
     assert check(scaled_backward, scaled).right
@@ -268,6 +269,7 @@ def test_names_and_sizes() -> None:
     assert isinstance(network_named(f"{Path(__file__)}:scaled"), Network)
 
 
+@pytest.mark.few(False)
 def test_an_assertion_in_a_network_is_reported() -> None:
     assert_gradient_parity(scaled_backward, network=scaled)
     with pytest.raises(AssertionError, match="dw is doubled"):

@@ -15,7 +15,7 @@ from profiles import NIGHTLY
 from rnn_torch import check
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 PAGE = dict(sessions(EXAMPLES.parent / "docs" / "check.md"))
 
@@ -32,8 +32,11 @@ def assert_as_on_the_page(name: str, said: str) -> None:
         assert masked(part) in said
 
 
-@pytest.mark.parametrize("name", ["right_loop", "right_einsum"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.few(False)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("right_loop", "float64"), ("right_einsum", "float64"), ("right_loop", "float32")],
+)
 def test_right_examples(name: str, dtype: str, capsys: Capture) -> None:
     assert check.main([example(name), "--dtype", dtype]) == 0
     said = capsys.readouterr().out

@@ -15,7 +15,7 @@ from bptt_check.tracing.locate import Where, where_words
 from hand_written import planted
 from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
 Gradients = dict[str, Any]
 SIZES = {"time": 4, "batch": 2, "n_in": 4, "hidden": 3, "n_out": 2}
 
@@ -157,6 +157,7 @@ def elu_backward(x: Any, U: Any, W: Any, y: Any) -> Gradients:
     return {"U": dU, "W": dW}
 
 
+@pytest.mark.few(False)
 def test_a_mistake_at_special_problems_is_sought_there() -> None:
     def ask(problem: Problem, *_: Any) -> Answer:
         answer = elu_backward(**problem.values)

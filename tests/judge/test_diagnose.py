@@ -16,7 +16,7 @@ from problems import Array
 from rnn_numpy.elman_network.textbook import sigmoid, textbook
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
 
 
 def vectorised(

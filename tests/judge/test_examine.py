@@ -23,7 +23,7 @@ from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
 from tests.passes.elman_mistakes import planted
 
 TINY = "4,2,1,2,1"
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
 
 
 def test_no_right_candidate_is_accused() -> None:
@@ -72,6 +72,7 @@ def test_right_gradients_are_prepared_once_for_the_subjects_own_problems() -> No
     assert subject.reference(stranger) is not subject.reference(stranger)
 
 
+@pytest.mark.few(False)
 def test_a_wrong_pass_that_cannot_be_located_is_still_wrong() -> None:
     def stumbles(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
         if ((x == 0) | (x == 1)).all() and (x.sum(-1) == 1).all():  # one-hot inputs

@@ -34,7 +34,7 @@ from rnn_torch.networks import (
     upstream,
 )
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
 
 FEW = {"general", "two steps", "one time"}
 Product = Callable[[Any, Any], Any]

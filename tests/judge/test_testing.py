@@ -22,7 +22,7 @@ from rnn_torch import testing
 from rnn_torch.testing import Problem, assert_gradient_parity, problems
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Gradients = tuple[Array, Array, Array]
 wrong = planted(CATALOGUE[1])  # W not transposed
 
@@ -61,6 +61,7 @@ def test_without_problems_the_designed_ones_are_used() -> None:
         assert_gradient_parity(wrong)
 
 
+@pytest.mark.few(False)
 def test_problems_that_detect_too_little_give_a_warning() -> None:
     weak = [drawn(seed, (1, 1, 2, 3, 1)) for seed in range(3)]
     with pytest.warns(UserWarning, match="cannot tell from the truth: no error is passed back"):

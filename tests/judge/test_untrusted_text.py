@@ -25,7 +25,7 @@ from rnn_numpy.elman_network.textbook import textbook
 from rnn_torch import check
 from tests.passes.elman_mistakes import planted
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
 
 NASTY = (

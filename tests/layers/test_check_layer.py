@@ -11,6 +11,7 @@ from bptt_check import assert_layer_parity, check_layer, layer
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.layers import chunks, log_gate, power_of_two
 from examples.torch_layers import PAIRS
+from profiles import NIGHTLY
 
 pytestmark = pytest.mark.unannotated
 
@@ -95,6 +96,7 @@ def test_the_sizes_that_are_asked_cross_a_chunk() -> None:
     assert {K for _, K in asked} <= {2, 4, 8, 16}
 
 
+@pytest.mark.verdict
 def test_a_wrong_forward_pass_is_said_first_from_its_step_on() -> None:
     def other(*given: Tensor) -> Any:
         return loop(*given, carry=lambda t, S: S * 1.5 if t >= 4 else S)
@@ -137,6 +139,7 @@ def test_two_mistakes_of_the_states_as_in_a_published_kernel() -> None:
     assert [e.name for e in report.mistakes or ()] == [f"{IGNORED} + dh0 is zero"]
 
 
+@pytest.mark.verdict
 def test_upstream_gradients_that_are_read_as_if_contiguous() -> None:
     def contiguous(grad: Tensor) -> Tensor:
         if 0 in grad.stride():
@@ -148,6 +151,7 @@ def test_upstream_gradients_that_are_read_as_if_contiguous() -> None:
     assert report.only_at == ("upstream in Fortran order",)
 
 
+@pytest.mark.verdict
 def test_an_expanded_upstream_gradient_is_changed_in_place() -> None:
     report = check_layer(upstream(lambda grad: grad.mul_(1), same_gradient), gated)
     assert "upstream expanded" in [each.problem for each in report.unanswered]
@@ -157,6 +161,7 @@ def same_gradient(grad: Tensor) -> Tensor:
     return grad
 
 
+@pytest.mark.verdict
 def test_a_layer_that_is_wrong_below_the_size_of_a_window() -> None:
     def windowed(*given: Tensor) -> Any:
         short = given[0].shape[1] < 3
@@ -167,12 +172,15 @@ def test_a_layer_that_is_wrong_below_the_size_of_a_window() -> None:
     assert all("time 2" in name or name.startswith("random") for name in report.only_at)
 
 
+@pytest.mark.few
 @pytest.mark.parametrize(("candidate", "reference"), PAIRS)
 def test_the_layers_of_torch_and_our_own(candidate: Any, reference: Any) -> None:
-    for dtype in ("float32", "float64"):
+    for dtype in ("float32", "float64") if NIGHTLY else ("float64",):
         assert check_layer(candidate, reference, dtype=dtype).verdict == "agrees"
 
 
+@pytest.mark.few
+@pytest.mark.verdict
 def test_a_stock_network_finds_a_wrong_gate() -> None:
     def other(x: Tensor, h_0: Tensor, U: Tensor, W: Tensor, b: Tensor) -> Tensor:
         h, outputs = h_0, []

@@ -12,8 +12,10 @@ from torch import Tensor
 from bptt_check import __main__ as command
 from bptt_check import assert_layer_parity, check_layer, layer
 from bptt_check.error_bound import explodes, reference, with_floor
+from bptt_check.judge.report import Report
 from bptt_check.layers import gate, unit_vectors
 from bptt_check.networks import drawn
+from bptt_check.several import examined
 
 pytestmark = pytest.mark.unannotated
 
@@ -86,7 +88,7 @@ def test_half_precision() -> None:
 LAYERS = """
 from bptt_check import layer
 
-@layer(a="n", x="time n", h_0="n", returns={"h": "time n", "h_n": "n"})
+@layer(a="n", x="time n", h_0="n", returns={"h": "time n", "h_n": "n"}, sizes={"time": (1, 2, 5)})
 def scan(a, x, h_0):
     h = h_0
     for x_t in x:
@@ -129,25 +131,36 @@ def with_digits_lost(a, x, h_0):
 
 
 @pytest.mark.parametrize(
-    ("name", "flags", "code", "verdict"),
+    ("name", "flags", "code", "strictly", "verdict"),
     [
-        ("Scan", [], 0, "agrees"),
-        ("without_the_last", [], 1, "disagrees"),
-        ("with_digits_lost", ["--dtype", "float32"], 0, "loses digits"),
-        ("with_digits_lost", ["--dtype", "float32", "--strict"], 1, "loses digits"),
+        ("Scan", [], 0, 0, "agrees"),
+        ("without_the_last", [], 1, 1, "disagrees"),
+        ("with_digits_lost", ["--dtype", "float32"], 0, 1, "loses digits"),
     ],
 )
 def test_the_command(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     name: str,
     flags: list[str],
     code: int,
+    strictly: int,
     verdict: str,
 ) -> None:
+    reports: list[Report] = []
+
+    def once(*given: Any) -> Report:
+        if not reports:
+            reports.append(examined(*given))
+        return reports[0]
+
+    monkeypatch.setattr(command, "examined", once)
     (tmp_path / "mine.py").write_text(FUNCTIONS)
     (tmp_path / "my_layers.py").write_text(LAYERS)
     of = [f"{tmp_path / 'mine.py'}:{name}", "--network", f"{tmp_path / 'my_layers.py'}:scan"]
+    assert command.main([*of, *flags, "--markdown", "--strict"]) == strictly
+    assert capsys.readouterr().out
     assert command.main([*of, "--json", *flags]) == code
     said = json.loads(capsys.readouterr().out)
     assert said["verdict"] == verdict

@@ -1,7 +1,7 @@
 """Mistakes of layers: upstream gradients ignored, quantities taken as constants, an epsilon."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from bptt_check.catalogue import Catalogue, sentence
-from bptt_check.error_bound.bound import reference
+from bptt_check.error_bound.bound import Reference, reference
 from bptt_check.naming import Asked, name_mistakes
-from bptt_check.networks import designed, network, random, upstream
+from bptt_check.networks import Problem, designed, network, random, upstream
 from bptt_check.networks.network import Array, Network
 
 pytestmark = pytest.mark.unannotated
@@ -69,6 +69,14 @@ LAYERS: dict[str, tuple[Network, Callable[..., Any]]] = {
 }
 
 
+@cache
+def judge(name: str) -> tuple[Catalogue, list[tuple[Problem, Reference]]]:
+    its, _ = LAYERS[name]
+    few = [p for p in designed(its) if max(p.sizes.values()) < 8]
+    problems = [*few[:4], *random(its, seed=1, count=1, longest=4)]
+    return Catalogue(its), [(p, reference(its, p)) for p in problems]
+
+
 def named(name: str, change: dict[str, Callable[[Tensor], Tensor]]) -> list[list[str]]:
     """The mistakes named of autograd's gradients with these quantities changed."""
     its, function = LAYERS[name]
@@ -83,10 +91,9 @@ def named(name: str, change: dict[str, Callable[[Tensor], Tensor]]) -> list[list
         found = torch.autograd.grad(losses, of, materialize_grads=True)
         return {n: g.numpy() for n, g in zip(its.differentiated, found, strict=True)}
 
-    few = [p for p in designed(its) if max(p.sizes.values()) < 8]
-    problems = [*few[:4], *random(its, seed=1, count=1, longest=4)]
-    asked = [Asked(p, answer(p.values), reference(its, p)) for p in problems]
-    return [[sentence(m) for m in e.mistakes] for e in name_mistakes(asked, Catalogue(its))]
+    catalogue, problems = judge(name)
+    asked = [Asked(p, answer(p.values), right) for p, right in problems]
+    return [[sentence(m) for m in e.mistakes] for e in name_mistakes(asked, catalogue)]
 
 
 def constant(value: float, a: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ def test_tokens_that_occur_twice_in_a_step() -> None:
 
 def test_our_own_catalogue_is_named_by_the_derived_one() -> None:
     its = stock("elman")
-    catalogue, problems = Catalogue(its), [p for p in designed(its) if p.sizes["hidden"] < 30]
+    catalogue, problems = Catalogue(its), [p for p in designed(its) if max(p.sizes.values()) < 30]
     unnamed = []
     for mistake in CATALOGUE[:: 1 if NIGHTLY else 16]:
 
@@ -212,7 +212,8 @@ def test_an_infinite_derivative_does_not_explain_every_answer() -> None:
     def ask(problem: Problem) -> dict[str, Any]:
         return backward(**problem.values)
 
-    problems = [*designed(batch_first), *random(batch_first, count=4)]
+    problems = [p for p in designed(batch_first) if p.sizes["time"] < 10]
+    problems += random(batch_first, count=4)
     (found,) = named(batch_first, Catalogue(batch_first), problems, ask)
     assert found.left == ("dX",)
     assert [m.change for m in found.mistakes] == ["derivative", "value for gradient"]

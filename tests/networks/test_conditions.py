@@ -75,6 +75,7 @@ def test_there_is_a_mistake_for_every_condition() -> None:
     }
 
 
+@pytest.mark.verdict
 def test_the_report_has_the_condition() -> None:
     mistake = next(m for m in HIDDEN if m.name == "inputs clipped")
     report = examine(remade(lambda: planted("tanh", mistake), subject("tanh")), subject("tanh"))
@@ -112,6 +113,7 @@ def test_what_cannot_tell_is_drawn_again_with_smaller_weights() -> None:
     assert [p.name for p in found] == [p.name for p in designed(its)]
 
 
+@pytest.mark.few
 def test_each_reference_is_computed_once() -> None:
     computed: list[str] = []
 

@@ -15,7 +15,8 @@ from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook
 from tests.passes.stock_problems import answer, first_wrong, posed
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+# Thousands of small calls; in one process, which keeps what is right at each problem.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("stock problems")]
 
 
 def described(name: str) -> list[tuple[int, str]]:

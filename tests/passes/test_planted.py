@@ -8,7 +8,8 @@ from tests.passes import plants_lstm
 from tests.passes.planted import KNOWN, PAIRS, PLANTED, STRANGE, Planted, made
 from tests.passes.stock_problems import first_wrong
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+# Thousands of small calls; in one process, which keeps what is right at each problem.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("stock problems")]
 EVERY = [*((one,) for one in [*PLANTED, *STRANGE]), *PAIRS]
 
 

@@ -81,11 +81,17 @@ REPORTED: list[tuple[str, str, str, int, Callable[[Fields], object]]] = [
 #: Slow ones, whose property is asked by day of smaller networks: error_bound/test_truncated.py,
 #: judge/test_claims_about_time.py.
 SLOW = {"nan_bound", "only_the_sum_is_wrong"}
+#: Only problems that are not among the few show these.
+HIDDEN = {"softplus_reference_false_wrong", "nan_cannot_check"}
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [nightly] * (name in SLOW) + [pytest.mark.few] * (name not in HIDDEN)
 
 
 @pytest.mark.parametrize(
     ("file", "function", "flags", "code", "holds"),
-    [pytest.param(*r, id=r[0], marks=nightly if r[0] in SLOW else ()) for r in REPORTED],
+    [pytest.param(*r, id=r[0], marks=marks(r[0])) for r in REPORTED],
 )
 def test_reported(
     file: str,
@@ -98,6 +104,9 @@ def test_reported(
 ) -> None:
     if not {"names", "changed"} & {*holds.__code__.co_names}:
         monkeypatch.setattr(AnyNetwork, "names", lambda *_: [])
+    if not {"where", "not_located"} & {*holds.__code__.co_consts}:
+        monkeypatch.setattr(AnyNetwork, "locate", lambda *_: None)
+        monkeypatch.setattr(AnyNetwork, "votes", lambda *_: [])
     monkeypatch.setattr(examine, "mends", "mended" in holds.__code__.co_names)
     path = FOLDER / f"{file}.py"
     network = ["--network", f"{path}{flags}"] if flags.startswith(":") else flags.split()
@@ -107,6 +116,7 @@ def test_reported(
     assert holds(fields), {k: fields[k] for k in ("verdict", "mistakes", "where", "not_located")}
 
 
+@pytest.mark.few
 def test_states_of_a_right_forward_pass_are_not_said_to_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +129,7 @@ def test_states_of_a_right_forward_pass_are_not_said_to_differ(
     assert json.loads(capsys.readouterr().out)["forward"] == ""
 
 
+@pytest.mark.few
 def test_the_right_pass_in_the_form_of_a_reported_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

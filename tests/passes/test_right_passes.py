@@ -11,7 +11,8 @@ from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook
 from tests.passes.stock_problems import Backward, answer, posed, used
 
-pytestmark = pytest.mark.unannotated  # thousands of small calls
+# Thousands of small calls; in one process, which keeps what is right at each problem.
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("stock problems")]
 
 
 @cache

@@ -14,7 +14,7 @@ from bptt_check.testing import check
 from rnn_numpy import textbook
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", PAGE, re.MULTILINE))
 TYPES: dict[str, tuple[type, ...]] = {

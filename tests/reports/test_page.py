@@ -16,7 +16,7 @@ from judged import SMALL
 from rnn_torch import check
 
 # In one process, which makes the page once.
-pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("page")]
+pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("page"), pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -20,7 +20,7 @@ from bptt_check.testing import check
 from rnn_numpy.elman_network.textbook import textbook
 from tests.passes.elman_mistakes import CATALOGUE, planted
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 
 
 def reports() -> list[Report]:
