@@ -168,7 +168,7 @@ def main(task: str) -> None:
 
     try:
         if form["outputs"]:
-            import torch  # before the forks, each of which would take seconds to
+            import torch.fx.experimental.symbolic_shapes  # by a fork's first gradient: seconds
 
             torch.set_num_threads(1)
         function = load_function(file, name, definitions_only)
