@@ -11,14 +11,17 @@
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from bptt_check.compare import compare_gradients
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import Answer, Asked, CannotCheck
+from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck
 from bptt_check.judge.candidate import InThisProcess, in_this_process
 from bptt_check.judge.comparison import agrees, worst_entries
 from bptt_check.judge.examine import examine
@@ -176,8 +179,9 @@ def check_layer(
     _check_one_of("dtype", dtype, ("float16", *_DTYPES))
     subject = subject_of_layer(layer, shapes=shapes, device=device)
     name = getattr(candidate, "__qualname__", type(candidate).__name__)
-    ask = in_this_process(candidate, subject)
-    report = examine(ask, subject, dtype=dtype, seed=seed, name=name)
+    ask = _answering(candidate, subject)
+    with _threads(1):
+        report = examine(ask, subject, dtype=dtype, seed=seed, name=name)
     return ReadableReport(**vars(report))
 
 
@@ -247,7 +251,9 @@ def _failure(
         return said, report.missing
     missing: dict[str, None] = {}
     for problem in problems_given:
-        answer, right = in_this_process(backward, subject)(problem), subject.reference(problem)
+        answer = in_this_process(backward, subject)(problem)
+        with _threads(1):
+            right = subject.reference(problem)
         if besides := [*answer.others, *answer.unnamed]:
             raise CannotCheck(f"it also returns {', '.join(besides)}, which is no gradient")
         missing |= {f"d{n}": None for n in subject.form.gradients if n not in answer.gradients}
@@ -271,8 +277,31 @@ def _examined(
     _check_one_of("dtype", dtype, _DTYPES)
     _check_callable(backward)
     name = getattr(backward, "__name__", "backward")
-    ask, mender = in_this_process(backward, subject), InThisProcess(backward, subject)
-    return examine(ask, subject, dtype=dtype, seed=seed, name=name, mender=mender)
+    ask, mender = _answering(backward, subject), InThisProcess(backward, subject)
+    with _threads(1):
+        return examine(ask, subject, dtype=dtype, seed=seed, name=name, mender=mender)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many of torch's: with two, small problems take three times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _answering(candidate: Callable[..., object], subject: AnyNetwork) -> Ask:
+    """A function of this process, which keeps its number of threads."""
+    ask, count = in_this_process(candidate, subject), torch.get_num_threads()
+
+    def answer(problem: Any, *earlier: Any) -> Answer:
+        with _threads(count):
+            return ask(problem, *earlier)
+
+    return answer
 
 
 _report = lru_cache(maxsize=4)(_examined)  # hypothesis calls repeatedly while it shrinks
