@@ -80,7 +80,7 @@ def load_function(
 
 def read_instead(texts: Mapping[str, str]) -> None:
     """Read these texts in place of files, whoever opens or imports them: for good."""
-    _INSTEAD.update({os.path.realpath(file): text for file, text in texts.items()})
+    _INSTEAD.update({os.path.realpath(f): t.replace("\r\n", "\n") for f, t in texts.items()})
     if not texts:
         return
     real_open, real_data = open, SourceFileLoader.get_data

@@ -1,6 +1,7 @@
 """The quantities that a right reverse pass computes, to compare the lines of a pass with."""
 
 from collections.abc import Iterator
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from bptt_check.tracing.reverse import Graph
 def quantities(graph: Graph) -> list[Array]:
     """Gradients of nodes, the terms of their sums, and sums of these over the last steps.
 
+    Of what a step passes back to a state, the sum of each few of its terms, too.
+
     Those that are a part of an argument, as the upstream gradient is, show nothing.
     """
     given, problem = set[bytes](), graph.tape.problem
@@ -18,8 +21,13 @@ def quantities(graph: Graph) -> list[Array]:
         axis = graph.tape.network.arguments[name].time_axis
         parts = [] if axis is None else list(np.moveaxis(value, axis, 0))
         given.update(map(_entries, [value, *parts]))
-    found = (a for a in _all(graph) if np.ptp(a) > 0 and np.isfinite(a).all())
+    found = (
+        a for a in chain(_all(graph), _passed_back(graph)) if np.ptp(a) > 0 and np.isfinite(a).all()
+    )
     return [a for a in found if _entries(a) not in given]
+
+
+_MOST_PARTS = 4  # of an error passed back to a state, of which each sum is looked at
 
 
 def _entries(a: Array) -> bytes:
@@ -44,3 +52,15 @@ def _all(graph: Graph) -> Iterator[Array]:
         if len(last_first) > 1 and len({a.shape for a in last_first}) == 1:
             yield np.stack(last_first)
             yield from np.cumsum(last_first, axis=0)[1:] if key in summed else ()
+
+
+def _passed_back(graph: Graph) -> Iterator[Array]:
+    right, parts = graph.right_pass(), dict[object, list[Array]]()
+    for (site, j), state in graph.crossing.items():
+        for step in range(len(graph.tape.losses)):
+            user = graph.tape.node_at.get((site, step))
+            if user is not None and (part := right.part(user, j)) is not None:
+                parts.setdefault((state, step), []).append(np.asarray(part))
+    for its in parts.values():
+        for count in range(2, len(its) + 1) if len(its) <= _MOST_PARTS else (len(its),):
+            yield from (np.sum(some, axis=0) for some in combinations(its, count))

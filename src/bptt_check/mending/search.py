@@ -8,6 +8,8 @@ from itertools import combinations
 from operator import or_
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from bptt_check.catalogue import Catalogue
 from bptt_check.catalogue.derived import Outcomes
 from bptt_check.mending.quantities import quantities
@@ -70,11 +72,16 @@ class Mending:
 
     def __init__(self, bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> None:
         self._edits = _Edits(bench, trials)
-        self._probes = probes = [_outcome(a, catalogue) for a in trials]
+        self._probes = probes = [_outcome(a, catalogue, np.inf) for a in trials]
+        #: As they must be; before that, clipped as the pass does: other lines are found first.
+        self._targets = [probes]
+        if (size := _clip(trials)) is not None:
+            self._targets.insert(0, [_outcome(a, catalogue, size) for a in trials])
         self._wrong = reduce(or_, (p.wrong for p in probes))
         self._right = probes[0].all & ~self._wrong & ~probes[0].zero
         self._moved = self._edits.moved(in_stages(probes)[-1])
         self._graph = catalogue.graph(trials[0].problem)
+        self._likely: Mistakes | None = None
 
     def leading(self) -> Leading:
         """The values that lead to what is wrong."""
@@ -86,17 +93,10 @@ class Mending:
         """The edits with which all gradients are right, or as many as possible."""
         edits, wrong, found = self._edits, self._wrong, Found()
         edits.forget({n for n, blocks in self._moved.items() if blocks & self._right})
-        likely: Mistakes | None = None
-        for rank, in_pairs in _LEVELS if edits.numbers else ():
-            edits.limit(rank)
-            if rank > 1 and likely is None:
-                likely = edits.likely(quantities(self._graph))
-            search = _Search(edits, self._probes, likely or (), in_pairs)
-            *_, last = [found, *search.run()]
-            if last.parts and (not found.parts or _left(last) < _left(found)):
-                found = last
-            if found.parts and not found.blocks_left:
-                break
+        for probes in self._targets if edits.numbers else ():
+            edits.begin_anew()
+            given = found.parts if probes is not self._probes else edits.unclipped(found.parts)
+            found = self._found(probes, given)
         edits.begin_anew()
         evidence, first = Evidence(edits, self._probes), self._probes[0]
         right = evidence.given(found.parts, first.all) if found.parts else 0
@@ -104,14 +104,39 @@ class Mending:
         numbers = tuple(edits.numbers[m] for m in parts)
         return Mended(numbers, *(labelled(first, its) for its in (wrong & right, wrong & ~right)))
 
+    def _found(self, probes: Sequence[Probe], given: Mistakes) -> Found:
+        """The edits with which the pass returns what these ask for; `given` are some of them."""
+        edits, found, every = self._edits, Found(), probes[0].all
+        if given and Evidence(edits, probes).given(given, every) == every:
+            return Found(given, (0,), tuple((m,) for m in given))
+        for rank, in_pairs in _LEVELS:
+            edits.limit(rank)
+            if rank > 1 and self._likely is None:
+                self._likely = edits.likely(quantities(self._graph))
+            search = _Search(edits, probes, [given, self._likely or (), ()], in_pairs)
+            *_, last = [found, *search.run()]
+            if last.parts and (not found.parts or _left(last) < _left(found)):
+                found = last
+            if found.parts and not found.blocks_left:
+                break
+        return found
+
+
+def _clip(trials: Sequence[Asked]) -> float | None:
+    """The size that gradients are clipped to, entry by entry: the largest of several problems."""
+    with np.errstate(all="ignore"):
+        largest = [max(float(abs(g).max(initial=0)) for g in a.answer.values()) for a in trials]
+    size = max(largest)
+    return size if largest.count(size) > 1 else None
+
 
 def _left(found: Found) -> int:
     return found.blocks_left.bit_count()
 
 
-def _outcome(a: Asked, catalogue: Catalogue) -> Probe:
+def _outcome(a: Asked, catalogue: Catalogue, clip: float) -> Probe:
     """The right gradients are what is imitated; the candidate's own are what is changed."""
-    wanted = {name: a.right.gradients[name] for name in a.answer}
+    wanted = {name: np.clip(a.right.gradients[name], -clip, clip) for name in a.answer}
     own = a.right._replace(gradients=dict(a.answer))
     return Probe(a.problem, wanted, own, catalogue.step, graph=None)
 
@@ -131,12 +156,13 @@ class _Edits(Outcomes):
 
     def _mistake(self, o: Offer) -> Mistake:
         octets = tuple((o.function, octet) for octet in range(o.start, o.end))
-        part = Part("source", o.old, octets)
+        added = ((o.function, (o.start, o.text)),)
+        part = Part("source", o.old, octets or added)
         return Mistake(part, "replaced", (o.text,), rank=o.rank, where=f"line {o.line}")
 
     def begin_anew(self) -> None:
         """Run it as if no time were spent."""
-        self._seconds = 0.0
+        self._seconds, self.computed = 0.0, 0
 
     def likely(self, quantities: Sequence[Array]) -> Mistakes:
         """Edits with which more lines compute what the right pass does."""
@@ -145,6 +171,15 @@ class _Edits(Outcomes):
             if number in its and combine(tuple(found), its[number]):
                 found.append(its[number])
         return tuple(found)
+
+    def unclipped(self, given: Mistakes) -> Mistakes:
+        """These, and the edits that take the clips out."""
+        for m in sorted(self.numbers, key=lambda m: m.rank):
+            old, new = m.part.label.replace('"', "'"), str(m.by[0])
+            is_out = new == "pass" or f"({new}," in old
+            if "clip" in old and is_out and combine(given, m):
+                given = (*given, m)
+        return given
 
     def limit(self, rank: int) -> None:
         """Offer the edits up to this rank."""
@@ -180,13 +215,19 @@ class _Edits(Outcomes):
 class _Search(Search):
     """The search; with `in_pairs`, it also tries each two of the likeliest edits together."""
 
+    most_mistakes = 20
+
     def __init__(
-        self, edits: _Edits, probes: Sequence[Probe], likely: Mistakes, in_pairs: bool
+        self,
+        edits: _Edits,
+        probes: Sequence[Probe],
+        begin_with: Sequence[Mistakes],
+        in_pairs: bool,
     ) -> None:
         super().__init__(edits, probes, _MOST_RUNS - edits.computed)
         self._each_pair = in_pairs
-        from_likely = Found(likely, (), tuple((m,) for m in likely))
-        self._begin_with = [from_likely, Found()] if likely else [Found()]
+        sets = dict.fromkeys(begin_with)
+        self._begin_with = [Found(its, (), tuple((m,) for m in its)) for its in sets]
 
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         yield from super()._in_pairs(found)

@@ -20,7 +20,6 @@ from bptt_check.tracing.mistakes import Mistake, Mistakes
 from bptt_check.tracing.reverse import Gradients
 
 _KEPT = 3  # sets, at each stage
-_MOST_MISTAKES = 8  # in a set
 _JOINED = 20  # sets with one more mistake, whose mistakes are tried together
 _MOST_STAGES = 9
 _EXCHANGED = 4  # mistakes that are alike, of which each is tried with one more
@@ -94,6 +93,8 @@ class Search:
         probes: all problems with the candidate's answers.
     """
 
+    most_mistakes = 8  # in a set
+
     def __init__(
         self, catalogue: Outcomes, probes: Sequence[Probe], most: int | None = None
     ) -> None:
@@ -162,7 +163,7 @@ class Search:
     def _larger(self, found: Found, stage: int) -> Iterator[Found]:
         """The set with one more mistake, which gives it further blocks of this stage."""
         left, probe = found.left[stage], self.stages[stage]
-        if not left or len(found.parts) == _MOST_MISTAKES:
+        if not left or len(found.parts) >= self.most_mistakes:
             return
         for like in self._eligible(found, stage):
             first = like[0]
@@ -182,7 +183,7 @@ class Search:
         for found in ordered[:_KEPT]:
             for other in ordered:
                 mistake, left = other.parts[-1], found.left[stage]
-                if not left & ~other.left[stage] or len(found.parts) == _MOST_MISTAKES:
+                if not left & ~other.left[stage] or len(found.parts) >= self.most_mistakes:
                     continue
                 now = self._fewer(found.parts, mistake, left, probe)
                 if now is not None:

@@ -43,7 +43,8 @@ class _Place(NamedTuple):
 class Change(NamedTuple):
     """A piece of a statement, what may stand there, and the expression around it.
 
-    With `upto`, the piece is the operator that stands between `node` and that.
+    With `upto`, the piece is the operator that stands between `node` and that; with `after`, the
+    text is put behind `node`.
     """
 
     node: ast.stmt | ast.expr
@@ -51,6 +52,7 @@ class Change(NamedTuple):
     rank: int
     inside: ast.expr | None = None
     upto: ast.expr | None = None
+    after: bool = False
 
 
 def edits(
@@ -83,6 +85,7 @@ def edits(
         back = node.lineno if reads & moved else 0
         for change in line.changes():
             start, end = function.span(change.node)
+            start = end if change.after else start
             if change.upto:
                 begin, (end, _) = end, function.span(change.upto)
                 its = function.text[begin:end]
@@ -100,7 +103,8 @@ def edits(
 class _Known(NamedTuple):
     """The expressions of a function: `unread` are names without a use, `sums` have their names.
 
-    `calls`: of each atom what one function makes of it; `steps`: what loops run through.
+    `calls`: of each atom what one function makes of it; `steps`: what loops run through;
+    `stored`: what is given a value.
     """
 
     atoms: set[str]
@@ -109,6 +113,7 @@ class _Known(NamedTuple):
     sums: dict[str, set[str]]
     calls: dict[str, set[str]]
     steps: set[str]
+    stored: set[str]
 
 
 def _known(tree: ast.AST) -> _Known:
@@ -125,7 +130,10 @@ def _known(tree: ast.AST) -> _Known:
         if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], _ATOM):
             calls.setdefault(ast.unparse(node.args[0]), set()).add(ast.unparse(node))
     steps = {ast.unparse(n.target) for n in ast.walk(tree) if isinstance(n, ast.For)}
-    return _Known(atomic, {ast.unparse(c) for c in several} - atomic, unread, sums, calls, steps)
+    stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
+    stored = {ast.unparse(n) for n in stores}
+    own = {ast.unparse(c) for c in several} - atomic
+    return _Known(atomic, own, unread, sums, calls, steps, stored)
 
 
 def _names_in(node: ast.AST) -> set[str]:
@@ -154,7 +162,7 @@ class _Line:
     ) -> None:
         self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
         self.shapes, self.sums, self.calls = names, known.sums, known.calls
-        self.steps = known.steps
+        self.steps, self.stored = known.steps, known.stored
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -204,7 +212,8 @@ class _Line:
     def _of_targets(self) -> Iterator[Change]:
         for target in self.targets:
             if isinstance(target, ast.Subscript):
-                yield from (Change(target, text, 2) for text in self.alike(target))
+                others = (text for text in self.alike(target) if text in self.stored)
+                yield from (Change(target, text, 2) for text in others)
                 for place in _places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
@@ -221,6 +230,8 @@ class _Line:
         if shape is not None and not isinstance(value, ast.Tuple):
             for text, rank in self._results(value, shape):
                 yield Change(value, text, rank, value)
+            for text, rank in self._more_terms(value, shape):
+                yield Change(value, f" + {text}", rank, value, after=True)
         for place in _places(value):
             is_returned = isinstance(self.node, ast.Return) and isinstance(place.node, _ATOM)
             for text, rank in self.others(place.node):
@@ -239,18 +250,31 @@ class _Line:
             return
         yield f"2 * {inner}", 4
         yield f"{inner} / 2", 4
-        sizes = [name for name, its in self.names.items() if its == INTEGER and name.isidentifier()]
+        integers = [name for name, its in self.names.items() if its == INTEGER]
+        sizes = [name for name in integers if name.isidentifier() and name not in self.steps]
         pairs = [f"({a} * {b})" for a, b in combinations(sizes, 2)]
         yield from ((f"{inner} {sign} {size}", 5) for size in sizes + pairs for sign in "/*")
         for a, its in self.names.items():
             if its == shape and a != text:
                 is_error = a in self.errors
-                yield f"{text} + {a}", 1 if a in self.unread else 4 + 2 * (not is_error)
                 yield f"{factor} * {a}", 4 + 3 * is_error
                 if not is_error:
                     yield from ((f"{factor} * {form.format(a=a)}", 4) for form in _FORMS)
-        others = self.names | self.compounds if isinstance(value, ast.Call) else self.compounds
-        yield from ((a, 4) for a, its in others.items() if its == shape and a != text)
+        if isinstance(value, ast.Call):
+            yield from ((a, 4) for a, its in self.names.items() if its == shape and a != text)
+        yield from ((a, 8) for a, its in self.compounds.items() if its == shape and a != text)
+
+    def _more_terms(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
+        """What may be added to a right-hand side."""
+        if not is_array(shape) or isinstance(value, ast.IfExp | ast.BoolOp | ast.Compare):
+            return
+        its = [a for a, other in self.names.items() if other == shape and a != ast.unparse(value)]
+        errors = [a for a in its if a in self.errors]
+        for a in its:
+            yield a, 1 if a in self.unread else 4 if a in errors else 6
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+            factors = [a for a in its if a not in errors][:_MOST_ALIKE]
+            yield from ((f"{a} * {b}", 6) for a, b in product(errors[:_MOST_ALIKE], factors))
 
     def others(self, node: ast.expr) -> Iterator[Other]:
         """What may stand in the place of an expression."""
@@ -258,7 +282,7 @@ class _Line:
             case ast.BinOp(left, op, right):
                 yield from _of_operation(left, op, right)
                 yield from _of_product(node)
-                yield from ((other, 3) for other in self.alike(node))
+                yield from ((other, 6) for other in self.alike(node))
                 yield from ((other, 5) for other in self._like_a_sibling(node))
                 if isinstance(op, ast.Add):
                     yield from ((other, 5) for other in self._with_one_more(node, right))
@@ -311,8 +335,8 @@ class _Line:
             return
         for error, weight in product(*map(self.alike, (errors[0], weights[0]))):
             if error not in text and weight not in text:
-                more = ast.unparse(last).replace(ast.unparse(errors[0]), error)
-                yield f"{text} + {more.replace(ast.unparse(weights[0]), weight)}"
+                others = {ast.unparse(errors[0]): error, ast.unparse(weights[0]): weight}
+                yield f"{text} + {_with(last, others)}"
 
     def alike(self, node: ast.expr) -> list[str]:
         """Names of the same shape, those with the same beginning first.
@@ -367,7 +391,7 @@ class _Line:
         yield from ((form.format(a=atom), 2) for form in _FORMS)
         for other in self.alike(tree):
             if len(found) > 1:
-                yield ast.unparse(node).replace(atom, other), 3
+                yield _with(node, {atom: other}), 3
             if not isinstance(node, _ATOM):
                 yield from ((form.format(a=other), 4) for form in _FORMS)
 
@@ -381,6 +405,17 @@ class _Line:
             whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w\[])")
             for other in self.alike(ast.parse(name, mode="eval").body):
                 yield whole.sub(other.replace("\\", r"\\"), text)
+
+
+def _with(node: ast.expr, others: dict[str, str]) -> str:
+    """The expression with others for the expressions in it that have these texts."""
+
+    class Replaced(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST:
+            other = others.get(ast.unparse(node)) if isinstance(node, ast.expr) else None
+            return self.generic_visit(node) if other is None else ast.parse(other, mode="eval").body
+
+    return ast.unparse(Replaced().visit(ast.parse(ast.unparse(node), mode="eval").body))
 
 
 def _of_transpose(node: ast.expr) -> ast.expr | None:
@@ -403,6 +438,8 @@ def _places(value: ast.expr) -> Iterator[_Place]:
         yield place
         node = place.node
         for child in ast.iter_child_nodes(node):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and child is node.right:
+                continue
             if isinstance(child, ast.keyword):
                 if child.arg == "out":
                     continue
@@ -467,6 +504,8 @@ def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator
         yield f"{a} {sign} {b}", 0
     if isinstance(op, ast.Sub):
         yield f"{b} - {a}", int(isinstance(left, ast.Constant))
+    if isinstance(op, ast.Pow) and isinstance(right, ast.Constant) and right.value != 2:
+        yield f"{a} ** 2", 2
     if isinstance(op, ast.MatMult):
         yield f"{b} @ {a}", 2
         yield f"{_transposed(right)} @ {_transposed(left)}", 2

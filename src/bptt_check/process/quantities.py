@@ -7,10 +7,11 @@ are found one after the other, in the order in which lines run.
 
 import ast
 import math
+import re
 import sys
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import islice, product
@@ -27,8 +28,14 @@ _VISITS = 12  # of each line that are looked at
 _MOST_SECONDS = 8.0  # of this process
 #: The ranks up to which edits are tried, and taken for one quantity, which may be an accident;
 #: whether only those are that give the line itself one; whether those of several lines together.
-_LEVELS = [(3, 1, True, False), (3, 2, True, False), (9, 2, True, False), (3, 2, True, True)]
-_LEVELS += [(9, 2, True, True), (3, 1, False, False), (3, 2, False, True), (9, 2, False, True)]
+_HIGHEST = 9
+_LEVELS = [(3, 1, True, False), (3, 2, True, False), (_HIGHEST, 2, True, False), (3, 2, True, True)]
+_LEVELS += [
+    (_HIGHEST, 2, True, True),
+    (3, 1, False, False),
+    (3, 2, False, True),
+    (_HIGHEST, 2, False, True),
+]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
 
 
@@ -74,7 +81,8 @@ class Sights:
     def __init__(self, functions: Sequence[Function], quantities: Quantities) -> None:
         self._quantities = quantities
         self._targets: dict[tuple[str, int], list[list[CodeType]]] = {}
-        self._unread: set[tuple[str, int]] = set()  # lines that assign what no line reads
+        #: Of each line the names that it assigns and no line reads.
+        self.unread: dict[tuple[str, int], set[str]] = {}
         self._lines: dict[str, set[int]] = {}  # of these functions
         self._returns: set[tuple[str, int]] = set()
         for function in functions:
@@ -87,15 +95,19 @@ class Sights:
                 if isinstance(node, ast.Return):
                     self._returns.add((function.file, node.lineno))
                 if targets := [*_assigned(node)]:
-                    unread = any(t[0].isidentifier() and t[0] not in read for t in targets)
-                    self._unread |= {(function.file, node.lineno)} if unread else set()
+                    unread = {t[0] for t in targets if t[0].isidentifier() and t[0] not in read}
+                    self.unread[function.file, node.lineno] = unread
                     codes = [[compile(t, "<value>", "eval") for t in texts] for texts in targets]
                     self._targets[function.file, node.lineno] = codes
 
     def of(
-        self, run: Callable[[], Mapping[str, Any]]
+        self, run: Callable[[], Mapping[str, Any]], read: Set[str]
     ) -> tuple[set[int], dict[tuple[str, int], list[bool]]]:
-        """The numbers of the quantities; for each line whether it computed one, at each visit."""
+        """The numbers of the quantities; for each line whether it computed one, at each visit.
+
+        `read`: the names that edits read.
+        """
+        self._read = read
         self._found: set[int] = set()
         self._visits: dict[tuple[str, int], list[bool]] = {}
         self.is_right = False  # whether all that the run returns are quantities
@@ -136,7 +148,8 @@ class Sights:
         visits = self._visits.setdefault(key, [])
         if len(visits) < _VISITS:
             seen = [self._first(its) for its in values]
-            visits.append(bool(seen) and None not in seen and key not in self._unread)
+            is_read = not self.unread.get(key, set()) - self._read
+            visits.append(bool(seen) and None not in seen and is_read)
             self._add(seen)
 
     def _first(self, values: Iterable[Any]) -> int | None:
@@ -190,6 +203,9 @@ class Chooser:
         functions = [f for f in program.functions if any(e.function is f for e in edits.values())]
         self._quantities = Quantities(arrays)
         self._sights, self._screen = Sights(functions, self._quantities), Screen(program, run)
+        unread = {name for names in self._sights.unread.values() for name in names}
+        #: Those that read what is computed and no line reads: they may change a line that is right.
+        self._reading = {n for n, edit in edits.items() if unread & _names(edit)}
         self._end, self._runs = time.process_time() + _MOST_SECONDS, 0
         self.chosen: tuple[int, ...] = ()
         self._found, self._visits = self._seen(())
@@ -259,19 +275,23 @@ class Chooser:
 
         Those with `itself` that give the line a quantity.
         """
+        its_edits = self._at[key]
         if all(self._visits.get(key, [True])):
-            return []
+            its_edits = [n for n in its_edits if n in self._reading]
         if (known := (self.chosen, key, rank, itself)) in self._known:
             return self._known[known]
         chosen = [self._edits[n] for n in self.chosen]
         tried = {
             number: its
-            for number in self._at[key]
+            for number in its_edits
             if (its := self._edits[number]).rank <= rank
             and not any(_overlap(its, other) for other in chosen)
         }
         gains: dict[frozenset[int], tuple[int, int]] = {}  # of those that do the same the likeliest
-        screened = self._screened(key, chosen, tried) if itself else dict.fromkeys(tried, True)
+        screened = self._screened(key, chosen, tried)
+        if not itself:
+            of_all = dict.fromkeys(tried, True)
+            screened = of_all if rank == _HIGHEST else of_all | screened
         for number, shows in screened.items():
             now, visits = self._seen((*self.chosen, number))
             new, lost = now - self._found, self._found - now
@@ -313,7 +333,10 @@ class Chooser:
                 first.setdefault(tuple(seen), number)
             elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
                 elsewhere[number] = True
-        shows = {number: list(seen[:1]) != as_it_is for seen, number in first.items()}
+        shows = {
+            number: list(seen[:1]) != as_it_is or number in self._reading
+            for seen, number in first.items()
+        }
         return shows | elsewhere
 
     def _is_over(self) -> bool:
@@ -330,8 +353,10 @@ class Chooser:
         if self._runs % 16 == 0 and self._is_over():  # to ask for the time takes long
             self._runs -= 1
             return set(), {}
-        with self._program.with_edits([self._edits[n] for n in numbers]) as valid:
-            return self._sights.of(self._run) if valid else (set(), {})
+        its = [self._edits[n] for n in numbers]
+        with self._program.with_edits(its) as valid:
+            read = {name for edit in its for name in _names(edit)}
+            return self._sights.of(self._run, read) if valid else (set(), {})
 
 
 def _digest(value: Any) -> Any:
@@ -339,6 +364,10 @@ def _digest(value: Any) -> Any:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return None
     return value.shape, hash(value.astype(np.float32).tobytes())
+
+
+def _names(edit: Edit) -> set[str]:
+    return {*re.findall(r"[A-Za-z_]\w*", edit.text)}
 
 
 def _overlap(one: Edit, other: Edit) -> bool:

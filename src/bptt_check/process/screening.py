@@ -85,8 +85,8 @@ class Screen:
         With `of_right`, the value is right: whether the edit is of what it is given to.
         """
         value = getattr(self._statement(edit), "value", None)
-        if edit.start == edit.end or value is None:
-            return edit.start == edit.end
+        if edit.text.startswith(";") or value is None:
+            return edit.text.startswith(";")
         is_call = isinstance(value, ast.Call) and _name(value.func) in self._own
         is_target = edit.end <= edit.function.span(value)[0]
         return (is_call and edit.rank <= 3) or (of_right and is_target)
