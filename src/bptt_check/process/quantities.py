@@ -275,8 +275,10 @@ class Chooser:
 
         Those with `itself` that give the line a quantity.
         """
+        if key not in self._visits:
+            return []
         its_edits = self._at[key]
-        if all(self._visits.get(key, [True])):
+        if all(self._visits[key]):
             its_edits = [n for n in its_edits if n in self._reading]
         if (known := (self.chosen, key, rank, itself)) in self._known:
             return self._known[known]
@@ -296,7 +298,7 @@ class Chooser:
             now, visits = self._seen((*self.chosen, number))
             new, lost = now - self._found, self._found - now
             gain = len(new) * shows - 2 * len(lost)
-            before, after = self._visits.get(key, []), visits.get(key, [])
+            before, after = self._visits[key], visits.get(key, [])
             if not (new or lost) and any(before) and len(after) == len(before):
                 gain = 2 * all(after)  # right at all visits, not at some
             if gain > 0:
