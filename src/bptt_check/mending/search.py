@@ -94,9 +94,11 @@ class Mending:
         edits, wrong, found = self._edits, self._wrong, Found()
         edits.forget({n for n, blocks in self._moved.items() if blocks & self._right})
         for probes in self._targets if edits.numbers else ():
-            edits.begin_anew()
             given = found.parts if probes is not self._probes else edits.unclipped(found.parts)
-            found = self._found(probes, given)
+            if not found.blocks_left:
+                edits.begin_anew()
+            its = self._found(probes, given)
+            found = its if its.parts else found
         edits.begin_anew()
         evidence, first = Evidence(edits, self._probes), self._probes[0]
         right = evidence.given(found.parts, first.all) if found.parts else 0
