@@ -587,4 +587,6 @@ def _bracketed(node: ast.expr) -> str:
 
 
 def _is_compound(text: str) -> bool:
-    return isinstance(ast.parse(text, mode="eval").body, _COMPOUND)
+    """Whether it needs brackets, and has none."""
+    node = ast.parse(text, mode="eval").body
+    return isinstance(node, _COMPOUND) and node.col_offset == 0

@@ -220,7 +220,7 @@ class Chooser:
         while level < len(_LEVELS) and not self._sights.is_right:
             rank, likely, itself, together = _LEVELS[level]
             before, unsure = self.chosen, list[list[int]]()
-            for keys in self._wrong_first():
+            for keys in self._wrong_first() if rank < _HIGHEST else ([*self._at],):
                 if self.chosen == before:
                     self._take_likely(keys, rank, likely, itself, unsure)
             if self.chosen == before and together:
@@ -245,12 +245,19 @@ class Chooser:
         itself: bool,
         unsure: list[list[int]],
     ) -> None:
+        """Take what is sure, line after line; at the highest rank what gives most alone."""
+        best: tuple[int, int] | None = None
         for key in keys:
             options = [] if self._sights.is_right else self._options(key, rank, itself)
-            if (sure := self._sure(options, likely)) is not None:
+            sure = self._sure(options, likely)
+            if sure is None:
+                unsure += [[number for _, number in options[:_OPTIONS]]] if options else []
+            elif rank < _HIGHEST:
                 self._take((*self.chosen, sure))
-            elif options:
-                unsure.append([number for _, number in options[:_OPTIONS]])
+            elif best is None or options[0][0] > best[0]:
+                best = options[0][0], sure
+        if best is not None:
+            self._take((*self.chosen, best[1]))
 
     def _sure(self, options: Sequence[tuple[int, int]], rank: int) -> int | None:
         """The option that gives several quantities, or the only one up to this rank."""
@@ -299,8 +306,8 @@ class Chooser:
             new, lost = now - self._found, self._found - now
             gain = len(new) * shows - 2 * len(lost)
             before, after = self._visits[key], visits.get(key, [])
-            if not (new or lost) and any(before) and len(after) == len(before):
-                gain = 2 * all(after)  # right at all visits, not at some
+            if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
+                gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
                 gains.setdefault(frozenset(now), (gain, number))
         self._known[known] = sorted(gains.values(), key=lambda its: (-its[0], self._unlike(its[1])))
