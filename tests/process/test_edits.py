@@ -38,6 +38,7 @@ LINES = [
     ("dW += dz.T @ h[t - 1]", "dW += h[t - 1].T @ dz"),
     ("dW = h[t - 1].T @ dz", "dW += h[t - 1].T @ dz"),
     ("dW -= h[t - 1].T @ dz", "dW += h[t - 1].T @ dz"),
+    ("W += h[t - 1].T @ dz", "dW += h[t - 1].T @ dz"),
     ("dW += h[t - 1].T @ dz / len(x)", "dW += h[t - 1].T @ dz"),
     ("dW += h[t - 1].T @ (dh * (1 - h[t]))", "dW += h[t - 1].T @ (dh * (1 - h[t] ** 2))"),
     ("dx[t] = dz.mean(0)", "dx[t] = dz.sum(0)"),

@@ -104,7 +104,7 @@ class _Known(NamedTuple):
     """The expressions of a function: `unread` are names without a use, `sums` have their names.
 
     `calls`: of each atom what one function makes of it; `steps`: what loops run through;
-    `stored`: what is given a value.
+    `stored`: what is given a value; `arguments`: the function's.
     """
 
     atoms: set[str]
@@ -114,6 +114,7 @@ class _Known(NamedTuple):
     calls: dict[str, set[str]]
     steps: set[str]
     stored: set[str]
+    arguments: set[str]
 
 
 def _known(tree: ast.AST) -> _Known:
@@ -133,7 +134,7 @@ def _known(tree: ast.AST) -> _Known:
     stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
     stored = {ast.unparse(n) for n in stores}
     own = {ast.unparse(c) for c in several} - atomic
-    return _Known(atomic, own, unread, sums, calls, steps, stored)
+    return _Known(atomic, own, unread, sums, calls, steps, stored, arguments)
 
 
 def _names_in(node: ast.AST) -> set[str]:
@@ -162,7 +163,7 @@ class _Line:
     ) -> None:
         self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
         self.shapes, self.sums, self.calls = names, known.sums, known.calls
-        self.steps, self.stored = known.steps, known.stored
+        self.steps, self.stored, self.arguments = known.steps, known.stored, known.arguments
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -217,10 +218,11 @@ class _Line:
                 for place in _places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
-            elif isinstance(target, ast.Name) and target.id in self.unread:
+            elif isinstance(target, ast.Name) and target.id in self.unread | self.arguments:
                 shape = self.after.get(target.id)
                 its = [name for name, other in self.names.items() if other == shape]
-                yield from (Change(target, name, 1) for name in its if name.isidentifier())
+                its = [name for name in its if name.isidentifier() and name != target.id]
+                yield from (Change(target, name, 1) for name in its)
 
     def _of_value(self) -> Iterator[Change]:
         value = getattr(self.node, "value", None)

@@ -15,6 +15,7 @@ Shape = tuple[int, ...]
 INTEGER = (-1,)  # in place of the shape of an integer
 _LIST, _OBJECT = -2, -3  # the first number, in place of the shapes of these
 _VISITS = 3  # of each line that are looked at
+_ENTRIES = 50  # of a dictionary, at most; one with more is no cache
 
 
 def atoms(tree: ast.AST) -> Iterator[Any]:
@@ -112,7 +113,8 @@ class Values:
                     with suppress(Exception):
                         self._note(key, text, eval(code, frame.f_globals, frame.f_locals))
                 for name, value in [*frame.f_locals.items()]:
-                    for entry in value if type(value) is dict else ():
+                    is_small = type(value) is dict and len(value) <= _ENTRIES
+                    for entry in value if is_small else ():
                         self._note(key, f"{name}[{entry!r}]", value[entry])
                 sys.settrace(self._trace)
         return self._trace
