@@ -163,13 +163,20 @@ def _executed(run: Callable[[], object]) -> list[CodeType]:
         if event == "call" and frame.f_code not in codes and _is_users(frame.f_code):
             codes[frame.f_code] = None
 
-    before = sys.gettrace()
-    sys.settrace(note)
-    try:
+    with traced(note):
         run()
+    return [*codes]
+
+
+@contextmanager
+def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
+    """Trace what runs in this context, as `sys.settrace` does."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
     finally:
         sys.settrace(before)
-    return [*codes]
 
 
 def _is_users(code: CodeType) -> bool:

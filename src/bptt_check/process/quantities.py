@@ -8,7 +8,6 @@ are found one after the other, in the order in which lines run.
 import ast
 import math
 import re
-import sys
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -16,26 +15,34 @@ from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import islice, product
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.process.program import Edit, Function, Program
+from bptt_check.process.program import Edit, Function, Program, traced
 from bptt_check.process.screening import UNEDITED, Screen
 
 _NEAR = 1e-9
 _VISITS = 12  # of each line that are looked at
 _MOST_SECONDS = 8.0  # of this process
-#: The ranks up to which edits are tried, and taken for one quantity, which may be an accident;
-#: whether only those are that give the line itself one; whether those of several lines together.
 _HIGHEST = 9
-_LEVELS = [(3, 1, True, False), (3, 2, True, False), (_HIGHEST, 2, True, False), (3, 2, True, True)]
-_LEVELS += [
-    (_HIGHEST, 2, True, True),
-    (3, 1, False, False),
-    (3, 2, False, True),
-    (_HIGHEST, 2, False, True),
-]
+
+
+class Level(NamedTuple):
+    """The ranks up to which edits are tried, and are taken for one quantity: maybe an accident.
+
+    `itself`: only those that give the line itself one. `together`: also those of several lines.
+    """
+
+    rank: int
+    likely: int
+    itself: bool
+    together: bool = False
+
+
+_LEVELS = [Level(3, 1, True), Level(3, 2, True), Level(_HIGHEST, 2, True)]
+_LEVELS += [Level(3, 2, True, True), Level(_HIGHEST, 2, True, True), Level(3, 1, False)]
+_LEVELS += [Level(3, 2, False, True), Level(_HIGHEST, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
 
 
@@ -75,6 +82,18 @@ def _size(array: Any) -> float:
     return math.sqrt(entries @ entries)
 
 
+class Seen(NamedTuple):
+    """What is seen in a run.
+
+    The numbers of the quantities that are computed; for each line whether it computes one, at each
+    visit; whether all that the run returns are quantities.
+    """
+
+    found: set[int]
+    visits: Mapping[tuple[str, int], list[bool]]
+    is_right: bool
+
+
 class Sights:
     """Which quantities the statements of a program compute, in one run."""
 
@@ -100,26 +119,15 @@ class Sights:
                     codes = [[compile(t, "<value>", "eval") for t in texts] for texts in targets]
                     self._targets[function.file, node.lineno] = codes
 
-    def of(
-        self, run: Callable[[], Mapping[str, Any]], read: Set[str]
-    ) -> tuple[set[int], dict[tuple[str, int], list[bool]]]:
-        """The numbers of the quantities; for each line whether it computed one, at each visit.
-
-        `read`: the names that edits read.
-        """
+    def of(self, run: Callable[[], Mapping[str, Any]], read: Set[str]) -> Seen:
+        """What is seen in a run; `read`: the names that edits read."""
         self._read = read
         self._found: set[int] = set()
         self._visits: dict[tuple[str, int], list[bool]] = {}
-        self.is_right = False  # whether all that the run returns are quantities
-        before = sys.gettrace()
-        sys.settrace(self._call)
-        try:
-            with suppress(Exception):
-                its = run()
-                self.is_right = all(self._quantities.same(a) is not None for a in its.values())
-        finally:
-            sys.settrace(before)
-        return self._found, self._visits
+        is_right = False
+        with suppress(Exception), traced(self._call):
+            is_right = all(self._quantities.same(a) is not None for a in run().values())
+        return Seen(self._found, self._visits, is_right)
 
     def _call(self, frame: Any, event: str, _: object) -> Any:
         file, last = frame.f_code.co_filename, 0
@@ -208,24 +216,23 @@ class Chooser:
         self._reading = {n for n, edit in edits.items() if unread & _names(edit)}
         self._end, self._runs = time.process_time() + _MOST_SECONDS, 0
         self.chosen: tuple[int, ...] = ()
-        self._found, self._visits = self._seen(())
+        self._now = self._seen(())
         self._known: dict[Any, list[tuple[int, int]]] = {}  # options, for what is chosen
-        self._at: dict[tuple[str, int], list[int]] = {key: [] for key in self._visits}
+        self._at: dict[tuple[str, int], list[int]] = {key: [] for key in self._now.visits}
         for number, edit in sorted(edits.items(), key=lambda item: item[1].rank):
             self._at.setdefault((edit.function.file, edit.back), []).append(number)
 
     def choose(self) -> tuple[int, ...]:
         """The numbers of the edits."""
-        level = 0
-        while level < len(_LEVELS) and not self._sights.is_right:
-            rank, likely, itself, together = _LEVELS[level]
-            before, unsure = self.chosen, list[list[int]]()
-            for keys in self._wrong_first() if rank < _HIGHEST else ([*self._at],):
+        reached = 0
+        while reached < len(_LEVELS) and not self._now.is_right:
+            level, before, unsure = _LEVELS[reached], self.chosen, list[list[int]]()
+            for keys in self._wrong_first() if level.rank < _HIGHEST else ([*self._at],):
                 if self.chosen == before:
-                    self._take_likely(keys, rank, likely, itself, unsure)
-            if self.chosen == before and together:
+                    self._take_likely(keys, level, unsure)
+            if self.chosen == before and level.together:
                 self._combine(unsure)
-            level = level + 1 if self.chosen == before else 0
+            reached = reached + 1 if self.chosen == before else 0
         return self.chosen
 
     def _wrong_first(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
@@ -233,26 +240,21 @@ class Chooser:
 
         Of these only what they read may be wrong.
         """
-        begins_right = {key: visits[0] for key, visits in self._visits.items() if visits}
+        begins_right = {key: visits[0] for key, visits in self._now.visits.items() if visits}
         early = [key for key in self._at if not begins_right.get(key, False)]
         return early, [key for key in self._at if begins_right.get(key, False)]
 
     def _take_likely(
-        self,
-        keys: Sequence[tuple[str, int]],
-        rank: int,
-        likely: int,
-        itself: bool,
-        unsure: list[list[int]],
+        self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[int]]
     ) -> None:
         """Take what is sure, line after line; at the highest rank what gives most alone."""
         best: tuple[int, int] | None = None
         for key in keys:
-            options = [] if self._sights.is_right else self._options(key, rank, itself)
-            sure = self._sure(options, likely)
+            options = [] if self._now.is_right else self._options(key, level.rank, level.itself)
+            sure = self._sure(options, level.likely)
             if sure is None:
                 unsure += [[number for _, number in options[:_OPTIONS]]] if options else []
-            elif rank < _HIGHEST:
+            elif level.rank < _HIGHEST:
                 self._take((*self.chosen, sure))
             elif best is None or options[0][0] > best[0]:
                 best = options[0][0], sure
@@ -268,11 +270,11 @@ class Chooser:
 
     def _combine(self, options: Sequence[Sequence[int]]) -> None:
         """Choose edits that give little alone: those of several lines that give most together."""
-        best, most = self.chosen, (len(self._found), 0)
+        best, most, found = self.chosen, (len(self._now.found), 0), self._now.found
         for its in islice(product(*([None, *its] for its in options)), _MOST_COMBINED):
             more = [n for n in its if n is not None]
-            now, _ = self._seen((*self.chosen, *more))
-            gain = len(now) - 2 * len(self._found - now), -sum(self._edits[n].rank for n in more)
+            now = self._seen((*self.chosen, *more)).found
+            gain = len(now) - 2 * len(found - now), -sum(self._edits[n].rank for n in more)
             if gain > most:
                 best, most = (*self.chosen, *more), gain
         self._take(best)
@@ -282,10 +284,10 @@ class Chooser:
 
         Those with `itself` that give the line a quantity.
         """
-        if key not in self._visits:
+        if key not in self._now.visits:
             return []
-        its_edits = self._at[key]
-        if all(self._visits[key]):
+        its_edits, before = self._at[key], self._now.visits[key]
+        if all(before):
             its_edits = [n for n in its_edits if n in self._reading]
         if (known := (self.chosen, key, rank, itself)) in self._known:
             return self._known[known]
@@ -297,15 +299,13 @@ class Chooser:
             and not any(_overlap(its, other) for other in chosen)
         }
         gains: dict[frozenset[int], tuple[int, int]] = {}  # of those that do the same the likeliest
-        screened = self._screened(key, chosen, tried)
-        if not itself:
-            of_all = dict.fromkeys(tried, True)
-            screened = of_all if rank == _HIGHEST else of_all | screened
+        screened = {} if itself else dict.fromkeys(tried, True)
+        if itself or rank < _HIGHEST:
+            screened |= self._screened(key, chosen, tried)
         for number, shows in screened.items():
-            now, visits = self._seen((*self.chosen, number))
-            new, lost = now - self._found, self._found - now
-            gain = len(new) * shows - 2 * len(lost)
-            before, after = self._visits[key], visits.get(key, [])
+            now, visits, _ = self._seen((*self.chosen, number))
+            new, lost = now - self._now.found, self._now.found - now
+            gain, after = len(new) * shows - 2 * len(lost), visits.get(key, [])
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
                 gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
@@ -328,17 +328,18 @@ class Chooser:
         if not edits or self._is_over():
             return {}
         of_edit: dict[int, list[Any]] = {}
-        for number, values in self._screen.values(chosen, edits, self._visits[key]):
+        visits, found = self._now.visits[key], self._now.found
+        for number, values in self._screen.values(chosen, edits, visits):
             sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
             of_edit.setdefault(number, []).append(sights)
         first: dict[tuple[Any, ...], int] = {}
         elsewhere = dict[int, bool]()  # edits of what the value is given to
-        as_it_is = of_edit.get(UNEDITED, [])[:1] if self._visits[key][0] else [None]
+        as_it_is = of_edit.get(UNEDITED, [])[:1] if visits[0] else [None]
         for number, edit in edits.items():
             seen = of_edit.get(number, [])
             same = {its for visit in seen for its, _ in visit}
-            is_partly = any(self._visits[key]) and None not in same
-            if same - self._found - {None} or (same and is_partly):
+            is_partly = any(visits) and None not in same
+            if same - found - {None} or (same and is_partly):
                 first.setdefault(tuple(seen), number)
             elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
                 elsewhere[number] = True
@@ -353,19 +354,17 @@ class Chooser:
 
     def _take(self, numbers: tuple[int, ...]) -> None:
         self.chosen = numbers
-        self._found, self._visits = self._seen(numbers)
+        self._now = self._seen(numbers)
 
-    def _seen(
-        self, numbers: Sequence[int]
-    ) -> tuple[set[int], Mapping[tuple[str, int], list[bool]]]:
+    def _seen(self, numbers: Sequence[int]) -> Seen:
         self._runs += 1
         if self._runs % 16 == 0 and self._is_over():  # to ask for the time takes long
             self._runs -= 1
-            return set(), {}
+            return Seen(set(), {}, False)
         its = [self._edits[n] for n in numbers]
         with self._program.with_edits(its) as valid:
             read = {name for edit in its for name in _names(edit)}
-            return self._sights.of(self._run, read) if valid else (set(), {})
+            return self._sights.of(self._run, read) if valid else Seen(set(), {}, False)
 
 
 def _digest(value: Any) -> Any:

@@ -1,14 +1,13 @@
 """What a statement would compute with each of its edits, seen where it stands in one run."""
 
 import ast
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import CodeType
 from typing import Any
 
-from bptt_check.process.program import Edit, Function, Program, apply_to
+from bptt_check.process.program import Edit, Function, Program, apply_to, traced
 
 _VISITS = 3  # of a statement that are looked at
 UNEDITED = -1  # in place of an edit's number
@@ -58,25 +57,19 @@ class Screen:
 
         def at_line(frame: Any, event: str, _: object) -> Any:
             nonlocal visit
-            if event == "line" and frame.f_lineno == line:
-                visit += 1
-                if visit > looked_at[-1]:
-                    raise _Enough
-            if event == "line" and frame.f_lineno == line and visit in looked_at:
-                names = {**frame.f_globals, **frame.f_locals}
-                for number, code in known:
-                    with suppress(Exception):
-                        seen.append((number, _parts(eval(code, names))))
+            if event != "line" or frame.f_lineno != line:
+                return at_line
+            visit += 1
+            if visit > looked_at[-1]:
+                raise _Enough
+            names = {**frame.f_globals, **frame.f_locals}
+            for number, code in known if visit in looked_at else ():
+                with suppress(Exception):
+                    seen.append((number, _parts(eval(code, names))))
             return at_line
 
-        before = sys.gettrace()
-        with self._program.with_edits(chosen) as valid:
-            sys.settrace(called)
-            try:
-                with suppress(Exception):
-                    self._run() if valid and known else None
-            finally:
-                sys.settrace(before)
+        with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
+            self._run() if valid and known else None
         yield from seen
 
     def is_elsewhere(self, edit: Edit, of_right: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_check.process.program import Function, inner
+from bptt_check.process.program import Function, inner, traced
 
 Shape = tuple[int, ...]
 INTEGER = (-1,)  # in place of the shape of an integer
@@ -70,14 +70,9 @@ class Values:
             codes = {text: compile(text, "<shape>", "eval") for text in texts}
             for code in (function.code, *inner(function.code)):
                 self._read[code] = number, codes
-        before = sys.gettrace()
-        sys.settrace(self._trace)
-        try:
+        # To read a frame's variables also changes its `locals()`: the run may fail.
+        with suppress(Exception), traced(self._trace):
             run()
-        except Exception:  # to read a frame's variables also changes its `locals()`
-            pass
-        finally:
-            sys.settrace(before)
 
     def differ(self, other: "Values") -> set[tuple[int, int, str]]:
         """Function, line and text of what has other values in another run."""
