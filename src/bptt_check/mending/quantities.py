@@ -1,7 +1,7 @@
 """The quantities that a right reverse pass computes, to compare the lines of a pass with."""
 
-from collections.abc import Iterator
-from itertools import chain, combinations
+from collections.abc import Iterator, Mapping, Set
+from itertools import combinations
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from bptt_check.tracing.reverse import Graph
 def quantities(graph: Graph) -> list[Array]:
     """Gradients of nodes, the terms of their sums, and sums of these over the last steps.
 
-    Of what a step passes back to a state, the sum of each few of its terms, too.
+    Of what a step passes back to a state, the sum of each few of its terms, too; of what is split
+    into gates, or put together of them, each gate's.
 
     Those that are a part of an argument, as the upstream gradient is, show nothing.
     """
@@ -21,9 +22,9 @@ def quantities(graph: Graph) -> list[Array]:
         axis = graph.tape.network.arguments[name].time_axis
         parts = [] if axis is None else list(np.moveaxis(value, axis, 0))
         given.update(map(_entries, [value, *parts]))
-    found = (
-        a for a in chain(_all(graph), _passed_back(graph)) if np.ptp(a) > 0 and np.isfinite(a).all()
-    )
+    whole, pieces = [*_all(graph), *_passed_back(graph)], _pieces(graph)
+    every = (part for a in whole for part in (a, *_split(a, pieces)))
+    found = (a for a in every if np.ptp(a) > 0 and np.isfinite(a).all())
     return [a for a in found if _entries(a) not in given]
 
 
@@ -64,3 +65,24 @@ def _passed_back(graph: Graph) -> Iterator[Array]:
     for its in parts.values():
         for count in range(2, len(its) + 1) if len(its) <= _MOST_PARTS else (len(its),):
             yield from (np.sum(some, axis=0) for some in combinations(its, count))
+
+
+def _pieces(graph: Graph) -> dict[int, set[tuple[int, int]]]:
+    """Of axes of these sizes the pieces that are used apart: elsewhere a contribution is 0."""
+    right, found = graph.right_pass(), dict[int, set[tuple[int, int]]]()
+    for index in graph.order:
+        for user, j in graph.users[index]:
+            part = right.part(user, j) if graph.nodes[user].step == 0 else None
+            if part is None:
+                continue
+            for axis, size in enumerate(part.shape):
+                its = np.flatnonzero(np.moveaxis(part, axis, 0).reshape(size, -1).any(1))
+                if 1 < its.size < size and its[-1] - its[0] == its.size - 1:
+                    found.setdefault(size, set()).add((int(its[0]), int(its[-1]) + 1))
+    return found
+
+
+def _split(a: Array, pieces: Mapping[int, Set[tuple[int, int]]]) -> Iterator[Array]:
+    for axis, size in enumerate(a.shape):
+        for begin, end in pieces.get(size, ()):
+            yield np.moveaxis(a, axis, 0)[begin:end]

@@ -256,6 +256,9 @@ class _Line:
         sizes = [name for name in integers if name.isidentifier() and name not in self.steps]
         pairs = [f"({a} * {b})" for a, b in combinations(sizes, 2)]
         yield from ((f"{inner} {sign} {size}", 5) for size in sizes + pairs for sign in "/*")
+        yield from ((f"{inner} / {size}", 6) for size in self._sizes_of(value))
+        numbers = (name for name, its in self.names.items() if its == () and name.isidentifier())
+        yield from ((f"{factor} * {name}", 5) for name in numbers)
         for a, its in self.names.items():
             if its == shape and a != text:
                 is_error = a in self.errors
@@ -266,6 +269,14 @@ class _Line:
             yield from ((a, 4) for a, its in self.names.items() if its == shape and a != text)
         yield from ((a, 8) for a, its in self.compounds.items() if its == shape and a != text)
 
+    def _sizes_of(self, value: ast.expr) -> Iterator[str]:
+        """The sizes of the arrays in an expression: what a mean divides by."""
+        for name in dict.fromkeys(ast.unparse(a) for a in _outermost(value)):
+            if is_array(shape := self.names.get(name)):
+                sizes = [f"{name}.shape[{axis}]" for axis in range(len(shape or ()))]
+                yield from (f"{name}.size", *sizes)
+                yield from (f"({a} * {b})" for a, b in combinations(sizes, 2) if len(sizes) > 2)
+
     def _more_terms(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
         """What may be added to a right-hand side."""
         if not is_array(shape) or isinstance(value, ast.IfExp | ast.BoolOp | ast.Compare):
@@ -274,9 +285,19 @@ class _Line:
         errors = [a for a in its if a in self.errors]
         for a in its:
             yield a, 1 if a in self.unread else 4 if a in errors else 6
+        yield from ((text, 6) for text in self._like_the_last(value))
         if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
             factors = [a for a in its if a not in errors][:_MOST_ALIKE]
             yield from ((f"{a} * {b}", 6) for a, b in product(errors[:_MOST_ALIKE], factors))
+
+    def _like_the_last(self, value: ast.expr) -> Iterator[str]:
+        """The last term of a sum, of another error."""
+        is_sum = isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add)
+        last, text = getattr(value, "right", value) if is_sum else value, ast.unparse(value)
+        its = [n for n in ast.walk(last) if isinstance(n, ast.Name) and n.id in self.errors]
+        if len(its) == 1 and last is not its[0]:
+            more = (_with(last, {its[0].id: other}) for other in self.alike(its[0]))
+            yield from (term for term in more if term not in text)
 
     def others(self, node: ast.expr) -> Iterator[Other]:
         """What may stand in the place of an expression."""

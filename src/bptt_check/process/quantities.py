@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from difflib import SequenceMatcher
-from itertools import islice, product
+from itertools import combinations, islice, permutations, product
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -44,14 +44,24 @@ _LEVELS = [Level(3, 1, True), Level(3, 2, True), Level(_HIGHEST, 2, True)]
 _LEVELS += [Level(3, 2, True, True), Level(_HIGHEST, 2, True, True), Level(3, 1, False)]
 _LEVELS += [Level(3, 2, False, True), Level(_HIGHEST, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
+_MOST_TERMS = 5  # of a line, of which each sum is looked at
+
+
+class Option(NamedTuple):
+    """Edits of a line, and how many quantities they give."""
+
+    gain: int
+    numbers: tuple[int, ...]
 
 
 class Quantities:
-    """Arrays that are known by their entries, in whatever order these lie."""
+    """Arrays that are known by their entries, in whatever order their axes are, or their steps."""
 
     def __init__(self, arrays: Iterable[Any]) -> None:
+        self._arrays = [np.asarray(array) for array in arrays]
+        self._rows: dict[int, set[int]] = {}
         rows: dict[int, list[tuple[float, int, Any]]] = {}
-        for number, array in enumerate(arrays):
+        for number, array in enumerate(self._arrays):
             entries = np.sort(np.ravel(array))
             rows.setdefault(entries.size, []).append((_size(entries), number, entries))
         self._of_size: dict[int, tuple[Any, ...]] = {}
@@ -71,10 +81,30 @@ class Quantities:
         if first >= last:
             return None
         own = np.sort(value, axis=None)
+        near = _NEAR * its
         found = (
-            numbers[i] for i in range(first, last) if (abs(entries[i] - own) <= _NEAR * its).all()
+            numbers[i]
+            for i in range(first, last)
+            if (abs(entries[i] - own) <= near).all() and self._in_order(numbers[i], value, near)
         )
         return min(found, default=None)
+
+    def _in_order(self, number: int, value: Any, near: float) -> bool:
+        """Whether it has the array's entries in their order: a gate stands in its own place."""
+        array, entries = np.squeeze(self._arrays[number]), value.ravel()
+        return any(
+            (abs(each.transpose(axes).ravel() - entries) <= near).all()
+            for each in (array, array[::-1] if array.ndim else array)
+            for axes in permutations(range(array.ndim))
+        )
+
+    def with_rows(self, number: int) -> set[int]:
+        """The array with this number, and those that are its parts along its first axis."""
+        if number not in self._rows:
+            array = self._arrays[number]
+            rows = map(self.same, array if array.ndim > 1 else ())
+            self._rows[number] = {number, *(row for row in rows if row is not None)}
+        return self._rows[number]
 
 
 def _size(array: Any) -> float:
@@ -165,7 +195,8 @@ class Sights:
         return next((number for number in numbers if number is not None), None)
 
     def _add(self, seen: Iterable[int | None]) -> None:
-        self._found.update(number for number in seen if number is not None)
+        for number in {number for number in seen if number is not None}:
+            self._found |= self._quantities.with_rows(number)
 
 
 def _values(codes: Sequence[CodeType], frame: Any) -> Iterator[Any]:
@@ -217,7 +248,7 @@ class Chooser:
         self._end, self._runs = time.process_time() + _MOST_SECONDS, 0
         self.chosen: tuple[int, ...] = ()
         self._now = self._seen(())
-        self._known: dict[Any, list[tuple[int, int]]] = {}  # options, for what is chosen
+        self._known: dict[Any, list[Option]] = {}  # options, for what is chosen
         self._at: dict[tuple[str, int], list[int]] = {key: [] for key in self._now.visits}
         for number, edit in sorted(edits.items(), key=lambda item: item[1].rank):
             self._at.setdefault((edit.function.file, edit.back), []).append(number)
@@ -226,7 +257,7 @@ class Chooser:
         """The numbers of the edits."""
         reached = 0
         while reached < len(_LEVELS) and not self._now.is_right:
-            level, before, unsure = _LEVELS[reached], self.chosen, list[list[int]]()
+            level, before, unsure = _LEVELS[reached], self.chosen, list[list[Option]]()
             for keys in self._wrong_first() if level.rank < _HIGHEST else ([*self._at],):
                 if self.chosen == before:
                     self._take_likely(keys, level, unsure)
@@ -245,42 +276,42 @@ class Chooser:
         return early, [key for key in self._at if begins_right.get(key, False)]
 
     def _take_likely(
-        self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[int]]
+        self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[Option]]
     ) -> None:
         """Take what is sure, line after line; at the highest rank what gives most alone."""
-        best: tuple[int, int] | None = None
+        best: Option | None = None
         for key in keys:
             options = [] if self._now.is_right else self._options(key, level.rank, level.itself)
             sure = self._sure(options, level.likely)
             if sure is None:
-                unsure += [[number for _, number in options[:_OPTIONS]]] if options else []
+                unsure += [options[:_OPTIONS]] if options else []
             elif level.rank < _HIGHEST:
-                self._take((*self.chosen, sure))
-            elif best is None or options[0][0] > best[0]:
-                best = options[0][0], sure
+                self._take((*self.chosen, *sure.numbers))
+            elif best is None or options[0].gain > best.gain:
+                best = sure._replace(gain=options[0].gain)
         if best is not None:
-            self._take((*self.chosen, best[1]))
+            self._take((*self.chosen, *best.numbers))
 
-    def _sure(self, options: Sequence[tuple[int, int]], rank: int) -> int | None:
+    def _sure(self, options: Sequence[Option], rank: int) -> Option | None:
         """The option that gives several quantities, or the only one up to this rank."""
-        likely = [number for _, number in options if self._edits[number].rank <= rank]
-        if options and options[0][0] > 1:
-            return options[0][1]
+        likely = [o for o in options if all(self._edits[n].rank <= rank for n in o.numbers)]
+        if options and options[0].gain > 1:
+            return options[0]
         return likely[0] if len(likely) == 1 else None
 
-    def _combine(self, options: Sequence[Sequence[int]]) -> None:
+    def _combine(self, options: Sequence[Sequence[Option]]) -> None:
         """Choose edits that give little alone: those of several lines that give most together."""
         best, most, found = self.chosen, (len(self._now.found), 0), self._now.found
         for its in islice(product(*([None, *its] for its in options)), _MOST_COMBINED):
-            more = [n for n in its if n is not None]
+            more = [n for option in its if option is not None for n in option.numbers]
             now = self._seen((*self.chosen, *more)).found
             gain = len(now) - 2 * len(found - now), -sum(self._edits[n].rank for n in more)
             if gain > most:
                 best, most = (*self.chosen, *more), gain
         self._take(best)
 
-    def _options(self, key: tuple[str, int], rank: int, itself: bool) -> list[tuple[int, int]]:
-        """What edits of a line give, and their numbers: those that give most first.
+    def _options(self, key: tuple[str, int], rank: int, itself: bool) -> list[Option]:
+        """What edits of a line give: those that give most first.
 
         Those with `itself` that give the line a quantity.
         """
@@ -298,56 +329,95 @@ class Chooser:
             if (its := self._edits[number]).rank <= rank
             and not any(_overlap(its, other) for other in chosen)
         }
-        gains: dict[frozenset[int], tuple[int, int]] = {}  # of those that do the same the likeliest
-        screened = {} if itself else dict.fromkeys(tried, True)
-        if itself or rank < _HIGHEST:
-            screened |= self._screened(key, chosen, tried)
-        for number, shows in screened.items():
-            now, visits, _ = self._seen((*self.chosen, number))
-            new, lost = now - self._now.found, self._now.found - now
-            gain, after = len(new) * shows - 2 * len(lost), visits.get(key, [])
+        gains: dict[frozenset[int], Option] = {}  # of those that do the same the likeliest
+        shows = dict[tuple[int, ...], bool]()
+        if not itself:
+            shows = {(number,): True for number in tried}
+        terms = set[int]()
+        if (itself or rank < _HIGHEST) and tried and not self._is_over():
+            screened, terms = self._screened(key, chosen, tried)
+            shows |= screened
+        for numbers, it_shows in shows.items():
+            now, visits, _ = self._seen((*self.chosen, *numbers))
+            new, lost = now - self._now.found - terms, self._now.found - now
+            gain, after = len(new) * it_shows - 2 * len(lost), visits.get(key, [])
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
                 gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
-                gains.setdefault(frozenset(now), (gain, number))
-        self._known[known] = sorted(gains.values(), key=lambda its: (-its[0], self._unlike(its[1])))
+                gains.setdefault(frozenset(now), Option(gain + len(numbers) - 1, numbers))
+        self._known[known] = sorted(gains.values(), key=lambda its: (-its.gain, self._unlike(its)))
         return self._known[known]
 
-    def _unlike(self, number: int) -> tuple[int, float]:
-        """Sorts first an edit of small rank, then one that is spelt like what it replaces."""
-        edit = self._edits[number]
-        return edit.rank, -SequenceMatcher(None, edit.old, edit.text).ratio()
+    def _unlike(self, option: Option) -> tuple[int, float]:
+        """Sorts first edits of small rank, then those that are spelt like what they replace."""
+        edits = [self._edits[number] for number in option.numbers]
+        alike = sum(SequenceMatcher(None, e.old, e.text).ratio() for e in edits)
+        return sum(edit.rank for edit in edits), -alike
 
     def _screened(
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
-    ) -> dict[int, bool]:
+    ) -> tuple[dict[tuple[int, ...], bool], set[int]]:
         """The edits of a line with which it computes a quantity, one of those that do the same.
 
         Whether it shows: not if the line is right at the first visit, and the same with the edit.
+        And the quantities that are terms of the line: to leave out the others shows nothing.
         """
-        if not edits or self._is_over():
-            return {}
-        of_edit: dict[int, list[Any]] = {}
-        visits, found = self._now.visits[key], self._now.found
-        for number, values in self._screen.values(chosen, edits, visits):
-            sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
-            of_edit.setdefault(number, []).append(sights)
+        of_edit, of_terms = dict[int, list[Any]](), dict[int, list[Any]]()
+        visits = self._now.visits[key]
+        terms = set[int]()
+        for number, *both in self._screen.values(chosen, edits, visits):
+            for of, values in zip((of_edit, of_terms), both, strict=True):
+                sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
+                of.setdefault(number, []).append(sights)
+            if number == UNEDITED:
+                terms |= self._sums(both[1])
+        found, shapes = self._now.found | terms, _shapes(of_edit.get(UNEDITED, []))
         first: dict[tuple[Any, ...], int] = {}
-        elsewhere = dict[int, bool]()  # edits of what the value is given to
+        elsewhere = dict[tuple[int, ...], bool]()  # edits of what the value is given to
         as_it_is = of_edit.get(UNEDITED, [])[:1] if visits[0] else [None]
         for number, edit in edits.items():
             seen = of_edit.get(number, [])
             same = {its for visit in seen for its, _ in visit}
             is_partly = any(visits) and None not in same
+            if shapes and shapes != _shapes(seen):
+                continue
             if same - found - {None} or (same and is_partly):
                 first.setdefault(tuple(seen), number)
             elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
-                elsewhere[number] = True
-        shows = {
-            number: list(seen[:1]) != as_it_is or number in self._reading
+                elsewhere[number,] = True
+        shows: dict[tuple[int, ...], bool] = {
+            (number,): list(seen[:1]) != as_it_is or number in self._reading
             for seen, number in first.items()
         }
-        return shows | elsewhere
+        of_several = dict.fromkeys(self._of_several_terms(of_terms), True)
+        return shows | elsewhere | of_several, terms
+
+    def _sums(self, terms: Sequence[Any]) -> set[int]:
+        """The quantities that are terms, or sums of terms that are quantities."""
+        right = [a for a in terms if self._quantities.same(a) is not None]
+        its = (a for n in range(1, len(right) + 1) for a in combinations(right[:_MOST_TERMS], n))
+        with suppress(ValueError):  # of shapes that do not go together
+            numbers = {self._quantities.same(sum(some)) for some in its}
+            return {number for number in numbers if number is not None}
+        return set()
+
+    def _of_several_terms(self, of_terms: Mapping[int, list[Any]]) -> Iterator[tuple[int, ...]]:
+        """Edits of several terms of a line, each of which is a quantity with its own edit."""
+        as_they_are = of_terms.get(UNEDITED, [])
+        its: dict[int, list[int]] = {}
+        for number, visits in of_terms.items():
+            changed = _changed_terms(as_they_are, visits)
+            if len(changed) == 1 and number != UNEDITED:
+                (place,) = changed
+                was = [visit[place][0] for visit in as_they_are]
+                now = [visit[place][0] for visit in visits]
+                if None in was and None not in now:
+                    its.setdefault(place, []).append(number)
+        if len(its) > 1:
+            for numbers in product(*(numbers[:_OPTIONS] for numbers in its.values())):
+                several = [self._edits[number] for number in numbers]
+                if not any(_overlap(a, b) for a, b in combinations(several, 2)):
+                    yield numbers
 
     def _is_over(self) -> bool:
         return time.process_time() > self._end
@@ -372,6 +442,19 @@ def _digest(value: Any) -> Any:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return None
     return value.shape, hash(value.astype(np.float32).tobytes())
+
+
+def _shapes(visits: Sequence[Any]) -> list[Any]:
+    """Of what is computed at the first visit."""
+    return [digest and digest[0] for _, digest in visits[0]] if visits else []
+
+
+def _changed_terms(before: Sequence[Any], after: Sequence[Any]) -> set[int]:
+    """The numbers of the terms that differ at a visit; none if they are not as many."""
+    if [*map(len, before)] != [*map(len, after)]:
+        return set()
+    pairs = zip(before, after, strict=True)
+    return {n for b, a in pairs for n, (x, y) in enumerate(zip(b, a, strict=True)) if x != y}
 
 
 def _names(edit: Edit) -> set[str]:

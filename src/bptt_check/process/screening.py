@@ -30,10 +30,11 @@ class Screen:
 
     def values(
         self, chosen: Sequence[Edit], edits: Mapping[int, Edit], visits: Sequence[bool]
-    ) -> Iterator[tuple[int, list[Any]]]:
+    ) -> Iterator[tuple[int, list[Any], list[Any]]]:
         """The numbers of edits of one line, and what the statement computes with each of them.
 
-        Once for each visit of the line, of those that can be evaluated alone.
+        Once for each visit of the line, of those that can be evaluated alone: what it assigns, and
+        the terms, if that is a sum.
 
         Args:
             chosen: the edits of the run.
@@ -45,7 +46,7 @@ class Screen:
         its = {UNEDITED: replace(none, end=none.start), **edits}
         codes = {number: self._code((*own, edit)) for number, edit in its.items()}
         known = [(number, code) for number, code in codes.items() if code is not None]
-        seen: list[tuple[int, list[Any]]] = []
+        seen: list[tuple[int, list[Any], list[Any]]] = []
         wrong = [index for index, is_right in enumerate(visits) if not is_right]
         looked_at = sorted({0, *wrong[:_VISITS]})  # what the first one reads is right
         visit = -1
@@ -65,7 +66,8 @@ class Screen:
             names = {**frame.f_globals, **frame.f_locals}
             for number, code in known if visit in looked_at else ():
                 with suppress(Exception):
-                    seen.append((number, _parts(eval(code, names))))
+                    value, terms = eval(code, names)
+                    seen.append((number, _parts(value), terms))
             return at_line
 
         with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
@@ -112,7 +114,11 @@ class Screen:
         if isinstance(value, ast.Call) and _name(value.func) in self._own:
             given = [*value.args, *(keyword.value for keyword in value.keywords)]
             value = ast.copy_location(ast.Tuple(given, ast.Load()), value)
-        return None if value is None else compile(ast.Expression(value), "<value>", "eval")
+        if value is None:
+            return None
+        both = ast.Tuple([value, ast.List([*_terms(value)], ast.Load())], ast.Load())
+        whole = ast.Expression(ast.copy_location(both, value))
+        return compile(ast.fix_missing_locations(whole), "<value>", "eval")
 
 
 def _value(node: ast.stmt) -> ast.expr | None:
@@ -128,6 +134,21 @@ def _value(node: ast.stmt) -> ast.expr | None:
             value = its
     calls = (n.func for n in ast.walk(value or node) if isinstance(n, ast.Call))
     return None if _CHANGING & {*map(_name, calls)} else value
+
+
+def _terms(value: ast.expr) -> Iterator[ast.expr]:
+    """The terms of a sum, or of the sum that is a factor; none of something else."""
+    match value:
+        case ast.BinOp(ast.BinOp(_, ast.Add() | ast.Sub()) as inner, ast.Mult()):
+            yield from _terms(inner)
+        case ast.BinOp(_, ast.Mult(), ast.BinOp(_, ast.Add() | ast.Sub()) as inner):
+            yield from _terms(inner)
+        case ast.BinOp(left, ast.Add() | ast.Sub() as op, right):
+            for each in (left, right):
+                is_sum = isinstance(each, ast.BinOp) and isinstance(each.op, ast.Add | ast.Sub)
+                is_negative = each is right and isinstance(op, ast.Sub)
+                its = [*_terms(each)] if is_sum else [each]
+                yield from (ast.UnaryOp(ast.USub(), a) if is_negative else a for a in its)
 
 
 def _name(function: ast.expr) -> str:
