@@ -241,9 +241,13 @@ class Remote:
         except (KeyError, TypeError, ValueError, IndexError):
             raise CannotCheck(_UNREADABLE, ended=True) from None
 
-    def likely(self, quantities: Sequence[Any]) -> list[int]:
+    def likely(self, quantities: Sequence[Sequence[Any]]) -> list[int]:
         """The edits with which more lines compute one of these, at the first question."""
-        arrays = {str(n): np.ascontiguousarray(a) for n, a in enumerate(quantities)}
+        arrays = {
+            f"{n}.{k}": np.ascontiguousarray(a)
+            for n, its in enumerate(quantities)
+            for k, a in enumerate(its)
+        }
         self._candidate._write([json.dumps({"likely": True}).encode(), save(arrays)])
         found = self._candidate._header(3).get("likely")
         if not isinstance(found, list):

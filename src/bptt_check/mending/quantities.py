@@ -9,11 +9,12 @@ from bptt_check.networks.network import Array
 from bptt_check.tracing.reverse import Graph
 
 
-def quantities(graph: Graph) -> list[Array]:
+def quantities(graph: Graph) -> list[list[Array]]:
     """Gradients of nodes, the terms of their sums, and sums of these over the last steps.
 
     Of what a step passes back to a state, the sum of each few of its terms, too; of what is split
-    into gates, or put together of them, each gate's.
+    into gates, or put together of them, each gate's. What is summed over the steps is one quantity
+    with all its partial sums.
 
     Those that are a part of an argument, as the upstream gradient is, show nothing.
     """
@@ -22,10 +23,16 @@ def quantities(graph: Graph) -> list[Array]:
         axis = graph.tape.network.arguments[name].time_axis
         parts = [] if axis is None else list(np.moveaxis(value, axis, 0))
         given.update(map(_entries, [value, *parts]))
-    whole, pieces = [*_all(graph), *_passed_back(graph)], _pieces(graph)
-    every = (part for a in whole for part in (a, *_split(a, pieces)))
-    found = (a for a in every if np.ptp(a) > 0 and np.isfinite(a).all())
-    return [a for a in found if _entries(a) not in given]
+    pieces = _pieces(graph)
+
+    def shows(a: Array) -> bool:
+        return bool(np.ptp(a) > 0 and np.isfinite(a).all()) and _entries(a) not in given
+
+    found = []
+    for its in (*_all(graph), *([a] for a in _passed_back(graph))):
+        every = [part for a in its for part in (a, *_split(a, pieces))]
+        found.append([*filter(shows, every)])
+    return [its for its in found if its]
 
 
 _MOST_PARTS = 4  # of an error passed back to a state, of which each sum is looked at
@@ -35,7 +42,7 @@ def _entries(a: Array) -> bytes:
     return np.sort(a, axis=None).tobytes()
 
 
-def _all(graph: Graph) -> Iterator[Array]:
+def _all(graph: Graph) -> Iterator[list[Array]]:
     right, terms = graph.right_pass(), dict[object, dict[int, Array]]()
     summed = set()  # of these the terms are: the sums of all steps
     for index in graph.order:
@@ -49,10 +56,12 @@ def _all(graph: Graph) -> Iterator[Array]:
                 summed |= {(its.site, j)} if node.step < 0 else set()
     for key, of_steps in terms.items():
         last_first = [of_steps[step] for step in sorted(of_steps, reverse=True)]
-        yield from last_first
         if len(last_first) > 1 and len({a.shape for a in last_first}) == 1:
-            yield np.stack(last_first)
-            yield from np.cumsum(last_first, axis=0)[1:] if key in summed else ()
+            if key in summed:
+                yield [*last_first, np.stack(last_first), *np.cumsum(last_first, axis=0)[1:]]
+                continue
+            yield [np.stack(last_first)]
+        yield from ([a] for a in last_first)
 
 
 def _passed_back(graph: Graph) -> Iterator[Array]:

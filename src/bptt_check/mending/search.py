@@ -38,8 +38,11 @@ class Bench(Protocol):
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
 
-    def likely(self, quantities: Sequence[Array]) -> Sequence[int]:
-        """The edits with which more lines compute one of these, at the first question."""
+    def likely(self, quantities: Sequence[Sequence[Array]]) -> Sequence[int]:
+        """The edits with which more lines compute one of these, at the first question.
+
+        Each is given by its arrays: partial sums, too.
+        """
 
 
 class Mended(NamedTuple):
@@ -166,7 +169,7 @@ class _Edits(Outcomes):
         """Run it as if no time were spent."""
         self._seconds, self.computed = 0.0, 0
 
-    def likely(self, quantities: Sequence[Array]) -> Mistakes:
+    def likely(self, quantities: Sequence[Sequence[Array]]) -> Mistakes:
         """Edits with which more lines compute what the right pass does."""
         its, found = {n: m for m, n in self.numbers.items()}, list[Mistake]()
         for number in self._bench.likely(quantities):

@@ -131,6 +131,8 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
     wrong, all_ = _wrong(probes), probes[0].all
     evidence = Evidence(catalogue, probes)
     parts, given = evidence.supported(every.parts, all_ & ~every.blocks_left)
+    if wrong & ~given and (apart := _apart(parts, catalogue)) != parts:
+        parts = evidence.needed(apart, given)
     explained = [(parts, wrong & given, False)]
     copies, blocks = _copies(probes, catalogue, wrong & ~given)
     explained.append((copies, blocks, False))
@@ -148,6 +150,23 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
         for parts, blocks, at_one_step in explained
         if parts and blocks
     ]
+
+
+def _apart(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:
+    """A mistake in several places as one in each: a place whose gradient is left shows nothing."""
+    found: Mistakes = ()
+    for every in mistakes:
+        key = every.part.kind, every.change, every.by, every.step
+        its = [
+            m
+            for m in catalogue.mistakes
+            if len(m.part.edges) == 1
+            and (m.part.kind, m.change, m.by, m.step) == key
+            and {*m.part.edges} < {*every.part.edges}
+        ]
+        is_all = {edge for m in its for edge in m.part.edges} == {*every.part.edges}
+        found += tuple(its) if is_all and len(its) > 1 else (every,)
+    return found
 
 
 def _merged(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:

@@ -106,7 +106,10 @@ def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
     write_frame(out, json.dumps(offers).encode())
     while asked := json.loads(read_frame(requests) or b"{}"):
         if "likely" in asked:
-            its = workshop.likely(load(read_frame(requests) or b"").values())
+            quantities: dict[str, list[Any]] = {}
+            for name, array in load(read_frame(requests) or b"").items():
+                quantities.setdefault(name.split(".")[0], []).append(array)
+            its = workshop.likely(quantities.values())
             write_frame(out, json.dumps({"likely": its}).encode())
             continue
         found = workshop.tried(asked["edits"], asked["at"])

@@ -104,7 +104,9 @@ class _Known(NamedTuple):
     """The expressions of a function: `unread` are names without a use, `sums` have their names.
 
     `calls`: of each atom what one function makes of it; `steps`: what loops run through;
-    `stored`: what is given a value; `arguments`: the function's.
+    `stored`: what is given a value; `arguments`: the function's; `shifted`: of each name that is
+    an entry of something else, at a step of a loop, the entries at the steps beside it; `carried`
+    from one step of a loop to the next.
     """
 
     atoms: set[str]
@@ -115,6 +117,8 @@ class _Known(NamedTuple):
     steps: set[str]
     stored: set[str]
     arguments: set[str]
+    shifted: dict[str, list[str]]
+    carried: set[str]
 
 
 def _known(tree: ast.AST) -> _Known:
@@ -134,7 +138,41 @@ def _known(tree: ast.AST) -> _Known:
     stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
     stored = {ast.unparse(n) for n in stores}
     own = {ast.unparse(c) for c in several} - atomic
-    return _Known(atomic, own, unread, sums, calls, steps, stored, arguments)
+    its = _beside(tree, steps), _carried(tree)
+    return _Known(atomic, own, unread, sums, calls, steps, stored, arguments, *its)
+
+
+def _carried(tree: ast.AST) -> set[str]:
+    found = set[str]()
+    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
+        first: dict[type, dict[str, int]] = {ast.Load: {}, ast.Store: {}}
+        for n in (n for part in loop.body for n in ast.walk(part) if isinstance(n, ast.Name)):
+            lines = first.setdefault(type(n.ctx), {})
+            lines[n.id] = min(n.lineno, lines.get(n.id, n.lineno))
+        read, stored = first[ast.Load], first[ast.Store]
+        found |= {name for name in read.keys() & stored.keys() if read[name] <= stored[name]}
+    return found
+
+
+def _beside(tree: ast.AST, steps: set[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign([ast.Name(name)], value) if its := _names_in(value) & steps:
+                if len([*_outermost(value)]) == 1:
+                    texts = found.setdefault(name, [])
+                    texts += (_at_a_step_beside(ast.unparse(value), its, k) for k in (-1, 1))
+    return {name: texts for name, texts in found.items() if len(texts) == 2}
+
+
+def _at_a_step_beside(text: str, steps: set[str], shift: int) -> str:
+    """The expression with `t - 1` for the step `t`, or with `t` for `t + 1`."""
+
+    def shifted(found: re.Match[str]) -> str:
+        by = int((found[2] or "0").replace(" ", "")) + shift
+        return found[1] + (f" {'-+'[by > 0]} {abs(by)}" if by else "")
+
+    return re.sub(rf"\b({'|'.join(sorted(steps))})\b( [+-] \d+)?", shifted, text)
 
 
 def _names_in(node: ast.AST) -> set[str]:
@@ -164,6 +202,7 @@ class _Line:
         self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
         self.shapes, self.sums, self.calls = names, known.sums, known.calls
         self.steps, self.stored, self.arguments = known.steps, known.stored, known.arguments
+        self.shifted, self.carried = known.shifted, known.carried
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -237,7 +276,7 @@ class _Line:
         for place in _places(value):
             is_returned = isinstance(self.node, ast.Return) and isinstance(place.node, _ATOM)
             for text, rank in self.others(place.node):
-                rank += 2 * is_returned
+                rank += 3 * is_returned
                 brackets = not place.bare and _is_compound(text)
                 text = f"({text})" if brackets else text
                 yield Change(place.node, text, rank, place.inside)
@@ -286,7 +325,11 @@ class _Line:
         for a in its:
             yield a, 1 if a in self.unread else 4 if a in errors else 6
         yield from ((text, 6) for text in self._like_the_last(value))
+        is_sum = False
         if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+            is_sum = True
+            yield from ((text, 5) for text in self._one_more(value, value.right))
+        if is_sum or ast.unparse(self.targets[0]) in self.carried:
             factors = [a for a in its if a not in errors][:_MOST_ALIKE]
             yield from ((f"{a} * {b}", 6) for a, b in product(errors[:_MOST_ALIKE], factors))
 
@@ -307,8 +350,9 @@ class _Line:
                 yield from _of_product(node)
                 yield from ((other, 6) for other in self.alike(node))
                 yield from ((other, 5) for other in self._like_a_sibling(node))
-                if isinstance(op, ast.Add):
-                    yield from ((other, 5) for other in self._with_one_more(node, right))
+                if isinstance(op, ast.Add) and node is not getattr(self.node, "value", None):
+                    text = ast.unparse(node)
+                    yield from ((f"{text} + {term}", 5) for term in self._one_more(node, right))
             case ast.UnaryOp(ast.USub(), operand):
                 yield ast.unparse(operand), 0
             case ast.Constant():
@@ -349,8 +393,8 @@ class _Line:
                 for ours, theirs in product(sorted(own - names), sorted(names - own)):
                     yield re.sub(rf"\b{theirs}\b", ours, text)
 
-    def _with_one_more(self, node: ast.expr, last: ast.expr) -> Iterator[str]:
-        """A sum of products, with one more like the last: of another error and another weight."""
+    def _one_more(self, node: ast.expr, last: ast.expr) -> Iterator[str]:
+        """One more term of a sum of products, like the last: another error and another weight."""
         its, text = [a for a in _outermost(last) if isinstance(a, _ATOM)], ast.unparse(node)
         errors = [a for a in its if ast.unparse(a) in self.errors]
         weights = [a for a in its if a not in errors]
@@ -359,7 +403,7 @@ class _Line:
         for error, weight in product(*map(self.alike, (errors[0], weights[0]))):
             if error not in text and weight not in text:
                 others = {ast.unparse(errors[0]): error, ast.unparse(weights[0]): weight}
-                yield f"{text} + {_with(last, others)}"
+                yield _with(last, others)
 
     def alike(self, node: ast.expr) -> list[str]:
         """Names of the same shape, those with the same beginning first.
@@ -391,6 +435,7 @@ class _Line:
             inner = _of_transpose(node)
             yield f"{text}.T" if inner is None else ast.unparse(inner), 0
         if is_array(shape):
+            yield from ((other, 4) for other in self.shifted.get(text, ()))
             yield from ((call, 3) for call in sorted(self.calls.get(text, ())))
             factors = others if kind else self.alike(node)
             yield from ((f"{text} * {other}", 5) for other in factors[:_MOST_ALIKE])
@@ -463,8 +508,8 @@ def _places(value: ast.expr) -> Iterator[_Place]:
         for child in ast.iter_child_nodes(node):
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and child is node.right:
                 continue
-            if isinstance(child, ast.keyword):
-                if child.arg == "out":
+            if isinstance(child, ast.keyword | ast.Starred):
+                if getattr(child, "arg", "") == "out":
                     continue
                 child = child.value
             if isinstance(child, ast.Slice):

@@ -25,7 +25,7 @@ from bptt_check.process.screening import UNEDITED, Screen
 _NEAR = 1e-9
 _VISITS = 12  # of each line that are looked at
 _MOST_SECONDS = 8.0  # of this process
-_HIGHEST = 9
+_LIKELY, _HIGHEST = 3, 9  # ranks
 
 
 class Level(NamedTuple):
@@ -40,7 +40,7 @@ class Level(NamedTuple):
     together: bool = False
 
 
-_LEVELS = [Level(3, 1, True), Level(3, 2, True), Level(_HIGHEST, 2, True)]
+_LEVELS = [Level(3, 1, True), Level(3, 2, True), Level(6, 2, True), Level(_HIGHEST, 2, True)]
 _LEVELS += [Level(3, 2, True, True), Level(_HIGHEST, 2, True, True), Level(3, 1, False)]
 _LEVELS += [Level(3, 2, False, True), Level(_HIGHEST, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
@@ -48,17 +48,23 @@ _MOST_TERMS = 5  # of a line, of which each sum is looked at
 
 
 class Option(NamedTuple):
-    """Edits of a line, and how many quantities they give."""
+    """Edits of a line, and how many quantities they give; `always`: at each visit of the line."""
 
     gain: int
     numbers: tuple[int, ...]
+    always: bool
 
 
 class Quantities:
-    """Arrays that are known by their entries, in whatever order their axes are, or their steps."""
+    """Arrays that are known by their entries, in whatever order their axes are, or their steps.
 
-    def __init__(self, arrays: Iterable[Any]) -> None:
-        self._arrays = [np.asarray(array) for array in arrays]
+    Args:
+        quantities: each with its arrays.
+    """
+
+    def __init__(self, quantities: Iterable[Iterable[Any]]) -> None:
+        of_arrays = [(n, np.asarray(array)) for n, its in enumerate(quantities) for array in its]
+        self._arrays, self._of = [a for _, a in of_arrays], [n for n, _ in of_arrays]
         self._rows: dict[int, set[int]] = {}
         rows: dict[int, list[tuple[float, int, Any]]] = {}
         for number, array in enumerate(self._arrays):
@@ -97,6 +103,10 @@ class Quantities:
             for each in (array, array[::-1] if array.ndim else array)
             for axes in permutations(range(array.ndim))
         )
+
+    def count(self, numbers: Iterable[int]) -> int:
+        """How many quantities the arrays with these numbers are."""
+        return len({self._of[number] for number in numbers})
 
     def with_rows(self, number: int) -> set[int]:
         """The array with this number, and those that are its parts along its first axis."""
@@ -228,7 +238,7 @@ class Chooser:
 
     Args:
         edits: those that may be chosen, with their numbers.
-        arrays: the quantities.
+        quantities: each with its arrays.
     """
 
     def __init__(
@@ -236,11 +246,11 @@ class Chooser:
         program: Program,
         run: Callable[[], Mapping[str, Any]],
         edits: Mapping[int, Edit],
-        arrays: Iterable[Any],
+        quantities: Iterable[Iterable[Any]],
     ) -> None:
         self._program, self._run, self._edits = program, run, edits
         functions = [f for f in program.functions if any(e.function is f for e in edits.values())]
-        self._quantities = Quantities(arrays)
+        self._quantities = Quantities(quantities)
         self._sights, self._screen = Sights(functions, self._quantities), Screen(program, run)
         unread = {name for names in self._sights.unread.values() for name in names}
         #: Those that read what is computed and no line reads: they may change a line that is right.
@@ -248,6 +258,7 @@ class Chooser:
         self._end, self._runs = time.process_time() + _MOST_SECONDS, 0
         self.chosen: tuple[int, ...] = ()
         self._now = self._seen(())
+        self._terms = self._all_terms()
         self._known: dict[Any, list[Option]] = {}  # options, for what is chosen
         self._at: dict[tuple[str, int], list[int]] = {key: [] for key in self._now.visits}
         for number, edit in sorted(edits.items(), key=lambda item: item[1].rank):
@@ -258,7 +269,7 @@ class Chooser:
         reached = 0
         while reached < len(_LEVELS) and not self._now.is_right:
             level, before, unsure = _LEVELS[reached], self.chosen, list[list[Option]]()
-            for keys in self._wrong_first() if level.rank < _HIGHEST else ([*self._at],):
+            for keys in self._wrong_first() if level.rank <= _LIKELY else ([*self._at],):
                 if self.chosen == before:
                     self._take_likely(keys, level, unsure)
             if self.chosen == before and level.together:
@@ -278,14 +289,14 @@ class Chooser:
     def _take_likely(
         self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[Option]]
     ) -> None:
-        """Take what is sure, line after line; at the highest rank what gives most alone."""
+        """Take what is sure, line after line; at higher ranks only what gives most."""
         best: Option | None = None
         for key in keys:
             options = [] if self._now.is_right else self._options(key, level.rank, level.itself)
             sure = self._sure(options, level.likely)
             if sure is None:
                 unsure += [options[:_OPTIONS]] if options else []
-            elif level.rank < _HIGHEST:
+            elif level.rank <= _LIKELY:
                 self._take((*self.chosen, *sure.numbers))
             elif best is None or options[0].gain > best.gain:
                 best = sure._replace(gain=options[0].gain)
@@ -293,8 +304,16 @@ class Chooser:
             self._take((*self.chosen, *best.numbers))
 
     def _sure(self, options: Sequence[Option], rank: int) -> Option | None:
-        """The option that gives several quantities, or the only one up to this rank."""
-        likely = [o for o in options if all(self._edits[n].rank <= rank for n in o.numbers)]
+        """The option that gives several quantities, or the only one up to this rank.
+
+        Or the only one that gives the line one always.
+        """
+        likely = [
+            option
+            for option in options
+            if all(self._edits[n].rank <= rank for n in option.numbers)
+            or (option.always and rank > 1)
+        ]
         if options and options[0].gain > 1:
             return options[0]
         return likely[0] if len(likely) == 1 else None
@@ -333,18 +352,21 @@ class Chooser:
         shows = dict[tuple[int, ...], bool]()
         if not itself:
             shows = {(number,): True for number in tried}
-        terms = set[int]()
+        terms, mends_a_term = set[int](), set[int]()
         if (itself or rank < _HIGHEST) and tried and not self._is_over():
-            screened, terms = self._screened(key, chosen, tried)
+            screened, terms, mends_a_term = self._screened(key, chosen, tried)
             shows |= screened
         for numbers, it_shows in shows.items():
             now, visits, _ = self._seen((*self.chosen, *numbers))
-            new, lost = now - self._now.found - terms, self._now.found - now
-            gain, after = len(new) * it_shows - 2 * len(lost), visits.get(key, [])
+            new, lost = now - self._now.found - self._terms - terms, self._now.found - now
+            count = self._quantities.count
+            gain, after = count(new) * it_shows - 2 * count(lost), visits.get(key, [])
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
                 gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
-                gains.setdefault(frozenset(now), Option(gain + len(numbers) - 1, numbers))
+                gain += len(mends_a_term & {*numbers})
+                option = Option(gain, numbers, all(after) and len(after) > 1)
+                gains.setdefault(frozenset(now), option)
         self._known[known] = sorted(gains.values(), key=lambda its: (-its.gain, self._unlike(its)))
         return self._known[known]
 
@@ -356,11 +378,12 @@ class Chooser:
 
     def _screened(
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
-    ) -> tuple[dict[tuple[int, ...], bool], set[int]]:
+    ) -> tuple[dict[tuple[int, ...], bool], set[int], set[int]]:
         """The edits of a line with which it computes a quantity, one of those that do the same.
 
         Whether it shows: not if the line is right at the first visit, and the same with the edit.
-        And the quantities that are terms of the line: to leave out the others shows nothing.
+        Then the quantities that are terms of the line: to leave out the others shows nothing; and
+        the edits with which one more term is a quantity.
         """
         of_edit, of_terms = dict[int, list[Any]](), dict[int, list[Any]]()
         visits = self._now.visits[key]
@@ -371,7 +394,8 @@ class Chooser:
                 of.setdefault(number, []).append(sights)
             if number == UNEDITED:
                 terms |= self._sums(both[1])
-        found, shapes = self._now.found | terms, _shapes(of_edit.get(UNEDITED, []))
+        found = self._now.found | self._terms | terms
+        shapes = _shapes(of_edit.get(UNEDITED, []))
         first: dict[tuple[Any, ...], int] = {}
         elsewhere = dict[tuple[int, ...], bool]()  # edits of what the value is given to
         as_it_is = of_edit.get(UNEDITED, [])[:1] if visits[0] else [None]
@@ -379,7 +403,7 @@ class Chooser:
             seen = of_edit.get(number, [])
             same = {its for visit in seen for its, _ in visit}
             is_partly = any(visits) and None not in same
-            if shapes and shapes != _shapes(seen):
+            if seen and shapes and shapes != _shapes(seen):
                 continue
             if same - found - {None} or (same and is_partly):
                 first.setdefault(tuple(seen), number)
@@ -389,8 +413,10 @@ class Chooser:
             (number,): list(seen[:1]) != as_it_is or number in self._reading
             for seen, number in first.items()
         }
-        of_several = dict.fromkeys(self._of_several_terms(of_terms), True)
-        return shows | elsewhere | of_several, terms
+        of_place = _mended_terms(of_terms)
+        of_several = dict.fromkeys(self._together(of_place), True)
+        mends_a_term = {number for numbers in of_place.values() for number in numbers}
+        return shows | elsewhere | of_several, terms, mends_a_term
 
     def _sums(self, terms: Sequence[Any]) -> set[int]:
         """The quantities that are terms, or sums of terms that are quantities."""
@@ -401,20 +427,10 @@ class Chooser:
             return {number for number in numbers if number is not None}
         return set()
 
-    def _of_several_terms(self, of_terms: Mapping[int, list[Any]]) -> Iterator[tuple[int, ...]]:
-        """Edits of several terms of a line, each of which is a quantity with its own edit."""
-        as_they_are = of_terms.get(UNEDITED, [])
-        its: dict[int, list[int]] = {}
-        for number, visits in of_terms.items():
-            changed = _changed_terms(as_they_are, visits)
-            if len(changed) == 1 and number != UNEDITED:
-                (place,) = changed
-                was = [visit[place][0] for visit in as_they_are]
-                now = [visit[place][0] for visit in visits]
-                if None in was and None not in now:
-                    its.setdefault(place, []).append(number)
-        if len(its) > 1:
-            for numbers in product(*(numbers[:_OPTIONS] for numbers in its.values())):
+    def _together(self, of_place: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, ...]]:
+        """One edit of each term that is mended by one, if there are several."""
+        if len(of_place) > 1:
+            for numbers in product(*(numbers[:_OPTIONS] for numbers in of_place.values())):
                 several = [self._edits[number] for number in numbers]
                 if not any(_overlap(a, b) for a, b in combinations(several, 2)):
                     yield numbers
@@ -425,6 +441,12 @@ class Chooser:
     def _take(self, numbers: tuple[int, ...]) -> None:
         self.chosen = numbers
         self._now = self._seen(numbers)
+        self._terms = self._all_terms()
+
+    def _all_terms(self) -> set[int]:
+        """The quantities that are terms of sums: another line that computes one shows nothing."""
+        terms = self._screen.terms([self._edits[number] for number in self.chosen])
+        return {its for its in map(self._quantities.same, terms) if its is not None}
 
     def _seen(self, numbers: Sequence[int]) -> Seen:
         self._runs += 1
@@ -447,6 +469,21 @@ def _digest(value: Any) -> Any:
 def _shapes(visits: Sequence[Any]) -> list[Any]:
     """Of what is computed at the first visit."""
     return [digest and digest[0] for _, digest in visits[0]] if visits else []
+
+
+def _mended_terms(of_terms: Mapping[int, list[Any]]) -> dict[int, list[int]]:
+    """For the numbers of terms the edits with which they are quantities, and are not without."""
+    as_they_are, found = of_terms.get(UNEDITED, []), dict[int, list[int]]()
+    for number, visits in of_terms.items():
+        changed = _changed_terms(as_they_are, visits) if number != UNEDITED else set()
+        if len(changed) == 1:
+            (place,) = changed
+            pairs = zip(as_they_are, visits, strict=True)
+            its = [(before[place][0], after[place][0]) for before, after in pairs]
+            now = next((after for before, after in its if before is None), None)
+            if now is not None and not any(a is None for b, a in its if b is not None):
+                found.setdefault(place, []).append(number)
+    return found
 
 
 def _changed_terms(before: Sequence[Any], after: Sequence[Any]) -> set[int]:

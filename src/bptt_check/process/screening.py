@@ -74,6 +74,34 @@ class Screen:
             self._run() if valid and known else None
         yield from seen
 
+    def terms(self, chosen: Sequence[Edit]) -> list[Any]:
+        """The terms of the sums that all statements compute, at some visits."""
+        codes: dict[tuple[str, int], CodeType | None] = {}
+        for function in self._program.functions:
+            for node in self._simple(function):
+                start, _ = function.span(node)
+                own = (e for e in chosen if e.function is function and e.back == node.lineno)
+                none = Edit(function, node.lineno, start, start, "", back=node.lineno)
+                codes[function.file, node.lineno] = self._code((*own, none))
+        visits, seen = dict.fromkeys(codes, 0), list[Any]()
+
+        def called(frame: Any, event: str, _: object) -> Any:
+            return at_line if frame.f_code.co_filename in files else None
+
+        def at_line(frame: Any, event: str, _: object) -> Any:
+            key = frame.f_code.co_filename, frame.f_lineno
+            code = codes.get(key) if event == "line" else None
+            if code is not None and visits[key] < _VISITS:
+                visits[key] += 1
+                with suppress(Exception):
+                    seen.extend(eval(code, {**frame.f_globals, **frame.f_locals})[1])
+            return at_line
+
+        files = {file for file, _ in codes}
+        with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
+            self._run() if valid else None
+        return seen
+
     def is_elsewhere(self, edit: Edit, of_right: bool) -> bool:
         """Whether the edit shows elsewhere alone: in what a function of theirs is called with.
 
@@ -87,15 +115,18 @@ class Screen:
         return (is_call and edit.rank <= 3) or (of_right and is_target)
 
     def _statement(self, edit: Edit) -> ast.stmt | None:
-        function = edit.function
-        if function not in self._statements:
-            nodes = [n for n in ast.walk(function.tree()) if isinstance(n, ast.stmt)]
-            self._statements[function] = [n for n in nodes if not hasattr(n, "body")]
-        for node in self._statements[function]:
-            start, end = function.span(node)
+        for node in self._simple(edit.function):
+            start, end = edit.function.span(node)
             if node.lineno == edit.back and start <= edit.start and edit.end <= end:
                 return node
         return None
+
+    def _simple(self, function: Function) -> list[ast.stmt]:
+        """The statements of a function that hold no others."""
+        if function not in self._statements:
+            nodes = [n for n in ast.walk(function.tree()) if isinstance(n, ast.stmt)]
+            self._statements[function] = [n for n in nodes if not hasattr(n, "body")]
+        return self._statements[function]
 
     def _code(self, edits: tuple[Edit, ...]) -> CodeType | None:
         """An expression for what the statement computes, or calls a function of theirs with."""
@@ -110,13 +141,17 @@ class Screen:
         function = edits[-1].function
         start, end = function.span(statement)
         its = [(e.start - start, e.end - start, e.text) for e in edits]
-        value = _value(ast.parse(apply_to(function.text[start:end], its)).body[0])
+        node = ast.parse(apply_to(function.text[start:end], its)).body[0]
+        value = _value(node)
+        if isinstance(node, ast.Pass) and isinstance(statement, ast.AugAssign):
+            value = ast.parse(ast.unparse(statement.target), mode="eval").body
         if isinstance(value, ast.Call) and _name(value.func) in self._own:
             given = [*value.args, *(keyword.value for keyword in value.keywords)]
             value = ast.copy_location(ast.Tuple(given, ast.Load()), value)
         if value is None:
             return None
-        both = ast.Tuple([value, ast.List([*_terms(value)], ast.Load())], ast.Load())
+        added = getattr(value, "right", value) if isinstance(node, ast.AugAssign) else value
+        both = ast.Tuple([value, ast.List([*_terms(added)], ast.Load())], ast.Load())
         whole = ast.Expression(ast.copy_location(both, value))
         return compile(ast.fix_missing_locations(whole), "<value>", "eval")
 

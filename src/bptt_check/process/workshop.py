@@ -102,11 +102,11 @@ class Workshop:
             except Exception:
                 return None
 
-    def likely(self, arrays: Iterable[Any]) -> list[int]:
+    def likely(self, quantities: Iterable[Iterable[Any]]) -> list[int]:
         """The edits with which more lines compute one of these quantities, at the first problem."""
         its = {number: edit for number, edit in enumerate(self.edits) if edit.back}
         run = partial(self._run, self._questions[0])
-        return [*Chooser(self.program, run, its, arrays).choose()]
+        return [*Chooser(self.program, run, its, quantities).choose()]
 
     def _run(self, question: Question) -> dict[str, Any]:
         self._globals.update({name: array.copy() for name, array in self._arrays.items()})
