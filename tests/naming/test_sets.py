@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 
+import numpy as np
 import pytest
 
 from bptt_check.catalogue import Catalogue, sentence
@@ -101,6 +102,29 @@ def test_a_gradient_that_is_zero_shows_no_other_mistake() -> None:
     assert [sentence(m) for m in explanation.mistakes] == ["dh_0 is zero"]
     assert explanation.explains == ("dh_0",)
     assert explanation.left == ("dU", "dW", "db")
+
+
+def test_a_gate_that_is_not_explained_shares_no_mistake() -> None:
+    """Where no error is passed back, a mistake in gate f reaches the gradients of gate f alone."""
+    words = "the derivative of {} = sigmoid(...) is taken as 1 - v, with v its value"
+    its = tuple(mistake("lstm", words.format(gate)) for gate in "io")
+    carry = mistake("lstm", "no error is passed back through every state")
+
+    def change(answer: Gradients, problem: Problem) -> Gradients:
+        size = problem.sizes["hidden"]
+        wrong = odd("U", "W", "b")(answer, problem)
+        its = {
+            n: np.concatenate(
+                [answer[n][..., :size], g[..., size : 2 * size], answer[n][..., 2 * size :]], -1
+            )
+            for n, g in wrong.items()
+            if n in "UWb"
+        }
+        return {**answer, **its}
+
+    explanations = found("lstm", (*its, carry), change)
+    said = {sentence(m) for each in explanations for m in each.mistakes}
+    assert said == {sentence(m) for m in (*its, carry)}
 
 
 def test_a_gradient_that_is_another_one_needs_no_catalogue() -> None:

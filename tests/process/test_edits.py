@@ -102,6 +102,22 @@ def test_methods_and_helpers_are_functions_of_it(tmp_path: Path) -> None:
     assert {text.split("(")[0].split()[-1] for _, _, text in its.functions} == {"step", "backward"}
 
 
+def test_what_is_installed_is_no_users_function(tmp_path: Path) -> None:
+    """Also not in another environment, whose folder is on the path."""
+    folder = tmp_path / "dist-packages"
+    folder.mkdir()
+    (folder / "installed_for_a_test.py").write_text("def double(x):\n    return 2 * x\n")
+    text = (
+        f"import sys\nsys.path.insert(0, {str(folder)!r})\nimport installed_for_a_test as other\n"
+        "def backward(x, W):\n    return dict(dx=other.double(W), dW=x)\n"
+    )
+    (tmp_path / "candidate.py").write_text(text)
+    function = load_function(str(tmp_path / "candidate.py"), "backward")
+    questions = [Question({"x": np.ones(3), "W": np.arange(3.0)})] * 2
+    its = Workshop(function, Form(["x", "W"], ["x", "W"]), questions)
+    assert [text.split("(")[0] for _, _, text in its.functions] == ["def backward"]
+
+
 def test_a_pass_in_a_closure(tmp_path: Path) -> None:
     file = tmp_path / "candidate.py"
     text = (

@@ -21,6 +21,7 @@ _PATHS = sysconfig.get_paths()
 #: What lies there is no user's code.
 _LIBRARIES = (*(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")),)
 _LIBRARIES += (str(Path(__file__).parents[1]), "<frozen")
+_INSTALLED = {"site-packages", "dist-packages"}  # also of another environment on the path
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
 
 def _is_users(code: CodeType) -> bool:
     file = code.co_filename
-    return not file.startswith(_LIBRARIES) and bool(linecache.getlines(file))
+    is_installed = file.startswith(_LIBRARIES) or _INSTALLED & {*Path(file).parts}
+    return not is_installed and bool(linecache.getlines(file))
 
 
 def _function(code: CodeType, codes: list[CodeType]) -> Function | None:
