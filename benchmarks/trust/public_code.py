@@ -5,6 +5,7 @@ The passes are those of `benchmarks/trust/public/`; docs/public-code.md has the 
     python -m benchmarks.trust.public_code [--sources FOLDER] [NAME ...]
 
 FOLDER holds each published file at OWNER+NAME/PATH; without it the files are fetched from GitHub.
+The exit code is 1 if a verdict is not the expected one, 2 if a file is missing.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, NamedTuple
@@ -52,6 +54,12 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="only print the commands")
     flags = parser.parse_args()
     passes = [p for p in declared() if not flags.names or p.its.name in flags.names]
+    if unknown := {*flags.names} - {p.its.name for p in passes}:
+        parser.error(f"no pass is named {', '.join(unknown)}; --show lists all")
+    if flags.show:
+        folder = flags.sources or Path("FOLDER")
+        print("\n".join(f"{p.its.name}: {shown(p, folder)}" for p in passes))
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = flags.sources or Path(temporary)
         try:
@@ -60,15 +68,12 @@ def main() -> int:
         except OSError as error:
             print(error, file=sys.stderr)
             return 2
-        if flags.show:
-            print("\n".join(f"{p.its.name}: {shown(p, folder)}" for p in passes))
-            return 0
         found = [judged(its, folder) for its in passes]
     total = {kind: summary(found, kind) for kind in KINDS}
     print(json.dumps(total))
     if not flags.names:
         keep("public_code", {"total": total, "passes": found})
-    return 0
+    return int(not all(each["as expected"] for each in found))
 
 
 def declared() -> Iterator[Declared]:
@@ -140,26 +145,31 @@ def judged(p: Declared, folder: Path) -> dict[str, Any]:
         raise RuntimeError(f"{its.name}: {answer.stderr}")
     report = json.loads(answer.stdout)
     mend = report.get("mend") or {"lines": [], "proved": False}
-    changed = [number(line, file) for line in mend["lines"]]
     found = {
         "name": its.name,
         "kind": p.kind,
         "verdict": report["verdict"],
         "as expected": report["verdict"] == its.verdict,
         "named": [*named(report)],
-        "wrong lines": len(its.wrong),
-        "of these changed": sum(any(line in changed for line in lines) for lines in its.wrong),
-        "innocent lines changed": [
-            f"{line['place']} of {Path(line['file']).name}"
-            for line, at in zip(mend["lines"], changed, strict=True)
-            if at not in (*its.on_purpose, *(at for lines in its.wrong for at in lines))
-        ],
+        **changes(its, mend["lines"], file),
         "mended": mend["proved"],
         "seconds": round(seconds() - before, 1),
     }
-    print("; ".join(f"{key}: {value}" for key, value in found.items()), report.get("why", ""))
-    sys.stdout.flush()
+    if "why" in report:
+        found["why"] = report["why"]
+    print("; ".join(f"{key}: {value}" for key, value in found.items()), flush=True)
     return found
+
+
+def changes(its: Pass, lines: Sequence[dict[str, str]], file: Path) -> dict[str, Any]:
+    """How many of the wrong lines are among these, and which others are."""
+    places = {f"{line['place']} of {Path(line['file']).name}": number(line, file) for line in lines}
+    meant = {*its.on_purpose, *chain(*its.wrong)}
+    return {
+        "wrong lines": len(its.wrong),
+        "of these changed": sum(not {*places.values()}.isdisjoint(each) for each in its.wrong),
+        "innocent lines changed": [place for place, at in places.items() if at not in meant],
+    }
 
 
 def named(report: dict[str, Any]) -> Iterator[str]:

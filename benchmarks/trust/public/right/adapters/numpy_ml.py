@@ -15,9 +15,12 @@ class _Tanh:
         return 1 - np.tanh(z) ** 2
 
 
-class _Sigmoid(_Tanh):
+class _Sigmoid:
     def __call__(self, z):
         return 1 / (1 + np.exp(-z))
+
+    def grad(self, z):
+        return self(z) * (1 - self(z))
 
 
 def _called(name, X, dLdA, **parameters):
