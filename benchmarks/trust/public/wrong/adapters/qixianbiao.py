@@ -1,6 +1,6 @@
 """Call the pass of qixianbiao/RNN: the gradients are what it clips, which is not done here.
 
-Its softmax adds 1e-11, which is left out. No forward pass uses Bhh, so its gradient is dropped.
+Its softmax adds 1e-11, which is left out. No forward pass uses Bhh: its gradient is dropped.
 """
 
 import os
@@ -20,7 +20,8 @@ _RNN.backword.__globals__.update(np=_numpy, sigmoid=lambda z: np.exp(z) / np.exp
 def rnn(x, y, h, Wyh, Byh, Wxh, Bxh, Whh):
     _clipped.clear()
     model = object.__new__(_RNN)
-    vars(model).update(h=h, Wyh=Wyh, Byh=Byh, Wxh=Wxh, Bxh=Bxh, Whh=Whh, Bhh=np.zeros_like(Bxh))
+    weights = {"h": h, "Wyh": Wyh, "Byh": Byh, "Wxh": Wxh, "Bxh": Bxh, "Whh": Whh, "Bhh": 0 * Bxh}
+    vars(model).update({name: its.copy() for name, its in weights.items()})  # it updates them
     states, output = model.forward(x)
     model.backword(x, np.eye(len(Byh))[y].T, states, output)
     return dict(zip(("Wyh", "Byh", "Wxh", "Bxh", "Whh"), _clipped, strict=False))
