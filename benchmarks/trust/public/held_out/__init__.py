@@ -1,0 +1,1 @@
+"""The wrong passes that nobody had looked at while the check was built."""

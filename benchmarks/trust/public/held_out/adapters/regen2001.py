@@ -1,0 +1,15 @@
+"""Call the model of Regen2001/NumPy-RNN-LSTM."""
+
+import os
+
+from bptt_check.candidate.loading import load_function
+
+_get_model = load_function(os.environ["PUBLISHED"], "get_model", definitions_only=True)
+
+
+def rnn(x, y, W_ax, W_aa, W_ya, b_a, b_y):
+    model = _get_model(hidden_node=len(b_a))
+    model.weight = {"W_ax": W_ax, "W_aa": W_aa, "W_ya": W_ya, "b_a": b_a, "b_y": b_y}
+    model.forward(x)
+    model.back_prop(y)
+    return model.grad

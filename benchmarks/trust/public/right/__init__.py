@@ -1,0 +1,1 @@
+"""The right passes of docs/public-code.md."""

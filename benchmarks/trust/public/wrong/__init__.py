@@ -1,0 +1,1 @@
+"""The wrong passes of docs/public-code.md."""
