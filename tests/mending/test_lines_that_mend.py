@@ -136,19 +136,40 @@ def test_what_lacks_in_a_loop(
     assert line["after"].startswith(after)
 
 
-def test_a_step_beside_in_a_name_of_its_own(tmp_path: Path, capsys: Capture) -> None:
-    """Two mistakes in one line, of which one is that `e` is an entry of this step."""
-    changes = [
-        ("dh_next = np.zeros_like(h_0)", "dh_next = dys[-1] @ V.T"),
-        ("dh = dy @ V.T + dh_next", "dh = dh_next"),
-        ("dh_next = dz @ W.T", "dh_next = dz @ W + dy @ V.T"),
-    ]
+BESIDE = """import numpy as np
+import torch
+from rnn_torch.networks import network, upstream
+@network(X="time batch n_in", D=upstream("time batch n_out"), h="batch hidden",
+         Wx="n_in hidden", Wh="hidden hidden", Wy="hidden n_out")
+def net(X, D, h, Wx, Wh, Wy):
+    for x, d in zip(X, D):
+        h = torch.tanh(x @ Wx + h @ Wh)
+        yield (h @ Wy * d).sum()
+def backward(X, D, h, Wx, Wh, Wy):
+    H = [h]
+    for x in X:
+        H.append(np.tanh(x @ Wx + H[-1] @ Wh))
+    dWx, dWh, dWy = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wy)
+    dh = D[-1] @ Wy.T
+    for t in reversed(range(len(X))):
+        d = D[t]
+        dz = dh * (1 - H[t + 1] ** 2)
+        dWx += X[t].T @ dz
+        dWh += dz.T @ H[t]
+        dWy += H[t + 1].T @ d
+        dh = dz @ Wh + d @ Wy.T
+    return {"Wx": dWx, "Wh": dWh, "Wy": dWy}
+"""
+
+
+def test_the_step_beside_of_an_entry_with_a_name(tmp_path: Path, capsys: Capture) -> None:
+    """Two mistakes in one line: `d` is that of this step; and one in the line of dWh."""
     file = tmp_path / "mine.py"
-    file.write_text(of_textbook(changes))
-    print(file.read_text())
-    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
+    file.write_text(BESIDE)
+    mend = fields(f"{file}:backward", "--network", f"{file}:net", capsys=capsys)["mend"]
     assert mend["proved"]
-    assert [line["after"] for line in mend["lines"]] == ["dh_next = dz @ W.T + dys[t - 1] @ V.T"]
+    after = [line["after"] for line in mend["lines"]]
+    assert after == ["dWh += H[t].T @ dz", "dh = dz @ Wh.T + D[t - 1] @ Wy.T"]
 
 
 def patched(text: str, patch: str) -> str:

@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -115,6 +115,9 @@ def lines_that_mend(
 
 def _leads(bench: Workbench, numbers: Sequence[int], to_all: bool) -> Leads:
     found = set()
+    for file in {file for file, _, _ in bench.functions if file.endswith(".ipynb")}:
+        with suppress(OSError, ValueError):
+            parsed(file)  # for the places of its cells
     for offer in (bench.offers[number] for number in numbers):
         file, first, text = bench.functions[offer.function]
         after = text.encode()[: offer.start].count(b"\n")
