@@ -136,6 +136,41 @@ def test_what_lacks_in_a_loop(
     assert line["after"].startswith(after)
 
 
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [
+        (
+            [
+                ("        db += dz.sum(axis=0)\n", ""),
+                ("    return {", "    db += dz.sum(axis=0)\n    return {"),
+            ],
+            ["dh_next = dz @ W.T; db += dz.sum(axis=0)", "pass"],
+        ),
+        pytest.param(
+            [
+                ("        dc += dy.sum(axis=0)\n", ""),
+                ("    dh_next = np.z", "    dy = p[0]\n    dh_next = np.z"),
+                (
+                    "_like(h_0)\n    for",
+                    "_like(h_0)\n    dc += (p[t] - np.eye(len(c))[y[t]]).sum(axis=0)\n    for",
+                ),
+                ("        dy = p[t].copy()", "        dy = p[t].copy()"),
+            ],
+            ["pass", "dy = p[t].copy(); dc += (p[t] - np.eye(len(c))[y[t]]).sum(axis=0)"],
+            marks=nightly,
+        ),
+    ],
+)
+def test_a_statement_beside_the_loop(
+    changes: list[tuple[str, str]], after: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(of_textbook(changes))
+    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
+    assert mend["proved"]
+    assert [line["after"] for line in mend["lines"]] == after
+
+
 BESIDE = """import numpy as np
 import torch
 from rnn_torch.networks import network, upstream

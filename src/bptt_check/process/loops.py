@@ -1,7 +1,12 @@
-"""What may lack in a loop over the steps: an error that is handed over, a step that is another."""
+"""What may lack in a loop over the steps: an error that is handed over, a step that is another.
+
+And a statement that stands beside the loop.
+"""
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from bptt_check.process.program import Edit, Function
 from bptt_check.process.values import Values, atoms
@@ -89,3 +94,38 @@ def of_loops(function: Function, number: int, values: Values, errors: Texts) -> 
     for node in ast.walk(function.tree()):
         if isinstance(node, ast.For):
             yield from Loop(node, function, number, values, errors).edits()
+        for first, second in pairwise(getattr(node, "body", [])):
+            if isinstance(second, ast.For) and isinstance(first, ast.Assign | ast.AugAssign):
+                yield from _into_the_next(first, second, getattr(node, "target", None), function)
+            if isinstance(first, ast.For) and isinstance(second, ast.Assign | ast.AugAssign):
+                yield from _into_the_last(first, second, function)
+
+
+def _into_the_next(
+    its: ast.Assign | ast.AugAssign, loop: ast.For, outer: ast.expr | None, function: Function
+) -> Iterator[Edit]:
+    """The statement before a loop, put into it: at its step, if that runs in another loop."""
+    inner, target = loop.body[0], ast.unparse(getattr(its, "target", its))
+    if isinstance(its, ast.Assign):
+        target = ast.unparse(its.targets[0])
+    if hasattr(inner, "body"):
+        return
+    if isinstance(outer, ast.Name) and isinstance(loop.target, ast.Name):
+        target = re.sub(rf"\b{outer.id}\b", loop.target.id, target)
+    (start, end), (_, last) = function.span(its), function.span(inner)
+    between = function.text[end:last].decode()
+    for sign in ("+=", "="):
+        text = f"pass{between}; {target} {sign} {ast.unparse(its.value)}"
+        yield Edit(function, its.lineno, start, last, text, rank=4)
+
+
+def _into_the_last(
+    loop: ast.For, its: ast.Assign | ast.AugAssign, function: Function
+) -> Iterator[Edit]:
+    """The statement behind a loop, put into it."""
+    inner = loop.body[-1]
+    if not hasattr(inner, "body"):
+        (_, end), (start, last) = function.span(inner), function.span(its)
+        between = function.text[end:start].decode()
+        text = f"; {function.text[start:last].decode()}{between}pass"
+        yield Edit(function, inner.lineno, end, last, text, rank=4)
