@@ -25,9 +25,9 @@ from safetensors.numpy import load, save
 from bptt_check.candidate.calling import EXTRA, Called, Question, Refused, call
 from bptt_check.candidate.escaping import shown
 from bptt_check.candidate.loading import functions_in
+from bptt_check.editing.workshop import Offer, Workshop
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, CannotCheck
-from bptt_check.process.workshop import Offer, Workshop
 
 _LARGEST_FRAME = 1 << 28
 _UNREADABLE = "its process sent an answer that cannot be decoded"

@@ -11,11 +11,11 @@ import numpy as np
 
 from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
+from bptt_check.editing.program import apply_to
+from bptt_check.editing.workshop import Offer
 from bptt_check.mending.search import Bench, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
-from bptt_check.process.program import apply_to
-from bptt_check.process.workshop import Offer
 from bptt_check.tracing.locate import error_arguments
 
 _TRACED = range(4, 9)  # steps of the problem that shows which lines run

@@ -12,6 +12,7 @@ import numpy as np
 
 from bptt_check.catalogue import Catalogue
 from bptt_check.catalogue.derived import Outcomes
+from bptt_check.editing.workshop import Offer
 from bptt_check.mending.quantities import quantities
 from bptt_check.naming.evidence import Evidence
 from bptt_check.naming.explanations import Asked, labelled
@@ -19,7 +20,6 @@ from bptt_check.naming.probe import Probe
 from bptt_check.naming.sets import Found, Search, combine, in_stages
 from bptt_check.networks.network import Array
 from bptt_check.networks.problems import Problem
-from bptt_check.process.workshop import Offer
 from bptt_check.tracing.mistakes import Mistake, Mistakes, Part
 from bptt_check.tracing.reverse import Gradients
 

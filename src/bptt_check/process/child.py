@@ -31,8 +31,8 @@ from safetensors.numpy import load, save
 
 from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call, laid_out
 from bptt_check.candidate.loading import has_read, load_function, place, read_instead
+from bptt_check.editing.workshop import Workshop
 from bptt_check.process.limits import enclose, limit
-from bptt_check.process.workshop import Workshop
 
 ANSWERED = 77  # the exit code of a fork that has answered
 FORKS = hasattr(os, "fork")  # Windows does not

@@ -7,8 +7,8 @@ import pytest
 
 from bptt_check.candidate.calling import Form, Question
 from bptt_check.candidate.loading import load_function
-from bptt_check.process.program import apply_to
-from bptt_check.process.workshop import Workshop
+from bptt_check.editing.program import apply_to
+from bptt_check.editing.workshop import Workshop
 
 pytestmark = pytest.mark.unannotated
 

@@ -12,32 +12,31 @@ from functools import cached_property
 from itertools import combinations, product
 from typing import NamedTuple
 
-from bptt_check.process.program import Edit, Function
-from bptt_check.process.values import INTEGER, Shape, atoms, compounds, is_array
+from bptt_check.editing.expressions import (
+    ATOM,
+    Other,
+    base_of,
+    bracketed,
+    is_compound,
+    of_call,
+    of_constant,
+    of_index,
+    of_operation,
+    of_product,
+    of_transpose,
+    outermost,
+    places,
+    replaced,
+    shifted,
+    swapped,
+)
+from bptt_check.editing.program import Edit, Function
+from bptt_check.editing.values import INTEGER, Shape, atoms, compounds, is_array
 
 Names = dict[str, Shape]
-#: An expression that may stand in a place, and its rank.
-Other = tuple[str, int]
-_SIGNS: dict[type[ast.operator], list[str]] = {ast.Add: ["-"], ast.Sub: ["+"], ast.Mult: ["+", "/"]}
-_SIGNS |= {ast.Div: ["*"], ast.Pow: ["*"]}
-_REDUCTIONS = ("sum", "mean", "max", "min")
-_LIBRARIES = {"np", "numpy", "math", "self"}
 #: Derivatives of an activation at its value.
 _FORMS = ("(1 - {a} ** 2)", "{a} * (1 - {a})", "(1 - {a})")
 _MOST_ALIKE = 20  # other expressions in a place
-_COMPOUND = ast.BinOp | ast.UnaryOp | ast.IfExp
-_ATOM = ast.Name | ast.Attribute | ast.Subscript
-
-
-class _Place(NamedTuple):
-    """An expression of a statement; `bare`: another one needs no brackets there.
-
-    `inside`: the nearest expression around it that is no part of an index.
-    """
-
-    node: ast.expr
-    bare: bool
-    inside: ast.expr
 
 
 class Change(NamedTuple):
@@ -132,7 +131,7 @@ def _known(tree: ast.AST) -> _Known:
     sums = {ast.unparse(c): _names_in(c) for c in added}
     calls: dict[str, set[str]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], _ATOM):
+        if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], ATOM):
             calls.setdefault(ast.unparse(node.args[0]), set()).add(ast.unparse(node))
     steps = {ast.unparse(n.target) for n in ast.walk(tree) if isinstance(n, ast.For)}
     stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
@@ -159,7 +158,7 @@ def _beside(tree: ast.AST, steps: set[str]) -> dict[str, list[str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Assign([ast.Name(name)], value) if its := _names_in(value) & steps:
-                if len([*_outermost(value)]) == 1:
+                if len([*outermost(value)]) == 1:
                     texts = found.setdefault(name, [])
                     texts += (_at_a_step_beside(ast.unparse(value), its, k) for k in (-1, 1))
     return {name: texts for name, texts in found.items() if len(texts) == 2}
@@ -254,7 +253,7 @@ class _Line:
             if isinstance(target, ast.Subscript):
                 others = (text for text in self.alike(target) if text in self.stored)
                 yield from (Change(target, text, 2) for text in others)
-                for place in _places(target.slice):
+                for place in places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
             elif isinstance(target, ast.Name) and target.id in self.unread | self.arguments:
@@ -273,18 +272,18 @@ class _Line:
                 yield Change(value, text, rank, value)
             for text, rank in self._more_terms(value, shape):
                 yield Change(value, f" + {text}", rank, value, after=True)
-        for place in _places(value):
-            is_returned = isinstance(self.node, ast.Return) and isinstance(place.node, _ATOM)
+        for place in places(value):
+            is_returned = isinstance(self.node, ast.Return) and isinstance(place.node, ATOM)
             for text, rank in self.others(place.node):
                 rank += 3 * is_returned
-                brackets = not place.bare and _is_compound(text)
+                brackets = not place.bare and is_compound(text)
                 text = f"({text})" if brackets else text
                 yield Change(place.node, text, rank, place.inside)
         yield from (Change(value, text, 3, value) for text in self._everywhere(value))
 
     def _results(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
         """The whole right-hand side: with another sign, a factor or a term more, or another one."""
-        text, inner = ast.unparse(value), _bracketed(value)
+        text, inner = ast.unparse(value), bracketed(value)
         factor = text if isinstance(getattr(value, "op", None), ast.Mult) else inner
         yield f"-{inner}", 0
         if not is_array(shape):
@@ -310,7 +309,7 @@ class _Line:
 
     def _sizes_of(self, value: ast.expr) -> Iterator[str]:
         """The sizes of the arrays in an expression: what a mean divides by."""
-        for name in dict.fromkeys(ast.unparse(a) for a in _outermost(value)):
+        for name in dict.fromkeys(ast.unparse(a) for a in outermost(value)):
             if is_array(shape := self.names.get(name)):
                 sizes = [f"{name}.shape[{axis}]" for axis in range(len(shape or ()))]
                 yield from (f"{name}.size", *sizes)
@@ -339,15 +338,15 @@ class _Line:
         last, text = getattr(value, "right", value) if is_sum else value, ast.unparse(value)
         its = [n for n in ast.walk(last) if isinstance(n, ast.Name) and n.id in self.errors]
         if len(its) == 1 and last is not its[0]:
-            more = (_with(last, {its[0].id: other}) for other in self.alike(its[0]))
+            more = (replaced(last, {its[0].id: other}) for other in self.alike(its[0]))
             yield from (term for term in more if term not in text)
 
     def others(self, node: ast.expr) -> Iterator[Other]:
         """What may stand in the place of an expression."""
         match node:
             case ast.BinOp(left, op, right):
-                yield from _of_operation(left, op, right)
-                yield from _of_product(node)
+                yield from of_operation(left, op, right)
+                yield from of_product(node)
                 yield from ((other, 6) for other in self.alike(node))
                 yield from ((other, 5) for other in self._like_a_sibling(node))
                 if isinstance(op, ast.Add) and node is not getattr(self.node, "value", None):
@@ -356,25 +355,25 @@ class _Line:
             case ast.UnaryOp(ast.USub(), operand):
                 yield ast.unparse(operand), 0
             case ast.Constant():
-                yield from _of_constant(node.value)
+                yield from of_constant(node.value)
                 if node.value == 0:
                     yield from ((name, 1) for name in self.unread if name in self.names)
             case ast.List(parts) | ast.Tuple(parts):
-                swapped = map(", ".join, _swapped(parts))
+                orders = map(", ".join, swapped(parts))
                 square = isinstance(node, ast.List)
-                yield from ((f"[{its}]" if square else f"({its})", 3) for its in swapped)
+                yield from ((f"[{its}]" if square else f"({its})", 3) for its in orders)
             case ast.Dict(keys, values):
-                for its in _swapped(values):
+                for its in swapped(values):
                     pairs = zip(keys, its, strict=True)
                     text = ", ".join(f"{ast.unparse(k)}: {v}" for k, v in pairs if k)
                     yield f"{{{text}}}", 3
             case ast.Call(function, arguments):
-                yield from _of_call(node, function, arguments)
+                yield from of_call(node, function, arguments)
             case ast.Subscript(base, index):
-                yield from _of_index(base, index)
+                yield from of_index(base, index)
                 yield from self._at_the_first(node)
-                yield from ((f"{ast.unparse(base)}[{its}]", 3) for its in _shifted(index))
-        if isinstance(node, _ATOM):
+                yield from ((f"{ast.unparse(base)}[{its}]", 3) for its in shifted(index))
+        if isinstance(node, ATOM):
             yield from self._of_atom(node)
         yield from self._of_one_atom(node)
 
@@ -395,15 +394,15 @@ class _Line:
 
     def _one_more(self, node: ast.expr, last: ast.expr) -> Iterator[str]:
         """One more term of a sum of products, like the last: another error and another weight."""
-        its, text = [a for a in _outermost(last) if isinstance(a, _ATOM)], ast.unparse(node)
+        its, text = [a for a in outermost(last) if isinstance(a, ATOM)], ast.unparse(node)
         errors = [a for a in its if ast.unparse(a) in self.errors]
         weights = [a for a in its if a not in errors]
-        if len(errors) != 1 or len(weights) != 1 or isinstance(last, _ATOM):
+        if len(errors) != 1 or len(weights) != 1 or isinstance(last, ATOM):
             return
         for error, weight in product(*map(self.alike, (errors[0], weights[0]))):
             if error not in text and weight not in text:
                 others = {ast.unparse(errors[0]): error, ast.unparse(weights[0]): weight}
-                yield _with(last, others)
+                yield replaced(last, others)
 
     def alike(self, node: ast.expr) -> list[str]:
         """Names of the same shape, those with the same beginning first.
@@ -419,7 +418,7 @@ class _Line:
             and other != text
             and (other in self.errors, other in self.steps) == kind
         ]
-        others.sort(key=lambda other: _base(other) != _base(text))
+        others.sort(key=lambda other: base_of(other) != base_of(text))
         return others[:_MOST_ALIKE]
 
     def _of_atom(self, node: ast.expr) -> Iterator[Other]:
@@ -427,12 +426,12 @@ class _Line:
         shape = self.names.get(text)
         if shape is None:
             return
-        yield from ((other, 2 + (_base(other) != _base(text))) for other in self.alike(node))
+        yield from ((other, 2 + (base_of(other) != base_of(text))) for other in self.alike(node))
         kind = text in self.errors
         others = [o for o, its in self.names.items() if its == shape and (o in self.errors) != kind]
         yield from ((other, 6) for other in others[:_MOST_ALIKE])
         if len(shape) == 2 and is_array(shape):
-            inner = _of_transpose(node)
+            inner = of_transpose(node)
             yield f"{text}.T" if inner is None else ast.unparse(inner), 0
         if is_array(shape):
             yield from ((other, 4) for other in self.shifted.get(text, ()))
@@ -447,20 +446,20 @@ class _Line:
 
     def _of_one_atom(self, node: ast.expr) -> Iterator[Other]:
         """Another function of the same variable, or the same one of another variable."""
-        found = [ast.unparse(a) for a in _outermost(node)]
+        found = [ast.unparse(a) for a in outermost(node)]
         found = [a for a in found if is_array(self.names.get(a))]
         if len(set(found)) != 1:
             return
         atom = found[0]
         yield atom, 2
         tree = ast.parse(atom, mode="eval").body
-        if isinstance(tree, ast.Subscript) and not isinstance(node, _ATOM):
-            yield from ((text, 3) for text, _ in _of_index(tree.value, tree.slice))
+        if isinstance(tree, ast.Subscript) and not isinstance(node, ATOM):
+            yield from ((text, 3) for text, _ in of_index(tree.value, tree.slice))
         yield from ((form.format(a=atom), 2) for form in _FORMS)
         for other in self.alike(tree):
             if len(found) > 1:
-                yield _with(node, {atom: other}), 3
-            if not isinstance(node, _ATOM):
+                yield replaced(node, {atom: other}), 3
+            if not isinstance(node, ATOM):
                 yield from ((form.format(a=other), 4) for form in _FORMS)
 
     def _everywhere(self, value: ast.expr) -> Iterator[str]:
@@ -473,188 +472,3 @@ class _Line:
             whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w\[])")
             for other in self.alike(ast.parse(name, mode="eval").body):
                 yield whole.sub(other.replace("\\", r"\\"), text)
-
-
-def _with(node: ast.expr, others: dict[str, str]) -> str:
-    """The expression with others for the expressions in it that have these texts."""
-
-    class Replaced(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            other = others.get(ast.unparse(node)) if isinstance(node, ast.expr) else None
-            return self.generic_visit(node) if other is None else ast.parse(other, mode="eval").body
-
-    return ast.unparse(Replaced().visit(ast.parse(ast.unparse(node), mode="eval").body))
-
-
-def _of_transpose(node: ast.expr) -> ast.expr | None:
-    """What a node is the transpose of."""
-    match node:
-        case ast.Attribute(inner, "T"):
-            return inner
-    return None
-
-
-def _base(text: str) -> str:
-    return text.split("[")[0]
-
-
-def _places(value: ast.expr) -> Iterator[_Place]:
-    """The expressions in a right-hand side, with what stands around them."""
-    stack = [_Place(value, True, value)]
-    while stack:
-        place = stack.pop()
-        yield place
-        node = place.node
-        for child in ast.iter_child_nodes(node):
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and child is node.right:
-                continue
-            if isinstance(child, ast.keyword | ast.Starred):
-                if getattr(child, "arg", "") == "out":
-                    continue
-                child = child.value
-            if isinstance(child, ast.Slice):
-                stack += [_Place(c, True, place.inside) for c in (child.lower, child.upper) if c]
-            elif isinstance(child, ast.Attribute) and child is getattr(node, "func", None):
-                stack.append(_Place(child.value, False, child.value))
-            elif isinstance(child, ast.expr) and child is not getattr(node, "func", None):
-                is_index = isinstance(node, ast.Subscript) and child is node.slice
-                is_index |= place.inside is not node
-                bare = is_index or isinstance(node, ast.Call | ast.Tuple | ast.List | ast.Dict)
-                stack.append(_Place(child, bare, place.inside if is_index else child))
-
-
-def _of_constant(value: object) -> Iterator[Other]:
-    match value:
-        case bool():
-            yield str(not value), 2
-        case int():
-            yield from ((str(k), 2) for k in (value - 1, value + 1, 0, 1, 2) if k != value)
-        case float():
-            yield from ((str(k), 2) for k in (0.0, 1.0, 2.0, 0.5) if k != value)
-        case str() if "->" in value:  # of einsum
-            inputs, _, output = value.partition("->")
-            yield repr(f"{inputs}->{output[::-1]}"), 1
-
-
-def _swapped(parts: list[ast.expr]) -> Iterator[list[str]]:
-    """The expressions with two of them swapped."""
-    for i, j in combinations(range(len(parts)), 2):
-        order = [ast.unparse(part) for part in parts]
-        order[i], order[j] = order[j], order[i]
-        yield order
-
-
-def _of_product(node: ast.expr) -> Iterator[Other]:
-    """A product with the derivative of tanh for that of the logistic function, or the other way."""
-    factors = [*_factors(node)]
-    for at, each in enumerate(factors):
-        rest = [_bracketed(other) for other in factors[:at] + factors[at + 1 :]]
-        match each:
-            case ast.BinOp(_, ast.Sub(), ast.BinOp(left, ast.Pow() | ast.Mult())):
-                a = _bracketed(left)
-                yield " * ".join([*rest, a, f"(1 - {a})"]), 1
-            case ast.BinOp(_, ast.Sub(), other) if (a := ast.unparse(other)) in rest:
-                rest.remove(a)
-                yield " * ".join([*rest, f"(1 - {a} ** 2)"]), 1
-
-
-def _factors(node: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        yield from _factors(node.left)
-        yield from _factors(node.right)
-    else:
-        yield node
-
-
-def _of_operation(left: ast.expr, op: ast.operator, right: ast.expr) -> Iterator[Other]:
-    a, b = _bracketed(left), _bracketed(right)
-    for sign in _SIGNS.get(type(op), []):
-        yield f"{a} {sign} {b}", 0
-    if isinstance(op, ast.Sub):
-        yield f"{b} - {a}", int(isinstance(left, ast.Constant))
-    if isinstance(op, ast.Pow) and isinstance(right, ast.Constant) and right.value != 2:
-        yield f"{a} ** 2", 2
-    if isinstance(op, ast.MatMult):
-        yield f"{b} @ {a}", 2
-        yield f"{_transposed(right)} @ {_transposed(left)}", 2
-        return
-    rank = 3 if isinstance(op, ast.Add | ast.Sub) else 2
-    yield ast.unparse(left), rank
-    is_sum = isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add | ast.Sub)
-    yield ast.unparse(right), 2 * rank if is_sum else rank
-
-
-def _of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Iterator[Other]:
-    name, text = ast.unparse(function), ast.unparse(node)
-    if name.split(".")[-1] in ("dot", "outer", "matmul") and len(arguments) == 2:
-        a, b = map(_bracketed, arguments)
-        yield f"{name}({b}, {a})", 2
-        yield f"{name}({_transposed(arguments[1])}, {_transposed(arguments[0])})", 2
-    elif arguments:
-        yield ast.unparse(arguments[0]), 3
-    if isinstance(function, ast.Attribute):
-        base, rest = ast.unparse(function.value), text[len(name) :]
-        if function.attr in _REDUCTIONS:
-            yield from ((f"{base}.{k}{rest}", 2) for k in _REDUCTIONS if k != function.attr)
-        if base not in _LIBRARIES:
-            yield base, 3
-
-
-def _of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
-    match index:
-        case ast.Slice(None, ast.UnaryOp(ast.USub(), ast.Constant(1)), None):
-            yield f"{ast.unparse(base)}[1:]", 1
-        case ast.Slice(ast.Constant(1), None, None):
-            yield f"{ast.unparse(base)}[:-1]", 1
-        case ast.Slice(None, upper, None) if upper is not None:
-            yield f"{ast.unparse(base)}[{ast.unparse(upper)}:]", 2
-        case ast.Slice(lower, None, None) if lower is not None:
-            yield f"{ast.unparse(base)}[:{ast.unparse(lower)}]", 2
-        case ast.Name(name):
-            yield f"{ast.unparse(base)}[{name} - 1]", 1
-            yield f"{ast.unparse(base)}[{name} + 1]", 1
-        case ast.BinOp(ast.Name(name), ast.Add() | ast.Sub(), ast.Constant(int(k))):
-            yield f"{ast.unparse(base)}[{name}]", 1
-            other = "+" if isinstance(index.op, ast.Sub) else "-"
-            yield f"{ast.unparse(base)}[{name} {other} {k}]", 1
-
-
-def _shifted(index: ast.expr) -> Iterator[str]:
-    """The index with a slice of it one place further on, or back."""
-    for part in (n for n in ast.walk(index) if isinstance(n, ast.Slice) and n.upper):
-        for shift in ("+ 1", "- 1"):
-            ends = [f"{ast.unparse(end)} {shift}" for end in (part.lower, part.upper) if end]
-            moved = ":".join(ends if part.lower else ["1" if shift == "+ 1" else "-1", *ends])
-            yield ast.unparse(index).strip("()").replace(ast.unparse(part), moved, 1)
-
-
-def _outermost(node: ast.AST) -> Iterator[ast.expr]:
-    """The names, attributes and subscripts that are not inside another one, without transposes."""
-    if isinstance(node, _ATOM):
-        inner = _of_transpose(node)
-        yield from [node] if inner is None else _outermost(inner)
-    elif isinstance(node, ast.Call):
-        method = node.func.value if isinstance(node.func, ast.Attribute) else None
-        if method is not None and ast.unparse(method) not in _LIBRARIES:
-            yield from _outermost(method)
-        for argument in node.args:
-            yield from _outermost(argument)
-    elif isinstance(node, _COMPOUND):
-        for child in ast.iter_child_nodes(node):
-            yield from _outermost(child)
-
-
-def _transposed(node: ast.expr) -> str:
-    inner = _of_transpose(node)
-    return f"{_bracketed(node)}.T" if inner is None else ast.unparse(inner)
-
-
-def _bracketed(node: ast.expr) -> str:
-    text = ast.unparse(node)
-    return f"({text})" if isinstance(node, _COMPOUND) else text
-
-
-def _is_compound(text: str) -> bool:
-    """Whether it needs brackets, and has none."""
-    node = ast.parse(text, mode="eval").body
-    return isinstance(node, _COMPOUND) and node.col_offset == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_check.process.program import Function, inner, traced
+from bptt_check.editing.program import Function, inner, traced
 
 Shape = tuple[int, ...]
 INTEGER = (-1,)  # in place of the shape of an integer

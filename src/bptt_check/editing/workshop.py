@@ -15,11 +15,11 @@ import numpy as np
 
 from bptt_check.candidate.calling import Form, Gradients, Passes, Question
 from bptt_check.candidate.placing import globals_of
-from bptt_check.process.edits import edits
-from bptt_check.process.loops import of_loops
-from bptt_check.process.program import Edit, Program
-from bptt_check.process.quantities import Chooser
-from bptt_check.process.values import Values
+from bptt_check.editing.choosing import Chooser
+from bptt_check.editing.edits import edits
+from bptt_check.editing.loops import of_loops
+from bptt_check.editing.program import Edit, Program
+from bptt_check.editing.values import Values
 
 _LONGEST = 2.0  # seconds of one run: an edit may make a loop endless
 _LARGEST = 10_000  # entries of a global array that is restored before each run

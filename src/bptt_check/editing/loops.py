@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from bptt_check.process.program import Edit, Function
-from bptt_check.process.values import Values, atoms
+from bptt_check.editing.program import Edit, Function
+from bptt_check.editing.values import Values, atoms
 
 Texts = set[tuple[int, int, str]]
 

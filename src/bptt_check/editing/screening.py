@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import CodeType
 from typing import Any
 
-from bptt_check.process.program import Edit, Function, Program, apply_to, traced
+from bptt_check.editing.program import Edit, Function, Program, apply_to, traced
 
 _VISITS = 3  # of a statement that are looked at
 UNEDITED = -1  # in place of an edit's number
