@@ -50,6 +50,18 @@ class Option(NamedTuple):
     always: bool
 
 
+class Screened(NamedTuple):
+    """The edits of a line, or several together, with which it computes a quantity.
+
+    Then the quantities that are terms of the line: to leave out the others shows nothing; and the
+    edits with which one more term is a quantity.
+    """
+
+    edits: list[tuple[int, ...]]
+    terms: set[int]
+    mends_a_term: set[int]
+
+
 class Chooser:
     """The choice of edits with which more lines compute a quantity.
 
@@ -166,22 +178,19 @@ class Chooser:
             and not any(_overlap(its, other) for other in chosen)
         }
         gains: dict[frozenset[int], Option] = {}  # of those that do the same the likeliest
-        shows = dict[tuple[int, ...], bool]()
-        if not itself:
-            shows = {(number,): True for number in tried}
-        terms, mends_a_term = set[int](), set[int]()
+        screened = Screened([], set(), set())
         if (itself or rank < _HIGHEST) and tried and not self._is_over():
-            screened, terms, mends_a_term = self._screened(key, chosen, tried)
-            shows |= screened
-        for numbers, it_shows in shows.items():
+            screened = self._screened(key, chosen, tried)
+        alone = [] if itself else [(number,) for number in tried]
+        for numbers in dict.fromkeys([*alone, *screened.edits]):
             now, visits, _ = self._seen((*self.chosen, *numbers))
-            new, lost = now - self._now.found - self._terms - terms, self._now.found - now
+            new, lost = now - self._now.found - self._terms - screened.terms, self._now.found - now
             count = self._quantities.count
-            gain, after = count(new) * it_shows - 2 * count(lost), visits.get(key, [])
+            gain, after = count(new) - 2 * count(lost), visits.get(key, [])
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
                 gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
-                gain += len(mends_a_term & {*numbers})
+                gain += len(screened.mends_a_term & {*numbers})
                 option = Option(gain, numbers, all(after) and len(after) > 1)
                 gains.setdefault(frozenset(now), option)
         self._known[known] = sorted(gains.values(), key=lambda its: (-its.gain, self._unlike(its)))
@@ -195,16 +204,10 @@ class Chooser:
 
     def _screened(
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
-    ) -> tuple[dict[tuple[int, ...], bool], set[int], set[int]]:
-        """The edits of a line with which it computes a quantity, one of those that do the same.
-
-        Whether it shows: not if the line is right at the first visit, and the same with the edit.
-        Then the quantities that are terms of the line: to leave out the others shows nothing; and
-        the edits with which one more term is a quantity.
-        """
+    ) -> Screened:
+        """The edits of a line that show something there, one of those that do the same."""
         of_edit, of_terms = dict[int, list[Any]](), dict[int, list[Any]]()
-        visits = self._now.visits[key]
-        terms = set[int]()
+        visits, terms = self._now.visits[key], set[int]()
         for number, *both in self._screen.values(chosen, edits, visits):
             for of, values in zip((of_edit, of_terms), both, strict=True):
                 sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
@@ -213,9 +216,8 @@ class Chooser:
                 terms |= self._sums(both[1])
         found = self._now.found | self._terms | terms
         shapes = _shapes(of_edit.get(UNEDITED, []))
-        first: dict[tuple[Any, ...], int] = {}
-        elsewhere = dict[tuple[int, ...], bool]()  # edits of what the value is given to
-        as_it_is = of_edit.get(UNEDITED, [])[:1] if visits[0] else [None]
+        first: dict[tuple[Any, ...], tuple[int, ...]] = {}
+        elsewhere = list[tuple[int, ...]]()  # edits of what the value is given to
         for number, edit in edits.items():
             seen = of_edit.get(number, [])
             same = {its for visit in seen for its, _ in visit}
@@ -223,17 +225,13 @@ class Chooser:
             if seen and shapes and shapes != _shapes(seen):
                 continue
             if same - found - {None} or (same and is_partly):
-                first.setdefault(tuple(seen), number)
+                first.setdefault(tuple(seen), (number,))
             elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
-                elsewhere[number,] = True
-        shows: dict[tuple[int, ...], bool] = {
-            (number,): list(seen[:1]) != as_it_is or number in self._reading
-            for seen, number in first.items()
-        }
-        of_place = _mended_terms(of_terms)
-        of_several = dict.fromkeys(self._together(of_place), True)
-        mends_a_term = {number for numbers in of_place.values() for number in numbers}
-        return shows | elsewhere | of_several, terms, mends_a_term
+                elsewhere.append((number,))
+        mended, exchanged = _changes_of_terms(of_terms)
+        of_several = self._together({**exchanged, **mended}) if mended else ()
+        mends_a_term = {number for numbers in mended.values() for number in numbers}
+        return Screened([*first.values(), *elsewhere, *of_several], terms, mends_a_term)
 
     def _sums(self, terms: Sequence[Any]) -> set[int]:
         """The quantities that are terms, or sums of terms that are quantities."""
@@ -245,7 +243,7 @@ class Chooser:
         return set()
 
     def _together(self, of_place: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, ...]]:
-        """One edit of each term that is mended by one, if there are several."""
+        """One edit of each term that is mended or exchanged by one, if there are several."""
         if len(of_place) > 1:
             for numbers in product(*(numbers[:_OPTIONS] for numbers in of_place.values())):
                 several = [self._edits[number] for number in numbers]
@@ -288,19 +286,28 @@ def _shapes(visits: Sequence[Any]) -> list[Any]:
     return [digest and digest[0] for _, digest in visits[0]] if visits else []
 
 
-def _mended_terms(of_terms: Mapping[int, list[Any]]) -> dict[int, list[int]]:
-    """For the numbers of terms the edits with which they are quantities, and are not without."""
-    as_they_are, found = of_terms.get(UNEDITED, []), dict[int, list[int]]()
+def _changes_of_terms(
+    of_terms: Mapping[int, list[Any]],
+) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """For the numbers of terms the edits with which they are quantities, and are not without.
+
+    Then those with which they are other quantities, such as those of the step beside.
+    """
+    as_they_are = of_terms.get(UNEDITED, [])
+    mended, exchanged = dict[int, list[int]](), dict[int, list[int]]()
     for number, visits in of_terms.items():
         changed = _changed_terms(as_they_are, visits) if number != UNEDITED else set()
         if len(changed) == 1:
             (place,) = changed
             pairs = zip(as_they_are, visits, strict=True)
             its = [(before[place][0], after[place][0]) for before, after in pairs]
-            now = next((after for before, after in its if before is None), None)
-            if now is not None and not any(a is None for b, a in its if b is not None):
-                found.setdefault(place, []).append(number)
-    return found
+            if any(after is None for before, after in its if before is not None):
+                continue
+            if next((after for before, after in its if before is None), None) is not None:
+                mended.setdefault(place, []).append(number)
+            elif None not in its[0]:
+                exchanged.setdefault(place, []).append(number)
+    return mended, exchanged
 
 
 def _changed_terms(before: Sequence[Any], after: Sequence[Any]) -> set[int]:

@@ -24,6 +24,7 @@ from bptt_check.editing.expressions import (
     of_operation,
     of_product,
     of_transpose,
+    one_beside,
     outermost,
     places,
     replaced,
@@ -178,6 +179,18 @@ def _names_in(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
+def _of_loop(its: ast.expr) -> Iterator[Change]:
+    """The other way round; one step more or less."""
+    match its:
+        case ast.Call(ast.Name("reversed"), [inner]):
+            yield Change(its, ast.unparse(inner), 3, its)
+        case _:
+            inner = its
+            yield Change(its, f"reversed({ast.unparse(its)})", 3, its)
+    ends = inner.args[:2] if isinstance(inner, ast.Call) else []
+    yield from (Change(end, text, 3, its) for end in ends for text in one_beside(end))
+
+
 def _after(at: dict[tuple[int, int], Names], number: int) -> Names:
     """The shapes of all expressions, at whichever line they are known."""
     found: Names = {}
@@ -220,11 +233,11 @@ class _Line:
                 yield Change(node, its, 2, value)
             case ast.Expr(ast.Call()):
                 yield Change(node, "pass", 1)
-            case ast.For(_, ast.Call(ast.Name("reversed"), [its])):
-                yield Change(node.iter, ast.unparse(its), 3, node.iter)
-                return
             case ast.For():
-                yield Change(node.iter, f"reversed({ast.unparse(node.iter)})", 3, node.iter)
+                yield from _of_loop(node.iter)
+                return
+            case ast.If(ast.Compare(_, _, [right])):
+                yield from (Change(right, text, 3, right) for text in one_beside(right))
                 return
             case ast.Return():
                 pass
@@ -305,7 +318,17 @@ class _Line:
                     yield from ((f"{factor} * {form.format(a=a)}", 4) for form in _FORMS)
         if isinstance(value, ast.Call):
             yield from ((a, 4) for a, its in self.names.items() if its == shape and a != text)
+        if isinstance(value, ast.Call | ATOM):
+            yield from ((other, 8) for other in self._by_the_chain_rule(shape))
         yield from ((a, 8) for a, its in self.compounds.items() if its == shape and a != text)
+
+    def _by_the_chain_rule(self, shape: Shape) -> Iterator[str]:
+        """An error times the derivative of an activation, at its value."""
+        alike = [a for a, its in self.names.items() if its == shape]
+        errors = [a for a in alike if a in self.errors and a.isidentifier()][:_MOST_ALIKE]
+        states = [a for a in alike if a not in self.errors][:_MOST_ALIKE]
+        for error, state, form in product(errors, states, _FORMS):
+            yield f"{error} * {form.format(a=state)}"
 
     def _sizes_of(self, value: ast.expr) -> Iterator[str]:
         """The sizes of the arrays in an expression: what a mean divides by."""
@@ -431,8 +454,8 @@ class _Line:
         others = [o for o, its in self.names.items() if its == shape and (o in self.errors) != kind]
         yield from ((other, 6) for other in others[:_MOST_ALIKE])
         if len(shape) == 2 and is_array(shape):
-            inner = of_transpose(node)
-            yield f"{text}.T" if inner is None else ast.unparse(inner), 0
+            inner, is_copied = of_transpose(node), node is getattr(self.node, "value", None)
+            yield f"{text}.T" if inner is None else ast.unparse(inner), 3 * is_copied
         if is_array(shape):
             yield from ((other, 4) for other in self.shifted.get(text, ()))
             yield from ((call, 3) for call in sorted(self.calls.get(text, ())))

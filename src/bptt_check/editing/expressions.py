@@ -175,6 +175,18 @@ def of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
             yield f"{ast.unparse(base)}[{name} {other} {k}]", 1
 
 
+def one_beside(number: ast.expr) -> Iterator[str]:
+    """An integer less by one, and more."""
+    rest, by = number, 0
+    match number:
+        case ast.BinOp(left, ast.Add(), ast.Constant(int(k))):
+            rest, by = left, k
+        case ast.BinOp(left, ast.Sub(), ast.Constant(int(k))):
+            rest, by = left, -k
+    for other in (by - 1, by + 1):
+        yield ast.unparse(rest) + (f" {'-+'[other > 0]} {abs(other)}" if other else "")
+
+
 def shifted(index: ast.expr) -> Iterator[str]:
     """The index with a slice of it one place further on, or back."""
     for part in (n for n in ast.walk(index) if isinstance(n, ast.Slice) and n.upper):

@@ -118,7 +118,8 @@ class Mending:
             edits.limit(rank)
             if rank > 1 and self._likely is None:
                 self._likely = edits.likely(quantities(self._graph))
-            search = _Search(edits, probes, [given, self._likely or (), ()], in_pairs)
+            begin_with = [given, found.parts, self._likely or (), ()]
+            search = _Search(edits, probes, begin_with, in_pairs)
             *_, last = [found, *search.run()]
             if last.parts and (not found.parts or _left(last) < _left(found)):
                 found = last
@@ -252,7 +253,18 @@ class _Search(Search):
                     now = None if self.is_over else self._fewer(parts, mistake, left, probe)
                     if now is not None and left & ~now & ~self.zero:
                         yield replace(found, parts=parts).added(mistake, (mistake,), now)
+        yield from self._any(found)
         yield from self._each_two(found)
+
+    def _any(self, found: Found) -> Iterator[Found]:
+        """One more edit for what is left of much: alone it changes more than beside the others."""
+        stage = len(found.left) - 1
+        left, probe = found.left[stage], self.stages[stage]
+        if 2 * left.bit_count() < (probe.wrong & ~self.zero).bit_count():
+            for mistake in self._likeliest:
+                now = None if self.is_over else self._fewer(found.parts, mistake, left, probe)
+                if now is not None and left & ~now & ~self.zero:
+                    yield found.added(mistake, (mistake,), now)
 
     def _each_two(self, found: Found) -> Iterator[Found]:
         stage = len(found.left) - 1
