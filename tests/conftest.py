@@ -140,7 +140,7 @@ def judged_as_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         examine = sys.modules["bptt_check.judge.examine"]
         monkeypatch.setattr(examine, "raise_failures", True)
         monkeypatch.setattr(examine, "mends", bool(request.node.get_closest_marker("mends")))
-        for name in ("mending.search", "process.quantities"):  # the same on a busy machine
+        for name in ("mending.search", "editing.choosing"):  # the same on a busy machine
             monkeypatch.setattr(sys.modules[f"bptt_check.{name}"], "_MOST_SECONDS", 1e9)
         few = request.node.get_closest_marker("few")
         if few and few.args != (False,) and not NIGHTLY:

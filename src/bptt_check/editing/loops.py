@@ -94,7 +94,8 @@ def of_loops(function: Function, number: int, values: Values, errors: Texts) -> 
     for node in ast.walk(function.tree()):
         if isinstance(node, ast.For):
             yield from Loop(node, function, number, values, errors).edits()
-        for first, second in pairwise(getattr(node, "body", [])):
+        body = getattr(node, "body", [])
+        for first, second in pairwise(body if isinstance(body, list) else []):
             if isinstance(second, ast.For) and isinstance(first, ast.Assign | ast.AugAssign):
                 yield from _into_the_next(first, second, getattr(node, "target", None), function)
             if isinstance(first, ast.For) and isinstance(second, ast.Assign | ast.AugAssign):
