@@ -17,6 +17,7 @@ from typing import Any
 
 from bptt_check.candidate.placing import is_edit_of
 
+VISITS = 12  # of each line that are looked at, at most
 _PATHS = sysconfig.get_paths()
 #: What lies there is no user's code.
 _LIBRARIES = (*(_PATHS[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")),)

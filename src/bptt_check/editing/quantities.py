@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.editing.program import Function, traced
+from bptt_check.editing.program import VISITS, Function, traced
 
 _NEAR = 1e-9
-_VISITS = 12  # of each line that are looked at
 
 
 class Quantities:
@@ -156,7 +155,7 @@ class Sights:
 
     def _note(self, key: tuple[str, int], values: Iterable[Iterable[Any]]) -> None:
         visits = self._visits.setdefault(key, [])
-        if len(visits) < _VISITS:
+        if len(visits) < VISITS:
             seen = [self._first(its) for its in values]
             is_read = not self.unread.get(key, set()) - self._read
             visits.append(bool(seen) and None not in seen and is_read)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import CodeType
 from typing import Any
 
-from bptt_check.editing.program import Edit, Function, Program, apply_to, traced
+from bptt_check.editing.program import VISITS, Edit, Function, Program, apply_to, traced
 
 _VISITS = 3  # of a statement that are looked at
 UNEDITED = -1  # in place of an edit's number
@@ -75,7 +75,7 @@ class Screen:
         yield from seen
 
     def terms(self, chosen: Sequence[Edit]) -> list[Any]:
-        """The terms of the sums that all statements compute, at some visits."""
+        """The terms of the sums that all statements compute, at as many visits as are seen."""
         codes: dict[tuple[str, int], CodeType | None] = {}
         for function in self._program.functions:
             for node in self._simple(function):
@@ -91,7 +91,7 @@ class Screen:
         def at_line(frame: Any, event: str, _: object) -> Any:
             key = frame.f_code.co_filename, frame.f_lineno
             code = codes.get(key) if event == "line" else None
-            if code is not None and visits[key] < _VISITS:
+            if code is not None and visits[key] < VISITS:
                 visits[key] += 1
                 with suppress(Exception):
                     seen.extend(eval(code, {**frame.f_globals, **frame.f_locals})[1])
