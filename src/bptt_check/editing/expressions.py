@@ -173,6 +173,11 @@ def of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
             yield f"{ast.unparse(base)}[{name}]", 1
             other = "+" if isinstance(index.op, ast.Sub) else "-"
             yield f"{ast.unparse(base)}[{name} {other} {k}]", 1
+    places = index.elts if isinstance(index, ast.Tuple) else [index]
+    for axis, place in enumerate(places):
+        others = places[:axis] + places[axis + 1 :]
+        if not isinstance(place, ast.Slice) and all(ast.unparse(o) == ":" for o in others):
+            yield f"{ast.unparse(base)}.sum(axis={axis})", 4
 
 
 def one_beside(number: ast.expr) -> Iterator[str]:
