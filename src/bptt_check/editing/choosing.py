@@ -17,7 +17,7 @@ import numpy as np
 
 from bptt_check.editing.program import Edit, Program
 from bptt_check.editing.quantities import Quantities, Seen, Sights
-from bptt_check.editing.screening import UNEDITED, Screen
+from bptt_check.editing.screening import UNEDITED, Numbers, Screen
 
 _MOST_SECONDS = 8.0  # of this process
 _LIKELY, _HIGHEST = 3, 9  # ranks
@@ -40,14 +40,24 @@ _LEVELS += [Level(3, 2, True, True), Level(_HIGHEST, 2, True, True), Level(3, 1,
 _LEVELS += [Level(3, 2, False, True), Level(_HIGHEST, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
 _MOST_TERMS = 5  # of a line, of which each sum is looked at
+_MOST_TOGETHER = 2000  # choices of edits for all terms of a line
 
 
 class Option(NamedTuple):
     """Edits of a line, and how many quantities they give; `always`: at each visit of the line."""
 
     gain: int
-    numbers: tuple[int, ...]
+    numbers: Numbers
     always: bool
+
+
+class Change(NamedTuple):
+    """An edit of a term of a line: what quantity it is without and with it, None for no one."""
+
+    place: int
+    number: int
+    before: int | None
+    after: int
 
 
 class Screened(NamedTuple):
@@ -57,7 +67,7 @@ class Screened(NamedTuple):
     edits with which one more term is a quantity.
     """
 
-    edits: list[tuple[int, ...]]
+    edits: list[Numbers]
     terms: set[int]
     mends_a_term: set[int]
 
@@ -206,32 +216,70 @@ class Chooser:
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
     ) -> Screened:
         """The edits of a line that show something there, one of those that do the same."""
-        of_edit, of_terms = dict[int, list[Any]](), dict[int, list[Any]]()
+        of_edit, of_terms = dict[Numbers, list[Any]](), dict[Numbers, list[Any]]()
         visits, terms = self._now.visits[key], set[int]()
-        for number, *both in self._screen.values(chosen, edits, visits):
+        alone: dict[Numbers, Sequence[Edit]] = {(number,): [edit] for number, edit in edits.items()}
+        for numbers, *both in self._screen.values(chosen, alone, visits):
             for of, values in zip((of_edit, of_terms), both, strict=True):
                 sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
-                of.setdefault(number, []).append(sights)
-            if number == UNEDITED:
+                of.setdefault(numbers, []).append(sights)
+            if numbers == UNEDITED:
                 terms |= self._sums(both[1])
         found = self._now.found | self._terms | terms
         shapes = _shapes(of_edit.get(UNEDITED, []))
-        first: dict[tuple[Any, ...], tuple[int, ...]] = {}
-        elsewhere = list[tuple[int, ...]]()  # edits of what the value is given to
-        for number, edit in edits.items():
-            seen = of_edit.get(number, [])
+        first: dict[tuple[Any, ...], Numbers] = {}
+        elsewhere = list[Numbers]()  # edits of what the value is given to
+        for numbers, (edit,) in alone.items():
+            seen = of_edit.get(numbers, [])
             same = {its for visit in seen for its, _ in visit}
             is_partly = any(visits) and None not in same
             if seen and shapes and shapes != _shapes(seen):
                 continue
             if same - found - {None} or (same and is_partly):
-                first.setdefault(tuple(seen), (number,))
+                first.setdefault(tuple(seen), numbers)
             elif self._screen.is_elsewhere(edit, of_right=bool(same - {None})):
-                elsewhere.append((number,))
-        mended, exchanged = _changes_of_terms(of_terms)
-        of_several = self._together({**exchanged, **mended}) if mended else ()
-        mends_a_term = {number for numbers in mended.values() for number in numbers}
+                elsewhere.append(numbers)
+        changes = [*_changes_of_terms(of_terms)]
+        several = self._together(changes, found)
+        of_several = self._new_together(several, chosen, visits, found) if several else []
+        mends_a_term = {change.number for change in changes if change.before is None}
         return Screened([*first.values(), *elsewhere, *of_several], terms, mends_a_term)
+
+    def _together(
+        self, changes: Sequence[Change], found: set[int]
+    ) -> dict[Numbers, Sequence[Edit]]:
+        """Edits of several terms: to what is not found yet, if possible; two are swapped."""
+        new: dict[int, list[int | None]] = {}
+        for change in sorted(changes, key=lambda change: change.after in found):
+            new.setdefault(change.place, [None]).append(change.number)
+        swaps: list[Numbers] = [()]
+        swaps += [
+            (one.number, other.number)
+            for one, other in combinations(changes, 2)
+            if one.place != other.place and (one.before, one.after) == (other.after, other.before)
+        ]
+        edits: dict[Numbers, Sequence[Edit]] = {}
+        options = (its[: _OPTIONS + 1] for its in new.values())
+        for some, swap in islice(product(product(*options), swaps), _MOST_TOGETHER):
+            numbers = (*(n for n in some if n is not None), *swap)
+            its = [self._edits[n] for n in numbers]
+            if len(its) > 1 and not any(_overlap(a, b) for a, b in combinations(its, 2)):
+                edits[numbers] = its
+        return edits
+
+    def _new_together(
+        self,
+        edits: Mapping[Numbers, Sequence[Edit]],
+        chosen: Sequence[Edit],
+        visits: Sequence[bool],
+        found: set[int],
+    ) -> list[Numbers]:
+        """Those with which the line computes a quantity that is not found."""
+        together: dict[Numbers, None] = {}
+        for numbers, parts, _ in self._screen.values(chosen, edits, visits):
+            if {self._quantities.same(v) for v in parts} - found - {None}:
+                together[numbers] = None
+        return [*together]
 
     def _sums(self, terms: Sequence[Any]) -> set[int]:
         """The quantities that are terms, or sums of terms that are quantities."""
@@ -241,14 +289,6 @@ class Chooser:
             numbers = {self._quantities.same(sum(some)) for some in its}
             return {number for number in numbers if number is not None}
         return set()
-
-    def _together(self, of_place: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, ...]]:
-        """One edit of each term that is mended or exchanged by one, if there are several."""
-        if len(of_place) > 1:
-            for numbers in product(*(numbers[:_OPTIONS] for numbers in of_place.values())):
-                several = [self._edits[number] for number in numbers]
-                if not any(_overlap(a, b) for a, b in combinations(several, 2)):
-                    yield numbers
 
     def _is_over(self) -> bool:
         return time.process_time() > self._end
@@ -286,28 +326,18 @@ def _shapes(visits: Sequence[Any]) -> list[Any]:
     return [digest and digest[0] for _, digest in visits[0]] if visits else []
 
 
-def _changes_of_terms(
-    of_terms: Mapping[int, list[Any]],
-) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """For the numbers of terms the edits with which they are quantities, and are not without.
-
-    Then those with which they are other quantities, such as those of the step beside.
-    """
+def _changes_of_terms(of_terms: Mapping[Numbers, list[Any]]) -> Iterator[Change]:
+    """The edits with which one term is another quantity, and no term is one no more."""
     as_they_are = of_terms.get(UNEDITED, [])
-    mended, exchanged = dict[int, list[int]](), dict[int, list[int]]()
-    for number, visits in of_terms.items():
-        changed = _changed_terms(as_they_are, visits) if number != UNEDITED else set()
+    for numbers, visits in of_terms.items():
+        changed = _changed_terms(as_they_are, visits) if numbers != UNEDITED else set()
         if len(changed) == 1:
             (place,) = changed
             pairs = zip(as_they_are, visits, strict=True)
             its = [(before[place][0], after[place][0]) for before, after in pairs]
-            if any(after is None for before, after in its if before is not None):
-                continue
-            if next((after for before, after in its if before is None), None) is not None:
-                mended.setdefault(place, []).append(number)
-            elif None not in its[0]:
-                exchanged.setdefault(place, []).append(number)
-    return mended, exchanged
+            before, after = next(((b, a) for b, a in its if b != a), (None, None))
+            if after is not None and all(a is not None for b, a in its if b is not None):
+                yield Change(place, numbers[0], before, after)
 
 
 def _changed_terms(before: Sequence[Any], after: Sequence[Any]) -> set[int]:

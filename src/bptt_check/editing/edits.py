@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from typing import NamedTuple
 
 from bptt_check.editing.expressions import (
@@ -293,6 +293,18 @@ class _Line:
                 text = f"({text})" if brackets else text
                 yield Change(place.node, text, rank, place.inside)
         yield from (Change(value, text, 3, value) for text in self._everywhere(value))
+        for node in (n for n in ast.walk(value) if isinstance(n, ast.Tuple | ast.List)):
+            yield from self._of_parts(node.elts)
+
+    def _of_parts(self, parts: list[ast.expr]) -> Iterator[Change]:
+        """Of what a tuple or list holds, such as gates: another one, or with a derivative more."""
+        for part, other in permutations(parts, 2):
+            yield Change(part, ast.unparse(other), 5, part)
+        for part in parts:
+            shape, factor = self.shapes.get(ast.unparse(part)), bracketed(part)
+            its = [a for a, other in self.names.items() if other == shape and a not in self.errors]
+            for a, form in product(its[:_MOST_ALIKE] if is_array(shape) else (), _FORMS):
+                yield Change(part, f"{factor} * {form.format(a=a)}", 5, part)
 
     def _results(self, value: ast.expr, shape: Shape) -> Iterator[Other]:
         """The whole right-hand side: with another sign, a factor or a term more, or another one."""

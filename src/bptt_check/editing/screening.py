@@ -10,8 +10,10 @@ from typing import Any
 from bptt_check.editing.program import VISITS, Edit, Function, Program, apply_to, traced
 
 _VISITS = 3  # of a statement that are looked at
-UNEDITED = -1  # in place of an edit's number
+Numbers = tuple[int, ...]
+UNEDITED: Numbers = ()
 #: Calls that change something each time: with one of these a statement is not evaluated.
+_STACKS = {"hstack", "vstack", "column_stack", "concatenate", "stack"}
 _CHANGING = {"pop", "popleft", "next", "send", "popitem", "append", "insert"}
 
 
@@ -29,24 +31,28 @@ class Screen:
         self._statements: dict[Function, list[ast.stmt]] = {}
 
     def values(
-        self, chosen: Sequence[Edit], edits: Mapping[int, Edit], visits: Sequence[bool]
-    ) -> Iterator[tuple[int, list[Any], list[Any]]]:
-        """The numbers of edits of one line, and what the statement computes with each of them.
+        self,
+        chosen: Sequence[Edit],
+        edits: Mapping[Numbers, Sequence[Edit]],
+        visits: Sequence[bool],
+    ) -> Iterator[tuple[Numbers, list[Any], list[Any]]]:
+        """The numbers of edits of one line, and what the statement computes with these.
 
         Once for each visit of the line, of those that can be evaluated alone: what it assigns, and
-        the terms, if that is a sum.
+        the terms, if that is a sum. `UNEDITED` is what it computes without.
 
         Args:
             chosen: the edits of the run.
+            edits: those of the line, some of which may be made together.
             visits: which visits of the line need not be looked at.
         """
-        function, line = next((e.function, e.back) for e in edits.values())
+        first = next(its[0] for its in edits.values())
+        function, line = first.function, first.back
         own = tuple(e for e in chosen if e.function is function and e.back == line)
-        none = replace(next(iter(edits.values())), text="")
-        its = {UNEDITED: replace(none, end=none.start), **edits}
-        codes = {number: self._code((*own, edit)) for number, edit in its.items()}
-        known = [(number, code) for number, code in codes.items() if code is not None]
-        seen: list[tuple[int, list[Any], list[Any]]] = []
+        its = {UNEDITED: [replace(first, end=first.start, text="")], **edits}
+        codes = {numbers: self._code((*own, *some)) for numbers, some in its.items()}
+        known = [(numbers, code) for numbers, code in codes.items() if code is not None]
+        seen: list[tuple[Numbers, list[Any], list[Any]]] = []
         wrong = [index for index, is_right in enumerate(visits) if not is_right]
         looked_at = sorted({0, *wrong[:_VISITS]})  # what the first one reads is right
         visit = -1
@@ -64,10 +70,10 @@ class Screen:
             if visit > looked_at[-1]:
                 raise _Enough
             names = {**frame.f_globals, **frame.f_locals}
-            for number, code in known if visit in looked_at else ():
+            for numbers, code in known if visit in looked_at else ():
                 with suppress(Exception):
                     value, terms = eval(code, names)
-                    seen.append((number, _parts(value), terms))
+                    seen.append((numbers, _parts(value), terms))
             return at_line
 
         with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
@@ -172,8 +178,10 @@ def _value(node: ast.stmt) -> ast.expr | None:
 
 
 def _terms(value: ast.expr) -> Iterator[ast.expr]:
-    """The terms of a sum, or of the sum that is a factor; none of something else."""
+    """The terms of a sum, or of the sum that is a factor; what a stack is made of."""
     match value:
+        case ast.Call(function, [ast.Tuple(parts) | ast.List(parts), *_]):
+            yield from parts if _name(function) in _STACKS else ()
         case ast.BinOp(ast.BinOp(_, ast.Add() | ast.Sub()) as inner, ast.Mult()):
             yield from _terms(inner)
         case ast.BinOp(_, ast.Mult(), ast.BinOp(_, ast.Add() | ast.Sub()) as inner):
