@@ -128,6 +128,8 @@ def test_the_upstream_gradient_of_the_final_state_is_ignored() -> None:
     assert report.where.claim["finals"] == ("ht",)
     assert [e.name for e in report.mistakes or ()] == [IGNORED]
     assert "\nht " in str(report)
+    cells = report._repr_html_().partition("&gt;ht&lt;/th&gt;")[2].partition("&lt;/tr&gt;")[0]
+    assert cells.count("&lt;td ") == report.where.steps + len(report.where.sums)
 
 
 def test_two_mistakes_of_the_states_as_in_a_published_kernel() -> None:
