@@ -151,6 +151,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "factor": lambda p, f: f"{_path(p)} {_FACTORS[-1] if f < 0 else 'is counted twice'}",
         "without its derivative": _without_derivative,
         "factor divided": "{path} is divided, not multiplied",
+        "not conjugated": "the conjugate is missing on {path}",
         "factor added": "{p.factor} is added to {path}, not multiplied",
         "derivative": _derivative,
         "v of the derivative": lambda p, v: _derivative(p, "v (1 - w)", v),

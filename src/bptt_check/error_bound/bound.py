@@ -127,6 +127,8 @@ def with_floor(network: Network, problem: Problem, right: Reference) -> Referenc
 
 
 def _derived(network: Network, problem: Problem) -> Reference:
+    if any(argument.is_complex for argument in network.arguments.values()):
+        raise NotImplementedError("complex numbers have no rounding rules")
     tensors = network.tensors(problem.values, "float64")
     rules = Rules(problem.dtype)
     with (

@@ -70,11 +70,14 @@ class _Noise(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func._schema.name
-        if not isinstance(out, torch.Tensor) or not out.is_floating_point():
+        if not isinstance(out, torch.Tensor) or not (out.is_floating_point() or out.is_complex()):
             return out
         if func.is_view or name.endswith("_") or "detach" in name:
             return out
         signs = torch.randint(0, 2, out.shape, generator=self.generator) * 2 - 1
+        if out.is_complex():  # either part is off by a share of the product of magnitudes
+            others = torch.randint(0, 2, out.shape, generator=self.generator) * 2 - 1
+            signs = signs + 1j * others
         return out * (1 + _STEP * signs.to(out.dtype))
 
 

@@ -94,7 +94,8 @@ class AnyNetwork:
                 raise
             weights, self._has_softmax = [], False
         gradients = network.differentiated if rate is None else weights
-        self.form = Form(inputs, gradients, (), rate, weights, axes, network.outputs)
+        its = [name for name in inputs if network.arguments[name].is_complex]
+        self.form = Form(inputs, gradients, (), rate, weights, axes, network.outputs, complex=its)
 
     @cached_property
     def catalogue(self) -> Catalogue:

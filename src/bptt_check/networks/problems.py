@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from bptt_check.networks.axes import Argument
 from bptt_check.networks.fills import FILLS, NEEDS, Drawn
@@ -326,7 +327,13 @@ def _draw(
         argument = network.arguments[name]
         its_dtype = value.dtype if argument.role == "tokens" else dtype
         layout = condition.fill if argument.role == "upstream" or not network.outputs else ""
-        values[name] = _with_layout(np.asarray(value, its_dtype), layout)
+        value = np.asarray(value, its_dtype)
+        if argument.is_complex:
+            entries = _with_layout(value.view(np.result_type(value, 1j))[..., 0], layout)
+            parts = (*entries.strides, value.itemsize)
+            values[name] = as_strided(entries.real, value.shape, parts)
+        else:
+            values[name] = _with_layout(value, layout)
     return values
 
 

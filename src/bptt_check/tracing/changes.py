@@ -307,6 +307,7 @@ EDGES: dict[str, Callable[..., Any]] = {
     "factor divided": lambda c: c.g / c.args[1 - c.j],
     "factor added": lambda c: c.g + c.args[1 - c.j],
     "own factors": lambda c: c.g * c.args[c.j],
+    "not conjugated": lambda c: c.replaced(1 - c.j, np.conj(c.args[1 - c.j])),
     "derivative": lambda c, form, q: FORMS[form](c.g, value(c, q)),
     "v of the derivative": lambda c, v: c.g * value(c, v) * (1 - c.out),
     "w of the derivative": lambda c, w: c.g * c.out * (1 - value(c, w)),
