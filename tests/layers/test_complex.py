@@ -157,6 +157,11 @@ def test_a_real_output_for_a_complex_one() -> None:
         check_layer(lambda *given: (scan_of(*given)[0].real, given[0]), scan)
 
 
+def test_complex_numbers_of_half_precision() -> None:
+    with pytest.raises(ValueError, match="dtype must be float32 or float64 for complex numbers"):
+        check_layer(Scan, scan, dtype="bfloat16")
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"

@@ -32,7 +32,7 @@ def run_layer(function: Any, form: Form, given: Arrays) -> tuple[dict[str, Any],
     import torch
 
     names = [n for n in form.inputs if n not in form.outputs]
-    tensors = {n: _tensor(given[n], form.device) for n in form.inputs}
+    tensors = {n: _tensor(given[n], form) for n in form.inputs}
     tensors |= {n: torch.view_as_complex(tensors[n]) for n in form.complex}
     for name in form.gradients:
         tensors[name].requires_grad_()
@@ -106,19 +106,21 @@ def _leaves(of: Any) -> Iterator[Any]:
         yield of
 
 
-def _tensor(array: Any, device: str) -> Any:
+def _tensor(array: Any, form: Form) -> Any:
     """A tensor of the array's layout: also one that a sum's upstream gradient is, expanded."""
     import torch
 
+    one = array
     if 0 in array.strides:
-        one = array[tuple(slice(None if s else 1) for s in array.strides)]
-        return torch.from_numpy(one.copy()).to(device).expand(array.shape)
-    tensor = torch.from_numpy(array)
-    return tensor if device == "cpu" else tensor.to(device)
+        one = array[tuple(slice(None if s else 1) for s in array.strides)].copy()
+    tensor = torch.from_numpy(one)
+    dtype = getattr(torch, form.dtype) if form.dtype and one.dtype.kind == "f" else tensor.dtype
+    return tensor.to(form.device, dtype).expand(array.shape)
 
 
 def _array(tensor: Any) -> Any:
     import torch
 
     its = tensor.detach().cpu().resolve_conj().resolve_neg()
+    its = its.float() if its.dtype is torch.bfloat16 else its
     return np.array((torch.view_as_real(its) if its.is_complex() else its).numpy(), order="C")

@@ -57,7 +57,8 @@ class Form(NamedTuple):
     neither given at every step nor an initial state; empty if unknown. `axes`: those of each
     input, as text; empty if unknown. `outputs`: of a layer, the name of what each upstream gradient
     among the inputs is of; `device`: where it is called; `complex`: the inputs and upstream
-    gradients of complex numbers, whose last axis holds their two parts.
+    gradients of complex numbers, whose last axis holds their two parts; `dtype`: of the tensors, if
+    it is not that of the arrays.
     """
 
     inputs: Sequence[str]
@@ -69,6 +70,7 @@ class Form(NamedTuple):
     outputs: Mapping[str, str] = {}
     device: str = "cpu"
     complex: Sequence[str] = ()
+    dtype: str = ""
 
 
 class Part(NamedTuple):
