@@ -375,6 +375,8 @@ EDGES: dict[str, Callable[..., Any]] = {
 CARRIES: dict[str, Callable[..., Any]] = {
     "accumulated": _accumulated,
     "dropped": lambda r, s, t, k: r.crossing(s, t) * (t % k != 0),
+    "doubled": lambda r, s, t, k: r.crossing(s, t) * (1 + (t % k == 0)),
+    "shifted": lambda r, s, t, k, by: 0 * r.crossing(s, t) + r.crossing(s, t if t % k else t + by),
     "swapped": lambda r, s, t, a, b: r.crossing(b if s == a else a, t),
     "forward in time": _at_the_end,
 }
