@@ -49,7 +49,7 @@ __all__ = [
     "triton_on_cpu",
 ]
 
-_REQUIRE, _DTYPES = ("returned", "all"), ("float32", "float64")
+_REQUIRE, _DTYPES, _HALF = ("returned", "all"), ("float32", "float64"), ("bfloat16", "float16")
 
 
 def check(
@@ -165,7 +165,7 @@ def check_layer(
             names, else in order, and returns the outputs and the final states.
         layer: what it must compute: a layer, a network with upstream gradients, a stock network's
             name, or FILE.py:LAYER.
-        dtype: float16, float32 or float64, of the tensors.
+        dtype: bfloat16, float16, float32 or float64, of the tensors.
         device: where they lie.
         shapes, seed: as the flags of `python -m bptt_check`.
 
@@ -176,8 +176,11 @@ def check_layer(
         CannotCheck: the callable gives no answer that can be judged.
         ValueError: an argument is invalid, or the layer fails.
     """
-    _check_one_of("dtype", dtype, ("float16", *_DTYPES))
+    _check_one_of("dtype", dtype, (*_HALF, *_DTYPES))
     subject = subject_of_layer(layer, shapes=shapes, device=device)
+    if subject.form.complex and dtype in _HALF:
+        raise ValueError(f"dtype must be float32 or float64 for complex numbers, got {dtype!r}")
+    subject.form = subject.form._replace(dtype="bfloat16" if dtype == "bfloat16" else "")
     name = getattr(candidate, "__qualname__", type(candidate).__name__)
     ask = _answering(candidate, subject)
     with _threads(1):

@@ -121,6 +121,31 @@ def test_right_outputs_and_gradients_cut_at_a_multiple_of_the_chunk() -> None:
     assert "zero there, no error is passed further back" in report.where.words
 
 
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        (0, "is doubled every 4 steps"),
+        (1, "is every 4 steps that of 1 step later"),
+        (4, "is every 4 steps that of 4 steps later"),
+    ],
+)
+def test_gradients_doubled_or_shifted_at_a_multiple_of_the_chunk(later: int, words: str) -> None:
+    def wrong(*given: Tensor) -> Any:
+        errors: dict[int, Tensor] = {}  # passed back from step t
+
+        def backward(t: int, grad: Tensor) -> Tensor:
+            errors[t] = grad
+            if t % 4:
+                return grad
+            return errors.get(t + later, 0 * grad) if later else 2 * grad
+
+        return loop(*given, carry=lambda t, S: same_but(S, lambda grad: backward(t, grad)))
+
+    report = check_layer(wrong, gated)
+    named = [e.name for e in report.mistakes or ()]
+    assert named == [f"the error passed back through S {words}"]
+
+
 def test_the_upstream_gradient_of_the_final_state_is_ignored() -> None:
     report = check_layer(upstream(same_gradient, torch.zeros_like), gated)
     assert report.where is not None
@@ -128,6 +153,8 @@ def test_the_upstream_gradient_of_the_final_state_is_ignored() -> None:
     assert report.where.claim["finals"] == ("ht",)
     assert [e.name for e in report.mistakes or ()] == [IGNORED]
     assert "\nht " in str(report)
+    cells = report._repr_html_().partition("&gt;ht&lt;/th&gt;")[2].partition("&lt;/tr&gt;")[0]
+    assert cells.count("&lt;td ") == report.where.steps + len(report.where.sums)
 
 
 def test_two_mistakes_of_the_states_as_in_a_published_kernel() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bptt_check import check_layer, layer
-from bptt_check.layers import gate, of_jax
+from bptt_check.layers import complex_numbers, gate, of_jax
 
 pytestmark = pytest.mark.unannotated
 
@@ -80,3 +80,31 @@ def test_a_custom_vjp_of_jax(factor: float) -> None:
     named = [e.name for e in report.mistakes or ()]
     assert named == [] if factor else ["the upstream gradient dh_n of h_t is ignored"]
     assert report.right == bool(factor)
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="needs the extra bench: jax")
+def test_complex_numbers_of_jax() -> None:
+    import jax
+
+    @layer(
+        a=complex_numbers("n"),
+        x=complex_numbers("time n"),
+        returns={"h": complex_numbers("time n"), "h_n": complex_numbers("n")},
+        sizes={"time": (1, 2, 3)},
+    )
+    def complex_scan(a: Tensor, x: Tensor) -> Any:
+        h = torch.zeros_like(a)
+        for x_t in x:
+            h = a * h + x_t
+            yield h
+        return h
+
+    def forward(a: Any, x: Any) -> Any:
+        def step(h: Any, now: Any) -> Any:
+            h = a * h + now
+            return h, h
+
+        h_n, h = jax.lax.scan(step, 0 * a, x)
+        return h, h_n
+
+    assert check_layer(of_jax(forward), complex_scan).verdict == "agrees"

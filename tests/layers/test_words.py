@@ -73,16 +73,46 @@ def test_a_bound_that_explodes_is_replaced_by_the_floor() -> None:
         assert bound.max() < 1e-3 * np.abs(right.gradients[name]).max()
 
 
-def test_half_precision() -> None:
-    def inside(*given: Tensor, factor: float = 1.0) -> tuple[Tensor, ...]:
-        o, ht = loop(*(g.float() for g in given))
-        return o.half(), (ht.detach() + factor * (ht - ht.detach())).half()
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision(dtype: str) -> None:
+    """Right is a pass that computes in float32 inside, and one of which every result is rounded."""
+    its = getattr(torch, dtype)
 
-    assert check_layer(inside, delta_rule, dtype="float16").right
-    report = check_layer(lambda *given: inside(*given, factor=0.0), delta_rule, dtype="float16")
+    def inside(*given: Tensor, factor: float = 1.0) -> tuple[Tensor, ...]:
+        assert {g.dtype for g in given} == {its}
+        o, ht = loop(*(g.float() for g in given))
+        return o.to(its), (ht.detach() + factor * (ht - ht.detach())).to(its)
+
+    for right in (inside, loop):
+        report = check_layer(right, delta_rule, dtype=dtype)
+        assert (report.verdict, report.used < 0.3) == ("agrees", True)
+        assert report.measured.endswith("in half precision")
+    report = check_layer(lambda *given: inside(*given, factor=0.0), delta_rule, dtype=dtype)
     assert [e.name for e in report.mistakes or ()] == [
         "the upstream gradient dht of S_t is ignored"
     ]
+    assert report.where is not None
+    assert report.where.claim["finals"] == ("ht",)
+
+
+def test_a_gradient_that_is_a_tenth_too_large_in_float16() -> None:
+    def more(*given: Tensor) -> tuple[Tensor, Tensor]:
+        o, ht = loop(*given)
+        return o.detach() + 1.1 * (o - o.detach()), ht
+
+    assert not check_layer(more, delta_rule, dtype="float16").right
+
+
+def test_upstream_gradients_in_bfloat16_keep_their_layout() -> None:
+    strides: list[tuple[int, ...]] = []
+
+    def noted(*given: Tensor) -> tuple[Tensor, Tensor]:
+        o, ht = loop(*given)
+        o.register_hook(lambda grad: strides.append(grad.stride()))
+        return o, ht
+
+    assert check_layer(noted, delta_rule, dtype="bfloat16").right
+    assert {(0, 0, 0), (1, 2, 10)} <= set(strides)
 
 
 LAYERS = """

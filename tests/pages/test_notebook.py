@@ -1,4 +1,4 @@
-"""examples/check_your_backward.ipynb: its cells run in order and print what is stored."""
+"""The notebooks of examples: their cells run in order and print what is stored."""
 
 import ast
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from page_sessions import masked
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "check_your_backward.ipynb"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Other lines have entries that depend on the processor.
 SAME = (
     "WRONG",
@@ -20,23 +20,26 @@ SAME = (
     "  in the network",
     "    line ",
     "Is the oracle",
+    "h_n",
+    "columns",
 )
 
 
 @pytest.mark.unannotated
-def test_the_cells_print_what_is_stored(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("notebook", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_cells_print_what_is_stored(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space: dict[str, Any] = {"__name__": "__main__"}
     compared = 0
-    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+    for cell in json.loads(notebook.read_text())["cells"]:
         if cell["cell_type"] != "code":
             continue
         *body, last = ast.parse("".join(cell["source"])).body
-        exec(compile(ast.Module(body, []), NOTEBOOK.name, "exec"), space)
+        exec(compile(ast.Module(body, []), notebook.name, "exec"), space)
         value = None
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), space)
+            value = eval(compile(ast.Expression(last.value), notebook.name, "eval"), space)
         else:
-            exec(compile(ast.Module([last], []), NOTEBOOK.name, "exec"), space)
+            exec(compile(ast.Module([last], []), notebook.name, "exec"), space)
         printed = capsys.readouterr().out
         for output in cell["outputs"]:
             stored = "".join(output.get("text") or output["data"]["text/plain"])

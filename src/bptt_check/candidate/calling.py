@@ -64,13 +64,14 @@ EXTRA = {"other": "others", "forward": "forward"}
 def laid_out(array: Any, strides: Sequence[int]) -> Any:
     """A copy with these strides, in bytes, and the number 3 between the entries.
 
-    It is C-contiguous if a stride is negative, zero (unless all are) or no multiple of the item
-    size.
+    Where a stride is 0 there is one entry. It is C-contiguous if a stride is negative or no
+    multiple of the item size.
     """
-    if array.ndim and not any(strides):
-        return np.broadcast_to(array.ravel()[:1].reshape(()).copy(), array.shape)
+    if 0 in strides:
+        one = array[tuple(slice(None if s else 1) for s in strides)]
+        return np.broadcast_to(one.copy(), array.shape)
     copy = array.copy()
-    if copy.strides == tuple(strides) or any(s <= 0 or s % array.itemsize for s in strides):
+    if copy.strides == tuple(strides) or any(s < 0 or s % array.itemsize for s in strides):
         return copy
     last = sum((n - 1) * s for n, s in zip(array.shape, strides, strict=True)) // array.itemsize
     memory = np.full(last + 1, 3, array.dtype)

@@ -32,7 +32,8 @@ def run_layer(function: Any, form: Form, given: Arrays) -> tuple[dict[str, Any],
     import torch
 
     names = [n for n in form.inputs if n not in form.outputs]
-    tensors = {n: _tensor(given[n], form.device) for n in form.inputs}
+    tensors = {n: _tensor(given[n], form) for n in form.inputs}
+    tensors |= {n: torch.view_as_complex(tensors[n]) for n in form.complex}
     for name in form.gradients:
         tensors[name].requires_grad_()
     with torch.enable_grad():
@@ -77,6 +78,7 @@ def _outputs(returned: Any, form: Form, tensors: Mapping[str, Any]) -> list[Any]
         Refused: they are not as many as the outputs, or have other shapes.
     """
     wanted = {name: tuple(tensors[n].shape) for n, name in form.outputs.items()}
+    complex_ones = {form.outputs[n] for n in form.complex if n in form.outputs}
     if isinstance(returned, Mapping) and set(wanted) <= set(returned):
         returned = [returned[name] for name in wanted]
     found = [t for t in _leaves(returned) if t is not None]
@@ -90,6 +92,9 @@ def _outputs(returned: Any, form: Form, tensors: Mapping[str, Any]) -> list[Any]
         if tuple(tensor.shape) != shape:
             hint = ": transposed?" if sorted(tensor.shape) == sorted(shape) else ""
             raise Refused(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}{hint}")
+        if tensor.is_complex() != (name in complex_ones):
+            kind = "complex" if name in complex_ones else "real"
+            raise Refused(f"{name} must be {kind}, got {tensor.dtype}")
     return found
 
 
@@ -101,15 +106,21 @@ def _leaves(of: Any) -> Iterator[Any]:
         yield of
 
 
-def _tensor(array: Any, device: str) -> Any:
+def _tensor(array: Any, form: Form) -> Any:
     """A tensor of the array's layout: also one that a sum's upstream gradient is, expanded."""
     import torch
 
-    if array.ndim and not any(array.strides):
-        return torch.tensor(array.flat[0]).to(device).expand(array.shape)
-    tensor = torch.from_numpy(array)
-    return tensor if device == "cpu" else tensor.to(device)
+    one = array
+    if 0 in array.strides:
+        one = array[tuple(slice(None if s else 1) for s in array.strides)].copy()
+    tensor = torch.from_numpy(one)
+    dtype = getattr(torch, form.dtype) if form.dtype and one.dtype.kind == "f" else tensor.dtype
+    return tensor.to(form.device, dtype).expand(array.shape)
 
 
 def _array(tensor: Any) -> Any:
-    return np.array(tensor.detach().cpu().numpy(), order="C")
+    import torch
+
+    its = tensor.detach().cpu().resolve_conj().resolve_neg()
+    its = its.float() if its.dtype is torch.bfloat16 else its
+    return np.array((torch.view_as_real(its) if its.is_complex() else its).numpy(), order="C")

@@ -56,7 +56,9 @@ class Form(NamedTuple):
     subtracts the gradients times this number from its inputs. `weights`: the inputs that are
     neither given at every step nor an initial state; empty if unknown. `axes`: those of each
     input, as text; empty if unknown. `outputs`: of a layer, the name of what each upstream gradient
-    among the inputs is of; `device`: where it is called.
+    among the inputs is of; `device`: where it is called; `complex`: the inputs and upstream
+    gradients of complex numbers, whose last axis holds their two parts; `dtype`: of the tensors, if
+    it is not that of the arrays.
     """
 
     inputs: Sequence[str]
@@ -67,6 +69,8 @@ class Form(NamedTuple):
     axes: Sequence[str] = ()
     outputs: Mapping[str, str] = {}
     device: str = "cpu"
+    complex: Sequence[str] = ()
+    dtype: str = ""
 
 
 class Part(NamedTuple):

@@ -96,7 +96,7 @@ def _may_be_alike(family: tuple[Any, ...], path: Part, change: str, by: tuple[An
     if family[0] == "uses":
         return change in _OF_A_USE and (path.op == "mm" or change != "operand")
     if family[0] == "of":
-        return change in ("gradient of", "cut") and own
+        return change in ("gradient of", "cut", "not conjugated") and own
     return change in _OF_A_GATE and (own or path.leaf)
 
 
@@ -126,6 +126,9 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
             yield "factor added", (), 5
     if op in ACTIVATIONS:
         yield from _derivatives(step, user, ref, is_known)
+    factor = node.args[1 - j] if op in ("mul", "mm") else None
+    if isinstance(factor, Ref) and np.iscomplexobj(values[factor]):
+        yield "not conjugated", (), 0
     if op == "mm":
         yield from _products(step, user, j, ref, is_known)
     if op in ("index", "embedding") and j == 0:

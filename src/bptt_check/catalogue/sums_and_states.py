@@ -66,6 +66,9 @@ def _carried(batch: bool, chunks: tuple[int, ...]) -> Iterator[tuple[str, tuple[
     yield "cut", (), 0
     for k in (2, 3, 4, 5, 8, 10, *chunks):
         yield "dropped", (k,), 1
+        if chunks:
+            yield "doubled", (k,), 1
+            yield from (("shifted", (k, by), 2) for by in (1, k))
     if batch:
         yield "mean over axis", (0,), 3
     for bound in (0.1, 0.5, 1, 5, 10):

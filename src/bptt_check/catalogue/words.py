@@ -151,6 +151,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "factor": lambda p, f: f"{_path(p)} {_FACTORS[-1] if f < 0 else 'is counted twice'}",
         "without its derivative": _without_derivative,
         "factor divided": "{path} is divided, not multiplied",
+        "not conjugated": "the conjugate is missing on {path}",
         "factor added": "{p.factor} is added to {path}, not multiplied",
         "derivative": _derivative,
         "v of the derivative": lambda p, v: _derivative(p, "v (1 - w)", v),
@@ -230,6 +231,11 @@ WORDS: dict[str, dict[str, Any]] = {
         "cut": "no error is passed back through {p.label}",
         "cut, not last": f"{_ERROR} replaces that of the loss (= for +=), except at the last step",
         "dropped": _ERROR + " is dropped every {0} steps",
+        "doubled": _ERROR + " is doubled every {0} steps",
+        "shifted": lambda p, k, by: (
+            f"the error passed back through {p.label} is every {k} steps that of {by} "
+            f"step{'s' * (by > 1)} later"
+        ),
         "mean over axis": f"{_ERROR} is averaged over the batch",
         "clipped": _ERROR + " is clipped to [-{0}, {0}]",
         "factor": lambda p, f: f"the error passed back through {p.label} {_FACTORS[f]}",

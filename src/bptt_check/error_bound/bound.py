@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.error_bound.error_rules import Rule, Rules, Sum
-from bptt_check.error_bound.noise_floor import MARGIN, noise_floor
+from bptt_check.error_bound.noise_floor import margin, noise_floor
 from bptt_check.error_bound.truncated import TRUNCATED, truncation
-from bptt_check.networks.network import Array, Network
+from bptt_check.networks.network import Array, Network, is_half, precision
 from bptt_check.networks.problems import Problem
 
 
@@ -88,14 +88,14 @@ def reference(network: Network, problem: Problem, *, measure: bool = False) -> R
 
 #: The most units of roundoff of a gradient's largest entry that a layer's bounds may be.
 _MOST_UNITS = 2**13
-_EXPLODES = (
-    "a measured noise floor, of which the margin is chosen, where the derived bound explodes"
-)
+_FLOOR = "a measured noise floor, of which the margin is chosen, "
 
 
 def explodes(right: Reference, dtype: str) -> bool:
-    """Whether the derived bounds are no small part of the gradients, as for a delta rule."""
-    most = _MOST_UNITS * float(np.finfo(dtype).eps)
+    """Whether the derived bounds are no small part of the gradients; always in half precision."""
+    if is_half(dtype):
+        return True
+    most = _MOST_UNITS * precision(dtype).eps
     pairs = ((right.bounds[n].max(initial=0), abs(g)) for n, g in right.gradients.items())
     return any(not bound <= most * g.max(initial=0) for bound, g in pairs if g.any())
 
@@ -111,12 +111,14 @@ def with_floor(network: Network, problem: Problem, right: Reference) -> Referenc
         return right
     floor = noise_floor(network, problem)[1].gradients
     largest = {n: abs(g).max(initial=0) for n, g in right.gradients.items()}
-    unit = float(np.finfo(problem.dtype).eps) / 2
+    unit = precision(problem.dtype).eps / 2
     for n, size in largest.items():  # where it is 0, noise shows nothing
-        least = MARGIN * unit * (size or max(largest.values()))
+        least = margin(problem.dtype) * unit * (size or max(largest.values()))
         floor[n] = np.where(right.gradients[n] == 0, np.maximum(floor[n], least), floor[n])
     if explodes(right, problem.dtype):
-        return right._replace(bounds=floor, measured=_EXPLODES)
+        half = is_half(problem.dtype)
+        why = _FLOOR + ("in half precision" if half else "where the derived bound explodes")
+        return right._replace(bounds=floor, measured=why)
     derived = {
         n: np.where(right.gradients[n] == 0, np.maximum(b, floor[n]), b)
         for n, b in right.bounds.items()
@@ -127,6 +129,8 @@ def with_floor(network: Network, problem: Problem, right: Reference) -> Referenc
 
 
 def _derived(network: Network, problem: Problem) -> Reference:
+    if any(argument.is_complex for argument in network.arguments.values()):
+        raise NotImplementedError("complex numbers have no rounding rules")
     tensors = network.tensors(problem.values, "float64")
     rules = Rules(problem.dtype)
     with (

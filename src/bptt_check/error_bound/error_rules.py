@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt_check.networks.network import Array
+from bptt_check.networks.network import Array, precision
 
 Rule = Callable[..., Any]
 
@@ -55,8 +55,8 @@ class Rules:
     """The rules for a dtype: each is called with the operation's result, then its arguments."""
 
     def __init__(self, dtype: str) -> None:
-        info = np.finfo(dtype)
-        self.unit, self.tiny, self.largest = float(info.eps) / 2, float(info.tiny), float(info.max)
+        info = precision(dtype)
+        self.unit, self.tiny, self.largest = info.eps / 2, info.tiny, info.max
 
     # Bookkeeping.
     def gamma(self, n: int | float) -> float:

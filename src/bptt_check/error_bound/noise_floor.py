@@ -12,12 +12,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.error_bound.truncated import TRUNCATED, truncation
-from bptt_check.networks.network import Evaluation, Network
+from bptt_check.networks.network import Evaluation, Network, is_half, precision
 from bptt_check.networks.problems import Problem
 
 _STEP = 2.0**-26
-MARGIN = 64
 _RUNS = 6
+
+
+def margin(dtype: str) -> int:
+    """The factor of the measured noise; in half precision smaller: 64 would be as large as most."""
+    return 8 if is_half(dtype) else 64
 
 
 def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluation, str]:
@@ -30,7 +34,7 @@ def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluat
         ValueError: as `Network.evaluate`.
     """
     right = network.evaluate(problem.values, "float64")
-    unit = torch.finfo(getattr(torch, problem.dtype)).eps / 2
+    unit = precision(problem.dtype).eps / 2
     noisy = [_moved(network, problem, right, _Noise(seed)) for seed in range(_RUNS)]
     exact = [Exact(unit, sign) for sign in (1, -1)]
     without = [_moved(network, problem, right, mode) for mode in exact]
@@ -39,7 +43,8 @@ def noise_floor(network: Network, problem: Problem) -> tuple[Evaluation, Evaluat
         largest = np.max(list(runs), axis=0)
         # An entry that changes little by chance has terms of the same size as the others.
         typical = np.maximum(largest, largest.mean()) / _STEP if largest.size else largest
-        found = MARGIN * unit * np.maximum(typical, abs(value)) + 2 * np.max(list(exact_runs), 0)
+        scaled = margin(problem.dtype) * unit * np.maximum(typical, abs(value))
+        found = scaled + 2 * np.max(list(exact_runs), 0)
         return np.where(np.isfinite(found), found, np.inf)
 
     floors = {
@@ -70,11 +75,14 @@ class _Noise(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         name = func._schema.name
-        if not isinstance(out, torch.Tensor) or not out.is_floating_point():
+        if not isinstance(out, torch.Tensor) or not (out.is_floating_point() or out.is_complex()):
             return out
         if func.is_view or name.endswith("_") or "detach" in name:
             return out
         signs = torch.randint(0, 2, out.shape, generator=self.generator) * 2 - 1
+        if out.is_complex():  # either part is off by a share of the product of magnitudes
+            others = torch.randint(0, 2, out.shape, generator=self.generator) * 2 - 1
+            signs = signs + 1j * others
         return out * (1 + _STEP * signs.to(out.dtype))
 
 

@@ -28,6 +28,7 @@ from bptt_check.judge.votes import Oracle, votes
 from bptt_check.naming import Asked as Trial
 from bptt_check.naming import name_mistakes, noise_floor
 from bptt_check.networks import Network, Problem, drawn, general, in_turn, random
+from bptt_check.networks.network import precision
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing import locate
 from bptt_check.tracing.changes import gradients as altered_gradients
@@ -94,7 +95,8 @@ class AnyNetwork:
                 raise
             weights, self._has_softmax = [], False
         gradients = network.differentiated if rate is None else weights
-        self.form = Form(inputs, gradients, (), rate, weights, axes, network.outputs)
+        its = [name for name in inputs if network.arguments[name].is_complex]
+        self.form = Form(inputs, gradients, (), rate, weights, axes, network.outputs, complex=its)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -176,7 +178,7 @@ class AnyNetwork:
             right = self.reference(problem)
         except (ValueError, NotImplementedError):  # `reference` raises it again
             return True
-        return is_sharp(right, float(np.finfo(problem.dtype).eps))
+        return is_sharp(right, precision(problem.dtype).eps)
 
     def _shows_the_window(self, problem: Problem) -> bool:
         if problem.sizes["time"] <= (self.window or 0) + 1:
@@ -210,7 +212,7 @@ class AnyNetwork:
         With a rate, the bound also covers the rounding of the updated weights.
         """
         right = reference(self.network, problem, measure=True)
-        unit = float(np.finfo(problem.dtype).eps)
+        unit = precision(problem.dtype).eps
         if self.window is not None and problem.sizes["time"] > self.window + 1:
             graph, truncated = (
                 self.catalogue.graph(problem),

@@ -1,5 +1,6 @@
 """Compare gradients within what rounding allows."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from jaxtyping import Float
 
 from bptt_check.commands.numbers import fraction
 from bptt_check.judge.asking import Array, Asked, Gradients, Right
+from bptt_check.networks.network import precision
 
 
 class Expected(NamedTuple):
@@ -160,11 +162,11 @@ def in_ulps(got: float, expected: float, dtype: str) -> float | None:
     None if that has no meaning: the expected value is zero, subnormal or too large, or the error
     has more units than the mantissa can count.
     """
-    info = np.finfo(dtype)
+    info = precision(dtype)
     if not info.tiny <= abs(expected) <= info.max:
         return None
-    ulps = abs(got - expected) / float(np.spacing(np.asarray(abs(expected), dtype)))
-    return ulps if ulps <= 2 / float(info.eps) else None  # None for NaN, too
+    ulps = abs(got - expected) / (info.eps * 2.0 ** (math.frexp(expected)[1] - 1))
+    return ulps if ulps <= 2 / info.eps else None  # None for NaN, too
 
 
 def constant_factor(
@@ -249,5 +251,5 @@ def is_approximate(asked: Sequence[Asked]) -> bool:
 def _is_close(a: Asked) -> bool:
     got, right = a.answer.compared, a.right.gradients
     largest = max(float(np.abs(right[n]).max(initial=0)) for n in got)
-    close = np.finfo(np.dtype(a.problem.dtype)).eps ** 0.25 * largest
+    close = precision(a.problem.dtype).eps ** 0.25 * largest
     return all(bool((np.abs(g - right[n]) <= close).all()) for n, g in got.items())

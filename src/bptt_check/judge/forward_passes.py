@@ -13,6 +13,7 @@ import numpy as np
 from bptt_check.judge.asking import Array, Asked
 from bptt_check.judge.comparison import fractions
 from bptt_check.networks import Network
+from bptt_check.networks.network import precision
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import Tape, record
 
@@ -57,7 +58,7 @@ def _equals(a: Asked, factor: float) -> bool:
     """Whether the candidate's loss is `factor` times the network's, to within rounding."""
     right: Any = a.right
     total = float(right.losses.sum())
-    rounding = np.finfo(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
+    rounding = precision(a.problem.dtype).eps * len(right.losses) * np.abs(right.losses).sum()
     bound = (2 * float(right.loss_bounds.sum()) + 2 * rounding) * max(1.0, abs(factor))
     return bool(abs(float(a.answer.loss or 0) - factor * total) <= bound)
 
@@ -153,7 +154,7 @@ def meanings(network: Network, asked: Sequence[Asked]) -> dict[str, str]:
         else:
             template = template or tape
             quantities |= _variables(tape)
-        unit = float(np.finfo(a.problem.dtype).eps) ** 0.5
+        unit = precision(a.problem.dtype).eps ** 0.5
         for label, array in a.answer.others.items():
             fits = {words for words, value in quantities.items() if _is(array, value, unit)}
             possible[label] = possible.get(label, fits) & fits

@@ -10,6 +10,7 @@ triton_cpu    Triton kernels without a GPU
 from bptt_check.layers.layer import (
     as_layer,
     chunks,
+    complex_numbers,
     gate,
     layer,
     log_gate,
@@ -24,6 +25,7 @@ from bptt_check.networks import floats, tokens
 __all__ = [
     "as_layer",
     "chunks",
+    "complex_numbers",
     "floats",
     "gate",
     "layer",

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bptt_check.networks import Argument, Condition, Network, floats, network, upstream
@@ -78,14 +79,28 @@ def unit_vectors(axes: str) -> Argument:
     return floats(axes, of_normal=lambda z: z / np.linalg.norm(z, axis=-1, keepdims=True))
 
 
+def complex_numbers(
+    axes: str, of_normal: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Argument:
+    """Complex numbers, also in `returns`; complex64 for float32, complex128 for float64.
+
+    Their gradient is torch's: of the real part, plus i times that of the imaginary part. In a
+    report it has a last axis of 2, the two parts, and so have the numbers that `of_normal` gets.
+    """
+    return replace(floats(f"{axes} 2", of_normal=of_normal), is_complex=True)
+
+
 def layer(
-    *, returns: Mapping[str, str], sizes: Mapping[str, Sizes] | None = None, **marks: str | Argument
+    *,
+    returns: Mapping[str, str | Argument],
+    sizes: Mapping[str, Sizes] | None = None,
+    **marks: str | Argument,
 ) -> Callable[[Callable[..., Any]], Network]:
     """Declare a layer, for `check_layer`.
 
     Args:
         returns: the axes of what it yields at each step (with the axis time), in order, and then of
-            what it returns at the end, its final states (without).
+            what it returns at the end, its final states (without); or `complex_numbers(axes)`.
         sizes: for an axis, the sizes that it may have: `chunks(c)`, `multiples_of(n)`,
             `power_of_two(n)`, a number or several.
         marks: the axes of each argument, or a mark of `bptt_check.networks` or of this room.
@@ -94,7 +109,10 @@ def layer(
         TypeError: the function has no yield.
         ValueError: as `network`; or no output has the axis time, or a size is of no axis.
     """
-    upstreams = {f"d{name}": upstream(axes) for name, axes in returns.items()}
+    upstreams = {
+        f"d{name}": upstream(its) if isinstance(its, str) else replace(its, role="upstream")
+        for name, its in returns.items()
+    }
     outputs = {f"d{name}": name for name in returns}
     timed = {n: a.time_axis for n, a in upstreams.items() if a.time_axis is not None}
     finals = [n for n in upstreams if n not in timed]
@@ -107,6 +125,8 @@ def layer(
     def declare(function: Callable[..., Any]) -> Network:
         def losses(**tensors: Tensor) -> Iterator[Tensor]:
             upstream_of = {name: tensors.pop(name) for name in upstreams}
+            for name in [n for n in tensors if own.arguments[n].is_complex]:
+                tensors[name] = torch.view_as_complex(tensors[name])
             one = next(iter(timed))
             steps, run = upstream_of[one].shape[timed[one]], function(**tensors)
             for step, outputs in enumerate(run):
@@ -179,7 +199,8 @@ def _conditions(of: Network, sizes: Mapping[str, Fitting]) -> Iterator[Condition
 
 def _product(function: Any, upstreams: Mapping[str, Tensor], outputs: Any) -> Tensor:
     """The sum of the products of outputs and their upstream gradients."""
-    given = outputs if isinstance(outputs, tuple | list) else (outputs,)
+    several = outputs if isinstance(outputs, tuple | list) else (outputs,)
+    given = [torch.view_as_real(g) if _is_complex(g) else g for g in several]
     names = [name.removeprefix("d") for name in upstreams]
     shapes = [tuple(g.shape) if isinstance(g, Tensor) else repr(g) for g in given]
     wanted = [tuple(u.shape) for u in upstreams.values()]
@@ -191,6 +212,10 @@ def _product(function: Any, upstreams: Mapping[str, Tensor], outputs: Any) -> Te
         )
     first, *others = ((o * u).sum() for o, u in zip(given, upstreams.values(), strict=True))
     return sum(others, first)
+
+
+def _is_complex(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.is_complex()
 
 
 def _returned(function: Any, run: Iterator[Any]) -> Any:

@@ -11,6 +11,8 @@ from torch import Tensor
 def of_jax(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function on tensors, with its own backward pass; its arguments are passed in order.
 
+    Of complex numbers JAX has the conjugate of torch's gradient: it is returned as torch has it.
+
     float64 needs `jax.config.update("jax_enable_x64", True)`.
     """
 
@@ -39,9 +41,10 @@ class _OfJax(torch.autograd.Function):
         import jax
 
         arrays = [
-            jax.numpy.asarray(u.numpy(), d) for u, d in zip(upstreams, ctx.dtypes, strict=True)
+            jax.numpy.asarray(np.conj(u.resolve_conj().numpy()), d)
+            for u, d in zip(upstreams, ctx.dtypes, strict=True)
         ]
         found = ctx.vjp(jax.tree.unflatten(ctx.tree, arrays))
-        is_number = (np.dtype(g.dtype).kind == "f" for g in found)  # tokens have none
+        is_number = (np.dtype(g.dtype).kind in "fc" for g in found)  # tokens have none
         pairs = zip(found, is_number, strict=True)
-        return None, *(torch.from_numpy(np.array(g)) if ok else None for g, ok in pairs)
+        return None, *(torch.from_numpy(np.conj(g)) if ok else None for g, ok in pairs)

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from bptt_check.error_bound.bound import Reference
-from bptt_check.networks.network import Array
+from bptt_check.networks.network import Array, precision
 from bptt_check.networks.problems import Problem
 from bptt_check.tracing.changes import gradients
 from bptt_check.tracing.locate import gate_masks
@@ -52,7 +52,7 @@ class Probe:
         self._block = np.concatenate(blocks)
         self._answer = self._flat(self.answer)
         self._right, self._bound = self._flat(self.right.gradients), self._flat(self.right.bounds)
-        unit = float(np.finfo(self.problem.dtype).eps)
+        unit = precision(self.problem.dtype).eps
         #: The size of the right entries, or of terms that cancel in all of them.
         self._terms = np.maximum(
             self._largest(self._right), self._largest(self._bound) / (_ROUNDINGS * unit)
@@ -134,7 +134,7 @@ class Probe:
         near = left & ~self._bits(far) if first else left
         if not near & (self.all if among is None else among):
             return left
-        unit = float(np.finfo(self.problem.dtype).eps)
+        unit = precision(self.problem.dtype).eps
         floor = self._flat(noise_floor(self.graph, mistakes, found, unit))
         with np.errstate(all="ignore"):
             beyond &= ~(abs(imitation - self._answer) <= floor)

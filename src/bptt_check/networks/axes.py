@@ -57,6 +57,7 @@ class Argument:
     "tokens", integers from 0 to `below` - 1, "targets" and "upstream", numbers that the loss uses.
     `between`: the lowest and the highest number; if left out, numbers are normally distributed.
     `of_normal`: what is made of normally distributed numbers, such as the logarithm of a gate.
+    `is_complex`: the last axis, of 2, holds the real and the imaginary parts.
     """
 
     axes: tuple[Axis, ...]
@@ -64,6 +65,7 @@ class Argument:
     below: Axis | None = None
     between: tuple[int | float, int | float] | None = None
     of_normal: Callable[[np.ndarray], np.ndarray] | None = None
+    is_complex: bool = False
 
     @property
     def has_domain(self) -> bool:

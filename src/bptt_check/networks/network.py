@@ -218,6 +218,23 @@ def _lines_of(error: BaseException, function: Callable[..., Any]) -> str:
     return ""
 
 
+def precision(dtype: str) -> torch.finfo:
+    """The limits of a dtype by its name."""
+    return torch.finfo(getattr(torch, dtype))
+
+
+def is_half(dtype: str) -> bool:
+    """Whether it is a dtype of half precision: float16 or bfloat16."""
+    return precision(dtype).bits == 16
+
+
+def rounded(value: Array, dtype: str) -> Array:
+    """The numbers in a dtype by its name; those of bfloat16 in float32: NumPy lacks it."""
+    if dtype != "bfloat16":
+        return np.asarray(value, dtype)
+    return torch.from_numpy(np.array(value, np.float32)).bfloat16().float().numpy()
+
+
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Set the dtype of tensors made without one, such as `torch.zeros(n)`, in the function."""

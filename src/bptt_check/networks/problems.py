@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from bptt_check.networks.axes import Argument
 from bptt_check.networks.fills import FILLS, NEEDS, Drawn
-from bptt_check.networks.network import Array, Network
+from bptt_check.networks.network import Array, Network, rounded
 from bptt_check.networks.roles import Roles, roles
 
 
@@ -251,6 +252,7 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
         value[index] = argument.draw(rng, old.shape)
     else:
         value[index] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
+    value = value if argument.role == "tokens" else rounded(value, problem.dtype)
     return problem._replace(values={**problem.values, name: value})
 
 
@@ -324,9 +326,14 @@ def _draw(
         FILLS[condition.fill](Drawn(network, its, sizes, values, rng))
     for name, value in values.items():
         argument = network.arguments[name]
-        its_dtype = value.dtype if argument.role == "tokens" else dtype
         layout = condition.fill if argument.role == "upstream" or not network.outputs else ""
-        values[name] = _with_layout(np.asarray(value, its_dtype), layout)
+        value = value if argument.role == "tokens" else rounded(value, dtype)
+        if argument.is_complex:
+            entries = _with_layout(value.view(np.result_type(value, 1j))[..., 0], layout)
+            parts = (*entries.strides, value.itemsize)
+            values[name] = as_strided(entries.real, value.shape, parts)
+        else:
+            values[name] = _with_layout(value, layout)
     return values
 
 

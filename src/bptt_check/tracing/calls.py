@@ -45,7 +45,8 @@ def call(node: Node, args: list[Any]) -> Array:
         return np.asarray(VALUES[op](*args))
     with torch.no_grad():
         out = node.func(*map(_tensors, args), **node.kwargs)
-    return np.asarray((out if node.which is None else out[node.which]).numpy())
+    its = out if node.which is None else out[node.which]
+    return np.asarray(its.resolve_conj().resolve_neg().numpy())
 
 
 def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Array:
@@ -56,6 +57,8 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
 def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array], Array]:
     """What maps the gradient of a node's value to the contribution to that of its argument j."""
     op = node.op
+    if any(map(np.iscomplexobj, (out, *args))):
+        return lambda g: _by_autograd(node, j, args, g)
     if op == "mm":
         other = args[1 - j].T
         return (lambda g: g @ other) if j == 0 else (lambda g: other @ g)
@@ -193,9 +196,9 @@ def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
         if not out.requires_grad:
             return np.zeros(np.shape(argument.detach()))
         gradient = torch.autograd.grad(
-            out, argument, torch.from_numpy(np.array(g)), materialize_grads=True
+            out, argument, torch.from_numpy(np.array(g)).to(out.dtype), materialize_grads=True
         )
-    return np.asarray(gradient[0].numpy())
+    return np.asarray(gradient[0].resolve_conj().numpy())
 
 
 def _tensors(a: Any) -> Any:

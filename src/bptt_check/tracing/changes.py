@@ -307,6 +307,7 @@ EDGES: dict[str, Callable[..., Any]] = {
     "factor divided": lambda c: c.g / c.args[1 - c.j],
     "factor added": lambda c: c.g + c.args[1 - c.j],
     "own factors": lambda c: c.g * c.args[c.j],
+    "not conjugated": lambda c: c.replaced(1 - c.j, np.conj(c.args[1 - c.j])),
     "derivative": lambda c, form, q: FORMS[form](c.g, value(c, q)),
     "v of the derivative": lambda c, v: c.g * value(c, v) * (1 - c.out),
     "w of the derivative": lambda c, w: c.g * c.out * (1 - value(c, w)),
@@ -374,6 +375,8 @@ EDGES: dict[str, Callable[..., Any]] = {
 CARRIES: dict[str, Callable[..., Any]] = {
     "accumulated": _accumulated,
     "dropped": lambda r, s, t, k: r.crossing(s, t) * (t % k != 0),
+    "doubled": lambda r, s, t, k: r.crossing(s, t) * (1 + (t % k == 0)),
+    "shifted": lambda r, s, t, k, by: 0 * r.crossing(s, t) + r.crossing(s, t if t % k else t + by),
     "swapped": lambda r, s, t, a, b: r.crossing(b if s == a else a, t),
     "forward in time": _at_the_end,
 }

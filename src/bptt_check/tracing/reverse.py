@@ -57,7 +57,7 @@ class Graph:
                 carries.append(name in differentiated)
                 continue
             inputs = [(j, r) for j, r in refs(node) if carries[r]]
-            carries.append(bool(inputs) and np.asarray(self.values[index]).dtype.kind == "f")
+            carries.append(bool(inputs) and np.asarray(self.values[index]).dtype.kind in "fc")
             if carries[-1] and index in used:
                 for j, r in inputs:
                     self.users[r].append((index, j))
@@ -255,6 +255,8 @@ class Reverse:
             if part is not None:
                 total = part if total is None else total + part
         self.in_progress.discard(index)
+        if np.iscomplexobj(total) and not np.iscomplexobj(self.graph.values[index]):
+            total = total.real  # of a mistake
         self.computed[index] = total
         return total
 
@@ -297,10 +299,13 @@ class Reverse:
 
 def _moved(a: Array, terms: Array, noise: Noise) -> Array:
     """Each number, moved up or down by a small share of its terms."""
-    if np.asarray(a).dtype.kind != "f":
+    if np.asarray(a).dtype.kind not in "fc":
         return a
     generator, size = noise
-    return np.asarray(a + terms * (size * (generator.integers(0, 2, np.shape(a)) * 2 - 1)))
+    signs = generator.integers(0, 2, np.shape(a)) * 2 - 1
+    if np.iscomplexobj(a):
+        signs = signs + 1j * (generator.integers(0, 2, np.shape(a)) * 2 - 1)
+    return np.asarray(a + terms * (size * signs))
 
 
 @dataclass(slots=True)
@@ -344,8 +349,9 @@ class Contribution:
 
     def base(self, g: Array | None = None, args: list[Any] | None = None) -> Array:
         """The right contribution, for this or another g and these or other arguments."""
-        values = self.args if args is None else args
-        return passed_back(self.node, self.j, values, self.out, self.g if g is None else g)
+        values, its = self.args if args is None else args, self.g if g is None else g
+        its = its if np.iscomplexobj(self.out) else np.real(its)
+        return passed_back(self.node, self.j, values, self.out, its)
 
     def replaced(self, position: int, value: Array) -> Array:
         """The right contribution, with another value for the argument at this position."""

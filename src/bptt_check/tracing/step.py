@@ -96,10 +96,10 @@ class Step:
         for index in self.inner:
             node = self.tape.nodes[index]
             for j, r in refs(node):
-                if r not in inner and r not in seen and self.tape.values[r].dtype.kind == "f":
+                if r not in inner and r not in seen and self.tape.values[r].dtype.kind in "fc":
                     seen.add(r)
                     yield Quantity(self.name(r), node.site, j), r
-            if self.tape.values[index].dtype.kind == "f" and index not in self.tape.losses:
+            if self.tape.values[index].dtype.kind in "fc" and index not in self.tape.losses:
                 yield self.result(index), index
         for index in self.initial.values():
             if self.tape.nodes[index].op == "argument" and index not in seen:
@@ -138,6 +138,8 @@ class Step:
         if site.name:
             return site.name
         if node.site in self.wrappings and node.op == "unsqueeze":
+            return self.name(node.args[0])
+        if node.op in ("view_as_complex", "view_as_real"):  # of this project's own
             return self.name(node.args[0])
         if node.op == "constant":
             return "a constant"

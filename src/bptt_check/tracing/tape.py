@@ -34,6 +34,7 @@ _OF_LAYERS = str(Path(__file__).parents[1] / "layers")
 #: Operations that rearrange an argument or take a part of it.
 VIEWS = {"t", "transpose", "permute", "view", "split", "chunk", "select", "unbind", "slice"}
 VIEWS |= {"unsqueeze", "squeeze", "expand", "split_with_sizes"}
+VIEWS |= {"view_as_complex", "view_as_real"}
 Key = tuple[Any, ...]
 
 
@@ -255,7 +256,7 @@ class _Recorder(TorchDispatchMode):
         """Append a node; return its index."""
         step = -1 if op in ("argument", "constant") else self.step
         self.tape.nodes.append(Node(self.site(key, op), step, op, func, args, kwargs, which))
-        self.tape.values.append(out.detach().numpy().copy())
+        self.tape.values.append(out.detach().resolve_conj().resolve_neg().numpy().copy())
         index = len(self.tape.nodes) - 1
         self._remember(out, Ref(index))
         return index
