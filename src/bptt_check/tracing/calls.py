@@ -57,7 +57,7 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
 def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array], Array]:
     """What maps the gradient of a node's value to the contribution to that of its argument j."""
     op = node.op
-    if any(map(np.iscomplexobj, (out, *args))):
+    if any(isinstance(a, np.ndarray) and a.dtype.kind == "c" for a in (out, *args)):
         return lambda g: _by_autograd(node, j, args, g)
     if op == "mm":
         other = args[1 - j].T
