@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from rnn_numpy.tasks.targets import Target
 
-#: The histories are as long as possible with at most this many classes.
+#: The usual histories are as long as possible with at most this many classes.
 MOST_CLASSES = 200
 
 
@@ -22,14 +22,21 @@ class Histories(NamedTuple):
     next: Int64[np.ndarray, "classes inputs"]
     task: Int64[np.ndarray, " classes"]
     said: Int64[np.ndarray, " classes"]
+    #: The number of each class among those of histories that are shorter by one input.
+    shorter: Int64[np.ndarray, " classes"]
 
 
-def histories(target: Target) -> Histories:
-    """The classes of a target: its state before the last inputs, and these inputs."""
+def histories(target: Target, more: int = 0) -> Histories:
+    """The classes of a target: its state before the last inputs, and these inputs.
+
+    Args:
+        more: number of further inputs, by which histories are longer than usual.
+    """
     states, inputs = target.next.shape
     depth = 1
     while states * inputs ** (depth + 1) <= MOST_CLASSES:
         depth += 1
+    depth += more
     before, recent = np.divmod(np.arange(states * inputs**depth), inputs**depth)
     task, said, after_first = before, np.zeros_like(before), before
     for place in reversed(range(depth)):
@@ -37,9 +44,9 @@ def histories(target: Target) -> Histories:
         said, task = target.output[task, number].astype(np.int64), target.next[task, number]
         if place == depth - 1:
             after_first = task
-    rest = recent % inputs ** (depth - 1) * inputs
-    following = (after_first * inputs**depth + rest)[:, np.newaxis] + np.arange(inputs)
-    return Histories(following, task, said)
+    shorter = after_first * inputs ** (depth - 1) + recent % inputs ** (depth - 1)
+    following = (shorter * inputs)[:, np.newaxis] + np.arange(inputs)
+    return Histories(following, task, said, shorter)
 
 
 def draw_inputs(

@@ -1,86 +1,103 @@
 """Search for inputs that the network as trained gets wrong, and shorten them.
 
-Three incomplete searches: counterexamples of the network with a rounded state, which are often
-wrong without rounding, too; short prefixes followed by a long run of one input, which a carry has
-to survive; and random inputs of `draw_inputs`.
+The states that can be reached are explored, generation by generation, from h_0 and again from where
+long random and periodic inputs lead. Of states that are alike only the first one is led on: the
+target's state is the same, and h V, now and after each possible input, is in the same cells. If no
+output is wrong, the search is repeated with smaller cells. It is incomplete, but quick.
 """
 
 from collections.abc import Iterator
-from itertools import product
-from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import Refuted
 from rnn_numpy.real_proof.histories import draw_inputs
 from rnn_numpy.tasks.targets import Target
 
-#: Bits of the rounded states that are explored; most states visited for each.
-STATE_BITS, STATES = (4, 5, 6, 7), 30_000
-#: Most prefixes of runs; length of a run; number of random sequences; their length.
-RUNS, RUN, SEQUENCES, STEPS = 256, 100, 1_000, 100
+#: Sizes of a cell of h V; most states that are led on with each.
+CELLS, STATES = (1.0, 0.3, 0.1, 0.03), 200_000
+#: Number of random sequences, and their length.
+SEQUENCES, STEPS = 1_000, 300
 
 
 def wrong_inputs(params: Params, target: Target) -> Int64[np.ndarray, " found"] | None:
-    """The shortest inputs found whose last output is wrong; None if none were found."""
-    found = [wrong for wrong in _all_wrong(params, target) if wrong is not None]
-    return _shortened(params, target, min(found, key=len)) if found else None
+    """Inputs whose last output is wrong, shortened; None if none were found."""
+    wrong = next((found for found in _searches(params, target) if found is not None), None)
+    return None if wrong is None else _shortened(params, target, wrong)
 
 
-def _all_wrong(params: Params, target: Target) -> Iterator[Int64[np.ndarray, " steps"] | None]:
-    """What each search finds, or None."""
-    inputs = 2**target.operands
-    for bits in STATE_BITS:
-        verdict = explore(params, bits, target, limit=STATES)
-        if isinstance(verdict, Refuted):
-            yield _first_wrong(params, target, verdict.inputs[:, np.newaxis])
-    length = int(np.log(RUNS) / np.log(inputs))
-    prefixes = np.array(list(product(range(inputs), repeat=length)), np.int64).T
-    runs = np.concatenate([prefixes, np.repeat(prefixes[-1:], RUN, axis=0)])
-    yield _first_wrong(params, target, runs)
-    yield from (_first_wrong_after(params, target, runs, last) for last in range(inputs))
-    drawn = draw_inputs(np.random.default_rng(0), inputs, STEPS, SEQUENCES)
+def _searches(params: Params, target: Target) -> Iterator[Int64[np.ndarray, " steps"] | None]:
+    """What each search finds, or None; the quickest search first."""
+    drawn = draw_inputs(np.random.default_rng(0), 2**target.operands, STEPS, SEQUENCES)
+    yield from (_explored(params, target, drawn[:0, :1], cell) for cell in CELLS)
     yield _first_wrong(params, target, drawn)
+    yield from (_explored(params, target, drawn, cell) for cell in CELLS)
 
 
-def _run(
-    params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"]
-) -> tuple[Any, Any, Any]:
-    """After each step: whether the output is wrong, the network's state, the target's state."""
-    x = target.bits(inputs).astype(params.W.dtype)
-    outputs, trace = forward(params, x)
-    tasks = target.states(inputs)
-    wrong = (outputs[..., 0] > 0.5) != (target.output[tasks[:-1], inputs] > 0)
-    return wrong, trace.states[1:], tasks[1:]
+def _explored(
+    params: Params, target: Target, roots: Int64[np.ndarray, "steps count"], cell: float
+) -> Int64[np.ndarray, " found"] | None:
+    """Inputs whose last output is wrong: those of one of these roots, and what follows."""
+    h, task = np.zeros((roots.shape[1], len(params.W)), params.W.dtype), target.states(roots)[-1]
+    if len(roots):
+        h = forward(params, target.bits(roots).astype(h.dtype))[1].states[-1]
+    # Of each state that is led on, in columns: the state before it, and the input in between.
+    before, by = np.arange(len(h)), np.full(len(h), -1)
+    mine, seen = np.arange(len(h)), np.zeros(0, np.int64)
+    while len(mine) and len(before) < STATES:
+        number = np.tile(np.arange(2**target.operands), len(mine))
+        task, parent = np.repeat(task, 2**target.operands), np.repeat(mine, 2**target.operands)
+        right, task = target.output[task, number], target.next[task, number]
+        h, output = _led_on(params, target, h)
+        wrong = (output > 0) != (right > 0)
+        if wrong.any():
+            i = int(wrong.argmax())
+            path, at = [int(number[i])], int(parent[i])
+            while by[at] >= 0:
+                path, at = [int(by[at]), *path], int(before[at])
+            found = np.append(roots[:, at], path).astype(np.int64)
+            return _first_wrong(params, target, found[:, np.newaxis])
+        following = _led_on(params, target, h)[1].reshape(len(h), -1)
+        cells = np.floor(np.column_stack([output, following]) / cell).astype(np.int64)
+        key, first = np.unique(_hashed(np.column_stack([task, cells])), return_index=True)
+        first = first[~np.isin(key, seen, assume_unique=True)]
+        seen = np.union1d(seen, key)
+        h, task, mine = h[first], task[first], len(before) + np.arange(len(first))
+        before, by = np.append(before, parent[first]), np.append(by, number[first])
+    return None
+
+
+def _led_on(
+    params: Params, target: Target, h: Float[np.ndarray, "states hidden"]
+) -> tuple[Float[np.ndarray, "next hidden"], Float[np.ndarray, " next"]]:
+    """The states after each of these with each input, and their h V."""
+    driven = target.bits(np.arange(2**target.operands)).astype(h.dtype) @ params.U
+    with np.errstate(over="ignore"):
+        after = 1 / (1 + np.exp(-((h @ params.W)[:, np.newaxis] + driven)))
+    after = after.reshape(-1, h.shape[1])
+    return after, (after @ params.V)[:, 0]
+
+
+def _hashed(rows: Int64[np.ndarray, "rows columns"]) -> Int64[np.ndarray, " rows"]:
+    """A number of each row; different rows have the same one only by a rare accident."""
+    key = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        key = key * 1_000_003 + column  # modulo 2^64
+    return key
 
 
 def _first_wrong(
     params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"]
 ) -> Int64[np.ndarray, " found"] | None:
     """The shortest prefix of these sequences whose last output is wrong."""
-    wrong, _, _ = _run(params, target, inputs)
+    outputs, _ = forward(params, target.bits(inputs).astype(params.W.dtype))
+    wrong = (outputs[..., 0] > 0.5) != (target.run(inputs) > 0)
     if not wrong.any():
         return None
     step = int(wrong.any(axis=1).argmax())
     return inputs[: step + 1, int(wrong[step].argmax())]
-
-
-def _first_wrong_after(
-    params: Params, target: Target, inputs: Int64[np.ndarray, "steps count"], last: int
-) -> Int64[np.ndarray, " found"] | None:
-    """The shortest prefix of these sequences that gives a wrong output with `last` appended."""
-    _, states, tasks = _run(params, target, inputs)
-    x = target.bits(np.full((1, tasks.size), last)).astype(params.W.dtype)
-    outputs, _ = forward(params, x, np.ascontiguousarray(states.reshape(tasks.size, -1)))
-    wrong = (outputs[0, :, 0] > 0.5) != (target.output[tasks.ravel(), last] > 0)
-    if not wrong.any():
-        return None
-    step, which = divmod(int(wrong.argmax()), tasks.shape[1])
-    return np.append(inputs[: step + 1, which], last)
 
 
 def _shortened(

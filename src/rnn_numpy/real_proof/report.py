@@ -59,7 +59,7 @@ def in_words(params: Params, verdict: RealVerdict) -> Iterator[str]:
             f"{verdict.margin:.2g} from 0 in each"
         )
     if isinstance(verdict, Refuted):
-        yield "this is the shortest sum found; without any one of its steps no output is wrong"
+        yield "without any one of the steps of this sum no output is wrong"
 
 
 def as_json(params: Params, verdict: RealVerdict) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Prove or refute the network as trained, its state not rounded, for operands of every length.
 
 First it searches for a wrong output, which is quick (`refutation.py`). Then it computes a metric
-(`metric.py`) and searches for a closed cover, with smaller and smaller sets (`cover.py`); a closed
-cover is a proof. docs/proof.md states what is proved, and what has to be trusted.
+(`metric.py`) and searches for a closed cover, with smaller and smaller sets (`cover.py`), and once
+more with a metric for each history that is longer by one input; a closed cover is a proof.
+docs/proof.md states what is proved, and what has to be trusted.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from rnn_numpy.tasks.targets import Target, addition, check_fits
 LIMIT = 40_000
 #: The radii that are tried in turn; the entries of a state are between 0 and 1.
 RADII = (0.035, 0.025, 0.018, 0.013, 0.009, 0.006, 0.004, 0.0025, 0.0015, 0.001)
+#: By how many inputs histories are longer than usual, in turn.
+LONGER = (0, 1)
 
 
 class NoMetric(NamedTuple):
@@ -104,18 +107,20 @@ def prove_real(
     wrong = wrong_inputs(evaluated, target)
     if wrong is not None:
         return Refuted(target, name, wrong)
-    classes = histories(target)
-    try:
-        L = metric(params, target, classes)
-    except np.linalg.LinAlgError:
-        return GaveUp(target, name, NoMetric())
-    network = Network(params, name, target, classes, L)
-    for radius in RADII:
-        found = cover(network, radius, limit, on_progress)
-        if isinstance(found, Cover):
-            margin = float(network.margin(found.centre, found.radius, found.q)[1:].min())
-            return Proved(target, name, classes, L, found, margin)
-        gave_up = GaveUp(target, name, found)
-        if isinstance(found, TooManySets):
+    L, gave_up = None, GaveUp(target, name, NoMetric())
+    for more in LONGER:
+        classes = histories(target, more)
+        try:
+            L = metric(params, target, classes, L)
+        except np.linalg.LinAlgError:
             break
+        network = Network(params, name, target, classes, L)
+        for radius in RADII:
+            found = cover(network, radius, limit, on_progress)
+            if isinstance(found, Cover):
+                margin = float(network.margin(found.centre, found.radius, found.q)[1:].min())
+                return Proved(target, name, classes, L, found, margin)
+            gave_up = GaveUp(target, name, found)
+            if isinstance(found, TooManySets):
+                break
     return gave_up
