@@ -122,6 +122,9 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
         if not question.twice:
             answers |= {f"second.{name}": answers[f"first.{name}"] for name in returned}
             break
+    if question.twice and isinstance(function, Passes) and function.of and form.rate is None:
+        first = {name: answers[f"first.{name}"] for name in earlier}
+        impure += _kept_by_an_object(function, form, question, first)
     bits = min(8 * array.itemsize for array in earlier.values())
     return Called(answers, impure, bits, *results[1:], set_globals, forward)
 
@@ -220,6 +223,20 @@ class Passes(NamedTuple):
     of: type | None = None
 
 
+def _kept_by_an_object(
+    passes: Passes, form: Form, question: Question, first: Mapping[str, Any]
+) -> list[str]:
+    """Whether a second call on one object returns other gradients: something is not cleared."""
+    try:
+        given = _copies(question.inputs)
+        again = _invoke(passes, form, given, question.sizes, calls=2)[0].gradients
+    except Exception as error:
+        return [f"a second call on the same object raises {type(error).__name__}: {error}"]
+    same = {n: np.array_equal(a, first[n], equal_nan=True) for n, a in again.items() if n in first}
+    others = ", ".join(f"d{name}" for name, is_same in same.items() if not is_same)
+    return [f"a second call on the same object returns other gradients: {others}"] * bool(others)
+
+
 class _Inputs(NamedTuple):
     """Where the inputs of one call go.
 
@@ -242,8 +259,9 @@ def _invoke(
     given: dict[str, Any],
     sizes: Mapping[str, int],
     read: Callable[[Any], dict[str, Any] | None] = lambda _: None,
+    calls: int = 1,
 ) -> tuple[Results, list[str], dict[str, Any]]:
-    """Call it once; `read` may say what gradients it returns.
+    """Call it once, or more often on the same object; `read` may say what gradients it returns.
 
     Returns:
         its results; the inputs that it gets as globals of its file; copies of the floating-point
@@ -275,7 +293,8 @@ def _invoke(
         of = made(passes.of, values, attributes, given, form.weights)
         own |= of.own
     with np.errstate(all="ignore"), _omissions_reported(space.values):
-        returned, handed = _in_turn(passes, parameters, inputs, of)
+        for _ in range(calls):
+            returned, handed = _in_turn(passes, parameters, inputs, of)
     if form.rate is None and (gradients := read(returned)) is not None:
         return Results(gradients, None, {}, []), [], {}
     set_globals = [n for n in given if n in placed & space.looked_up]

@@ -8,7 +8,6 @@ are found one after the other, in the order in which lines run.
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from difflib import SequenceMatcher
 from itertools import combinations, islice, product
 from typing import Any, NamedTuple
@@ -39,7 +38,7 @@ _LEVELS = [Level(3, 1, True), Level(3, 2, True), Level(6, 2, True), Level(_HIGHE
 _LEVELS += [Level(3, 2, True, True), Level(_HIGHEST, 2, True, True), Level(3, 1, False)]
 _LEVELS += [Level(3, 2, False, True), Level(_HIGHEST, 2, False, True)]
 _OPTIONS, _MOST_COMBINED = 3, 400  # edits of a line, and choices of edits for all lines
-_MOST_TERMS = 5  # of a line, of which each sum is looked at
+_MOST_TERMS, _MOST_ADDED = 10, 4  # terms, of which each sum of so many is looked at
 _MOST_TOGETHER = 2000  # choices of edits for all terms of a line
 
 
@@ -282,13 +281,18 @@ class Chooser:
         return [*together]
 
     def _sums(self, terms: Sequence[Any]) -> set[int]:
-        """The quantities that are terms, or sums of terms that are quantities."""
-        right = [a for a in terms if self._quantities.same(a) is not None]
-        its = (a for n in range(1, len(right) + 1) for a in combinations(right[:_MOST_TERMS], n))
-        with suppress(ValueError):  # of shapes that do not go together
-            numbers = {self._quantities.same(sum(some)) for some in its}
-            return {number for number in numbers if number is not None}
-        return set()
+        """The quantities that are terms, or sums of terms that are quantities of one shape."""
+        of_shape: dict[tuple[int, ...], dict[int, Any]] = {}
+        for term in terms:
+            if (number := self._quantities.same(term)) is not None:
+                of_shape.setdefault(term.shape, {})[number] = term
+        found = {number for its in of_shape.values() for number in its}
+        for its in of_shape.values():
+            several = [*its.values()][:_MOST_TERMS]
+            for count in range(2, min(len(several), _MOST_ADDED) + 1):
+                sums = (self._quantities.same(sum(some)) for some in combinations(several, count))
+                found |= {number for number in sums if number is not None}
+        return found
 
     def _is_over(self) -> bool:
         return time.process_time() > self._end
@@ -299,9 +303,9 @@ class Chooser:
         self._terms = self._all_terms()
 
     def _all_terms(self) -> set[int]:
-        """The quantities that are terms of sums: another line that computes one shows nothing."""
-        terms = self._screen.terms([self._edits[number] for number in self.chosen])
-        return {its for its in map(self._quantities.same, terms) if its is not None}
+        """The quantities that are terms, and sums of them: a line that computes one is no find."""
+        of_visits = self._screen.terms([self._edits[number] for number in self.chosen])
+        return {number for terms in of_visits for number in self._sums(terms)}
 
     def _seen(self, numbers: Sequence[int]) -> Seen:
         self._runs += 1
@@ -331,7 +335,7 @@ def _changes_of_terms(of_terms: Mapping[Numbers, list[Any]]) -> Iterator[Change]
     as_they_are = of_terms.get(UNEDITED, [])
     for numbers, visits in of_terms.items():
         changed = _changed_terms(as_they_are, visits) if numbers != UNEDITED else set()
-        if len(changed) == 1:
+        if len(changed) == 1 and len(visits[0]) > 1:
             (place,) = changed
             pairs = zip(as_they_are, visits, strict=True)
             its = [(before[place][0], after[place][0]) for before, after in pairs]

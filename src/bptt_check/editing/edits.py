@@ -501,7 +501,8 @@ class _Line:
         """The expression with a slice left out, or a name replaced, wherever it stands."""
         text = ast.unparse(value)
         slices = {ast.unparse(n) for n in ast.walk(value) if isinstance(n, ast.Slice)} - {":"}
-        yield from (text.replace(each, ":") for each in slices)
+        wholes = (text.replace(each, ":") for each in slices)
+        yield from (re.sub(r"\[:(, :)*\]", "", whole) for whole in wholes)
         its = [ast.unparse(n) for n in atoms(value)]
         for name in dict.fromkeys(each for each in its if its.count(each) > 1):
             whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w\[])")

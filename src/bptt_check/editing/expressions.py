@@ -184,6 +184,9 @@ def one_beside(number: ast.expr) -> Iterator[str]:
     """An integer less by one, and more."""
     rest, by = number, 0
     match number:
+        case ast.Constant(int(k)):
+            yield from (str(k - 1), str(k + 1))
+            return
         case ast.BinOp(left, ast.Add(), ast.Constant(int(k))):
             rest, by = left, k
         case ast.BinOp(left, ast.Sub(), ast.Constant(int(k))):

@@ -80,8 +80,8 @@ class Screen:
             self._run() if valid and known else None
         yield from seen
 
-    def terms(self, chosen: Sequence[Edit]) -> list[Any]:
-        """The terms of the sums that all statements compute, at as many visits as are seen."""
+    def terms(self, chosen: Sequence[Edit]) -> list[list[Any]]:
+        """The terms of the sums that all statements compute, and what they add: of each visit."""
         codes: dict[tuple[str, int], CodeType | None] = {}
         for function in self._program.functions:
             for node in self._simple(function):
@@ -89,7 +89,7 @@ class Screen:
                 own = (e for e in chosen if e.function is function and e.back == node.lineno)
                 none = Edit(function, node.lineno, start, start, "", back=node.lineno)
                 codes[function.file, node.lineno] = self._code((*own, none))
-        visits, seen = dict.fromkeys(codes, 0), list[Any]()
+        visits, seen = dict.fromkeys(codes, 0), [list[Any]() for _ in range(VISITS)]
 
         def called(frame: Any, event: str, _: object) -> Any:
             return at_line if frame.f_code.co_filename in files else None
@@ -100,7 +100,8 @@ class Screen:
             if code is not None and visits[key] < VISITS:
                 visits[key] += 1
                 with suppress(Exception):
-                    seen.extend(eval(code, {**frame.f_globals, **frame.f_locals})[1])
+                    its = eval(code, {**frame.f_globals, **frame.f_locals})[1]
+                    seen[visits[key] - 1].extend(its)
             return at_line
 
         files = {file for file, _ in codes}
@@ -157,7 +158,8 @@ class Screen:
         if value is None:
             return None
         added = getattr(value, "right", value) if isinstance(node, ast.AugAssign) else value
-        both = ast.Tuple([value, ast.List([*_terms(added)], ast.Load())], ast.Load())
+        terms = [*_terms(added)] or [added] * isinstance(node, ast.AugAssign)
+        both = ast.Tuple([value, ast.List(terms, ast.Load())], ast.Load())
         whole = ast.Expression(ast.copy_location(both, value))
         return compile(ast.fix_missing_locations(whole), "<value>", "eval")
 

@@ -26,6 +26,7 @@ from bptt_check.judge.comparison import (
     undecidable,
     worst_entries,
 )
+from bptt_check.judge.forward_passes import RIGHT_LOSS
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
 from bptt_check.mending.lines import Leads, Mend, Mender, lines_that_mend
@@ -93,7 +94,9 @@ def examine(
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
     if verdict == "disagrees":
         with _attempted("mending it", failed):
-            common["mend"], common["leads"] = _lines(mender, subject, finite, dtype, seed)
+            common["mend"], common["leads"] = _lines(
+                mender, subject, finite, dtype, seed, common["loss"]
+            )
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
 
@@ -326,12 +329,22 @@ def _details(
 
 
 def _lines(
-    mender: Mender | None, subject: AnyNetwork, finite: Sequence[Asked], dtype: str, seed: int
+    mender: Mender | None,
+    subject: AnyNetwork,
+    finite: Sequence[Asked],
+    dtype: str,
+    seed: int,
+    loss: str,
 ) -> tuple[Mend | None, Leads | None]:
-    """The lines to change, proved by this check of the pass with them; those that lead to it."""
+    """The lines to change, proved by this check of the pass with them; those that lead to it.
+
+    Args:
+        loss: what is said of the pass's own loss: one that is right must stay so.
+    """
 
     def is_right(ask: Ask) -> bool:
-        return examine(ask, subject, dtype=dtype, seed=seed).right
+        found = examine(ask, subject, dtype=dtype, seed=seed)
+        return found.right and (not loss.startswith(RIGHT_LOSS) or found.loss == loss)
 
     if mender is None or not (finite and mends):
         return None, None

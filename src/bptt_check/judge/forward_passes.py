@@ -17,6 +17,7 @@ from bptt_check.networks.network import precision
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import Tape, record
 
+RIGHT_LOSS = "Its own loss is right"
 #: The axes by whose sizes a loss may be divided.
 _MEANS = (("time",), ("batch",), ("time", "batch"))
 
@@ -29,7 +30,7 @@ def about_losses(asked: Sequence[Asked]) -> str:
     finite = [a for a in returned if np.isfinite(a.answer.loss or 0)]  # -log(p) is not if p is tiny
     if finite and all(_equals(a, 1.0) for a in finite):
         where = " where it is finite" * (len(finite) < len(returned))
-        return f"Its own loss is right{where}: the two forward passes agree to within rounding"
+        return f"{RIGHT_LOSS}{where}: the two forward passes agree to within rounding"
     wrong = [a for a in returned if not _equals(a, 1.0)]
     for axes in _MEANS:
         applies = all(set(axes) <= a.problem.sizes.keys() for a in returned)

@@ -13,12 +13,13 @@ from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
 from bptt_check.editing.program import apply_to
 from bptt_check.editing.workshop import Offer
-from bptt_check.mending.search import Bench, Mending
+from bptt_check.mending.search import Bench, Mended, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
 from bptt_check.tracing.locate import error_arguments
 
 _TRACED = range(4, 9)  # steps of the problem that shows which lines run
+_MOST_TRIED = 2  # sets of edits: the whole check may not say RIGHT of the first
 
 
 class Line(NamedTuple):
@@ -99,16 +100,21 @@ def lines_that_mend(
         if not bench.offers:
             return None, Leads((), False)
         mending = Mending(bench, catalogue, ordered)
-        leads = _leads(bench, *mending.leading())
-        found = mending.mended() if check else None
-        if check is None or found is None or not found.edits:
+        leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
+        for _ in range(_MOST_TRIED if check else 0):
+            last = mending.mended()
+            if not last.edits or (found.edits and last.left):
+                break
+            found, offers = last, [bench.offers[number] for number in last.edits]
+            before, after = _texts(bench, offers)
+            if check is not None and not found.left:
+                with mender.edited(after, bench, found.edits) as ask:
+                    proved = check(ask)
+            if proved or found.left:
+                break
+            mending.leave_out(found.edits)
+        if not found.edits:
             return None, leads
-        offers = [bench.offers[number] for number in found.edits]
-        before, after = _texts(bench, offers)
-    proved = False
-    if not found.left:
-        with mender.edited(after, bench, found.edits) as ask:
-            proved = check(ask)
     lines = tuple(line for file in after for line in _changed(file, before[file], after[file]))
     return Mend(lines, found.right, found.left, proved, _patch(before, after)), leads
 

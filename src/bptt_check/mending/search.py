@@ -106,8 +106,17 @@ class Mending:
         evidence, first = Evidence(edits, self._probes), self._probes[0]
         right = evidence.given(found.parts, first.all) if found.parts else 0
         parts = found.parts if not wrong & ~right else evidence.needed(found.parts, right)
+        for line in {m.where for m in parts}:  # several edits of one may come to nothing
+            rest = tuple(m for m in parts if m.where != line)
+            if len(parts) - len(rest) > 1 and evidence.given(rest, right) == right:
+                parts = rest
         numbers = tuple(edits.numbers[m] for m in parts)
         return Mended(numbers, *(labelled(first, its) for its in (wrong & right, wrong & ~right)))
+
+    def leave_out(self, numbers: Sequence[int]) -> None:
+        """Try these edits no more."""
+        self._edits.numbers = {m: n for m, n in self._edits.numbers.items() if n not in numbers}
+        self._likely = None
 
     def _found(self, probes: Sequence[Probe], given: Mistakes) -> Found:
         """The edits with which the pass returns what these ask for; `given` are some of them."""

@@ -229,7 +229,8 @@ def leads_words(report: Report) -> str:
     wrong = [e.name for e in report.worst if not e.right]
     right = [e.name for e in report.worst if e.right]
     but = f", not to {_joined(right, 'or')}" if right else ""
-    return f"lines with values that lead to {_joined(wrong, 'and' if found.to_all else 'or')}{but}"
+    to = _joined(wrong, "and" if found.to_all else "or")
+    return f"lines with values that lead to {to}{but}; one of them may be wrong"
 
 
 def leads(report: Report) -> list[tuple[str, str]]:

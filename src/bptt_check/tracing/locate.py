@@ -165,9 +165,9 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
             errors = f"every error passed back that {shown} {show} is right"
             return f"{errors}: only the {only} wrong, {since}{ends}"
         return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
-    gates = list(dict.fromkeys(n.partition(", ")[2] or n for n in claim.labels))
-    all_gates = {n.partition(", ")[2] or n for n in cells}
-    subject = "everything" if len(gates) == len(all_gates) > 1 else _listed(gates)
+    gates = [*dict.fromkeys(n.partition(", ")[2] for n in claim.labels)]
+    is_all = {*gates} == {n.partition(", ")[2] for n in cells}
+    subject = ", ".join([*_names(claim.labels), *([] if is_all else [_listed(gates)])])
     if claim.kind == "later state":
         return f"{subject}: a loss contributes to the gradient of a later state"
     if claim.kind == "own step":
@@ -189,8 +189,8 @@ def _names(labels: Iterable[str]) -> dict[str, None]:
 
 def _listed(labels: list[str]) -> str:
     """`gates i, f and g`."""
-    if len(labels) < 2 or not all(label.startswith("gate ") for label in labels):
-        return " and ".join(labels)
+    if len(labels) < 2:
+        return "".join(labels)
     *others, last = (label.removeprefix("gate ") for label in labels)
     return f"gates {', '.join(others)} and {last}"
 
