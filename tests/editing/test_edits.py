@@ -133,3 +133,18 @@ def test_a_pass_in_a_closure(tmp_path: Path) -> None:
     found = its.tried(signs, 0)
     assert found is not None
     np.testing.assert_array_equal(found["x"], np.arange(3.0))
+
+
+def test_parts_change_places_and_lines_stay_as_many(tmp_path: Path) -> None:
+    file = tmp_path / "candidate.py"
+    file.write_text(
+        'def backward(x, W):\n    return {\n        "dx": x,  # or W?\n        "dW": W,\n    }\n'
+    )
+    function = load_function(str(file), "backward")
+    questions = [Question({"x": np.ones(3), "W": np.arange(3.0)})] * 2
+    its = Workshop(function, Form(["x", "W"], ["x", "W"]), questions)
+    assert all(o.text.count("\n") >= o.old.count("\n") for o in its.offers if o.rank >= 0)
+    (swap,) = [n for n, o in enumerate(its.offers) if '"dx": W,  # or W?' in o.text]
+    found = its.tried([swap], 0)
+    assert found is not None
+    np.testing.assert_array_equal(found["x"], np.arange(3.0))

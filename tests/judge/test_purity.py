@@ -1,6 +1,9 @@
 """Passes that change their inputs, or return something else in the second call."""
 
+import inspect
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ from catalogued import of_name
 from judged import examine, remade
 from problems import Array
 from rnn_numpy.elman_network.textbook import Backward, textbook
+from rnn_torch import check
+from tests.passes import textbook as stock_passes
 from tests.passes.elman_mistakes import planted
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
@@ -106,3 +111,29 @@ def test_right_but_impure_is_its_own_verdict() -> None:
     assert examine(remade(changes_x)).verdict == "impure"
     stale = examine(remade(never_resets))
     assert stale.verdict == "impure"
+
+
+CLASS = """
+class Net:
+    def __init__(self, U, W, b, V, c):
+        self.U, self.W, self.b, self.V, self.c = U, W, b, V, c
+        self.dU = np.zeros_like(U)
+    def backward(self, x, h_0, y):
+        found = tanh(x, h_0, self.U, self.W, self.b, y, self.V, self.c)
+        self.dU += found["dU"]
+        return {**found, "dU": self.dU}
+"""
+
+
+@pytest.mark.few
+def test_what_an_object_keeps_between_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sums that are cleared where the object is made alone are right once."""
+    file, body = tmp_path / "mine.py", inspect.getsource(stock_passes.tanh)
+    head = "import numpy as np\nfrom typing import Any\nArray, Gradients = np.ndarray, dict\n"
+    file.write_text(f"{head}{body}\n{CLASS}")
+    assert check.main([f"{file}:Net.backward", "--network", "tanh", "--json"]) == 1
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["verdict"] == "impure"
+    assert fields["impure"] == ["a second call on the same object returns other gradients: dU"]

@@ -59,6 +59,7 @@ OTHERS = (
     (gru, 1, 3),
     (gru, 0, 4),
     (two_layers, 0, 4),
+    (two_layers, 1, 4),
 )
 SETS += [pytest.param(*its, marks=nightly) for its in OTHERS]
 

@@ -29,7 +29,6 @@ from bptt_check.editing.expressions import (
     places,
     replaced,
     shifted,
-    swapped,
 )
 from bptt_check.editing.program import Edit, Function
 from bptt_check.editing.values import INTEGER, Shape, atoms, compounds, is_array
@@ -44,7 +43,7 @@ class Change(NamedTuple):
     """A piece of a statement, what may stand there, and the expression around it.
 
     With `upto`, the piece is the operator that stands between `node` and that; with `after`, the
-    text is put behind `node`.
+    text is put behind `node`; with `swapped`, these two of its parts change places.
     """
 
     node: ast.stmt | ast.expr
@@ -53,6 +52,7 @@ class Change(NamedTuple):
     inside: ast.expr | None = None
     upto: ast.expr | None = None
     after: bool = False
+    swapped: tuple[ast.expr, ast.expr] | None = None
 
 
 def edits(
@@ -84,20 +84,30 @@ def edits(
         line = _Line(node, names, after, known, moved)
         back = node.lineno if reads & moved else 0
         for change in line.changes():
-            start, end = function.span(change.node)
-            start = end if change.after else start
-            if change.upto:
-                begin, (end, _) = end, function.span(change.upto)
-                its = function.text[begin:end]
-                start = begin + its.index(its.split(b"=")[0].strip() + b"=")
-                end = begin + its.index(b"=") + 1
-            inside = function.span(change.inside) if change.inside else (0, 0)
-            others = change.text, inside, change.rank + 2 * (not back), back
-            edit = Edit(function, change.node.lineno, start, end, *others)
+            edit = _edit(change, function, back)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
                 found.pop(edit, None)
                 found[edit] = edit
     return [*found.values()]
+
+
+def _edit(change: Change, function: Function, back: int) -> Edit:
+    """The change in the text of the function, whose lines stay as many."""
+    start, end = function.span(change.node)
+    start, text = end if change.after else start, change.text
+    if change.upto:
+        begin, (end, _) = end, function.span(change.upto)
+        its = function.text[begin:end]
+        start = begin + its.index(its.split(b"=")[0].strip() + b"=")
+        end = begin + its.index(b"=") + 1
+    if change.swapped:
+        (a, b), (c, d) = sorted(map(function.span, change.swapped))
+        of = function.text
+        text = (of[start:a] + of[c:d] + of[b:c] + of[a:b] + of[d:end]).decode()
+    text += "\n" * (function.text[start:end].count(b"\n") - text.count("\n"))
+    inside = function.span(change.inside) if change.inside else (0, 0)
+    rank = change.rank + 2 * (not back)
+    return Edit(function, change.node.lineno, start, end, text, inside, rank, back)
 
 
 class _Known(NamedTuple):
@@ -293,8 +303,12 @@ class _Line:
                 text = f"({text})" if brackets else text
                 yield Change(place.node, text, rank, place.inside)
         yield from (Change(value, text, 3, value) for text in self._everywhere(value))
-        for node in (n for n in ast.walk(value) if isinstance(n, ast.Tuple | ast.List)):
-            yield from self._of_parts(node.elts)
+        for node in ast.walk(value):
+            if isinstance(node, ast.Tuple | ast.List | ast.Dict):
+                parts = node.values if isinstance(node, ast.Dict) else node.elts
+                its = combinations(parts, 2)
+                yield from (Change(node, "", 3, node, swapped=pair) for pair in its)
+                yield from self._of_parts(parts)
 
     def _of_parts(self, parts: list[ast.expr]) -> Iterator[Change]:
         """Of what a tuple or list holds, such as gates: another one, or with a derivative more."""
@@ -393,15 +407,6 @@ class _Line:
                 yield from of_constant(node.value)
                 if node.value == 0:
                     yield from ((name, 1) for name in self.unread if name in self.names)
-            case ast.List(parts) | ast.Tuple(parts):
-                orders = map(", ".join, swapped(parts))
-                square = isinstance(node, ast.List)
-                yield from ((f"[{its}]" if square else f"({its})", 3) for its in orders)
-            case ast.Dict(keys, values):
-                for its in swapped(values):
-                    pairs = zip(keys, its, strict=True)
-                    text = ", ".join(f"{ast.unparse(k)}: {v}" for k, v in pairs if k)
-                    yield f"{{{text}}}", 3
             case ast.Call(function, arguments):
                 yield from of_call(node, function, arguments)
             case ast.Subscript(base, index):

@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from itertools import combinations
 from typing import NamedTuple
 
 #: An expression that may stand in a place, and its rank.
@@ -89,14 +88,6 @@ def of_constant(value: object) -> Iterator[Other]:
             yield repr(f"{inputs}->{output[::-1]}"), 1
 
 
-def swapped(parts: list[ast.expr]) -> Iterator[list[str]]:
-    """The expressions with two of them swapped."""
-    for i, j in combinations(range(len(parts)), 2):
-        order = [ast.unparse(part) for part in parts]
-        order[i], order[j] = order[j], order[i]
-        yield order
-
-
 def of_product(node: ast.expr) -> Iterator[Other]:
     """A product with the derivative of tanh for that of the logistic function, or the other way."""
     factors = [*_factors(node)]
@@ -177,7 +168,8 @@ def of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
     for axis, place in enumerate(places):
         others = places[:axis] + places[axis + 1 :]
         if not isinstance(place, ast.Slice) and all(ast.unparse(o) == ":" for o in others):
-            yield f"{ast.unparse(base)}.sum(axis={axis})", 4
+            its = ast.unparse(base)  # an array or, along its first axis, also a list
+            yield (f"{its}.sum(axis={axis})" if axis else f"sum({its})"), 4
 
 
 def one_beside(number: ast.expr) -> Iterator[str]:
