@@ -155,6 +155,7 @@ def of_index(base: ast.expr, index: ast.expr) -> Iterator[Other]:
             yield f"{ast.unparse(base)}[:-1]", 1
         case ast.Slice(None, upper, None) if upper is not None:
             yield f"{ast.unparse(base)}[{ast.unparse(upper)}:]", 2
+            yield f"{ast.unparse(base)}[-{bracketed(upper)}:]", 2
         case ast.Slice(lower, None, None) if lower is not None:
             yield f"{ast.unparse(base)}[:{ast.unparse(lower)}]", 2
         case ast.Name(name):
