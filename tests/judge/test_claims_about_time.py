@@ -226,3 +226,18 @@ def test_every_kind_has_its_own_words() -> None:
     errors_are_right = [s for s in said if "every error passed back" in s]
     assert errors_are_right == [said[4]]
     assert Where({}, {}, {}, "target", reason="why").words().startswith("cannot tell")
+
+
+def test_gates_are_named_beside_gradients_that_have_none() -> None:
+    cells = ["dx", "dU, gate i", "dU, gate f", "dU, gate o"]
+    of = {
+        ("dx",): "dx: ",
+        ("dx", "dU, gate i", "dU, gate f"): "dx, dU, gates i and f: ",
+        ("dU, gate i",): "dU, gate i: ",
+        tuple(cells[1:]): "dU: ",
+    }
+    for labels, begin in of.items():
+        claim = Claim("own step", labels, 0, 1, 1)
+        assert where_words(claim, cells, "general") == begin + (
+            "wrong at its own step, first at loss t=1, state t=1"
+        )

@@ -165,9 +165,9 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
             errors = f"every error passed back that {shown} {show} is right"
             return f"{errors}: only the {only} wrong, {since}{ends}"
         return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
-    gates = [*dict.fromkeys(n.partition(", ")[2] for n in claim.labels)]
-    is_all = {*gates} == {n.partition(", ")[2] for n in cells}
-    subject = ", ".join([*_names(claim.labels), *([] if is_all else [_listed(gates)])])
+    gates = _gates(claim.labels)
+    some = [_listed([*gates])] if gates and {*gates} != {*_gates(cells)} else []
+    subject = ", ".join([*_names(claim.labels), *some])
     if claim.kind == "later state":
         return f"{subject}: a loss contributes to the gradient of a later state"
     if claim.kind == "own step":
@@ -185,6 +185,11 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
 def _names(labels: Iterable[str]) -> dict[str, None]:
     """The gradients that these labels are, or are gates of, once each."""
     return dict.fromkeys(label.partition(",")[0] for label in labels)
+
+
+def _gates(labels: Iterable[str]) -> dict[str, None]:
+    """The gates in these labels, once each; some label whole gradients."""
+    return dict.fromkeys(gate for label in labels if (gate := label.partition(", ")[2]))
 
 
 def _listed(labels: list[str]) -> str:
