@@ -62,12 +62,10 @@ class Change(NamedTuple):
 class Screened(NamedTuple):
     """The edits of a line, or several together, with which it computes a quantity.
 
-    Then the quantities that are terms of the line: to leave out the others shows nothing; and the
-    edits with which one more term is a quantity.
+    Then the edits with which one more term is a quantity.
     """
 
     edits: list[Numbers]
-    terms: set[int]
     mends_a_term: set[int]
 
 
@@ -187,13 +185,13 @@ class Chooser:
             and not any(_overlap(its, other) for other in chosen)
         }
         gains: dict[frozenset[int], Option] = {}  # of those that do the same the likeliest
-        screened = Screened([], set(), set())
+        screened = Screened([], set())
         if (itself or rank < _HIGHEST) and tried and not self._is_over():
             screened = self._screened(key, chosen, tried)
         alone = [] if itself else [(number,) for number in tried]
         for numbers in dict.fromkeys([*alone, *screened.edits]):
             now, visits, _ = self._seen((*self.chosen, *numbers))
-            new, lost = now - self._now.found - self._terms - screened.terms, self._now.found - now
+            new, lost = now - self._now.found - self._terms, self._now.found - now
             count = self._quantities.count
             gain, after = count(new) - 2 * count(lost), visits.get(key, [])
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
@@ -216,15 +214,13 @@ class Chooser:
     ) -> Screened:
         """The edits of a line that show something there, one of those that do the same."""
         of_edit, of_terms = dict[Numbers, list[Any]](), dict[Numbers, list[Any]]()
-        visits, terms = self._now.visits[key], set[int]()
+        visits = self._now.visits[key]
         alone: dict[Numbers, Sequence[Edit]] = {(number,): [edit] for number, edit in edits.items()}
         for numbers, *both in self._screen.values(chosen, alone, visits):
             for of, values in zip((of_edit, of_terms), both, strict=True):
                 sights = tuple((self._quantities.same(v), _digest(v)) for v in values)
                 of.setdefault(numbers, []).append(sights)
-            if numbers == UNEDITED:
-                terms |= self._sums(both[1])
-        found = self._now.found | self._terms | terms
+        found = self._now.found | self._terms
         shapes = _shapes(of_edit.get(UNEDITED, []))
         first: dict[tuple[Any, ...], Numbers] = {}
         elsewhere = list[Numbers]()  # edits of what the value is given to
@@ -242,7 +238,7 @@ class Chooser:
         several = self._together(changes, found)
         of_several = self._new_together(several, chosen, visits, found) if several else []
         mends_a_term = {change.number for change in changes if change.before is None}
-        return Screened([*first.values(), *elsewhere, *of_several], terms, mends_a_term)
+        return Screened([*first.values(), *elsewhere, *of_several], mends_a_term)
 
     def _together(
         self, changes: Sequence[Change], found: set[int]
@@ -304,8 +300,11 @@ class Chooser:
 
     def _all_terms(self) -> set[int]:
         """The quantities that are terms, and sums of them: a line that computes one is no find."""
-        of_visits = self._screen.terms([self._edits[number] for number in self.chosen])
-        return {number for terms in of_visits for number in self._sums(terms)}
+        found, of_visits = set[int](), dict[int, list[Any]]()
+        for visit, terms in self._screen.terms([self._edits[number] for number in self.chosen]):
+            of_visits.setdefault(visit, []).extend(terms)
+            found |= self._sums(terms)  # of one line; and of lines that add to the same sum
+        return found.union(*map(self._sums, of_visits.values()))
 
     def _seen(self, numbers: Sequence[int]) -> Seen:
         self._runs += 1

@@ -27,6 +27,7 @@ from bptt_check.editing.expressions import (
     one_beside,
     outermost,
     places,
+    plus,
     replaced,
     shifted,
 )
@@ -179,8 +180,7 @@ def _at_a_step_beside(text: str, steps: set[str], shift: int) -> str:
     """The expression with `t - 1` for the step `t`, or with `t` for `t + 1`."""
 
     def shifted(found: re.Match[str]) -> str:
-        by = int((found[2] or "0").replace(" ", "")) + shift
-        return found[1] + (f" {'-+'[by > 0]} {abs(by)}" if by else "")
+        return plus(found[1], int((found[2] or "0").replace(" ", "")) + shift)
 
     return re.sub(rf"\b({'|'.join(sorted(steps))})\b( [+-] \d+)?", shifted, text)
 
@@ -481,8 +481,7 @@ class _Line:
             if isinstance(node, ast.Subscript):  # an upstream gradient: no line of its own
                 yield from ((f"{text} + {a}", 1) for a in self.unread if self.names.get(a) == shape)
         if shape == INTEGER and isinstance(node, ast.Name):
-            yield f"{text} - 1", 2
-            yield f"{text} + 1", 2
+            yield from ((other, 2) for other in one_beside(node))
 
     def _of_one_atom(self, node: ast.expr) -> Iterator[Other]:
         """Another function of the same variable, or the same one of another variable."""

@@ -184,8 +184,12 @@ def one_beside(number: ast.expr) -> Iterator[str]:
             rest, by = left, k
         case ast.BinOp(left, ast.Sub(), ast.Constant(int(k))):
             rest, by = left, -k
-    for other in (by - 1, by + 1):
-        yield ast.unparse(rest) + (f" {'-+'[other > 0]} {abs(other)}" if other else "")
+    yield from (plus(ast.unparse(rest), other) for other in (by - 1, by + 1))
+
+
+def plus(text: str, by: int) -> str:
+    """The expression, and an integer added to it."""
+    return text + (f" {'-+'[by > 0]} {abs(by)}" if by else "")
 
 
 def shifted(index: ast.expr) -> Iterator[str]:

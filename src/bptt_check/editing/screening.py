@@ -1,20 +1,30 @@
 """What a statement would compute with each of its edits, seen where it stands in one run."""
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bptt_check.editing.program import VISITS, Edit, Function, Program, apply_to, traced
 
 _VISITS = 3  # of a statement that are looked at
 Numbers = tuple[int, ...]
 UNEDITED: Numbers = ()
-#: Calls that change something each time: with one of these a statement is not evaluated.
 _STACKS = {"hstack", "vstack", "column_stack", "concatenate", "stack"}
+#: Calls that change something each time: with one of these a statement is not evaluated.
 _CHANGING = {"pop", "popleft", "next", "send", "popitem", "append", "insert"}
+
+
+class Codes(NamedTuple):
+    """Expressions for what a statement computes, or calls a function of theirs with.
+
+    `terms`: for a list of its terms, if there are any.
+    """
+
+    value: CodeType
+    terms: CodeType | None
 
 
 class _Enough(Exception):
@@ -27,7 +37,7 @@ class Screen:
     def __init__(self, program: Program, run: Callable[[], object]) -> None:
         self._program, self._run = program, run
         self._own = {function.code.co_name for function in program.functions}
-        self._codes: dict[tuple[Edit, ...], CodeType | None] = {}
+        self._codes: dict[tuple[Edit, ...], Codes | None] = {}
         self._statements: dict[Function, list[ast.stmt]] = {}
 
     def values(
@@ -57,57 +67,64 @@ class Screen:
         looked_at = sorted({0, *wrong[:_VISITS]})  # what the first one reads is right
         visit = -1
 
-        def called(frame: Any, event: str, _: object) -> Any:
-            code = frame.f_code
-            place = code.co_filename, code.co_firstlineno
-            return at_line if place == (function.file, function.first) else None
-
-        def at_line(frame: Any, event: str, _: object) -> Any:
+        def see(frame: Any) -> None:
             nonlocal visit
-            if event != "line" or frame.f_lineno != line:
-                return at_line
+            if frame.f_lineno != line or frame.f_code.co_firstlineno != function.first:
+                return
             visit += 1
             if visit > looked_at[-1]:
                 raise _Enough
             names = {**frame.f_globals, **frame.f_locals}
             for numbers, code in known if visit in looked_at else ():
                 with suppress(Exception):
-                    value, terms = eval(code, names)
-                    seen.append((numbers, _parts(value), terms))
-            return at_line
+                    terms = eval(code.terms, names) if code.terms else []
+                    seen.append((numbers, _parts(eval(code.value, names)), terms))
 
-        with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
-            self._run() if valid and known else None
+        if known:
+            self._at_lines(chosen, {function.file}, see)
         yield from seen
 
-    def terms(self, chosen: Sequence[Edit]) -> list[list[Any]]:
-        """The terms of the sums that all statements compute, and what they add: of each visit."""
-        codes: dict[tuple[str, int], CodeType | None] = {}
+    def terms(self, chosen: Sequence[Edit]) -> list[tuple[int, list[Any]]]:
+        """The terms of the sum that a statement computes, or what it adds, at each visit of it.
+
+        Of all statements, with the numbers of the visits.
+        """
+        codes: dict[tuple[str, int], CodeType] = {}
         for function in self._program.functions:
             for node in self._simple(function):
                 start, _ = function.span(node)
                 own = (e for e in chosen if e.function is function and e.back == node.lineno)
                 none = Edit(function, node.lineno, start, start, "", back=node.lineno)
-                codes[function.file, node.lineno] = self._code((*own, none))
-        visits, seen = dict.fromkeys(codes, 0), [list[Any]() for _ in range(VISITS)]
+                if (code := self._code((*own, none))) and code.terms:
+                    codes[function.file, node.lineno] = code.terms
+        visits, seen = dict.fromkeys(codes, 0), list[tuple[int, list[Any]]]()
+
+        def see(frame: Any) -> None:
+            key = frame.f_code.co_filename, frame.f_lineno
+            if key in codes and visits[key] < VISITS:
+                visits[key] += 1
+                with suppress(Exception):
+                    its = eval(codes[key], {**frame.f_globals, **frame.f_locals})
+                    seen.append((visits[key], its))
+
+        self._at_lines(chosen, {file for file, _ in codes}, see)
+        return seen
+
+    def _at_lines(
+        self, chosen: Sequence[Edit], files: Set[str], see: Callable[[Any], None]
+    ) -> None:
+        """Show each frame of these files at each line, before it runs, in a run with edits."""
 
         def called(frame: Any, event: str, _: object) -> Any:
             return at_line if frame.f_code.co_filename in files else None
 
         def at_line(frame: Any, event: str, _: object) -> Any:
-            key = frame.f_code.co_filename, frame.f_lineno
-            code = codes.get(key) if event == "line" else None
-            if code is not None and visits[key] < VISITS:
-                visits[key] += 1
-                with suppress(Exception):
-                    its = eval(code, {**frame.f_globals, **frame.f_locals})[1]
-                    seen[visits[key] - 1].extend(its)
+            if event == "line":
+                see(frame)
             return at_line
 
-        files = {file for file, _ in codes}
         with self._program.with_edits(chosen) as valid, suppress(Exception), traced(called):
             self._run() if valid else None
-        return seen
 
     def is_elsewhere(self, edit: Edit, of_right: bool) -> bool:
         """Whether the edit shows elsewhere alone: in what a function of theirs is called with.
@@ -135,14 +152,13 @@ class Screen:
             self._statements[function] = [n for n in nodes if not hasattr(n, "body")]
         return self._statements[function]
 
-    def _code(self, edits: tuple[Edit, ...]) -> CodeType | None:
-        """An expression for what the statement computes, or calls a function of theirs with."""
+    def _code(self, edits: tuple[Edit, ...]) -> Codes | None:
         if edits not in self._codes:
             with suppress(SyntaxError, ValueError):
                 self._codes[edits] = self._compiled(edits)
         return self._codes.setdefault(edits, None)
 
-    def _compiled(self, edits: tuple[Edit, ...]) -> CodeType | None:
+    def _compiled(self, edits: tuple[Edit, ...]) -> Codes | None:
         if (statement := self._statement(edits[-1])) is None:
             return None
         function = edits[-1].function
@@ -159,9 +175,12 @@ class Screen:
             return None
         added = getattr(value, "right", value) if isinstance(node, ast.AugAssign) else value
         terms = [*_terms(added)] or [added] * isinstance(node, ast.AugAssign)
-        both = ast.Tuple([value, ast.List(terms, ast.Load())], ast.Load())
-        whole = ast.Expression(ast.copy_location(both, value))
-        return compile(ast.fix_missing_locations(whole), "<value>", "eval")
+        as_list = ast.copy_location(ast.List(terms, ast.Load()), value)
+        return Codes(_evaluated(value), _evaluated(as_list) if terms else None)
+
+
+def _evaluated(value: ast.expr) -> CodeType:
+    return compile(ast.fix_missing_locations(ast.Expression(value)), "<value>", "eval")
 
 
 def _value(node: ast.stmt) -> ast.expr | None:

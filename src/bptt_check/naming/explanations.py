@@ -4,7 +4,7 @@ An explanation must give the candidate's answer to every problem, to within roun
 If no mistake does, sets of mistakes are tried, which may explain some of the gradients only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -155,32 +155,27 @@ def _sets(probes: list[Probe], catalogue: Catalogue) -> list[Explanation]:
 def _apart(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:
     """A mistake in several places as one in each: a place whose gradient is left shows nothing."""
     found: Mistakes = ()
+    in_one_place = [m for m in catalogue.mistakes if len(m.part.edges) == 1]
     for every in mistakes:
-        key = every.part.kind, every.change, every.by, every.step
-        its = [
-            m
-            for m in catalogue.mistakes
-            if len(m.part.edges) == 1
-            and (m.part.kind, m.change, m.by, m.step) == key
-            and {*m.part.edges} < {*every.part.edges}
-        ]
-        is_all = {edge for m in its for edge in m.part.edges} == {*every.part.edges}
-        found += tuple(its) if is_all and len(its) > 1 else (every,)
+        found += _place_by_place(every, in_one_place) or (every,)
     return found
 
 
 def _merged(mistakes: Mistakes, catalogue: Catalogue) -> Mistakes:
     """The same change in each of several places as the one mistake that it is in all of them."""
     for every in catalogue.mistakes:
-        edges, key = {*every.part.edges}, (every.part.kind, every.change, every.by, every.step)
-        its = [
-            m
-            for m in mistakes
-            if (m.part.kind, m.change, m.by, m.step) == key and {*m.part.edges} < edges
-        ]
-        if len(its) > 1 and set().union(*(m.part.edges for m in its)) == edges:
+        if its := _place_by_place(every, mistakes):
             mistakes = (every, *(m for m in mistakes if m not in its))
     return mistakes
+
+
+def _place_by_place(every: Mistake, among: Iterable[Mistake]) -> Mistakes:
+    """Those mistakes that are the same change in fewer places, if they are in all of its places."""
+    edges, key = {*every.part.edges}, (every.part.kind, every.change, every.by, every.step)
+    its = tuple(
+        m for m in among if (m.part.kind, m.change, m.by, m.step) == key and {*m.part.edges} < edges
+    )
+    return its if {edge for m in its for edge in m.part.edges} == edges and len(its) > 1 else ()
 
 
 def _copies(probes: Sequence[Probe], catalogue: Catalogue, blocks: int) -> tuple[Mistakes, int]:

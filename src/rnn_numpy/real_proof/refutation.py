@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.model import forward
 from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.textbook import sigmoid
 from rnn_numpy.real_proof.histories import draw_inputs
 from rnn_numpy.tasks.targets import Target
 
@@ -46,11 +47,11 @@ def _explored(
     # Of each state that is led on, in columns: the state before it, and the input in between.
     before, by = np.arange(len(h)), np.full(len(h), -1)
     mine, seen = np.arange(len(h)), np.zeros(0, np.int64)
+    h, output = _led_on(params, target, h)
     while len(mine) and len(before) < STATES:
         number = np.tile(np.arange(2**target.operands), len(mine))
         task, parent = np.repeat(task, 2**target.operands), np.repeat(mine, 2**target.operands)
         right, task = target.output[task, number], target.next[task, number]
-        h, output = _led_on(params, target, h)
         wrong = (output > 0) != (right > 0)
         if wrong.any():
             i = int(wrong.argmax())
@@ -59,12 +60,13 @@ def _explored(
                 path, at = [int(by[at]), *path], int(before[at])
             found = np.append(roots[:, at], path).astype(np.int64)
             return _first_wrong(params, target, found[:, np.newaxis])
-        following = _led_on(params, target, h)[1].reshape(len(h), -1)
-        cells = np.floor(np.column_stack([output, following]) / cell).astype(np.int64)
+        following, says = (a.reshape(len(h), -1) for a in _led_on(params, target, h))
+        cells = np.floor(np.column_stack([output, says]) / cell).astype(np.int64)
         key, first = np.unique(_hashed(np.column_stack([task, cells])), return_index=True)
         first = first[~np.isin(key, seen, assume_unique=True)]
         seen = np.union1d(seen, key)
-        h, task, mine = h[first], task[first], len(before) + np.arange(len(first))
+        h, output = following[first].reshape(-1, h.shape[1]), says[first].ravel()
+        task, mine = task[first], len(before) + np.arange(len(first))
         before, by = np.append(before, parent[first]), np.append(by, number[first])
     return None
 
@@ -74,9 +76,7 @@ def _led_on(
 ) -> tuple[Float[np.ndarray, "next hidden"], Float[np.ndarray, " next"]]:
     """The states after each of these with each input, and their h V."""
     driven = target.bits(np.arange(2**target.operands)).astype(h.dtype) @ params.U
-    with np.errstate(over="ignore"):
-        after = 1 / (1 + np.exp(-((h @ params.W)[:, np.newaxis] + driven)))
-    after = after.reshape(-1, h.shape[1])
+    after = sigmoid((h @ params.W)[:, np.newaxis] + driven).reshape(-1, h.shape[1])
     return after, (after @ params.V)[:, 0]
 
 
