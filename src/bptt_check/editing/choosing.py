@@ -105,7 +105,7 @@ class Chooser:
         reached = 0
         while reached < len(_LEVELS) and not self._now.is_right:
             level, before, unsure = _LEVELS[reached], self.chosen, list[list[Option]]()
-            for keys in self._wrong_first() if level.rank <= _LIKELY else ([*self._at],):
+            for keys in self._wrong_first():
                 if self.chosen == before:
                     self._take_likely(keys, level, unsure)
             if self.chosen == before and level.together:

@@ -27,6 +27,7 @@ class Quantities:
         of_arrays = [(n, np.asarray(array)) for n, its in enumerate(quantities) for array in its]
         self._arrays, self._of = [a for _, a in of_arrays], [n for n, _ in of_arrays]
         self._rows: dict[int, set[int]] = {}
+        self._known: dict[Any, int | None] = {}  # the same terms are seen with many edits
         rows: dict[int, list[tuple[float, int, Any]]] = {}
         for number, array in enumerate(self._arrays):
             entries = np.sort(np.ravel(array))
@@ -41,7 +42,15 @@ class Quantities:
         """The number of the first array with these entries; None if there is none."""
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             return None
-        sizes, numbers, entries = self._of_size.get(value.size, ((), (), ()))
+        if value.size not in self._of_size:
+            return None
+        key = value.shape, value.tobytes()
+        if key not in self._known:
+            self._known[key] = self._sought(value)
+        return self._known[key]
+
+    def _sought(self, value: Any) -> int | None:
+        sizes, numbers, entries = self._of_size[value.size]
         its = _size(value)
         first = bisect_left(sizes, its * (1 - _NEAR))
         last = bisect_right(sizes, its * (1 + _NEAR)) if math.isfinite(its) else first

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from bptt_check.editing.program import VISITS, Edit, Function, Program, apply_to, traced
 
@@ -15,16 +15,6 @@ UNEDITED: Numbers = ()
 _STACKS = {"hstack", "vstack", "column_stack", "concatenate", "stack"}
 #: Calls that change something each time: with one of these a statement is not evaluated.
 _CHANGING = {"pop", "popleft", "next", "send", "popitem", "append", "insert"}
-
-
-class Codes(NamedTuple):
-    """Expressions for what a statement computes, or calls a function of theirs with.
-
-    `terms`: for a list of its terms, if there are any.
-    """
-
-    value: CodeType
-    terms: CodeType | None
 
 
 class _Enough(Exception):
@@ -37,7 +27,7 @@ class Screen:
     def __init__(self, program: Program, run: Callable[[], object]) -> None:
         self._program, self._run = program, run
         self._own = {function.code.co_name for function in program.functions}
-        self._codes: dict[tuple[Edit, ...], Codes | None] = {}
+        self._codes: dict[tuple[Edit, ...], CodeType | None] = {}
         self._statements: dict[Function, list[ast.stmt]] = {}
 
     def values(
@@ -77,8 +67,8 @@ class Screen:
             names = {**frame.f_globals, **frame.f_locals}
             for numbers, code in known if visit in looked_at else ():
                 with suppress(Exception):
-                    terms = eval(code.terms, names) if code.terms else []
-                    seen.append((numbers, _parts(eval(code.value, names)), terms))
+                    value, terms = eval(code, names)
+                    seen.append((numbers, _parts(value), terms))
 
         if known:
             self._at_lines(chosen, {function.file}, see)
@@ -95,8 +85,8 @@ class Screen:
                 start, _ = function.span(node)
                 own = (e for e in chosen if e.function is function and e.back == node.lineno)
                 none = Edit(function, node.lineno, start, start, "", back=node.lineno)
-                if (code := self._code((*own, none))) and code.terms:
-                    codes[function.file, node.lineno] = code.terms
+                if code := self._code((*own, none)):
+                    codes[function.file, node.lineno] = code
         visits, seen = dict.fromkeys(codes, 0), list[tuple[int, list[Any]]]()
 
         def see(frame: Any) -> None:
@@ -104,7 +94,7 @@ class Screen:
             if key in codes and visits[key] < VISITS:
                 visits[key] += 1
                 with suppress(Exception):
-                    its = eval(codes[key], {**frame.f_globals, **frame.f_locals})
+                    _, its = eval(codes[key], {**frame.f_globals, **frame.f_locals})
                     seen.append((visits[key], its))
 
         self._at_lines(chosen, {file for file, _ in codes}, see)
@@ -152,13 +142,17 @@ class Screen:
             self._statements[function] = [n for n in nodes if not hasattr(n, "body")]
         return self._statements[function]
 
-    def _code(self, edits: tuple[Edit, ...]) -> Codes | None:
+    def _code(self, edits: tuple[Edit, ...]) -> CodeType | None:
+        """What a statement computes, or calls a function of theirs with, and the list of its terms.
+
+        None if it cannot be evaluated alone.
+        """
         if edits not in self._codes:
             with suppress(SyntaxError, ValueError):
                 self._codes[edits] = self._compiled(edits)
         return self._codes.setdefault(edits, None)
 
-    def _compiled(self, edits: tuple[Edit, ...]) -> Codes | None:
+    def _compiled(self, edits: tuple[Edit, ...]) -> CodeType | None:
         if (statement := self._statement(edits[-1])) is None:
             return None
         function = edits[-1].function
@@ -176,11 +170,8 @@ class Screen:
         added = getattr(value, "right", value) if isinstance(node, ast.AugAssign) else value
         terms = [*_terms(added)] or [added] * isinstance(node, ast.AugAssign)
         as_list = ast.copy_location(ast.List(terms, ast.Load()), value)
-        return Codes(_evaluated(value), _evaluated(as_list) if terms else None)
-
-
-def _evaluated(value: ast.expr) -> CodeType:
-    return compile(ast.fix_missing_locations(ast.Expression(value)), "<value>", "eval")
+        both = ast.copy_location(ast.Tuple([value, as_list], ast.Load()), value)
+        return compile(ast.Expression(both), "<value>", "eval")
 
 
 def _value(node: ast.stmt) -> ast.expr | None:
@@ -212,7 +203,11 @@ def _terms(value: ast.expr) -> Iterator[ast.expr]:
                 is_sum = isinstance(each, ast.BinOp) and isinstance(each.op, ast.Add | ast.Sub)
                 is_negative = each is right and isinstance(op, ast.Sub)
                 its = [*_terms(each)] if is_sum else [each]
-                yield from (ast.UnaryOp(ast.USub(), a) if is_negative else a for a in its)
+                yield from (_negative(a) if is_negative else a for a in its)
+
+
+def _negative(value: ast.expr) -> ast.expr:
+    return ast.copy_location(ast.UnaryOp(ast.USub(), value), value)
 
 
 def _name(function: ast.expr) -> str:

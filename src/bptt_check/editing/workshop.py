@@ -5,6 +5,7 @@ It runs untrusted code, and imports no torch.
 
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
@@ -57,6 +58,7 @@ class Workshop:
 
     def __init__(self, function: Any, form: Form, questions: Sequence[Question]) -> None:
         self._gradients, self._questions = Gradients(function, form), questions
+        self.seconds = 0.0  # of this processor, spent on what was tried
         last = function.functions[-1] if isinstance(function, Passes) else function
         self._globals = globals_of(last).values
         #: Arrays that a run which fails leaves changed, such as sums that are cleared at its end.
@@ -95,12 +97,14 @@ class Workshop:
 
     def tried(self, edits: Sequence[int], question: int) -> dict[str, Any] | None:
         """The gradients with these edits; None if it fails."""
-        its = [self.edits[number] for number in edits]
+        its, begin = [self.edits[number] for number in edits], time.process_time()
         with self.program.with_edits(its) as valid:
             try:
                 return self._run(self._questions[question]) if valid else None
             except Exception:
                 return None
+            finally:
+                self.seconds += time.process_time() - begin
 
     def likely(self, quantities: Iterable[Iterable[Any]]) -> list[int]:
         """The edits with which more lines compute one of these quantities, at the first problem."""

@@ -230,8 +230,8 @@ class AnyNetwork:
             right = right._replace(bounds=bounds)
         return right
 
-    def losses(self, asked: Sequence[Asked]) -> str:
-        """A sentence that compares the candidate's loss with the network's."""
+    def losses(self, asked: Sequence[Asked]) -> tuple[str, bool | None]:
+        """A sentence that compares the candidate's loss with the network's; whether it is right."""
         return about_losses(asked)
 
     def states(self, asked: Sequence[Asked]) -> str:

@@ -229,7 +229,7 @@ class Remote:
     """The `Workshop` of a candidate, in its process."""
 
     def __init__(self, candidate: Candidate, header: Mapping[str, Any]) -> None:
-        self._candidate = candidate
+        self._candidate, self.seconds = candidate, 0.0
         try:
             self.functions = [
                 (str(file), int(first), str(text)) for file, first, text in header["functions"]
@@ -257,7 +257,10 @@ class Remote:
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
         self._candidate._write([json.dumps({"edits": [*edits], "at": question}).encode()])
-        if not self._candidate._header().get("valid"):
+        header = self._candidate._header()
+        if isinstance(seconds := header.get("seconds"), float):
+            self.seconds = seconds
+        if not header.get("valid"):
             return None
         deadline = time.monotonic() + self._candidate._timeout
         try:

@@ -26,7 +26,6 @@ from bptt_check.judge.comparison import (
     undecidable,
     worst_entries,
 )
-from bptt_check.judge.forward_passes import RIGHT_LOSS
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
 from bptt_check.mending.lines import Leads, Mend, Mender, lines_that_mend
@@ -95,7 +94,7 @@ def examine(
     if verdict == "disagrees":
         with _attempted("mending it", failed):
             common["mend"], common["leads"] = _lines(
-                mender, subject, finite, dtype, seed, common["loss"]
+                mender, subject, finite, dtype, seed, common["loss_is_right"]
             )
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
@@ -266,9 +265,9 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
         worst_entries(a.answer.compared, a.right, a.problem.name, dtype, outputs) for a in asked
     ]
     worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
-    loss = forward = ""
+    loss, loss_is_right, forward = "", None, ""
     with _attempted("comparing the losses", found.failed):
-        loss = subject.losses(asked)
+        loss, loss_is_right = subject.losses(asked)
     with _attempted("comparing the states", found.failed):
         forward = subject.states(asked)
     return {
@@ -290,6 +289,7 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
         "untold": tuple(found.untold),
         "not_finite": tuple(_problems(a for a in found.wrong if not a.answer.is_finite)),
         "loss": loss,
+        "loss_is_right": loss_is_right,
         "forward": forward,
         "measured": next((m for a in asked if (m := getattr(a.right, "measured", ""))), ""),
         "approximate": next((m for a in asked if (m := getattr(a.right, "approximate", ""))), ""),
@@ -334,17 +334,17 @@ def _lines(
     finite: Sequence[Asked],
     dtype: str,
     seed: int,
-    loss: str,
+    loss_is_right: bool | None,
 ) -> tuple[Mend | None, Leads | None]:
     """The lines to change, proved by this check of the pass with them; those that lead to it.
 
     Args:
-        loss: what is said of the pass's own loss: one that is right must stay so.
+        loss_is_right: whether the pass's own loss is right: one that is must stay so.
     """
 
     def is_right(ask: Ask) -> bool:
         found = examine(ask, subject, dtype=dtype, seed=seed)
-        return found.right and (not loss.startswith(RIGHT_LOSS) or found.loss == loss)
+        return found.right and bool(found.loss_is_right or not loss_is_right)
 
     if mender is None or not (finite and mends):
         return None, None

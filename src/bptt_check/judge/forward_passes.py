@@ -17,20 +17,31 @@ from bptt_check.networks.network import precision
 from bptt_check.tracing.reverse import Graph
 from bptt_check.tracing.tape import Tape, record
 
-RIGHT_LOSS = "Its own loss is right"
 #: The axes by whose sizes a loss may be divided.
 _MEANS = (("time",), ("batch",), ("time", "batch"))
 
 
-def about_losses(asked: Sequence[Asked]) -> str:
-    """A sentence about the losses that the candidate returns; empty if it returns none."""
+def about_losses(asked: Sequence[Asked]) -> tuple[str, bool | None]:
+    """A sentence about the losses that the candidate returns, and whether they are right.
+
+    Empty and None if it returns none.
+    """
     returned = [a for a in asked if isinstance(a.answer.loss, int | float)]
     if not returned:
-        return ""
+        return "", None
     finite = [a for a in returned if np.isfinite(a.answer.loss or 0)]  # -log(p) is not if p is tiny
     if finite and all(_equals(a, 1.0) for a in finite):
         where = " where it is finite" * (len(finite) < len(returned))
-        return f"{RIGHT_LOSS}{where}: the two forward passes agree to within rounding"
+        words = f"Its own loss is right{where}: the two forward passes agree to within rounding"
+        return words, True
+    return _difference(returned), False
+
+
+def _difference(returned: Sequence[Asked]) -> str:
+    """How losses differ from the network's.
+
+    A constant factor is said first, of these the size of an axis.
+    """
     wrong = [a for a in returned if not _equals(a, 1.0)]
     for axes in _MEANS:
         applies = all(set(axes) <= a.problem.sizes.keys() for a in returned)

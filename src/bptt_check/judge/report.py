@@ -72,6 +72,7 @@ class Report:
     training: tuple[str, ...] = ()  # what is wrong in its training loop but for the gradient
     failed: tuple[str, ...] = ()  # the steps after the verdict that failed
     loss: str = ""  # a sentence about the candidate's loss, if it returns one
+    loss_is_right: bool | None = None  # whether that loss is; None if it returns none
     forward: str = ""  # a sentence about the states of its forward pass, if it hands them over
     approximate: str = ""  # how torch's own operations are off by more than rounding
     measured: str = ""  # why the bound is measured instead of derived; empty if derived

@@ -52,7 +52,8 @@ class LineEdit(NamedTuple):
 class Mend(NamedTuple):
     """Lines with which the gradients `right` are right at every problem, and `left` are not.
 
-    `proved`: with them the whole check says RIGHT. `patch`: a unified diff.
+    `proved`: with them the whole check says RIGHT. `patch`: a unified diff. `one_step`: they are
+    right at the problems of one step alone.
     """
 
     lines: tuple[LineEdit, ...]
@@ -60,6 +61,7 @@ class Mend(NamedTuple):
     left: tuple[str, ...]
     proved: bool
     patch: str
+    one_step: bool = False
 
 
 class Workbench(Bench, Protocol):
@@ -103,20 +105,21 @@ def lines_that_mend(
         leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
         for _ in range(_MOST_TRIED if check else 0):
             last = mending.mended()
-            if not last.edits or (found.edits and last.left):
+            if not last.edits or (found.edits and (last.left or last.one_step)):
                 break
             found, offers = last, [bench.offers[number] for number in last.edits]
             before, after = _texts(bench, offers)
-            if check is not None and not found.left:
+            if check is not None and not (found.left or found.one_step):
                 with mender.edited(after, bench, found.edits) as ask:
                     proved = check(ask)
-            if proved or found.left:
+            if proved or found.left or found.one_step:
                 break
             mending.leave_out(found.edits)
         if not found.edits:
             return None, leads
     lines = tuple(line for file in after for line in _changed(file, before[file], after[file]))
-    return Mend(lines, found.right, found.left, proved, _patch(before, after)), leads
+    patch = _patch(before, after)
+    return Mend(lines, found.right, found.left, proved, patch, found.one_step), leads
 
 
 def _leads(bench: Workbench, numbers: Sequence[int], to_all: bool) -> Leads:

@@ -27,13 +27,15 @@ from bptt_check.tracing.reverse import Gradients
 _LEVELS = ((1, False), (3, False), (9, False), (9, True))
 _MOST_PAIRED = 60  # edits, of which each two are tried
 _MOST_EXCHANGED = 8  # edits that do the same at one step
-_MOST_RUNS, _MOST_SECONDS = 10_000, 15.0  # whichever is over first
+#: Runs, seconds of a processor, and seconds: whichever is over first.
+_MOST_RUNS, _MOST_SECONDS, _LONGEST = 10_000, 15.0, 60.0
 
 
 class Bench(Protocol):
     """The pass with its edits: a `Workshop`, in this process or another one."""
 
     offers: Sequence[Offer]
+    seconds: float  # of its processor, spent on what was tried
 
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
@@ -48,12 +50,13 @@ class Bench(Protocol):
 class Mended(NamedTuple):
     """The numbers of edits; of the wrong gradients those that are right with them, and the others.
 
-    Both at every problem.
+    Both at every problem; `one_step`: at those of one step.
     """
 
     edits: tuple[int, ...]
     right: tuple[str, ...]
     left: tuple[str, ...]
+    one_step: bool = False
 
 
 class Leading(NamedTuple):
@@ -85,6 +88,7 @@ class Mending:
         self._moved = self._edits.moved(in_stages(probes)[-1])
         self._graph = catalogue.graph(trials[0].problem)
         self._likely: Mistakes | None = None
+        self._at_one_step = Found()
 
     def leading(self) -> Leading:
         """The values that lead to what is wrong."""
@@ -110,8 +114,26 @@ class Mending:
             rest = tuple(m for m in parts if m.where != line)
             if len(parts) - len(rest) > 1 and evidence.given(rest, right) == right:
                 parts = rest
-        numbers = tuple(edits.numbers[m] for m in parts)
-        return Mended(numbers, *(labelled(first, its) for its in (wrong & right, wrong & ~right)))
+        if wrong & ~right and (of_one_step := self._of_one_step(right)) is not None:
+            return of_one_step
+        return self._said(parts, wrong, right)
+
+    def _of_one_step(self, right: int) -> Mended | None:
+        """The edits with which gradients are right at one step, if more than these are."""
+        probes, found = [p for p in self._probes if p.steps == 1], self._at_one_step
+        if not found.parts:
+            return None
+        wrong, every = reduce(or_, (p.wrong for p in probes)), probes[0].all
+        evidence = Evidence(self._edits, probes, one_step=True)
+        parts, given = evidence.supported(found.parts, every)
+        if not given & wrong & ~right or every & ~given & ~wrong:
+            return None
+        return self._said(evidence.needed(parts, given), wrong, given, one_step=True)
+
+    def _said(self, parts: Mistakes, wrong: int, right: int, one_step: bool = False) -> Mended:
+        numbers, first = tuple(self._edits.numbers[m] for m in parts), self._probes[0]
+        right, left = wrong & right, wrong & ~right
+        return Mended(numbers, labelled(first, right), labelled(first, left), one_step)
 
     def leave_out(self, numbers: Sequence[int]) -> None:
         """Try these edits no more."""
@@ -120,16 +142,22 @@ class Mending:
 
     def _found(self, probes: Sequence[Probe], given: Mistakes) -> Found:
         """The edits with which the pass returns what these ask for; `given` are some of them."""
-        edits, found, every = self._edits, Found(), probes[0].all
-        if given and Evidence(edits, probes).given(given, every) == every:
-            return Found(given, (0,), tuple((m,) for m in given))
+        edits, found = self._edits, Found()
+        if _is_enough(given, edits, probes):
+            return _alone(given)
         for rank, in_pairs in _LEVELS:
             edits.limit(rank)
             if rank > 1 and self._likely is None:
                 self._likely = edits.likely(quantities(self._graph))
+                if _is_enough(self._likely, edits, probes):
+                    return _alone(self._likely)
             begin_with = [given, found.parts, self._likely or (), ()]
             search = _Search(edits, probes, begin_with, in_pairs)
-            *_, last = [found, *search.run()]
+            *one_step, last = [found, *search.run()]
+            for each in one_step[1:]:
+                before = self._at_one_step
+                if not before.parts or each.left[0].bit_count() < before.left[0].bit_count():
+                    self._at_one_step = each
             if last.parts and (not found.parts or _left(last) < _left(found)):
                 found = last
             if found.parts and not found.blocks_left:
@@ -143,6 +171,16 @@ def _clip(trials: Sequence[Asked]) -> float | None:
         largest = [max(float(abs(g).max(initial=0)) for g in a.answer.values()) for a in trials]
     size = max(largest)
     return size if largest.count(size) > 1 else None
+
+
+def _is_enough(its: Mistakes, edits: "_Edits", probes: Sequence[Probe]) -> bool:
+    """Whether the pass returns with these edits what the problems ask for."""
+    every = probes[0].all
+    return bool(its) and Evidence(edits, probes).given(its, every) == every
+
+
+def _alone(its: Mistakes) -> Found:
+    return Found(its, (0,), tuple((m,) for m in its))
 
 
 def _left(found: Found) -> int:
@@ -166,7 +204,7 @@ class _Edits(Outcomes):
         self.numbers = {
             self._mistake(o): number for number, o in enumerate(bench.offers) if o.rank >= 0
         }
-        self._seconds = 0.0
+        self.begin_anew()
         self._names = set(trials[0].answer)
 
     def _mistake(self, o: Offer) -> Mistake:
@@ -177,7 +215,8 @@ class _Edits(Outcomes):
 
     def begin_anew(self) -> None:
         """Run it as if no time were spent."""
-        self._seconds, self.computed = 0.0, 0
+        self.computed = 0
+        self._ends = self._bench.seconds + _MOST_SECONDS, time.monotonic() + _LONGEST
 
     def likely(self, quantities: Sequence[Sequence[Array]]) -> Mistakes:
         """Edits with which more lines compute what the right pass does."""
@@ -211,12 +250,10 @@ class _Edits(Outcomes):
         self.numbers = {m: n for m, n in kept if offers[n].move not in moves}
 
     def _run(self, numbers: Sequence[int], problem: Problem) -> Gradients | None:
-        if self._seconds > _MOST_SECONDS:
+        if self._bench.seconds > self._ends[0] or time.monotonic() > self._ends[1]:
             self.computed += _MOST_RUNS
             return None
-        begin = time.perf_counter()
         found = self._bench.tried(numbers, self._question[id(problem)])
-        self._seconds += time.perf_counter() - begin
         self.computed += 1
         return dict(found) if found is not None and found.keys() >= self._names else None
 

@@ -85,26 +85,24 @@ class Probe:
         return self.steps * sizes
 
     def products(
-        self, block: int, base: Gradients, outcomes: Sequence[Gradients | None]
+        self, blocks: int, base: Gradients, outcomes: Sequence[Gradients | None]
     ) -> Iterator[tuple[int, int]]:
-        """The pairs of outcomes whose factors together make the block's base the answer.
+        """The pairs of outcomes whose factors together make the base of a block the answer.
 
         A factor is the share of the right entry; `base`: what other mistakes give.
         """
-        is_told = (self._block == block) & (self._right != 0) & (self._answer != 0)
-        its = np.flatnonzero(is_told)[:_COMPARED]
         valid = [i for i, found in enumerate(outcomes) if found and self.is_valid(found)]
         if not valid:
             return
         with np.errstate(all="ignore"):
-            wanted = (self._answer / self._flat(base))[its]
-            rows = [(self._flat(outcomes[i] or {}) / self._right)[its] for i in valid]
-            factors = np.array(rows).reshape(len(rows), -1)
-            apart = abs(factors[:, np.newaxis] * factors - wanted)
-            near = (apart <= _NEAR * abs(wanted)) & np.isfinite(wanted)
-        for i, j in np.argwhere(near.all(axis=-1)):
-            if i < j and len(its):
-                yield valid[i], valid[j]
+            wanted = self._answer / self._flat(base)
+            factors = np.array([self._flat(outcomes[i] or {}) / self._right for i in valid])
+        is_told = (self._right != 0) & (self._answer != 0)
+        for block in range(len(self.labels)):
+            its = np.flatnonzero((self._block == block) & is_told)[:_COMPARED]
+            if blocks >> block & 1 and len(its):
+                for i, j in _pairs(factors[:, its], wanted[its]):
+                    yield valid[i], valid[j]
 
     def left(
         self,
@@ -177,6 +175,16 @@ class Probe:
             scale = self._largest(imitation) / np.maximum(self._terms, 1e-300)
             allowed = 2 * self._bound * np.maximum(1.0, scale)
             return ~(abs(entries - imitation) <= allowed)
+
+
+def _pairs(factors: Array, wanted: Array) -> Array:
+    """The pairs of rows, as (pairs, 2) numbers, whose product is what is wanted."""
+    with np.errstate(all="ignore"):
+        first = abs(factors[:, :1] * factors[:, 0] - wanted[0]) <= _NEAR * abs(wanted[0])
+        pairs = np.argwhere(np.triu(first, 1))  # most differ at the first entry
+        i, j = pairs.T
+        near = abs(factors[i] * factors[j] - wanted) <= _NEAR * abs(wanted)
+    return np.asarray(pairs[near.all(axis=1) & np.isfinite(wanted).all()])
 
 
 def noise_floor(graph: Graph, mistakes: Mistakes, imitation: Gradients, unit: float) -> Gradients:

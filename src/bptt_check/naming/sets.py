@@ -250,16 +250,14 @@ class Search:
         if base is None:
             return
         outcomes = [self.catalogue.kept(like[0], probe.problem) for like in eligible]
-        for block in range(found.left[0].bit_length()):
-            if found.left[0] >> block & 1:
-                for i, j in probe.products(block, base, outcomes):
-                    first, second = eligible[i], eligible[j]
-                    if not combine(found.parts, first[0]):
-                        continue
-                    parts, left = (*found.parts, first[0]), found.left[0]
-                    now = self._fewer(parts, second[0], left, self.stages[0])
-                    if now is not None:
-                        yield found.added(first[0], first, now).added(second[0], second, now)
+        for i, j in probe.products(found.left[0], base, outcomes):
+            first, second = eligible[i], eligible[j]
+            if not combine(found.parts, first[0]):
+                continue
+            parts, left = (*found.parts, first[0]), found.left[0]
+            now = self._fewer(parts, second[0], left, self.stages[0])
+            if now is not None:
+                yield found.added(first[0], first, now).added(second[0], second, now)
 
     def _with_transport(self, found: Found) -> Iterator[Found]:
         """The set with a mistake exchanged for an alike one, and one in the errors passed back."""

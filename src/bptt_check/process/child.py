@@ -113,7 +113,8 @@ def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
             write_frame(out, json.dumps({"likely": its}).encode())
             continue
         found = workshop.tried(asked["edits"], asked["at"])
-        write_frame(out, json.dumps({"valid": found is not None}).encode())
+        state = {"valid": found is not None, "seconds": workshop.seconds}
+        write_frame(out, json.dumps(state).encode())
         if found is not None:
             write_frame(out, save(found))
 

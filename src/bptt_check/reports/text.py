@@ -217,7 +217,12 @@ def mend_lead(mend: Mend) -> str:
     if mend.proved:
         return f"One way to mend it: with {these} changed, the whole check says RIGHT"
     right = ", ".join(mend.right)
-    but = f", not {', '.join(mend.left)}" if mend.left else ", but the whole check is not RIGHT"
+    but = f", not {', '.join(mend.left)}" if mend.left else ""
+    if mend.one_step:
+        return (
+            f"With {these} changed, right at every problem of one step, not of more: {right}{but}"
+        )
+    but = but or ", but the whole check is not RIGHT"
     return f"With {these} changed, right at every problem: {right}{but}"
 
 
