@@ -105,7 +105,7 @@ def test_the_links_of_bptt_md_lead_to_their_equations() -> None:
         if "#L" not in line:
             continue
         for number, links in re.findall(r"\((\d+)\)([^()]*(?:\([^()]*#L\d+\)[^()]*)+)", line):
-            for shown, path, at in re.findall(r"\[line (\d+)\]\(\.\./(\S+)#L(\d+)\)", links):
+            for shown, path, at in re.findall(r"\[(\d+)\]\(\.\./(\S+)#L(\d+)\)", links):
                 assert shown == at
                 cited = (ROOT / path).read_text().splitlines()[int(at) - 1]
                 assert f"({number})" in cited, f"{path}:{at} is not ({number}): {cited.strip()}"
