@@ -24,9 +24,9 @@ def example(name: str) -> str:
     return f"{EXAMPLES / name}.py:backward"
 
 
-def assert_as_on_the_page(name: str, said: str) -> None:
+def assert_as_on_the_page(name: str, said: str, flags: str = "") -> None:
     """Compare with the output in docs/check.md, decimals masked; `...` replaces omitted lines."""
-    command = f"python -m rnn_torch.check examples/{name}.py:backward"
+    command = f"python -m rnn_torch.check examples/{name}.py:backward{flags}"
     said = masked(said.replace(str(EXAMPLES), "examples"))
     for part in "\n".join(["", *PAGE[command], ""]).split("\n...\n"):
         assert masked(part) in said
@@ -55,6 +55,12 @@ def test_the_example_of_one_size(capsys: Capture) -> None:
     assert "--shapes recipe" in said
     assert check.main([target, "--shapes", "recipe"]) == 0
     assert check.main([target, "--shapes", SMALL]) == 2  # it knows no batch
+
+
+@pytest.mark.few(False)
+def test_one_size_on_the_page(capsys: Capture) -> None:
+    assert check.main([example("right_recipe_only"), "--shapes", "recipe"]) == 0
+    assert_as_on_the_page("right_recipe_only", capsys.readouterr().out, " --shapes recipe")
 
 
 @pytest.mark.mends
