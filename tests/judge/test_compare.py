@@ -136,6 +136,12 @@ def test_a_factor_is_printed_with_enough_digits(factor: float) -> None:
     )
 
 
+def test_a_factor_of_zero_is_said_as_zero() -> None:
+    w = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    report = compare_gradients({"w": np.zeros(2)}, (w**3).sum(), {"w": w})
+    assert report.factors == ("dw is zero, to within rounding",)
+
+
 def test_bad_input() -> None:
     w = torch.ones(3, requires_grad=True)
     loss = (w**3).sum()

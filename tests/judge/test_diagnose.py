@@ -85,7 +85,7 @@ def test_an_unknown_mistake_gets_no_name() -> None:
     assert report.verdict == "disagrees"
     assert report.mistakes == ()
     assert report.factors == ("dU is 1.01 times the gradient, to within rounding",)
-    assert "No guess is made" in as_text(report, "odd")
+    assert "None of those known gives these gradients" in as_text(report, "odd")
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -112,7 +112,7 @@ def test_what_nothing_explains_is_listed_with_its_first_wrong_loss() -> None:
     report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(its,), where=where)
     words = (
         "Not explained: dV (wrong from the loss at t=2 on); dW, gate i (wrong from the loss at t=1 "
-        "on). No guess is made."
+        "on)."
     )
     assert words in " ".join(as_text(report, "f").split())
     assert in_one_line(report, "f") == "f: dU: a mistake; "

@@ -201,7 +201,9 @@ def as_multiple(name: str, factor: float, found_in: Sequence[Sequence[np.ndarray
     """
     texts = (f"{factor:.{digits}g}" for digits in range(1, 18))
     valid = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
-    return f"{name} is {next(valid, repr(factor))} times the gradient, to within rounding"
+    text = next(valid, repr(factor))
+    its = "zero" if float(text) == 0 else f"{text} times the gradient"
+    return f"{name} is {its}, to within rounding"
 
 
 def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]]) -> list[str]:

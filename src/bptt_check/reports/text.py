@@ -445,7 +445,7 @@ def left(report: Report) -> str:
     """The wrong gradients and gates that are not explained, and where in time each is wrong."""
     labels = report.mistakes[0].left if report.mistakes else ()
     said = (f"{label}{_first_wrong(report.where, label)}" for label in labels)
-    return f"Not explained: {'; '.join(said)}. No guess is made." if labels else ""
+    return f"Not explained: {'; '.join(said)}." if labels else ""
 
 
 def _first_wrong(where: Where | None, label: str) -> str:
@@ -462,12 +462,10 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
         return
     if not report.mistakes:
         if report.verdict == "approximate":
-            words = "Which mistake: none of the catalogue; all errors are small."
+            words = "Which mistake: none of those known; all errors are small."
             yield [_Part("", words)]
         elif report.verdict != "impure":
-            words = (
-                "no mistake of the catalogue fits, nor any set that was tried. No guess is made."
-            )
+            words = "None of those known gives these gradients, nor any set that was tried."
             yield [_Part("", f"Which mistake: {words}")]
         return
     for e in report.mistakes:

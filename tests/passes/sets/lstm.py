@@ -199,7 +199,7 @@ initial: dh0 is zero: the initial state is forgotten
   (initial state; h0)
   - dh0 = dprev_h
   + dh0 = np.zeros_like(h0)
-  ~ dh0 is (zero|0 times)|at the first step the path h @ Wh -> h_\(t-1\) is cut
+  ~ dh0 is zero|at the first step the path h @ Wh -> h_\(t-1\) is cut
 upstream: the upstream gradient of the previous step
   (off by one in time; x h0 Wx Wh b)
   - dh[:, t, :]

@@ -228,7 +228,7 @@ no_initial: dh_0 is zero: the initial state is forgotten
   (initial state; h_0)
   - dh_0 = delta @ self.W.T
   + dh_0 = np.zeros_like(dh)
-  ~ dh_0 is (zero|0 times)|at the first step the path h @ W -> h_\(t-1\) is cut
+  ~ dh_0 is zero|at the first step the path h @ W -> h_\(t-1\) is cut
 db: db takes dh, without tanh's derivative
   (wrong upstream; b)
   - db += delta.sum(axis=0)
