@@ -112,7 +112,7 @@ IN_TEXT: dict[str, Callable[[Report], bool]] = {
     "right where else it answers: docs": lambda r: bool(r.only_at) and bool(r.unanswered),
     "Where in time: not determined": lambda r: is_wrong(r) and bool(r.not_located),
     "Which mistake: not determined, a cause": lambda r: is_wrong(r) and r.mistakes is None,
-    "Which mistake: none of the catalogue; all": lambda r: r.verdict == "approximate",
+    "Which mistake: none of those known; all": lambda r: r.verdict == "approximate",
     "Is the oracle right?": lambda r: bool(r.votes),
 }
 
