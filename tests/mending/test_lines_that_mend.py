@@ -354,3 +354,14 @@ def test_what_is_only_partly_mended_is_said_so(tmp_path: Path, capsys: Capture) 
         (True, ["dU", "dV"], []),  # sin(dU) is a term too many
     ]
     assert found["right"]
+
+
+def test_what_is_mended_at_one_step_is_said_so(tmp_path: Path, capsys: Capture) -> None:
+    """The error of the next step is beyond mending; the derivative is seen without it."""
+    text = (EXAMPLES / "wrong_transpose.py").read_text()
+    mixed = "def mixed(a, W):\n    return np.roll(np.sinh(a), 1, 1) * W.trace()\n"
+    changes = [("delta @ W)", "mixed(delta, W))"), ("h[t + 1] * (1 - h[t + 1])", "(1 - h[t + 1])")]
+    (tmp_path / "mine.py").write_text(edited(text, changes) + "\n\n" + mixed)
+    found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
+    assert (found["one_step"], found["proved"], found["right"]) == (True, False, ["dU"])
+    assert [line["place"] for line in found["lines"]] == ["line 20"]
