@@ -117,7 +117,7 @@ class _Known(NamedTuple):
     `calls`: of each atom what one function makes of it; `steps`: what loops run through;
     `stored`: what is given a value; `arguments`: the function's; `shifted`: of each name that is
     an entry of something else, at a step of a loop, the entries at the steps beside it; `carried`
-    from one step of a loop to the next.
+    from one step of a loop to the next; `looped`: what is given a value in a loop.
     """
 
     atoms: set[str]
@@ -130,6 +130,7 @@ class _Known(NamedTuple):
     arguments: set[str]
     shifted: dict[str, list[str]]
     carried: set[str]
+    looped: set[str]
 
 
 def _known(tree: ast.AST) -> _Known:
@@ -149,7 +150,9 @@ def _known(tree: ast.AST) -> _Known:
     stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
     stored = {ast.unparse(n) for n in stores}
     own = {ast.unparse(c) for c in several} - atomic
-    its = _beside(tree, steps), _carried(tree)
+    in_loops = (n for loop in ast.walk(tree) if isinstance(loop, ast.For) for n in ast.walk(loop))
+    looped = {n.id for n in in_loops if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    its = _beside(tree, steps), _carried(tree), looped
     return _Known(atomic, own, unread, sums, calls, steps, stored, arguments, *its)
 
 
@@ -224,7 +227,7 @@ class _Line:
         self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
         self.shapes, self.sums, self.calls = names, known.sums, known.calls
         self.steps, self.stored, self.arguments = known.steps, known.stored, known.arguments
-        self.shifted, self.carried = known.shifted, known.carried
+        self.shifted, self.carried, self.looped = known.shifted, known.carried, known.looped
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -272,6 +275,7 @@ class _Line:
         return node.targets if isinstance(node, ast.Assign) else []
 
     def _of_targets(self) -> Iterator[Change]:
+        is_sum = isinstance(self.node, ast.AugAssign)
         for target in self.targets:
             if isinstance(target, ast.Subscript):
                 others = (text for text in self.alike(target) if text in self.stored)
@@ -279,11 +283,14 @@ class _Line:
                 for place in places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
-            elif isinstance(target, ast.Name) and target.id in self.unread | self.arguments:
+            elif isinstance(target, ast.Name) and (
+                is_sum or target.id in self.unread | self.arguments
+            ):
                 shape = self.after.get(target.id)
                 its = [name for name, other in self.names.items() if other == shape]
                 its = [name for name in its if name.isidentifier() and name != target.id]
-                yield from (Change(target, name, 1) for name in its)
+                for name in its:  # to overwrite what a loop computes is unlikely
+                    yield Change(target, name, 2 if is_sum else 4 if name in self.looped else 1)
 
     def _of_value(self) -> Iterator[Change]:
         value = getattr(self.node, "value", None)
