@@ -287,7 +287,9 @@ class AnyNetwork:
         smallest first; the words name it.
         """
         few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS]
-        telling = sorted(few, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
+        telling = sorted(
+            few, key=lambda a: (not a.answer.is_finite, -_wrong_gradients(a), *_cost(a.problem))
+        )
         try:
             first = [None] if not self.network.outputs else []  # a layer's have each step's entries
             for problem in [*first, *(a.problem for a in telling[:_MOST_LOCATED])]:

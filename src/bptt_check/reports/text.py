@@ -175,6 +175,9 @@ def _as_lines(part: _Part, columns: int) -> list[str]:
     return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
 
 
+_NOT_CONTIGUOUS = {"upstream in Fortran order", "upstream expanded"}  # a layer's problems
+
+
 def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     """The paragraphs below the headline, for this many columns."""
     if said := [_Part("", text) for text in notes(report)]:
@@ -186,8 +189,11 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
         yield [_Part("table", table(report.worst, columns)), *factors]
     if set(report.only_at) - set(report.not_finite):
         names = ", ".join(repr(name) for name in report.only_at)
-        words = f"Wrong only at {names}, {_elsewhere(report)}: docs/check.md says what they test."
-        yield [_Part("", words)]
+        words = f"Wrong only at {names}, {_elsewhere(report)}: "
+        if _NOT_CONTIGUOUS.issuperset(report.only_at):
+            yield [_Part("", f"{words}where upstream gradients are not contiguous.")]
+        else:
+            yield [_Part("", f"{words}docs/check.md says what they test.")]
     if report.where is not None:
         words = f"Where in time: {report.where.words}."
         yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]

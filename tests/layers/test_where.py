@@ -1,0 +1,111 @@
+"""What a layer's report says of where it is wrong, where saying it is harder; and -exp(A)."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bptt_check import check_layer, layer
+
+pytestmark = pytest.mark.unannotated
+
+
+@layer(a="n", x="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)})
+def output_first(a: Tensor, x: Tensor, h0: Tensor) -> Any:
+    h = h0
+    for x_t in x:
+        yield h * x_t
+        h = a * h + x_t
+    return h
+
+
+def loop(a: Tensor, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    h, outputs = h0, []
+    for x_t in x:
+        outputs.append(h * x_t)
+        h = a * h + x_t
+    return torch.stack(outputs), h
+
+
+def test_an_input_that_is_used_again_after_the_output() -> None:
+    """Its gradient's steps are its own, though the second use runs with the next output."""
+
+    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
+        y, ht = loop(*given)
+        return y, ht.detach() + 0 * ht
+
+    where = check_layer(wrong, output_first, dtype="float64").where
+    assert where is not None
+    steps = where.cells["dx"].shape[0]
+    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
+    assert (where.finals["ht"]["dx"] > 1).tolist() == [True] * steps
+    assert where.sums.keys() == {"da", "dh0"}
+
+
+@layer(w="n", x="time n", h0="n", returns={"h": "time n"}, sizes={"time": (1, 2, 5)})
+def decays(w: Tensor, x: Tensor, h0: Tensor) -> Any:
+    h, decay = h0, -w.exp()
+    for x_t in x:
+        h = decay.exp() * h + x_t
+        yield h
+
+
+class Same(torch.autograd.Function):
+    """Another tensor's value, and its gradient unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
+        return d, None
+
+
+class NotFinite(torch.autograd.Function):
+    """The identity, of which the gradient is NaN where the input is large."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, x: Tensor) -> Tensor:
+        ctx.large = x.abs() > 10
+        return h.clone()
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
+        return d.masked_fill(ctx.large, torch.nan), None
+
+
+def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
+    states = []
+    for x_t in x:
+        h = decay.exp() * h + x_t
+        states.append(h)
+    return torch.stack(states)
+
+
+def test_the_gradient_of_minus_exp_is_returned() -> None:
+    report = check_layer(lambda w, x, h0: decaying(Same.apply(w, -w.exp()), x, h0), decays)
+    words = "the derivative of decay with respect to w is left out"
+    assert [e.name for e in report.mistakes or ()] == [words]
+
+
+def test_nothing_is_said_of_the_steps_of_nan() -> None:
+    """Of two answers with NaN no difference shows what one loss contributes."""
+
+    def wrong(w: Tensor, x: Tensor, h0: Tensor) -> Tensor:
+        return NotFinite.apply(decaying(-w.exp(), x, h0), x)
+
+    report = check_layer(wrong, decays, dtype="float64")
+    assert report.not_finite
+    assert report.where is None
+    assert "; dx at state t=" in report.not_located
+    assert (report.mistakes, report.not_named) == (None, "every finite answer is right")
+
+
+def test_a_function_is_named_after_its_class() -> None:
+    @layer(w="time n", value="time n", returns={"h": "time n"})
+    def second(w: Tensor, value: Tensor) -> Any:
+        yield from value
+
+    assert check_layer(Same.apply, second).name == "Same.apply"
