@@ -109,3 +109,55 @@ def test_a_function_is_named_after_its_class() -> None:
         yield from value
 
     assert check_layer(Same.apply, second).name == "Same.apply"
+
+
+@layer(
+    w="time n", k="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)}
+)
+def gated_after(w: Tensor, k: Tensor, h0: Tensor) -> Any:
+    h = h0
+    for t in range(len(k)):
+        yield h + k[t]
+        h = w[t].exp() * h + k[t]
+    return h
+
+
+def gated_loop(exp: Any, carry: Any, w: Tensor, k: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    h, outputs = h0, []
+    for t in range(len(k)):
+        outputs.append(h + k[t])
+        h = exp(w[t]) * carry(h) + k[t]
+    return torch.stack(outputs), h
+
+
+def test_one_line_that_runs_after_an_output_is_one_mistake() -> None:
+    """Its last run is traced on its own, with the last output."""
+
+    def exp(w: Tensor) -> Tensor:
+        return Same.apply(w, w.exp())
+
+    report = check_layer(lambda *given: gated_loop(exp, lambda h: h, *given), gated_after)
+    names = [m.name for e in report.mistakes or () for m in e.mistakes]
+    assert len(names) == 1
+    assert names[0].startswith("the derivative of exp")
+
+
+def test_only_errors_from_the_outputs_are_right_where_those_of_the_final_state_are_not() -> None:
+    report = check_layer(
+        lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
+    )
+    assert report.where is not None
+    assert report.where.claim["kind"] == "sums only"
+    assert (report.where.finals["ht"]["dk"] > 1).any()
+    assert "every error passed back from the outputs that" in report.where.words
+
+
+def test_a_doubled_upstream_gradient_of_the_final_state_is_called_that() -> None:
+    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
+        y, ht = gated_loop(torch.exp, lambda h: h, *given)
+        return y, 2 * ht - ht.detach()
+
+    report = check_layer(wrong, gated_after)
+    assert [e.name for e in report.mistakes or ()] == [
+        "the upstream gradient dht of h is counted twice"
+    ]

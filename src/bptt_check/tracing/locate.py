@@ -160,7 +160,8 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
         only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
         if set(claim.right) <= _names(cells).keys():
             show = "shows" if len(claim.right) == 1 else "show"
-            errors = f"every error passed back that {shown} {show} is right"
+            of = " from the outputs" * bool(claim.finals)
+            errors = f"every error passed back{of} that {shown} {show} is right"
             return f"{errors}: only the {only} wrong, {since}{ends}"
         return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
     gates = _gates(claim.labels)
@@ -173,8 +174,8 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
             f"{subject}: wrong at its own step, first at loss t={claim.loss}, state t={claim.state}"
         )
     lag = claim.lag or 0
-    distance = "one step" if lag == 1 else f"{lag} steps"
-    right = "right at its own step" if lag == 1 else f"right up to {lag - 1} steps back"
+    distance, before = ("one step" if k == 1 else f"{k} steps" for k in (lag, lag - 1))
+    right = "right at its own step" if lag == 1 else f"right up to {before} back"
     place = f"loss t={claim.loss} -> state t={claim.state}"
     end = ": zero there, no error is passed further back" if claim.vanished else ""
     return f"{subject}: {right}, wrong {distance} back, {place}{end}"
