@@ -63,6 +63,9 @@ class Same(torch.autograd.Function):
         return d, None
 
 
+same: Any = Same.apply
+
+
 class NotFinite(torch.autograd.Function):
     """The identity, of which the gradient is NaN where the input is large."""
 
@@ -76,6 +79,9 @@ class NotFinite(torch.autograd.Function):
         return d.masked_fill(ctx.large, torch.nan), None
 
 
+not_finite: Any = NotFinite.apply
+
+
 def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
     states = []
     for x_t in x:
@@ -85,7 +91,7 @@ def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
 
 
 def test_the_gradient_of_minus_exp_is_returned() -> None:
-    report = check_layer(lambda w, x, h0: decaying(Same.apply(w, -w.exp()), x, h0), decays)
+    report = check_layer(lambda w, x, h0: decaying(same(w, -w.exp()), x, h0), decays)
     words = "the derivative of decay with respect to w is left out"
     assert [e.name for e in report.mistakes or ()] == [words]
 
@@ -94,7 +100,7 @@ def test_nothing_is_said_of_the_steps_of_nan() -> None:
     """Of two answers with NaN no difference shows what one loss contributes."""
 
     def wrong(w: Tensor, x: Tensor, h0: Tensor) -> Tensor:
-        return NotFinite.apply(decaying(-w.exp(), x, h0), x)
+        return not_finite(decaying(-w.exp(), x, h0), x)
 
     report = check_layer(wrong, decays, dtype="float64")
     assert report.not_finite
@@ -134,7 +140,7 @@ def test_one_line_that_runs_after_an_output_is_one_mistake() -> None:
     """Its last run is traced on its own, with the last output."""
 
     def exp(w: Tensor) -> Tensor:
-        return Same.apply(w, w.exp())
+        return same(w, w.exp())
 
     report = check_layer(lambda *given: gated_loop(exp, lambda h: h, *given), gated_after)
     names = [m.name for e in report.mistakes or () for m in e.mistakes]
@@ -152,12 +158,12 @@ def test_only_errors_from_the_outputs_are_right_where_those_of_the_final_state_a
     assert "every error passed back from the outputs that" in report.where.words
 
 
-def test_a_doubled_upstream_gradient_of_the_final_state_is_called_that() -> None:
+@pytest.mark.parametrize(("factor", "said"), [(2, "is counted twice"), (0.5, "is halved")])
+def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> None:
     def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
         y, ht = gated_loop(torch.exp, lambda h: h, *given)
-        return y, 2 * ht - ht.detach()
+        return y, ht.detach() + factor * (ht - ht.detach())
 
     report = check_layer(wrong, gated_after)
-    assert [e.name for e in report.mistakes or ()] == [
-        "the upstream gradient dht of h is counted twice"
-    ]
+    words = f"the upstream gradient dht of h {said}"
+    assert [e.name for e in report.mistakes or ()] == [words]

@@ -150,7 +150,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "cut": _cut,
         "factor": lambda p, f: (
             f"{_upstream(p) if p.op == 'upstream' else _path(p)} "
-            f"{_FACTORS[-1] if f < 0 else 'is counted twice'}"
+            f"{'is counted twice' if f == 2 else _FACTORS[f]}"
         ),
         "without its derivative": _without_derivative,
         "factor divided": "{path} is divided, not multiplied",
