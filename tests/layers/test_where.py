@@ -167,3 +167,35 @@ def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> 
     report = check_layer(wrong, gated_after)
     words = f"the upstream gradient dht of h {said}"
     assert [e.name for e in report.mistakes or ()] == [words]
+
+
+@layer(
+    x="time n",
+    h0="n",
+    c0="n",
+    returns={"h": "time n", "hT": "n", "cT": "n"},
+    sizes={"time": (1, 2, 5)},
+)
+def two_states(x: Tensor, h0: Tensor, c0: Tensor) -> Any:
+    h, c = h0, c0
+    for x_t in x:
+        c = 0.5 * c + x_t
+        h = torch.tanh(c) + 0.25 * h
+        yield h
+    return h, c
+
+
+def test_both_final_states_are_ignored() -> None:
+    def wrong(x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c, outputs = h0, c0, []
+        for x_t in x:
+            c = 0.5 * c + x_t
+            h = torch.tanh(c) + 0.25 * h
+            outputs.append(h)
+        return torch.stack(outputs), h.detach(), c.detach()
+
+    report = check_layer(wrong, two_states)
+    assert [m.name for e in report.mistakes or () for m in e.mistakes] == [
+        "the upstream gradient dhT of h_t is ignored",
+        "the upstream gradient dcT of c_t is ignored",
+    ]
