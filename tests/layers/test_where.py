@@ -199,3 +199,14 @@ def test_both_final_states_are_ignored() -> None:
         "the upstream gradient dhT of h_t is ignored",
         "the upstream gradient dcT of c_t is ignored",
     ]
+
+
+def test_what_is_wrong_by_little_more_than_the_noise_may_change_with_the_targets() -> None:
+    def little(h: Tensor) -> Tensor:
+        return h.detach() + 0.8 * (h - h.detach())
+
+    report = check_layer(
+        lambda *given: gated_loop(torch.exp, little, *given), gated_after, dtype="bfloat16"
+    )
+    assert report.verdict == "disagrees"
+    assert "no loss alone is wrong by more than the measured noise" in report.not_located

@@ -431,15 +431,16 @@ def summary(e: Explanation) -> str:
     return f"{at}{labels or ', '.join(e.explains)}: "
 
 
-def lead(e: Explanation) -> str:
+def lead(report: Report, e: Explanation) -> str:
     """What is said before the mistakes of an explanation."""
     count = len(e.mistakes)
     like = "like" if count == 1 else f"like these {count} mistakes together"
-    its = summary(e)
+    its, half = summary(e), report.measured.endswith("half precision")
+    exactly = "to within the noise of half precision" if half else "exactly"
     if not its:
-        return f"It behaves exactly {like}:"
+        return f"It behaves {exactly} {like}:"
     its = its[0].upper() + its[1:] if e.one_step else its
-    return f"{its}exactly {like}:"
+    return f"{its}{exactly} {like}:"
 
 
 def left(report: Report) -> str:
@@ -472,18 +473,18 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             yield [_Part("", f"Which mistake: {words}")]
         return
     for e in report.mistakes:
-        yield [_Part("", text) for text in _explained(e)]
+        yield [_Part("", text) for text in _explained(report, e)]
     if words := left(report):
         yield [_Part("", words)]
 
 
-def _explained(e: Explanation) -> Iterator[str]:
+def _explained(report: Report, e: Explanation) -> Iterator[str]:
     """An explanation, a mistake on a line."""
     count = len(e.mistakes)
     if count > 1:
-        yield lead(e)
+        yield lead(report, e)
     for number, m in enumerate(e.mistakes, 1):
-        yield f"{lead(e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
+        yield f"{lead(report, e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
         if m.place:
             yield f"{' ' * (2 if count == 1 else 5)}in the network, {m.place}"
     if e.also:

@@ -308,6 +308,8 @@ def _by_prefix(
     before = _Probe({n: np.zeros(1) for n in whole.answer}, None)
     parts = _Parts(network, problem, whole, without=timed)
     note = "the mistake does not change with the targets, and " if changed_targets else ""
+    if note and getattr(whole.right, "measured", ""):
+        note = "no loss alone is wrong by more than the measured noise, and "
     for t in range(parts.steps):
         shorter = _first_steps(network, problem, t + 1)
         try:
