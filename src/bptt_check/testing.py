@@ -182,6 +182,8 @@ def check_layer(
         raise ValueError(f"dtype must be float32 or float64 for complex numbers, got {dtype!r}")
     subject.form = subject.form._replace(dtype="bfloat16" if dtype == "bfloat16" else "")
     name = getattr(candidate, "__qualname__", type(candidate).__name__)
+    if isinstance(owner := getattr(candidate, "__self__", None), type):  # `apply` of a Function
+        name = f"{owner.__qualname__}.{candidate.__name__}"
     ask = _answering(candidate, subject)
     with _threads(1):
         report = examine(ask, subject, dtype=dtype, seed=seed, name=name)

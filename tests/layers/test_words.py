@@ -91,6 +91,7 @@ def test_half_precision(dtype: str) -> None:
     assert [e.name for e in report.mistakes or ()] == [
         "the upstream gradient dht of S_t is ignored"
     ]
+    assert "It behaves to within the noise of half precision like: the upstream" in str(report)
     assert report.where is not None
     assert report.where.claim["finals"] == ("ht",)
 

@@ -17,6 +17,7 @@ import triton  # noqa: E402
 import triton.language as tl  # noqa: E402
 
 filled: list[str] = []
+load = tl.load  # a builtin under a name of its own
 
 
 def fill(given: dict[str, Any]) -> None:
@@ -48,7 +49,7 @@ def backward(a, h, dh, da, dx, steps, channels, wrong, C: tl.constexpr):  # type
         t = steps - 1 - back
         at = t * channels + channel
         error += tl.load(dh + at, inside)
-        before = tl.load(h + at - channels, inside & (t > 0), 0.0)
+        before = load(h + at - channels, inside & (t > 0), 0.0)
         tl.store(dx + at, error, inside)
         tl.store(da + at, error * before, inside)
         error *= tl.load(a + at + wrong * channels, inside & (t + wrong < steps), 0.0)
@@ -67,6 +68,7 @@ class Scan(torch.autograd.Function):
     @classmethod
     def backward(cls, ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor]:
         a, h = ctx.saved_tensors
+        assert torch.cuda.get_device_properties(a.device).multi_processor_count > 0
         da, dx = torch.empty_like(a), torch.empty_like(a)
         grid = (triton.cdiv(a.shape[1], 4),)
         backward[grid](a, h, dh.contiguous(), da, dx, *a.shape, Scan.wrong, C=4)

@@ -116,6 +116,8 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
     yield "cut", (), 0
     yield "factor", (-1,), 1
     yield "factor", (2,), 2
+    if op == "mul" and isinstance(node.args[1 - j], Ref) and step.is_upstream(node.args[1 - j]):
+        yield "factor", (0.5,), 2
     if same_shape and op not in ("add", "neg", "sub"):
         yield "without its derivative", (), 1
     if op == "mul" and isinstance(node.args[1 - j], Ref):

@@ -39,7 +39,7 @@ def other_gradients(step: Step, user: int, ref: int, same_shape: bool) -> Iterat
             if np.ndim(values[ref]) < len(shape):
                 yield "maximum over batch", (axis,), 3
         yield "gradient of", (own._replace(shift="previous"),), 4
-        if batch is not None:
+        if batch is not None and "batch" not in step.tape.network.arguments[step.leaf[ref]].names:
             yield "mean over batch", (), 1
     yield from _incomplete(step, user, same_shape and node.op != "add")
 

@@ -10,6 +10,7 @@ from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import VIEWS, Ref
 
 _MOST_PATHS = 5  # to one quantity, of which several remain
+_MOST_FUNCTIONS = 3  # of an argument, one after the other
 
 
 def path_mistakes(step: Step) -> Iterator[Mistake]:
@@ -32,8 +33,32 @@ def path_mistakes(step: Step) -> Iterator[Mistake]:
         if nodes[user].op == "mul" and len(factors) == 2 and len(shapes) == 1:
             both = Part("uses", step.name(user), (step.edge(user, 0), step.edge(user, 1)))
             yield Mistake(both, "own factors", rank=2, where=step.where(user))
+    yield from _functions_left_out(step)
     yield from _weights_swapped(step)
     yield from _parts(step)
+
+
+def _functions_left_out(step: Step) -> Iterator[Mistake]:
+    """The gradient of -exp(A), say, returned for that of A."""
+    for name in step.tape.network.differentiated:
+        reached = {ref for ref, its in step.leaf.items() if its == name}
+        edges: dict[Edge, None] = {}
+        for _ in range(_MOST_FUNCTIONS):
+            users = [(user, j, ref) for user, j, ref in step.edges if ref in reached]
+            if not users or not all(_is_function(step, user, ref) for user, _, ref in users):
+                break
+            edges |= dict.fromkeys(step.edge(user, j) for user, j, _ in users)
+            reached, last = {user for user, _, _ in users}, users[0][0]
+            if len(edges) > 1:
+                label, op = step.name(last), step.tape.nodes[last].op
+                path = Part("path", label, tuple(edges), op=op, operand=name, leaf=True)
+                yield Mistake(path, "without its derivative", rank=1, where=step.where(last))
+
+
+def _is_function(step: Step, user: int, ref: int) -> bool:
+    """Whether a node is a function of this argument alone, entry by entry."""
+    factors = [a for a in step.tape.nodes[user].args if isinstance(a, Ref)]
+    return factors == [ref] and np.shape(step.tape.values[user]) == np.shape(step.tape.values[ref])
 
 
 def _weights_swapped(step: Step) -> Iterator[Mistake]:

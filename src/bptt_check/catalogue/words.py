@@ -148,7 +148,10 @@ _ERROR = "the error passed back through {p.label}"
 WORDS: dict[str, dict[str, Any]] = {
     "path": {
         "cut": _cut,
-        "factor": lambda p, f: f"{_path(p)} {_FACTORS[-1] if f < 0 else 'is counted twice'}",
+        "factor": lambda p, f: (
+            f"{_upstream(p) if p.op == 'upstream' else _path(p)} "
+            f"{'is counted twice' if f == 2 else _FACTORS[f]}"
+        ),
         "without its derivative": _without_derivative,
         "factor divided": "{path} is divided, not multiplied",
         "not conjugated": "the conjugate is missing on {path}",

@@ -255,7 +255,7 @@ class AnyNetwork:
             return None
         return [
             Explanation(
-                tuple(Mistake(sentence(m), m.where, (m,)) for m in e.mistakes),
+                _worded(e.mistakes),
                 e.also,
                 e.explains,
                 e.left,
@@ -270,7 +270,7 @@ class AnyNetwork:
         for k in [longest, *range(min(longest, _WINDOWS))]:
             mistake = Altered(Part("window"), "window", (k,))
             if all(not _differs(self.catalogue, mistake, a) for a in asked):
-                text = f"errors travel {k} steps back, not {self.window}"
+                text = f"errors travel {k} step{'s' * (k != 1)} back, not {self.window}"
                 if k == longest:
                     text = "not truncated: errors travel back to the first step"
                 return [Explanation((Mistake(text, ""),))]
@@ -287,7 +287,9 @@ class AnyNetwork:
         smallest first; the words name it.
         """
         few = [a for a in wrong if a.problem.sizes["time"] <= _MOST_STEPS]
-        telling = sorted(few, key=lambda a: (-_wrong_gradients(a), *_cost(a.problem)))
+        telling = sorted(
+            few, key=lambda a: (not a.answer.is_finite, -_wrong_gradients(a), *_cost(a.problem))
+        )
         try:
             first = [None] if not self.network.outputs else []  # a layer's have each step's entries
             for problem in [*first, *(a.problem for a in telling[:_MOST_LOCATED])]:
@@ -384,6 +386,15 @@ def _changes(catalogue: Catalogue, mistake: Altered, a: Asked, names: Sequence[s
 def _wrong_gradients(a: Asked) -> int:
     """How many gradients of an answer are wrong."""
     return sum(bool((f > 1).any()) for f in fractions(a.answer.gradients, a.right).values())
+
+
+def _worded(mistakes: Sequence[Altered]) -> tuple[Mistake, ...]:
+    """Each in words; two in one line that have the same words, such as of the last step, as one."""
+    alike: dict[tuple[str, str], tuple[Altered, ...]] = {}
+    for m in mistakes:
+        words = sentence(m), m.where
+        alike[words] = (*alike.get(words, ()), m)
+    return tuple(Mistake(*words, its) for words, its in alike.items())
 
 
 def _cost(problem: Problem) -> tuple[bool, int]:

@@ -301,8 +301,8 @@ def _names(
 ) -> tuple[tuple[Explanation, ...] | None, str]:
     """The mistakes that explain the finite answers; if that is not determined, None, and why."""
     if wrong and all(agrees(a.answer.gradients, a.right) for a in finite):
-        outputs = any(a.answer.outputs for a in finite)
-        return None, "the gradients are right" if outputs else "every finite answer is right"
+        right = all(agrees(a.answer.gradients, a.right) for a in wrong)
+        return None, "the gradients are right" if right else "every finite answer is right"
     with _attempted("naming the mistake", failed):
         found = subject.names(finite)
         return (

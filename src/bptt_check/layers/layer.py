@@ -131,11 +131,11 @@ def layer(
             steps, run = upstream_of[one].shape[timed[one]], function(**tensors)
             for step, outputs in enumerate(run):
                 at_step = {n: upstream_of[n].select(axis, step) for n, axis in timed.items()}
-                loss = _product(function, at_step, outputs)
+                products = _products(function, at_step, outputs)
                 if finals and step == steps - 1:
                     last = {n: upstream_of[n] for n in finals}
-                    loss = loss + _product(function, last, _returned(function, run))
-                yield loss
+                    products += _products(function, last, _returned(function, run))
+                yield sum(products[1:], products[0])
 
         own = network(**marks)(function)  # raises unless it names the arguments
         losses.__name__ = own.name
@@ -197,8 +197,8 @@ def _conditions(of: Network, sizes: Mapping[str, Fitting]) -> Iterator[Condition
         yield Condition(name, batch=2, width=3, weights=0.5, sizes=its)
 
 
-def _product(function: Any, upstreams: Mapping[str, Tensor], outputs: Any) -> Tensor:
-    """The sum of the products of outputs and their upstream gradients."""
+def _products(function: Any, upstreams: Mapping[str, Tensor], outputs: Any) -> list[Tensor]:
+    """The products of outputs and their upstream gradients, each summed over its entries."""
     several = outputs if isinstance(outputs, tuple | list) else (outputs,)
     given = [torch.view_as_real(g) if _is_complex(g) else g for g in several]
     names = [name.removeprefix("d") for name in upstreams]
@@ -210,8 +210,7 @@ def _product(function: Any, upstreams: Mapping[str, Tensor], outputs: Any) -> Te
             f"{getattr(function, '__name__', 'it')} must give {said}, as its returns say, got "
             f"{', '.join(map(str, shapes))}"
         )
-    first, *others = ((o * u).sum() for o, u in zip(given, upstreams.values(), strict=True))
-    return sum(others, first)
+    return [(o * u).sum() for o, u in zip(given, upstreams.values(), strict=True)]
 
 
 def _is_complex(x: Any) -> bool:

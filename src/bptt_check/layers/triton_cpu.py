@@ -4,6 +4,8 @@ import ast
 import os
 import sys
 from contextlib import nullcontext
+from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -36,6 +38,8 @@ def triton_on_cpu() -> None:
         return
     if not torch.cuda.is_available():  # launchers write `with torch.cuda.device(x.device.index)`
         torch.cuda.device = nullcontext  # type: ignore[assignment, misc]
+        one = SimpleNamespace(multi_processor_count=1)  # by which they split a sum
+        torch.cuda.get_device_properties = lambda *_: one  # type: ignore[assignment]
     run = Autotuner.run
 
     def first(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +48,26 @@ def triton_on_cpu() -> None:
 
     vars(first)["takes_the_first"] = True
     Autotuner.run = first
+    _let_builtins_have_other_names()
     ASTTransformer.visit_For = _with_a_tensor_as_variable
+
+
+def _let_builtins_have_other_names() -> None:
+    """`exp = tl.exp` may be called as tl.exp, as it may where kernels are compiled."""
+    import triton.language as tl
+    from triton.runtime.interpreter import interpreter_semantic
+
+    def named(builtin: Any) -> Any:
+        @wraps(builtin)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return builtin(*args, **{"_semantic": interpreter_semantic, **kwargs})
+
+        return call
+
+    for package in (tl, tl.math):
+        for name, its in vars(package).copy().items():
+            if tl.core.is_builtin(its):
+                setattr(package, name, named(its))
 
 
 def _with_a_tensor_as_variable(self: Any, loop: ast.For) -> ast.For:

@@ -175,6 +175,9 @@ def _as_lines(part: _Part, columns: int) -> list[str]:
     return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
 
 
+_NOT_CONTIGUOUS = {"upstream in Fortran order", "upstream expanded"}  # a layer's problems
+
+
 def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     """The paragraphs below the headline, for this many columns."""
     if said := [_Part("", text) for text in notes(report)]:
@@ -186,8 +189,11 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
         yield [_Part("table", table(report.worst, columns)), *factors]
     if set(report.only_at) - set(report.not_finite):
         names = ", ".join(repr(name) for name in report.only_at)
-        words = f"Wrong only at {names}, {_elsewhere(report)}: docs/check.md says what they test."
-        yield [_Part("", words)]
+        words = f"Wrong only at {names}, {_elsewhere(report)}: "
+        if _NOT_CONTIGUOUS.issuperset(report.only_at):
+            yield [_Part("", f"{words}where upstream gradients are not contiguous.")]
+        else:
+            yield [_Part("", f"{words}docs/check.md says what they test.")]
     if report.where is not None:
         words = f"Where in time: {report.where.words}."
         yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
@@ -430,15 +436,16 @@ def summary(e: Explanation) -> str:
     return f"{at}{labels or ', '.join(e.explains)}: "
 
 
-def lead(e: Explanation) -> str:
+def lead(report: Report, e: Explanation) -> str:
     """What is said before the mistakes of an explanation."""
     count = len(e.mistakes)
     like = "like" if count == 1 else f"like these {count} mistakes together"
-    its = summary(e)
+    its, half = summary(e), report.measured.endswith("half precision")
+    exactly = "to within the noise of half precision" if half else "exactly"
     if not its:
-        return f"It behaves exactly {like}:"
+        return f"It behaves {exactly} {like}:"
     its = its[0].upper() + its[1:] if e.one_step else its
-    return f"{its}exactly {like}:"
+    return f"{its}{exactly} {like}:"
 
 
 def left(report: Report) -> str:
@@ -469,18 +476,18 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             yield [_Part("", f"Which mistake: {words}")]
         return
     for e in report.mistakes:
-        yield [_Part("", text) for text in _explained(e)]
+        yield [_Part("", text) for text in _explained(report, e)]
     if words := left(report):
         yield [_Part("", words)]
 
 
-def _explained(e: Explanation) -> Iterator[str]:
+def _explained(report: Report, e: Explanation) -> Iterator[str]:
     """An explanation, a mistake on a line."""
     count = len(e.mistakes)
     if count > 1:
-        yield lead(e)
+        yield lead(report, e)
     for number, m in enumerate(e.mistakes, 1):
-        yield f"{lead(e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
+        yield f"{lead(report, e)} {m.name}" if count == 1 else f"  {number}. {m.name}"
         if m.place:
             yield f"{' ' * (2 if count == 1 else 5)}in the network, {m.place}"
     if e.also:

@@ -7,7 +7,7 @@ only step s contributes. If each step has its own input feature (or token), thes
 input weights; the right pass tells which.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -124,10 +124,10 @@ class Where:
         """What comes from the final states alone is wrong."""
         rows = [(f, n, used) for f, its in self.finals.items() for n, used in its.items()]
         wrong = [(f, n, np.flatnonzero(used > 1)) for f, n, used in rows if (used > 1).any()]
-        state = max((int(at.max()) for _, n, at in wrong if n in self.cells), default=0)
+        state = max((int(at.max()) + 1 for _, n, at in wrong if n in self.cells), default=None)
         finals = tuple(dict.fromkeys(f for f, _, _ in wrong))
         labels = tuple(dict.fromkeys(n for _, n, _ in wrong))
-        return Claim("final state", labels, state=state + 1, finals=finals)
+        return Claim("final state", labels, state=state, finals=finals)
 
     def words(self) -> str:
         """The claim as a sentence."""
@@ -152,17 +152,16 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
         )
     if claim.kind == "final state":
         its = f"the upstream gradient of {' and '.join(claim.finals)}"
-        return (
-            f"{names}: what comes from {its} is wrong, back from state t={claim.state}; right from "
-            "every output"
-        )
+        since = f", back from state t={claim.state}" if claim.state else ""
+        return f"{names}: what comes from {its} is wrong{since}; right from every output"
     if claim.kind == "sums only":
         shown = " and ".join(claim.right)
         ends = f"; what comes from {' and '.join(claim.finals)} is wrong, too" * bool(claim.finals)
         only = f"sum for {names} is" if len(claim.labels) == 1 else f"sums for {names} are"
         if set(claim.right) <= _names(cells).keys():
             show = "shows" if len(claim.right) == 1 else "show"
-            errors = f"every error passed back that {shown} {show} is right"
+            of = " from the outputs" * bool(claim.finals)
+            errors = f"every error passed back{of} that {shown} {show} is right"
             return f"{errors}: only the {only} wrong, {since}{ends}"
         return f"only the {only} wrong, {since}: right at each loss step: {shown}{ends}"
     gates = _gates(claim.labels)
@@ -175,8 +174,8 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
             f"{subject}: wrong at its own step, first at loss t={claim.loss}, state t={claim.state}"
         )
     lag = claim.lag or 0
-    distance = "one step" if lag == 1 else f"{lag} steps"
-    right = "right at its own step" if lag == 1 else f"right up to {lag - 1} steps back"
+    distance, before = ("one step" if k == 1 else f"{k} steps" for k in (lag, lag - 1))
+    right = "right at its own step" if lag == 1 else f"right up to {before} back"
     place = f"loss t={claim.loss} -> state t={claim.state}"
     end = ": zero there, no error is passed further back" if claim.vanished else ""
     return f"{subject}: {right}, wrong {distance} back, {place}{end}"
@@ -244,20 +243,20 @@ def locate(
 
     whole = probe(problem)
     parts = _Parts(network, problem, whole)
+    if infinite := parts.infinite(whole.answer):
+        why = f"at {problem.name!r} no difference can be taken of NaN or infinity"
+        return parts.where("target", f"{why}, which it has in {infinite}")
     if names:
         _by_target(network, probe, names, parts, whole)
         inputs = [n for n, a in network.arguments.items() if a.time_axis is not None]
         inputs = [n for n in inputs if n not in names and network.arguments[n].role != "tokens"]
         if not parts.used and inputs:
+            of_step = []
             for step in range(parts.steps):
                 one = _with_input_at(network, problem, inputs, step)
-                at_step = _Parts(network, one, start := probe(one), step=step)
-                _by_target(network, probe, names, at_step, start)
-                parts.take(step, at_step)
-        for name in network.outputs:
-            if network.arguments[name].time_axis is None:
-                whole_state = range(problem.values[name].shape[0])
-                parts.final(name, whole, probe(changed_at(network, problem, name, whole_state)))
+                of_step.append(_Parts(network, one, start := probe(one), step=step))
+                _by_target(network, probe, names, of_step[-1], start)
+            parts.take(of_step)
         found = parts.where("target")
         if found.wrong or not found.whole:
             return found
@@ -273,10 +272,15 @@ def _by_target(
     parts: "_Parts",
     whole: "_Probe",
 ) -> None:
-    """Change the target of one step at a time."""
+    """Change the target of one step at a time, then the upstream gradient of each final state."""
     for t in range(parts.steps):
         changed = _with_other_target(network, parts.problem, names, t, parts.steps)
         parts.compare(t, whole, probe(changed))
+    for name in network.outputs:
+        if network.arguments[name].time_axis is None:
+            whole_state = range(parts.problem.values[name].shape[0])
+            changed = changed_at(network, parts.problem, name, whole_state)
+            parts.final(name, whole, probe(changed))
 
 
 def _with_input_at(network: Network, problem: Problem, inputs: list[str], step: int) -> Problem:
@@ -304,6 +308,8 @@ def _by_prefix(
     before = _Probe({n: np.zeros(1) for n in whole.answer}, None)
     parts = _Parts(network, problem, whole, without=timed)
     note = "the mistake does not change with the targets, and " if changed_targets else ""
+    if note and getattr(whole.right, "measured", ""):
+        note = "no loss alone is wrong by more than the measured noise, and "
     for t in range(parts.steps):
         shorter = _first_steps(network, problem, t + 1)
         try:
@@ -375,6 +381,17 @@ class _Parts:
         self.finals: dict[str, dict[str, Array]] = {}
         self.outputs = network.outputs
 
+    def infinite(self, answer: Mapping[str, Array]) -> str:
+        """Where an answer has NaN or infinity: the gradients, with the steps if they are split."""
+        found = []
+        for name, gradient in answer.items():
+            bad = ~np.isfinite(gradient)
+            owners = self.owners.get(name, ())
+            steps = [str(s + 1) for s, own in enumerate(owners) if (bad & own).any()]
+            if bad.any():
+                found.append(f"d{name}" + f" at state t={', '.join(steps)}" * bool(steps))
+        return "; ".join(found)
+
     def final(self, name: str, start: _Probe, probe: _Probe) -> None:
         """Enter the difference of two answers: what a final state's upstream contributes."""
         rows = self.finals[self.outputs[name]] = {}
@@ -401,13 +418,20 @@ class _Parts:
                     self.used[label][t, s] = share[mask].max(initial=0)
                     self.zero[label][t, s] = not moved[mask].any()
 
-    def take(self, step: int, found: "_Parts") -> None:
-        """Take over what another problem shows of this state step."""
-        for label, used in found.used.items():
-            shape = self.steps, self.steps
-            self.used.setdefault(label, np.zeros(shape))[:, step] = used[:, step]
-            self.zero.setdefault(label, np.ones(shape, bool))[:, step] = found.zero[label][:, step]
-            self.sums.pop(label.partition(",")[0], None)
+    def take(self, of_step: Sequence["_Parts"]) -> None:
+        """Take over what a problem for each state step shows of it, if all show something."""
+        for label in of_step[0].used:
+            if any(label not in found.used for found in of_step):
+                continue
+            of = label.partition(",")[0]
+            self.sums.pop(of, None)
+            for cells in ("used", "zero"):
+                columns = [vars(found)[cells][label][:, s] for s, found in enumerate(of_step)]
+                vars(self)[cells][label] = np.stack(columns, axis=1)
+            for name, rows in self.finals.items():
+                rows.pop(of, None)
+                parts = [found.finals[name][label][s] for s, found in enumerate(of_step)]
+                rows[label] = np.array(parts)
 
     def where(self, by: str, reason: str = "") -> Where:
         """What was found; with a reason, only that the answers cannot be split."""
@@ -482,6 +506,12 @@ def _entries_of_one_step(
         entries = np.stack([found[name] != 0 for found in touched])
         entries &= entries.sum(axis=0) == 1
         has_some = np.array([part.any() for part in entries])
+        axis = network.arguments[name].time_axis
+        if not has_some.all() and axis is not None and entries.shape[1 + axis] == steps:
+            entries = np.zeros_like(entries)  # an input that is used again after an output
+            for s in range(steps):
+                np.moveaxis(entries[s], axis, 0)[s] = True
+            has_some[:] = True
         if has_some.all() if step_asked is None else has_some[step_asked]:
             owners[name] = entries
             labels |= {

@@ -1,0 +1,212 @@
+"""What a layer's report says of where it is wrong, where saying it is harder; and -exp(A)."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bptt_check import check_layer, layer
+
+pytestmark = pytest.mark.unannotated
+
+
+@layer(a="n", x="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)})
+def output_first(a: Tensor, x: Tensor, h0: Tensor) -> Any:
+    h = h0
+    for x_t in x:
+        yield h * x_t
+        h = a * h + x_t
+    return h
+
+
+def loop(a: Tensor, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    h, outputs = h0, []
+    for x_t in x:
+        outputs.append(h * x_t)
+        h = a * h + x_t
+    return torch.stack(outputs), h
+
+
+def test_an_input_that_is_used_again_after_the_output() -> None:
+    """Its gradient's steps are its own, though the second use runs with the next output."""
+
+    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
+        y, ht = loop(*given)
+        return y, ht.detach() + 0 * ht
+
+    where = check_layer(wrong, output_first, dtype="float64").where
+    assert where is not None
+    steps = where.cells["dx"].shape[0]
+    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
+    assert (where.finals["ht"]["dx"] > 1).tolist() == [True] * steps
+    assert where.sums.keys() == {"da", "dh0"}
+
+
+@layer(w="n", x="time n", h0="n", returns={"h": "time n"}, sizes={"time": (1, 2, 5)})
+def decays(w: Tensor, x: Tensor, h0: Tensor) -> Any:
+    h, decay = h0, -w.exp()
+    for x_t in x:
+        h = decay.exp() * h + x_t
+        yield h
+
+
+class Same(torch.autograd.Function):
+    """Another tensor's value, and its gradient unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
+        return d, None
+
+
+same: Any = Same.apply
+
+
+class NotFinite(torch.autograd.Function):
+    """The identity, of which the gradient is NaN where the input is large."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, x: Tensor) -> Tensor:
+        ctx.large = x.abs() > 10
+        return h.clone()
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
+        return d.masked_fill(ctx.large, torch.nan), None
+
+
+not_finite: Any = NotFinite.apply
+
+
+def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
+    states = []
+    for x_t in x:
+        h = decay.exp() * h + x_t
+        states.append(h)
+    return torch.stack(states)
+
+
+def test_the_gradient_of_minus_exp_is_returned() -> None:
+    report = check_layer(lambda w, x, h0: decaying(same(w, -w.exp()), x, h0), decays)
+    words = "the derivative of decay with respect to w is left out"
+    assert [e.name for e in report.mistakes or ()] == [words]
+
+
+def test_nothing_is_said_of_the_steps_of_nan() -> None:
+    """Of two answers with NaN no difference shows what one loss contributes."""
+
+    def wrong(w: Tensor, x: Tensor, h0: Tensor) -> Tensor:
+        return not_finite(decaying(-w.exp(), x, h0), x)
+
+    report = check_layer(wrong, decays, dtype="float64")
+    assert report.not_finite
+    assert report.where is None
+    assert "; dx at state t=" in report.not_located
+    assert (report.mistakes, report.not_named) == (None, "every finite answer is right")
+
+
+def test_a_function_is_named_after_its_class() -> None:
+    @layer(w="time n", value="time n", returns={"h": "time n"})
+    def second(w: Tensor, value: Tensor) -> Any:
+        yield from value
+
+    assert check_layer(Same.apply, second).name == "Same.apply"
+
+
+@layer(
+    w="time n", k="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)}
+)
+def gated_after(w: Tensor, k: Tensor, h0: Tensor) -> Any:
+    h = h0
+    for t in range(len(k)):
+        yield h + k[t]
+        h = w[t].exp() * h + k[t]
+    return h
+
+
+def gated_loop(exp: Any, carry: Any, w: Tensor, k: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    h, outputs = h0, []
+    for t in range(len(k)):
+        outputs.append(h + k[t])
+        h = exp(w[t]) * carry(h) + k[t]
+    return torch.stack(outputs), h
+
+
+def test_one_line_that_runs_after_an_output_is_one_mistake() -> None:
+    """Its last run is traced on its own, with the last output."""
+
+    def exp(w: Tensor) -> Tensor:
+        return same(w, w.exp())
+
+    report = check_layer(lambda *given: gated_loop(exp, lambda h: h, *given), gated_after)
+    names = [m.name for e in report.mistakes or () for m in e.mistakes]
+    assert len(names) == 1
+    assert names[0].startswith("the derivative of exp")
+
+
+def test_only_errors_from_the_outputs_are_right_where_those_of_the_final_state_are_not() -> None:
+    report = check_layer(
+        lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
+    )
+    assert report.where is not None
+    assert report.where.claim["kind"] == "sums only"
+    assert (report.where.finals["ht"]["dk"] > 1).any()
+    assert "every error passed back from the outputs that" in report.where.words
+
+
+@pytest.mark.parametrize(("factor", "said"), [(2, "is counted twice"), (0.5, "is halved")])
+def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> None:
+    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
+        y, ht = gated_loop(torch.exp, lambda h: h, *given)
+        return y, ht.detach() + factor * (ht - ht.detach())
+
+    report = check_layer(wrong, gated_after)
+    words = f"the upstream gradient dht of h {said}"
+    assert [e.name for e in report.mistakes or ()] == [words]
+
+
+@layer(
+    x="time n",
+    h0="n",
+    c0="n",
+    returns={"h": "time n", "hT": "n", "cT": "n"},
+    sizes={"time": (1, 2, 5)},
+)
+def two_states(x: Tensor, h0: Tensor, c0: Tensor) -> Any:
+    h, c = h0, c0
+    for x_t in x:
+        c = 0.5 * c + x_t
+        h = torch.tanh(c) + 0.25 * h
+        yield h
+    return h, c
+
+
+def test_both_final_states_are_ignored() -> None:
+    def wrong(x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c, outputs = h0, c0, []
+        for x_t in x:
+            c = 0.5 * c + x_t
+            h = torch.tanh(c) + 0.25 * h
+            outputs.append(h)
+        return torch.stack(outputs), h.detach(), c.detach()
+
+    report = check_layer(wrong, two_states)
+    assert [m.name for e in report.mistakes or () for m in e.mistakes] == [
+        "the upstream gradient dhT of h_t is ignored",
+        "the upstream gradient dcT of c_t is ignored",
+    ]
+
+
+def test_what_is_wrong_by_little_more_than_the_noise_may_change_with_the_targets() -> None:
+    def little(h: Tensor) -> Tensor:
+        return h.detach() + 0.8 * (h - h.detach())
+
+    report = check_layer(
+        lambda *given: gated_loop(torch.exp, little, *given), gated_after, dtype="bfloat16"
+    )
+    assert report.verdict == "disagrees"
+    assert "no loss alone is wrong by more than the measured noise" in report.not_located
