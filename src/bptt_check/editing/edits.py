@@ -68,22 +68,22 @@ def edits(
         number: the function's.
         at: the shapes of expressions at each function's line.
         errors: function, line and text of what depends on the errors at the outputs: the lines
-            without such a thing, those of the forward pass, are tried last.
+            before there is such a thing, those of the forward pass, are tried last.
     """
     tree, after = function.tree(), _after(at, number)
     known = _known(tree)
     dicts = tuple(f"{text.split('[')[0]}['" for text in known.atoms if "['" in text)
     known.atoms.update(t for names in at.values() for t in names if t.startswith(dicts))
+    begins = min((line for its, line, _ in errors if its == number), default=0)
     found: dict[Edit, Edit] = {}
     for node in ast.walk(tree):
         names = at.get((number, getattr(node, "lineno", -1)))
         if not isinstance(node, ast.stmt) or names is None:
             continue
-        reads = {ast.unparse(a) for a in atoms(node)}
         texts = known.atoms | known.compounds
         moved = {text for text in texts if (number, node.lineno, text) in errors}
         line = _Line(node, names, after, known, moved)
-        back = node.lineno if reads & moved else 0
+        back = node.lineno if 0 < begins <= node.lineno else 0
         for change in line.changes():
             edit = _edit(change, function, back)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
@@ -193,13 +193,13 @@ def _names_in(node: ast.AST) -> set[str]:
 
 
 def _of_loop(its: ast.expr) -> Iterator[Change]:
-    """The other way round; one step more or less."""
+    """The other way round, which leaves sums right; one step more or less."""
     match its:
         case ast.Call(ast.Name("reversed"), [inner]):
-            yield Change(its, ast.unparse(inner), 3, its)
+            yield Change(its, ast.unparse(inner), 3)
         case _:
             inner = its
-            yield Change(its, f"reversed({ast.unparse(its)})", 3, its)
+            yield Change(its, f"reversed({ast.unparse(its)})", 3)
     ends = inner.args[:2] if isinstance(inner, ast.Call) else []
     yield from (Change(end, text, 3, its) for end in ends for text in one_beside(end))
 
@@ -283,14 +283,21 @@ class _Line:
                 for place in places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
+                yield from (
+                    Change(target.value, name, 3) for name in self._named_like(target.value)
+                )
             elif isinstance(target, ast.Name) and (
                 is_sum or target.id in self.unread | self.arguments
             ):
-                shape = self.after.get(target.id)
-                its = [name for name, other in self.names.items() if other == shape]
-                its = [name for name in its if name.isidentifier() and name != target.id]
-                for name in its:  # to overwrite what a loop computes is unlikely
-                    yield Change(target, name, 2 if is_sum else 4 if name in self.looped else 1)
+                for name in self._named_like(target):  # few overwrite what a loop computes
+                    is_other = name in self.looped | self.arguments
+                    yield Change(target, name, 2 if is_sum else 4 if is_other else 1)
+
+    def _named_like(self, node: ast.expr) -> list[str]:
+        """The other variables of a variable's shape."""
+        shape = self.after.get(ast.unparse(node)) if isinstance(node, ast.Name) else None
+        its = [name for name, other in self.names.items() if name.isidentifier() and other == shape]
+        return [name for name in its if shape is not None and name != ast.unparse(node)]
 
     def _of_value(self) -> Iterator[Change]:
         value = getattr(self.node, "value", None)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 Other = tuple[str, int]
 _SIGNS: dict[type[ast.operator], list[str]] = {ast.Add: ["-"], ast.Sub: ["+"], ast.Mult: ["+", "/"]}
 _SIGNS |= {ast.Div: ["*"], ast.Pow: ["*"]}
-_REDUCTIONS = ("sum", "mean", "max", "min")
+#: Functions one of which may be meant by another.
+_ALIKE = (("sum", "mean", "max", "min"), ("zeros_like", "ones_like"), ("zeros", "ones"))
 _LIBRARIES = {"np", "numpy", "math", "self"}
 _COMPOUND = ast.BinOp | ast.UnaryOp | ast.IfExp
 ATOM = ast.Name | ast.Attribute | ast.Subscript
@@ -140,8 +141,8 @@ def of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> It
         yield ast.unparse(arguments[0]), 3
     if isinstance(function, ast.Attribute):
         base, rest = ast.unparse(function.value), text[len(name) :]
-        if function.attr in _REDUCTIONS:
-            yield from ((f"{base}.{k}{rest}", 2) for k in _REDUCTIONS if k != function.attr)
+        for alike in (its for its in _ALIKE if function.attr in its):
+            yield from ((f"{base}.{k}{rest}", 2) for k in alike if k != function.attr)
         if base not in _LIBRARIES:
             yield base, 3
 
