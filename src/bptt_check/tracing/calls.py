@@ -59,8 +59,8 @@ def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array
     op = node.op
     if any(isinstance(a, np.ndarray) and a.dtype.kind == "c" for a in (out, *args)):
         return lambda g: _by_autograd(node, j, args, g)
-    if op == "mm":
-        other = args[1 - j].T
+    if op in ("mm", "bmm"):
+        other = np.swapaxes(args[1 - j], -1, -2)
         return (lambda g: g @ other) if j == 0 else (lambda g: other @ g)
     if op == "mul":
         factor, shape = args[1 - j], np.shape(args[j])
@@ -73,6 +73,10 @@ def backward(node: Node, j: Any, args: list[Any], out: Array) -> Callable[[Array
     if op == "div" and not node.kwargs:
         shape = np.shape(args[j])
         factor = 1 / args[1] if j == 0 else -out / args[1]
+        return lambda g: unbroadcast(g * factor, shape)
+    if op in ("maximum", "minimum"):
+        own, rest = (args[j], args[1 - j]) if op == "maximum" else (args[1 - j], args[j])
+        factor, shape = np.heaviside(own - rest, 0.5), np.shape(args[j])
         return lambda g: unbroadcast(g * factor, shape)
     if op == "copy of an argument":
         shape = np.shape(args[j])
@@ -164,6 +168,7 @@ _DERIVATIVES: dict[str, Callable[..., Any]] = {
     "tanh": lambda g, out, *_: g * (1 - out * out),
     "relu": lambda g, out, *_: g * (out > 0),
     "exp": lambda g, out, *_: g * out,
+    "log_sigmoid_forward": lambda g, _, a: g * np.exp(-np.logaddexp(0, a)),
     "abs": lambda g, _, a: g * np.sign(a),
     "neg": lambda g, *_: -g,
     "rsub": lambda g, *_: -g,
