@@ -68,22 +68,22 @@ def edits(
         number: the function's.
         at: the shapes of expressions at each function's line.
         errors: function, line and text of what depends on the errors at the outputs: the lines
-            before there is such a thing, those of the forward pass, are tried last.
+            without such a thing, those of the forward pass, are tried last.
     """
     tree, after = function.tree(), _after(at, number)
     known = _known(tree)
     dicts = tuple(f"{text.split('[')[0]}['" for text in known.atoms if "['" in text)
     known.atoms.update(t for names in at.values() for t in names if t.startswith(dicts))
-    begins = min((line for its, line, _ in errors if its == number), default=0)
     found: dict[Edit, Edit] = {}
     for node in ast.walk(tree):
         names = at.get((number, getattr(node, "lineno", -1)))
         if not isinstance(node, ast.stmt) or names is None:
             continue
+        reads = {ast.unparse(a) for a in atoms(node)}
         texts = known.atoms | known.compounds
         moved = {text for text in texts if (number, node.lineno, text) in errors}
         line = _Line(node, names, after, known, moved)
-        back = node.lineno if 0 < begins <= node.lineno else 0
+        back = node.lineno if reads & moved else 0
         for change in line.changes():
             edit = _edit(change, function, back)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
@@ -275,7 +275,7 @@ class _Line:
         return node.targets if isinstance(node, ast.Assign) else []
 
     def _of_targets(self) -> Iterator[Change]:
-        is_sum = isinstance(self.node, ast.AugAssign)
+        is_sum, own = isinstance(self.node, ast.AugAssign), _names_in(self.node)
         for target in self.targets:
             if isinstance(target, ast.Subscript):
                 others = (text for text in self.alike(target) if text in self.stored)
@@ -283,15 +283,14 @@ class _Line:
                 for place in places(target.slice):
                     for text, rank in self.others(place.node):
                         yield Change(place.node, text, rank + 1)
-                yield from (
-                    Change(target.value, name, 3) for name in self._named_like(target.value)
-                )
+                its = self._named_like(target.value)
+                yield from (Change(target.value, name, 3) for name in its)
             elif isinstance(target, ast.Name) and (
                 is_sum or target.id in self.unread | self.arguments
             ):
-                for name in self._named_like(target):  # few overwrite what a loop computes
-                    is_other = name in self.looped | self.arguments
-                    yield Change(target, name, 2 if is_sum else 4 if is_other else 1)
+                for name in (a for a in self._named_like(target) if a not in own | self.arguments):
+                    # what a loop computes is seldom overwritten
+                    yield Change(target, name, 2 if is_sum else 4 if name in self.looped else 1)
 
     def _named_like(self, node: ast.expr) -> list[str]:
         """The other variables of a variable's shape."""

@@ -30,7 +30,7 @@ class Edit:
     """A piece of a function's text, from octet `start` to `end`, and what stands there instead.
 
     `inside`: the expression around it. `rank`: small for what is tried and said first. `back`: the
-    line of the statement, if something depends on the errors at the outputs there; else 0.
+    line of the statement, if that reads what depends on the errors at the outputs; else 0.
     """
 
     function: "Function" = field(repr=False)
