@@ -11,6 +11,7 @@ from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
 from bptt_check.judge.comparison import Entry, Lost
 from bptt_check.mending.lines import Leads, Mend
+from bptt_check.networks.network import is_half
 
 #: The version of the JSON document: it grows when a key goes, or changes its meaning.
 SCHEMA = 1
@@ -93,6 +94,11 @@ class Report:
     def right(self) -> bool:
         """Whether the verdict is "agrees" or "loses digits"."""
         return self.verdict in ("agrees", "loses digits")
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the problems are in half precision."""
+        return is_half(self.dtype)
 
     @property
     def exit_code(self) -> int:

@@ -440,8 +440,8 @@ def lead(report: Report, e: Explanation) -> str:
     """What is said before the mistakes of an explanation."""
     count = len(e.mistakes)
     like = "like" if count == 1 else f"like these {count} mistakes together"
-    its, half = summary(e), report.measured.endswith("half precision")
-    exactly = "to within the noise of half precision" if half else "exactly"
+    its = summary(e)
+    exactly = "to within the noise of half precision" if report.is_half else "exactly"
     if not its:
         return f"It behaves {exactly} {like}:"
     its = its[0].upper() + its[1:] if e.one_step else its
