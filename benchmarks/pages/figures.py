@@ -17,9 +17,14 @@ from bptt_check.subjects import subject_for
 from rnn_numpy.commands.train_plot import COLOURS, Learning, draw_states
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import run_rounded
-from rnn_numpy.real_proof.verdict import Proved, prove_real
+from rnn_numpy.real_proof.cover import Worklist
+from rnn_numpy.real_proof.enclosure import Network
+from rnn_numpy.real_proof.histories import histories
+from rnn_numpy.real_proof.metric import metric
+from rnn_numpy.real_proof.verdict import LIMIT, LONGER, RADII, Proved, prove_real
 from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
+from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Recipe, start
 from rnn_numpy.training.sgd import numpy_learner
 
@@ -29,11 +34,13 @@ PROVED, REFUTED = 3, (14, 1, 80)
 #: One that is proved as it was trained, with few sets.
 ENCLOSED = 6
 STATE_BITS = 5
+#: Seeds whose covers are drawn as they grow: one that closes, three that do not.
+COVERED = (42, 7, 20, 0)
 
 
 def main() -> None:
     """Make all pictures."""
-    for make in (where_in_time, carry, invariant, lengths, learning):
+    for make in (where_in_time, carry, invariant, growth, lengths, learning):
         make()
         print(make.__name__, flush=True)
 
@@ -82,6 +89,28 @@ def invariant() -> None:
     for line in axes.legend().get_lines():
         line.set_linewidth(2)
     save(figure, file("invariant"), bbox_inches="tight")
+
+
+def growth() -> None:
+    """How many transitions are left while a cover grows, at the radius that is tried last."""
+    figure = Figure(figsize=(6.8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for seed in COVERED:
+        params, _ = trained(Recipe(seed))
+        classes = histories(addition, LONGER[0])
+        network = Network(params, "float64", addition, classes, metric(params, addition, classes))
+        for radius in RADII:
+            work, points = Worklist(network, radius), [(1, classes.next.shape[1])]
+            while points[-1][1] and work.count <= LIMIT and work.obstacle is None:
+                work.follow()
+                points.append((work.count, work.count * work.inputs - work.followed))
+            if work.obstacle is None:
+                break
+        axes.plot(*zip(*points, strict=True), label=f"seed {seed}, radius {radius:g}")
+    axes.set(xlabel="sets", ylabel="transitions to follow", ylim=(0, None), xlim=(0, LIMIT))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, file("growth"))
 
 
 def lengths() -> None:

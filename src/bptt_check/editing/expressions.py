@@ -140,7 +140,7 @@ def of_call(node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> It
     elif arguments:
         yield ast.unparse(arguments[0]), 3
     if isinstance(function, ast.Attribute):
-        base, rest = ast.unparse(function.value), text[len(name) :]
+        base, rest = bracketed(function.value), text[len(name) :]
         for alike in (its for its in _ALIKE if function.attr in its):
             yield from ((f"{base}.{k}{rest}", 2) for k in alike if k != function.attr)
         if base not in _LIBRARIES:

@@ -503,8 +503,7 @@ def _entries_of_one_step(
     owners: dict[str, Array] = {}
     labels: dict[str, tuple[str, Array]] = {}
     for name in network.differentiated:
-        entries = np.stack([found[name] != 0 for found in touched])
-        entries &= entries.sum(axis=0) == 1
+        entries = _of_one_step(np.stack([found[name] != 0 for found in touched]))
         has_some = np.array([part.any() for part in entries])
         axis = network.arguments[name].time_axis
         if not has_some.all() and axis is not None and entries.shape[1 + axis] == steps:
@@ -518,6 +517,20 @@ def _entries_of_one_step(
                 label: (name, mask) for label, mask in gate_masks(network, problem, name, step)
             }
     return owners, labels
+
+
+def _of_one_step(touched: Array) -> Array:
+    """The entries that one step alone contributes to, (steps, *axes).
+
+    Where it contributes nothing a wrong pass may: so all of a row, such as that of an input feature
+    of its own, if no other step contributes to the row.
+    """
+    found = touched & (touched.sum(axis=0) == 1)
+    for axis in range(1, touched.ndim):
+        others = tuple(i for i in range(1, touched.ndim) if i != axis)
+        rows = touched.any(axis=others, keepdims=True)
+        found |= rows & (rows.sum(axis=0) == 1)
+    return found
 
 
 def gate_masks(
