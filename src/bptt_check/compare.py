@@ -109,7 +109,7 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
         approximate="; ".join(approximate),
         factors=factors,
         mistakes=None if is_wrong else (),
-        not_named="there is no catalogue for this case" if is_wrong else "",
+        not_named="mistakes are derived from a declared network" if is_wrong else "",
         not_located="one loss alone has no steps; declare its network (bptt_check.networks)"
         if is_wrong
         else "",

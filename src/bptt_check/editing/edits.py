@@ -290,7 +290,7 @@ class _Line:
             ):
                 for name in (a for a in self._named_like(target) if a not in own | self.arguments):
                     # what a loop computes is seldom overwritten
-                    yield Change(target, name, 2 if is_sum else 4 if name in self.looped else 1)
+                    yield Change(target, name, 4 if is_sum or name in self.looped else 1)
 
     def _named_like(self, node: ast.expr) -> list[str]:
         """The other variables of a variable's shape."""

@@ -305,9 +305,9 @@ def _names(
         return None, "the gradients are right" if right else "every finite answer is right"
     with _attempted("naming the mistake", failed):
         found = subject.names(finite)
-        return (
-            (None, "there is no catalogue for this case") if found is None else (tuple(found), "")
-        )
+        windowed = "with a window, only other windows are tried: none gives these gradients"
+        why = windowed if subject.window is not None else "this network cannot be traced"
+        return (None, why) if found is None else (tuple(found), "")
     return None, "naming it failed"
 
 

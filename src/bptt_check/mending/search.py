@@ -26,6 +26,7 @@ from bptt_check.tracing.reverse import Gradients
 #: The ranks up to which edits are tried, one level after the other; whether each two are.
 _LEVELS = ((1, False), (3, False), (9, False), (9, True))
 _MOST_PAIRED = 60  # edits, of which each two are tried
+_COMPARED = 5  # problems of several steps at which an edit for one step must help
 _MOST_EXCHANGED = 8  # edits that do the same at one step
 #: Runs, seconds of a processor, and seconds: whichever is over first.
 _MOST_RUNS, _MOST_SECONDS, _LONGEST = 10_000, 15.0, 60.0
@@ -125,10 +126,33 @@ class Mending:
             return None
         wrong, every = reduce(or_, (p.wrong for p in probes)), probes[0].all
         evidence = Evidence(self._edits, probes, one_step=True)
-        parts, given = evidence.supported(found.parts, every)
+        parts, given = evidence.supported(self._nearer(found.parts), every)
         if not given & wrong & ~right or every & ~given & ~wrong:
             return None
         return self._said(evidence.needed(parts, given), wrong, given, one_step=True)
+
+    def _nearer(self, parts: Mistakes) -> Mistakes:
+        """The edits without which the gradients of more steps, too, are further from right.
+
+        At one step h_(t-1) may do for h_t, and an edit of the forward pass for one of the backward.
+        """
+        longer = sorted((p for p in self._probes if p.steps > 1), key=lambda p: p.cost)
+        for m in parts:
+            rest = tuple(other for other in parts if other is not m)
+            if not all(self._away(parts, p) < self._away(rest, p) for p in longer[:_COMPARED]):
+                return self._nearer(rest)
+        return parts
+
+    def _away(self, parts: Mistakes, probe: Probe) -> float:
+        """How far the gradients are from right, of their size."""
+        found = self._edits.of(parts, probe.problem)
+        with np.errstate(all="ignore"):
+            away = [
+                float(abs(found[n] - its).sum() / abs(its).sum()) if found else np.inf
+                for n, its in probe.answer.items()
+                if its.any()
+            ]
+        return sum(away) if np.isfinite(away).all() else np.inf
 
     def _said(self, parts: Mistakes, wrong: int, right: int, one_step: bool = False) -> Mended:
         numbers, first = tuple(self._edits.numbers[m] for m in parts), self._probes[0]

@@ -225,9 +225,8 @@ def mend_lead(mend: Mend) -> str:
     right = ", ".join(mend.right)
     but = f", not {', '.join(mend.left)}" if mend.left else ""
     if mend.one_step:
-        return (
-            f"With {these} changed, right at every problem of one step, not of more: {right}{but}"
-        )
+        of_one = "right at every problem of one step; longer ones need other changes"
+        return f"With {these} changed, {of_one}: {right}{but}"
     but = but or ", but the whole check is not RIGHT"
     return f"With {these} changed, right at every problem: {right}{but}"
 
