@@ -290,8 +290,6 @@ def _write_patch(report: Report, flags: argparse.Namespace) -> None:
     mend = report.mend
     if report.right:
         why = "it is RIGHT as it is"
-    elif report.window is not None:
-        why = "with a window no lines are changed"
     elif mend is None or not mend.proved:
         why = "no change of its lines was found with which the whole check says RIGHT"
     elif any(line.file.endswith(".ipynb") for line in mend.lines):

@@ -11,7 +11,7 @@ from bptt_check.error_bound import reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Asked, CannotCheck
 from bptt_check.tracing import Claim, locate
-from bptt_check.tracing.locate import Where, where_words
+from bptt_check.tracing.locate import Where, _of_one_step, where_words
 from hand_written import planted
 from rnn_torch.networks import Network, Problem, designed, network, stock, targets, upstream
 
@@ -241,3 +241,13 @@ def test_gates_are_named_beside_gradients_that_have_none() -> None:
         assert where_words(claim, cells, "general") == begin + (
             "wrong at its own step, first at loss t=1, state t=1"
         )
+
+
+def test_a_row_of_one_step_is_that_steps_also_where_it_contributes_nothing() -> None:
+    """A wrong pass may have an error there: gate r at the first step, where h_0 is 0."""
+    touched = np.zeros((2, 3, 4), bool)
+    touched[0, 0, :2] = touched[1, 1] = touched[:, 2, 1] = True  # steps, features, units
+    found = _of_one_step(touched, [0, 1])
+    assert found[0, 0].all()
+    assert found[1, 1].all()
+    assert found.sum() == 8

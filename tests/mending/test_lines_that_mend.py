@@ -3,6 +3,7 @@
 What is said to mend it does: the whole check of the pass with these lines says RIGHT.
 """
 
+import ast
 import inspect
 import json
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bptt_check.editing.expressions import of_call
 from bptt_check.judge import examine
 from bptt_check.testing import check
 from profiles import nightly
@@ -365,3 +367,23 @@ def test_what_is_mended_at_one_step_is_said_so(tmp_path: Path, capsys: Capture) 
     found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
     assert (found["one_step"], found["proved"], found["right"]) == (True, False, ["dU"])
     assert [line["place"] for line in found["lines"]] == ["line 20"]
+
+
+def test_a_truncated_pass_is_mended_within_its_window(tmp_path: Path, capsys: Capture) -> None:
+    text = (EXAMPLES / "wrong_truncated.py").read_text()
+    wrong = edited(text, [("delta @ W.T", "delta @ W"), ("dV += h[t + 1]", "dV += h[t]")])
+    (tmp_path / "mine.py").write_text(wrong)
+    found = fields(f"{tmp_path / 'mine.py'}:backward", "--window", "4", capsys=capsys)["mend"]
+    changed = {line["place"]: line["after"] for line in found["lines"]}
+    assert found["proved"]
+    assert changed == {
+        "line 19": "dV += h[t + 1].T @ eps",
+        "line 24": "delta = delta @ W.T * h[s] * (1 - h[s])",
+    }
+
+
+def test_brackets_around_what_is_reduced_stay() -> None:
+    node = ast.parse("(d ** 2).mean(axis=1)", mode="eval").body
+    assert isinstance(node, ast.Call)
+    its = [text for text, _ in of_call(node, node.func, node.args)]
+    assert "(d ** 2).sum(axis=1)" in its

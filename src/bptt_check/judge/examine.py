@@ -349,8 +349,8 @@ def _lines(
     if mender is None or not (finite and mends):
         return None, None
     trials = [Trial(a.problem, a.answer.gradients, a.right) for a in finite]
-    check = is_right if subject.window is None else None
-    return lines_that_mend(mender, subject.catalogue, trials, check)
+    truncated = subject.window is not None
+    return lines_that_mend(mender, subject.catalogue, trials, is_right, truncated=truncated)
 
 
 @contextmanager

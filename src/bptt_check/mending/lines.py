@@ -87,6 +87,8 @@ def lines_that_mend(
     catalogue: Catalogue,
     trials: Sequence[Asked],
     check: Callable[[Any], bool] | None,
+    *,
+    truncated: bool = False,
 ) -> tuple[Mend | None, Leads]:
     """The lines to change, if any are found, and those that lead to what is wrong.
 
@@ -94,6 +96,7 @@ def lines_that_mend(
         catalogue: of the network.
         trials: finite answers.
         check: whether a pass is right, by the whole check; None: change no lines.
+        truncated: the trials' right gradients are those of truncated back-propagation.
     """
     ordered = sorted(trials, key=_shows_lines)
     problems = [a.problem for a in ordered]
@@ -101,7 +104,7 @@ def lines_that_mend(
     with mender.workshop([*problems, others]) as bench:
         if not bench.offers:
             return None, Leads((), False)
-        mending = Mending(bench, catalogue, ordered)
+        mending = Mending(bench, catalogue, ordered, truncated)
         leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
         for _ in range(_MOST_TRIED if check else 0):
             last = mending.mended()

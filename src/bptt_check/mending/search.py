@@ -75,9 +75,12 @@ class Mending:
 
     Args:
         bench: asked the problems of `trials` by their numbers.
+        truncated: what the lines of a right pass compute is not known.
     """
 
-    def __init__(self, bench: Bench, catalogue: Catalogue, trials: Sequence[Asked]) -> None:
+    def __init__(
+        self, bench: Bench, catalogue: Catalogue, trials: Sequence[Asked], truncated: bool = False
+    ) -> None:
         self._edits = _Edits(bench, trials)
         self._probes = probes = [_outcome(a, catalogue, np.inf) for a in trials]
         #: As they must be; before that, clipped as the pass does: other lines are found first.
@@ -89,6 +92,7 @@ class Mending:
         self._moved = self._edits.moved(in_stages(probes)[-1])
         self._graph = catalogue.graph(trials[0].problem)
         self._likely: Mistakes | None = None
+        self._truncated = truncated
         self._at_one_step = Found()
 
     def leading(self) -> Leading:
@@ -171,7 +175,7 @@ class Mending:
             return _alone(given)
         for rank, in_pairs in _LEVELS:
             edits.limit(rank)
-            if rank > 1 and self._likely is None:
+            if rank > 1 and self._likely is None and not self._truncated:
                 self._likely = edits.likely(quantities(self._graph))
                 if _is_enough(self._likely, edits, probes):
                     return _alone(self._likely)

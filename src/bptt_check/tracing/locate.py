@@ -503,7 +503,8 @@ def _entries_of_one_step(
     owners: dict[str, Array] = {}
     labels: dict[str, tuple[str, Array]] = {}
     for name in network.differentiated:
-        entries = _of_one_step(np.stack([found[name] != 0 for found in touched]))
+        asked = [*range(steps)] if step_asked is None else [step_asked]
+        entries = _of_one_step(np.stack([found[name] != 0 for found in touched]), asked)
         has_some = np.array([part.any() for part in entries])
         axis = network.arguments[name].time_axis
         if not has_some.all() and axis is not None and entries.shape[1 + axis] == steps:
@@ -519,17 +520,19 @@ def _entries_of_one_step(
     return owners, labels
 
 
-def _of_one_step(touched: Array) -> Array:
+def _of_one_step(touched: Array, asked: Sequence[int]) -> Array:
     """The entries that one step alone contributes to, (steps, *axes).
 
-    Where it contributes nothing a wrong pass may: so all of a row, such as that of an input feature
-    of its own, if no other step contributes to the row.
+    Where it contributes nothing a wrong pass may: so whole rows, such as those of input features,
+    along an axis on which each step that is asked has a row of its own.
     """
     found = touched & (touched.sum(axis=0) == 1)
     for axis in range(1, touched.ndim):
         others = tuple(i for i in range(1, touched.ndim) if i != axis)
         rows = touched.any(axis=others, keepdims=True)
-        found |= rows & (rows.sum(axis=0) == 1)
+        rows &= rows.sum(axis=0) == 1
+        if all(rows[step].any() for step in asked):
+            found |= rows
     return found
 
 
