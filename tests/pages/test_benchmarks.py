@@ -80,6 +80,8 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     figures.learning(every=5000)
     monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
     figures.lengths()
+    monkeypatch.setattr(figures, "COVERED", (6,))
+    figures.growth()
     if NIGHTLY:  # it proves a network as trained, which takes a while
         figures.invariant()
     made = {file.name for file in tmp_path.iterdir()} | {"proof-invariant.png"}
