@@ -222,13 +222,18 @@ def mend_lead(mend: Mend) -> str:
     these = "this line" if len(mend.lines) == 1 else f"these {len(mend.lines)} lines"
     if mend.proved:
         return f"One way to mend it: with {these} changed, the whole check says RIGHT"
-    right = ", ".join(mend.right)
-    but = f", not {', '.join(mend.left)}" if mend.left else ""
+    right = _list_of(mend.right)
+    but = f"; not {_list_of(mend.left)}" if mend.left else ""
     if mend.one_step:
         of_one = "right at every problem of one step; longer ones need other changes"
         return f"With {these} changed, {of_one}: {right}{but}"
-    but = but or ", but the whole check is not RIGHT"
+    but = but or "; but the whole check is not RIGHT"
     return f"With {these} changed, right at every problem: {right}{but}"
+
+
+def _list_of(labels: Sequence[str]) -> str:
+    """Labels, some of which have a comma, such as `dU, gate i`."""
+    return ("; " if any("," in label for label in labels) else ", ").join(labels)
 
 
 def leads_words(report: Report) -> str:
@@ -430,9 +435,8 @@ def summary(e: Explanation) -> str:
     """Which gradients and gates the mistakes explain, if not all; empty if all."""
     if not (e.left or e.one_step):
         return ""
-    labels = "; ".join(e.explains) if any("," in label for label in e.explains) else ""
     at = "at problems of one step " if e.one_step else ""
-    return f"{at}{labels or ', '.join(e.explains)}: "
+    return f"{at}{_list_of(e.explains)}: "
 
 
 def lead(report: Report, e: Explanation) -> str:
