@@ -225,7 +225,7 @@ def mend_lead(mend: Mend) -> str:
     right = _list_of(mend.right)
     but = f"; not {_list_of(mend.left)}" if mend.left else ""
     if mend.one_step:
-        of_one = "right at every problem of one step; longer ones need other changes"
+        of_one = "right at every problem of one step; longer ones need further changes"
         return f"With {these} changed, {of_one}: {right}{but}"
     but = but or "; but the whole check is not RIGHT"
     return f"With {these} changed, right at every problem: {right}{but}"
