@@ -140,10 +140,11 @@ class Mending:
 
         At one step h_(t-1) may do for h_t, and an edit of the forward pass for one of the backward.
         """
-        longer = sorted((p for p in self._probes if p.steps > 1), key=lambda p: p.cost)
+        longer = sorted((p for p in self._probes if p.steps > 1), key=lambda p: p.cost)[:_COMPARED]
+        away = [self._away(parts, p) for p in longer]
         for m in parts:
             rest = tuple(other for other in parts if other is not m)
-            nearer = [self._away(parts, p) < self._away(rest, p) for p in longer[:_COMPARED]]
+            nearer = [now < self._away(rest, p) for now, p in zip(away, longer, strict=True)]
             if 2 * sum(nearer) <= len(nearer):
                 return self._nearer(rest)
         return parts
@@ -173,13 +174,13 @@ class Mending:
         """The edits with which the pass returns what these ask for; `given` are some of them."""
         edits, found = self._edits, Found()
         if _is_enough(given, edits, probes):
-            return _alone(given)
+            return _begun(given, (0,))
         for rank, in_pairs in _LEVELS:
             edits.limit(rank)
             if rank > 1 and self._likely is None and not self._truncated:
                 self._likely = edits.likely(quantities(self._graph))
                 if _is_enough(self._likely, edits, probes):
-                    return _alone(self._likely)
+                    return _begun(self._likely, (0,))
             begin_with = [given, found.parts, self._likely or (), ()]
             search = _Search(edits, probes, begin_with, in_pairs)
             *one_step, last = [found, *search.run()]
@@ -208,8 +209,9 @@ def _is_enough(its: Mistakes, edits: "_Edits", probes: Sequence[Probe]) -> bool:
     return bool(its) and Evidence(edits, probes).given(its, every) == every
 
 
-def _alone(its: Mistakes) -> Found:
-    return Found(its, (0,), tuple((m,) for m in its))
+def _begun(its: Mistakes, left: tuple[int, ...] = ()) -> Found:
+    """A set of edits that have no alike ones."""
+    return Found(its, left, tuple((m,) for m in its))
 
 
 def _left(found: Found) -> int:
@@ -307,8 +309,7 @@ class _Search(Search):
     ) -> None:
         super().__init__(edits, probes, _MOST_RUNS - edits.computed)
         self._each_pair = in_pairs
-        sets = dict.fromkeys(begin_with)
-        self._begin_with = [Found(its, (), tuple((m,) for m in its)) for its in sets]
+        self._begin_with = [_begun(its) for its in dict.fromkeys(begin_with)]
 
     def _in_pairs(self, found: Found) -> Iterator[Found]:
         yield from super()._in_pairs(found)

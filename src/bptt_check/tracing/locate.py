@@ -502,8 +502,8 @@ def _entries_of_one_step(
         touched.append(graph.gradients(Altered(edges=only)))
     owners: dict[str, Array] = {}
     labels: dict[str, tuple[str, Array]] = {}
+    asked = [*range(steps)] if step_asked is None else [step_asked]
     for name in network.differentiated:
-        asked = [*range(steps)] if step_asked is None else [step_asked]
         entries = _of_one_step(np.stack([found[name] != 0 for found in touched]), asked)
         has_some = np.array([part.any() for part in entries])
         axis = network.arguments[name].time_axis
@@ -512,7 +512,7 @@ def _entries_of_one_step(
             for s in range(steps):
                 np.moveaxis(entries[s], axis, 0)[s] = True
             has_some[:] = True
-        if has_some.all() if step_asked is None else has_some[step_asked]:
+        if has_some[asked].all():
             owners[name] = entries
             labels |= {
                 label: (name, mask) for label, mask in gate_masks(network, problem, name, step)
