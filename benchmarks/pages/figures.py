@@ -14,7 +14,7 @@ from bptt_check.judge.candidate import Candidate
 from bptt_check.judge.examine import examine
 from bptt_check.reports.heat_map import heat_map
 from bptt_check.subjects import subject_for
-from rnn_numpy.commands.train_plot import COLOURS, Learning, draw_states
+from rnn_numpy.commands.train_plot import COLOURS, draw_states
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import run_rounded
 from rnn_numpy.real_proof.cover import Worklist
@@ -22,11 +22,10 @@ from rnn_numpy.real_proof.enclosure import Network
 from rnn_numpy.real_proof.histories import histories
 from rnn_numpy.real_proof.metric import metric
 from rnn_numpy.real_proof.verdict import LIMIT, LONGER, RADII, Proved, prove_real
-from rnn_numpy.tasks.addition import draw_pairs, encode, from_bits
+from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
-from rnn_numpy.training.recipe import Recipe, start
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.recipe import Recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
@@ -40,7 +39,7 @@ COVERED = (42, 7, 20, 0)
 
 def main() -> None:
     """Make all pictures."""
-    for make in (where_in_time, carry, invariant, growth, lengths, learning):
+    for make in (where_in_time, carry, invariant, growth, lengths):
         make()
         print(make.__name__, flush=True)
 
@@ -146,20 +145,6 @@ def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) 
     x, y = encode(from_bits(places[..., 0]), from_bits(places[..., 1]), bits + 1)
     outputs, _ = run_rounded(params, x, STATE_BITS)
     return float(((outputs > 0.5) == (y > 0.5)).all(axis=(0, 2)).mean())
-
-
-def learning(every: int = 250) -> None:
-    """Loss and exactness over the recipe's training."""
-    recipe = Recipe(PROVED)
-    params, rng = start(recipe)
-    network, curve = numpy_learner(params, recipe), Learning(recipe.bits)
-    for step in range(0, recipe.iterations + 1, every):
-        curve.add(step, network.params())
-        if step < recipe.iterations:
-            network.descend(draw_pairs(rng, recipe.bits, every))
-    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
-    curve.draw(figure.subplots())
-    save(figure, file("learning"))
 
 
 def length_plot(

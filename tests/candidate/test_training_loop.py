@@ -62,6 +62,7 @@ def test_python_2(tmp_path: Path, capsys: Capture) -> None:
     assert report(text, tmp_path, capsys, 0)["verdict"] == "agrees"
 
 
+@pytest.mark.verdict
 @pytest.mark.mends
 def test_its_line_is_mended(tmp_path: Path, capsys: Capture) -> None:
     mend = report(EXAMPLE.read_text(), tmp_path, capsys, 1)["mend"]

@@ -45,7 +45,7 @@ def test_a_class(
     Path("class").mkdir()
     for name, (text, _) in FILES.items():
         (Path("class") / name).write_text(text)
-    flags = ["--json", "--html", "pages", "--timeout", "2", "--shapes", "6,2,2,4,1"]
+    flags = ["--json", "--html", "pages", "--timeout", "1", "--shapes", "6,2,2,4,1"]
     assert check.main(["class/*:backward", *flags]) == 2
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1

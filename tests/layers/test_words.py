@@ -16,6 +16,7 @@ from bptt_check.judge.report import Report
 from bptt_check.layers import gate, unit_vectors
 from bptt_check.networks import drawn
 from bptt_check.several import examined
+from profiles import nightly
 
 pytestmark = pytest.mark.unannotated
 
@@ -73,7 +74,7 @@ def test_a_bound_that_explodes_is_replaced_by_the_floor() -> None:
         assert bound.max() < 1e-3 * np.abs(right.gradients[name]).max()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float16", marks=nightly), "bfloat16"])
 def test_half_precision(dtype: str) -> None:
     """Right is a pass that computes in float32 inside, and one of which every result is rounded."""
     its = getattr(torch, dtype)

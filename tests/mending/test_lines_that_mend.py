@@ -23,7 +23,7 @@ from tests.passes.edits import edited
 from tests.passes.sets import gru, lstm, tanh, two_layers
 from tests.passes.sets.form import HEAD, Pass
 
-pytestmark = [pytest.mark.unannotated, pytest.mark.mends]
+pytestmark = [pytest.mark.unannotated, pytest.mark.mends, pytest.mark.verdict, pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Capture = pytest.CaptureFixture[str]
 

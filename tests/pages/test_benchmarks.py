@@ -77,7 +77,6 @@ def test_the_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(figures, "DOCS", tmp_path)
     figures.where_in_time()
     figures.carry()
-    figures.learning(every=5000)
     monkeypatch.setattr(figures, "share_right", lambda params, bits: 1.0)
     figures.lengths()
     monkeypatch.setattr(figures, "COVERED", (6,))

@@ -30,6 +30,7 @@ from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, CannotCheck
 
 _LARGEST_FRAME = 1 << 28
+_ENDED = "its process ended without an answer"
 _UNREADABLE = "its process sent an answer that cannot be decoded"
 
 #: The environment variables that a candidate's process inherits: paths, the language, Python's
@@ -190,7 +191,7 @@ class Candidate:
                 self._process.stdin.write(struct.pack("<Q", len(frame)) + frame)
             self._process.stdin.flush()
         except OSError:
-            raise CannotCheck("its process has ended", ended=True) from None
+            raise CannotCheck(_ENDED, ended=True) from None
 
     def _header(self, answers: int = 1) -> dict[str, Any]:
         frame = self._frame(time.monotonic() + answers * self._timeout)
@@ -219,7 +220,7 @@ class Candidate:
                 raise CannotCheck(why, ended=True)
             chunk = os.read(pipe, 1 << 20)
             if not chunk:
-                raise CannotCheck("its process ended without an answer", ended=True)
+                raise CannotCheck(_ENDED, ended=True)
             read += chunk
         self._unread = bytes(read[count:])
         return bytes(read[:count])

@@ -25,14 +25,16 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from safetensors.numpy import load, save
 
 from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call, laid_out
 from bptt_check.candidate.loading import has_read, load_function, place, read_instead
-from bptt_check.editing.workshop import Workshop
 from bptt_check.process.limits import enclose, limit
+
+if TYPE_CHECKING:
+    from bptt_check.editing.workshop import Workshop
 
 ANSWERED = 77  # the exit code of a fork that has answered
 FORKS = hasattr(os, "fork")  # Windows does not
@@ -100,7 +102,7 @@ def _frames(called: Called) -> tuple[bytes, bytes]:
     return json.dumps(fields).encode(), save(arrays)
 
 
-def _work(workshop: Workshop, requests: BinaryIO, out: BinaryIO) -> None:
+def _work(workshop: "Workshop", requests: BinaryIO, out: BinaryIO) -> None:
     """Answer what gradients it gives with edits, until none are asked for."""
     offers = {"offers": workshop.offers, "functions": workshop.functions}
     write_frame(out, json.dumps(offers).encode())
@@ -159,6 +161,8 @@ def main(task: str) -> None:
         try:
             *before, question = questions = [*map(_question, headers["headers"], frames)]
             if headers["mend"]:
+                from bptt_check.editing.workshop import Workshop  # a fifth of the time to start; few need it
+
                 _work(Workshop(load(), Form(**form), questions), problems, out)
                 return
             called = call(load(), Form(**form), question, *before)

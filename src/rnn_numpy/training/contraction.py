@@ -7,7 +7,7 @@ squared Frobenius norm along the states visited is added to the loss (4):
     dR/dh_tk = 2 n_k D_tk (1 - 2 h_tk),  dR/dW_jk = 2 W_jk sum_t D_tk^2      (15)
 
 Where errors shrink in every step, the sets of a proof are large, few, and closed under the steps
-(`real_proof`). docs/proof.md has the results, and other trainings that were tried.
+(`real_proof`). docs/training.md has the results, and other trainings that were tried.
 """
 
 from collections.abc import Sequence
