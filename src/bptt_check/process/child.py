@@ -161,7 +161,8 @@ def main(task: str) -> None:
         try:
             *before, question = questions = [*map(_question, headers["headers"], frames)]
             if headers["mend"]:
-                from bptt_check.editing.workshop import Workshop  # a fifth of the time to start; few need it
+                # Imported here: a fifth of the time to start, and few files are asked for it.
+                from bptt_check.editing.workshop import Workshop
 
                 _work(Workshop(load(), Form(**form), questions), problems, out)
                 return

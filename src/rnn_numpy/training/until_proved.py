@@ -1,8 +1,8 @@
 """Continue training after the recipe until the network is proved to add operands of every length.
 
 In each round the training makes the network's steps contract (`contraction.py`), and some sequences
-begin with inputs that the network got wrong; then the proof is tried again. docs/training.md has the
-results, and other methods tried.
+begin with inputs that the network got wrong; then the proof is tried again. docs/training.md has
+the results, and other methods tried.
 """
 
 from collections.abc import Iterator
