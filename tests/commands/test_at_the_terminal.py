@@ -26,7 +26,7 @@ def test_ctrl_c_while_trying_the_sums(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_command, "count_exact", interrupt)
+    monkeypatch.setattr(train_command, "count", interrupt)
     assert MAINS["rnn_numpy"](SHORT) == 130
     assert "stopped while trying the sums" in capsys.readouterr().out
 

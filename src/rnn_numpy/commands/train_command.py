@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from typing import TYPE_CHECKING
 
 from bptt_check.commands.atomic_files import WeightsError, made_by
 from bptt_check.commands.terminal import (
@@ -20,13 +20,13 @@ from bptt_check.commands.terminal import (
 from rnn_numpy.commands import train_log
 from rnn_numpy.commands.train_plot import Learning, train_plot
 from rnn_numpy.compiled import native
-from rnn_numpy.real_proof.report import as_json, headline
-from rnn_numpy.real_proof.verdict import Proved
 from rnn_numpy.storage.weights import save_params
-from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, advance, count_exact
+from rnn_numpy.tasks.exact_sums import MOST_BITS_EXHAUSTIVE, Count, count
 from rnn_numpy.training.checkpoint import Checkpoint
 from rnn_numpy.training.recipe import Engine, Recipe, Training, vanished
-from rnn_numpy.training.until_proved import Outcome, until_proved
+
+if TYPE_CHECKING:
+    from rnn_numpy.training.until_proved import Outcome
 
 CODES = {"finished": 0, "interrupted": 128 + signal.SIGINT, "diverged": 1, "vanished": 1}
 
@@ -64,16 +64,16 @@ class _Run:
                 outcome = self.prove(stopped)
             # Save before counting sums, so that the weights are safe first.
             failure = self.save()
-        count = self.count_sums()
-        proved = outcome is not None and isinstance(outcome.verdict, Proved)
-        inexact = count is not None and count.exact < count.tried
+        sums = self.count_sums()
+        proved = outcome is not None and outcome.is_proved
+        inexact = sums is not None and sums.exact < sums.tried
         doubtful = training.status == "finished" and inexact and not proved
         if doubtful and vanished(training.recipe, training.learner):
             training.status = "vanished"
             self.tell(*train_log.ending(training))
         if flags.json:
-            proof = outcome and as_json(outcome.params, outcome.verdict)
-            say(train_log.as_json(training, count, None if failure else flags.out, proof))
+            proof = outcome and outcome.as_json()
+            say(train_log.as_json(training, sums, None if failure else flags.out, proof))
         failures = [reason for reason in (failure, self.kept.failure) if reason]
         for reason in failures:
             complain(f"error: {reason}")
@@ -113,8 +113,11 @@ class _Run:
         if self.curve is not None:
             self.curve.add(self.training.steps, self.training.learner.params())
 
-    def prove(self, stopped: Stop) -> Outcome:
+    def prove(self, stopped: Stop) -> "Outcome":
         """Train on until the network is proved, and put the result into `training`."""
+        # Imported here: most trainings end without a proof, and start sooner without its modules.
+        from rnn_numpy.training.until_proved import until_proved
+
         training, recipe = self.training, self.training.recipe
         most = self.flags.max_iterations - recipe.iterations
         outcomes = until_proved(training.learner.params(), recipe.seed, most_steps=most)
@@ -123,9 +126,9 @@ class _Run:
                 bar.update(outcome.steps - bar.n)
                 training.steps = recipe.iterations + outcome.steps
                 training.learner = training.engine.learner(outcome.params, recipe)
-                self.tell(f"{training.steps:8}  {headline(outcome.params, outcome.verdict)}")
+                self.tell(f"{training.steps:8}  {outcome.headline()}")
                 self.measure()
-                if not isinstance(outcome.verdict, Proved) and stopped():
+                if not outcome.is_proved and stopped():
                     training.status = "interrupted"
                     break
         return outcome
@@ -159,17 +162,15 @@ class _Run:
         """Count and print the exact sums; None if Ctrl-C stops that."""
         recipe, engine = self.training.recipe, self.training.engine.name
         total = 4 ** (recipe.bits - 1) if recipe.bits <= MOST_BITS_EXHAUSTIVE else None
-        step = partial(advance, self.training.learner.params())
+        params = self.training.learner.params()
         try:
             with progress(total, "sum") as bar:
-                count = count_exact(
-                    step, recipe.hidden, recipe.bits, recipe.dtype, on_progress=bar.update
-                )
+                exact = count(params, recipe.bits, on_progress=bar.update)
         except KeyboardInterrupt:
             self.training.status = "interrupted"
             self.tell("stopped while trying the sums")
             return None
         if self.flags.engine is None and engine != "compiled" and not native.available():
             engine += f" (the compiled one is not built: {native.INSTALL})"
-        self.tell(f"{train_log.in_words(count, recipe.bits)}; engine: {engine}")
-        return count
+        self.tell(f"{train_log.in_words(exact, recipe.bits)}; engine: {engine}")
+        return exact

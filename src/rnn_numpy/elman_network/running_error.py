@@ -6,6 +6,7 @@ derives the bound of each operation. No second-order term is dropped, so large b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class Rounded:
         value = np.asarray(value, np.float64)
         return cls(value, np.broadcast_to(error, value.shape))
 
-    @property
+    @cached_property
     def magnitude(self) -> Any:
         """The largest magnitude of any evaluation; it and `value` are within `error` of exact."""
         return np.abs(self.value) + 2 * self.error

@@ -31,11 +31,18 @@ class Count(NamedTuple):
     exhaustive: bool
 
 
-def count(params: Params, bits: int) -> Count:
-    """Count the exact sums of the network with these weights, by the fastest implementation."""
+def count(
+    params: Params, bits: int, *, on_progress: Callable[[int], object] = lambda tried: None
+) -> Count:
+    """Count the exact sums of the network with these weights, by the fastest implementation.
+
+    Args:
+        on_progress: as for `count_exact`; not called by the kernel, which takes half a second.
+    """
     if bits <= MOST_BITS_EXHAUSTIVE and native.available():
         return count_exact_compiled(params, bits)
-    return count_exact(partial(advance, params), len(params.W), bits, params.W.dtype)
+    step = partial(advance, params)
+    return count_exact(step, len(params.W), bits, params.W.dtype, on_progress=on_progress)
 
 
 def advance(

@@ -6,12 +6,13 @@ the results, and other methods tried.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from rnn_numpy.elman_network.params import Params
+from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.real_proof.verdict import Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.contraction import Contraction
@@ -29,6 +30,19 @@ class Outcome(NamedTuple):
     params: Params
     verdict: RealVerdict
     steps: int
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the network is proved to add."""
+        return isinstance(self.verdict, Proved)
+
+    def headline(self) -> str:
+        """The verdict in one line."""
+        return headline(self.params, self.verdict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as `prove --json` gives it."""
+        return as_json(self.params, self.verdict)
 
 
 def until_proved(
@@ -48,7 +62,7 @@ def until_proved(
     yield outcome
     training = Contraction(params, addition, seed)
     wrong: list[Int64[np.ndarray, " inputs"]] = []
-    while not isinstance(outcome.verdict, Proved) and training.steps < most_steps:
+    while not outcome.is_proved and training.steps < most_steps:
         if isinstance(outcome.verdict, Refuted):
             wrong.append(outcome.verdict.inputs)
         try:

@@ -13,7 +13,6 @@ from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe
 from rnn_numpy.training.sgd import CompiledSGD, engine_for
 from rnn_torch.elman_network.model import ElmanRNN, autograd_gradient, squared_error
 from rnn_torch.elman_network.parity import gradient_parity
-from rnn_torch.fused.layer import FusedElmanRNN
 
 
 class AutogradLearner(Learner):
@@ -76,7 +75,12 @@ class AutogradLearner(Learner):
 class FusedLearner(AutogradLearner):
     """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits it."""
 
-    model_class = FusedElmanRNN
+    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        # Imported here: it registers operators with torch, which other engines need not wait for.
+        from rnn_torch.fused.layer import FusedElmanRNN
+
+        self.model_class = FusedElmanRNN
+        super().__init__(params, recipe, device)
 
     def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         return autograd_gradient(self.model, *self._encoded(pairs))
