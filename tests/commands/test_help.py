@@ -1,5 +1,6 @@
 """The help of every command, and its messages about invalid flags."""
 
+import gc
 import importlib
 import os
 import shlex
@@ -12,6 +13,7 @@ import pytest
 
 import rnn_torch.__main__ as listing
 from bptt_check.commands.atomic_files import made_by
+from bptt_check.commands.needs import require_torch
 from rnn_numpy import __main__ as without_torch
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +89,15 @@ def test_a_command_of_the_other_package() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT / "src")
     assert done.returncode == 2
     assert "python -m rnn_numpy.prove" in done.stderr
+
+
+def test_torch_is_not_searched_for_garbage_in_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for program, frozen in (("pytest", False), ("-m", True)):
+        monkeypatch.setattr(sys, "argv", [program])
+        require_torch("rnn_torch")
+        assert gc.isenabled()
+        assert (gc.get_freeze_count() > 10_000) == frozen
+    gc.unfreeze()
 
 
 BROKEN = "raise OSError('libtorch.so: no such file')"
