@@ -179,6 +179,7 @@ def test_the_final_state_detached_is_not_each_step_s_state_detached() -> None:
     explained = check_layer(ignored, gated_after).mistakes or ()
     assert [e.name for e in explained] == ["the upstream gradient dht of the final h is ignored"]
     assert "the final h is taken as a constant (detached)" in explained[0].also
+    assert not [words for words in explained[0].also if "step's gradient" in words]
     report = check_layer(
         lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
     )

@@ -28,7 +28,10 @@ class Step:
         self.of = {**last, **own}
         self.inner = [i for i in sorted(self.of.values()) if self._is_inner(tape.nodes[i])]
         self.states = dict.fromkeys(self.graph.crossing.values())
-        self.final = self._final_states()
+        nodes, last = tape.nodes, len(tape.losses) - 1
+        #: Sites of the last step alone, such as a layer's final state after its last output.
+        self.late = {n.site for n in nodes if last > 0} - {n.site for n in nodes if n.step < last}
+        self.state_names = {tape.sites[site].name for site in self.states}
         chosen = {*self.inner, *(i for i in self.of.values() if tape.nodes[i].step < 0)}
         counts = Counter(n.site for n in tape.nodes if n.step < 0)
         self.repeated = {site for site, count in counts.items() if count > 1}  # an encoder's
@@ -54,14 +57,6 @@ class Step:
         texts = Counter(tape.sites[s].text for s in written if s not in self.wrappings)
         self.ambiguous = {text for text, count in texts.items() if count > 1}
         self.quantities = list(self._quantities(inner))
-
-    def _final_states(self) -> set[int]:
-        """The sites of the last step alone with a state's name, such as a layer's final state."""
-        tape, last = self.tape, len(self.tape.losses) - 1
-        earlier = {n.site for n in tape.nodes if n.step < last}
-        names = {tape.sites[site].name for site in self.states} - {""}
-        late = {n.site for n in tape.nodes} - earlier
-        return {site for site in late if last > 0 and tape.sites[site].name in names}
 
     def _is_inner(self, node: Node) -> bool:
         is_first = self.tape.sites[node.site].key[-1] == 1  # of several calls from one place
@@ -145,7 +140,8 @@ class Step:
             lag = self.tape.nodes[self.of[node.site]].step - node.step
             return (site.name or site.text) + {0: "_t", 1: "_(t-1)"}.get(lag, " of another step")
         if site.name:
-            return f"the final {site.name}" if node.site in self.final else site.name
+            is_final = node.site in self.late and site.name in self.state_names
+            return f"the final {site.name}" if is_final else site.name
         if node.site in self.wrappings and node.op == "unsqueeze":
             return self.name(node.args[0])
         if node.op in ("view_as_complex", "view_as_real"):  # of this project's own
