@@ -28,9 +28,9 @@ class Step:
         self.of = {**last, **own}
         self.inner = [i for i in sorted(self.of.values()) if self._is_inner(tape.nodes[i])]
         self.states = dict.fromkeys(self.graph.crossing.values())
-        nodes, last = tape.nodes, len(tape.losses) - 1
+        nodes, end = tape.nodes, len(tape.losses) - 1
         #: Sites of the last step alone, such as a layer's final state after its last output.
-        self.late = {n.site for n in nodes if last > 0} - {n.site for n in nodes if n.step < last}
+        self.late = {n.site for n in nodes if end > 0} - {n.site for n in nodes if n.step < end}
         self.state_names = {tape.sites[site].name for site in self.states}
         chosen = {*self.inner, *(i for i in self.of.values() if tape.nodes[i].step < 0)}
         counts = Counter(n.site for n in tape.nodes if n.step < 0)
