@@ -165,8 +165,26 @@ def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> 
         return y, ht.detach() + factor * (ht - ht.detach())
 
     report = check_layer(wrong, gated_after)
-    words = f"the upstream gradient dht of h {said}"
+    words = f"the upstream gradient dht of the final h {said}"
     assert [e.name for e in report.mistakes or ()] == [words]
+
+
+def test_the_final_state_detached_is_not_each_step_s_state_detached() -> None:
+    """Both are `h` in the source."""
+
+    def ignored(*given: Tensor) -> tuple[Tensor, Tensor]:
+        y, ht = gated_loop(torch.exp, lambda h: h, *given)
+        return y, ht.detach()
+
+    explained = check_layer(ignored, gated_after).mistakes or ()
+    assert [e.name for e in explained] == ["the upstream gradient dht of the final h is ignored"]
+    assert "the final h is taken as a constant (detached)" in explained[0].also
+    assert not [words for words in explained[0].also if "step's gradient" in words]
+    report = check_layer(
+        lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
+    )
+    names = [m.name for e in report.mistakes or () for m in e.mistakes]
+    assert "the final h is taken as a constant (detached)" not in names
 
 
 @layer(

@@ -28,9 +28,10 @@ def other_gradients(step: Step, user: int, ref: int, same_shape: bool) -> Iterat
             if leaf or node.op == "mm":
                 yield "value for gradient", (quantity._replace(shift="last"),), 5
     own = Quantity(step.name(user))
-    yield "gradient of", (own._replace(shift="first"),), 4
-    yield "gradient of", (own._replace(shift="last"),), 4
-    yield "gradient of", (own._replace(shift="next"),), 2 if leaf else 4
+    if node.site not in step.late:  # it has no other step's gradient
+        yield "gradient of", (own._replace(shift="first"),), 4
+        yield "gradient of", (own._replace(shift="last"),), 4
+        yield "gradient of", (own._replace(shift="next"),), 2 if leaf else 4
     if leaf:
         if np.ndim(values[ref]) == 1:
             yield "summed over its axis", (), 2

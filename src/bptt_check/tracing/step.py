@@ -28,6 +28,10 @@ class Step:
         self.of = {**last, **own}
         self.inner = [i for i in sorted(self.of.values()) if self._is_inner(tape.nodes[i])]
         self.states = dict.fromkeys(self.graph.crossing.values())
+        nodes, end = tape.nodes, len(tape.losses) - 1
+        #: Sites of the last step alone, such as a layer's final state after its last output.
+        self.late = {n.site for n in nodes if end > 0} - {n.site for n in nodes if n.step < end}
+        self.state_names = {tape.sites[site].name for site in self.states}
         chosen = {*self.inner, *(i for i in self.of.values() if tape.nodes[i].step < 0)}
         counts = Counter(n.site for n in tape.nodes if n.step < 0)
         self.repeated = {site for site, count in counts.items() if count > 1}  # an encoder's
@@ -136,7 +140,8 @@ class Step:
             lag = self.tape.nodes[self.of[node.site]].step - node.step
             return (site.name or site.text) + {0: "_t", 1: "_(t-1)"}.get(lag, " of another step")
         if site.name:
-            return site.name
+            is_final = node.site in self.late and site.name in self.state_names
+            return f"the final {site.name}" if is_final else site.name
         if node.site in self.wrappings and node.op == "unsqueeze":
             return self.name(node.args[0])
         if node.op in ("view_as_complex", "view_as_real"):  # of this project's own
