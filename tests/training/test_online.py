@@ -87,7 +87,7 @@ def test_both_counts_agree(seed: int, bits: int, hidden: int, dtype: str, scale:
     """Unless rounding decides an output: of a state near 0 all are near 1/2."""
     bits = min(bits, 5)
     params, _ = drawn(Recipe(seed, bits, hidden, dtype=dtype), scale)  # type: ignore[arg-type]
-    pairs = np.stack(np.indices(2 * (2 ** (bits - 1),)), -1).reshape(-1, 2)
+    pairs = np.indices(2 * (2 ** (bits - 1),)).reshape(2, -1).T
     x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
     near = 2 * bounds(params, x, y).outputs
     assume((np.abs(forward(params, x)[0] - 0.5) > near).all())
