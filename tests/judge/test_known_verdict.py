@@ -362,6 +362,9 @@ def test_a_report_of_every_verdict_has_every_face() -> None:
         json.dumps(report.as_dict(), allow_nan=False)
         for face in (as_text(report, "f"), as_markdown(report, "f"), as_html([("f", report)], "")):
             assert "one thing" in face
+    report = replace(examined(wrong), only_at=("general",))
+    for face in (as_text(report, "f"), as_markdown(report, "f"), as_html([("f", report)], "")):
+        assert "Wrong only at" in face
 
 
 def test_asked_is_what_the_names_say() -> None:

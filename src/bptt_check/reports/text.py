@@ -175,9 +175,6 @@ def _as_lines(part: _Part, columns: int) -> list[str]:
     return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
 
 
-_NOT_CONTIGUOUS = {"upstream in Fortran order", "upstream expanded"}  # a layer's problems
-
-
 def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     """The paragraphs below the headline, for this many columns."""
     if said := [_Part("", text) for text in notes(report)]:
@@ -187,13 +184,8 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     if report.verdict != "impure":
         factors = (_Part("", factor) for factor in report.factors)
         yield [_Part("table", table(report.worst, columns)), *factors]
-    if set(report.only_at) - set(report.not_finite):
-        names = ", ".join(repr(name) for name in report.only_at)
-        words = f"Wrong only at {names}, {_elsewhere(report)}: "
-        if _NOT_CONTIGUOUS.issuperset(report.only_at):
-            yield [_Part("", f"{words}where upstream gradients are not contiguous.")]
-        else:
-            yield [_Part("", f"{words}docs/check.md says what they test.")]
+    if words := only_at(report):
+        yield [_Part("", words)]
     if report.where is not None:
         words = f"Where in time: {report.where.words}."
         yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
@@ -234,6 +226,20 @@ def mend_lead(mend: Mend) -> str:
 def _list_of(labels: Sequence[str]) -> str:
     """Labels, some of which have a comma, such as `dU, gate i`."""
     return ("; " if any("," in label for label in labels) else ", ").join(labels)
+
+
+_NOT_CONTIGUOUS = {"upstream in Fortran order", "upstream expanded"}  # a layer's problems
+
+
+def only_at(report: Report) -> str:
+    """The few problems with wrong answers; empty if they are many, or said to be not finite."""
+    if not set(report.only_at) - set(report.not_finite):
+        return ""
+    names = ", ".join(repr(name) for name in report.only_at)
+    words = f"Wrong only at {names}, {_elsewhere(report)}: "
+    if _NOT_CONTIGUOUS.issuperset(report.only_at):
+        return f"{words}where upstream gradients are not contiguous."
+    return f"{words}docs/check.md says what they test."
 
 
 def leads_words(report: Report) -> str:
