@@ -148,3 +148,9 @@ def test_parts_change_places_and_lines_stay_as_many(tmp_path: Path) -> None:
     found = its.tried([swap], 0)
     assert found is not None
     np.testing.assert_array_equal(found["x"], np.arange(3.0))
+
+
+def test_what_a_loop_runs_through_is_no_index(tmp_path: Path) -> None:
+    """`x_t.reshape(-1, 3)` is at no step beside."""
+    loop = "for e in [e]:\n            e = e.reshape(-1, 3)"
+    assert workshop(f"dW += h[t - 1].T @ dz\n        {loop}", tmp_path).offers

@@ -51,6 +51,25 @@ def right(its: Network, problem: Problem) -> Reference:
     return RIGHT[key][2]
 
 
+@network(x="time batch n", h="batch n", W="n n", d=upstream("batch n"))
+def last_alone(x: Any, h: Any, W: Any, d: Any) -> Iterator[Any]:
+    for t, x_t in enumerate(x):
+        h = torch.tanh(x_t + h @ W)
+        yield (h * d).sum() * (t == len(x) - 1)
+
+
+def test_what_changes_nothing_explains_no_small_error() -> None:
+    """Digits that an update loses are none: only the last loss is used, as in the network."""
+
+    def updated(problem: Problem) -> dict[str, Any]:
+        gradients, values = right(last_alone, problem).gradients, problem.values
+        return {n: values[n] - (values[n] - g) for n, g in gradients.items()}
+
+    names = {"all sizes equal", "weights of 3", "inputs of 10"}
+    for problem in (p for p in designed(last_alone) if p.name in names):
+        assert named(last_alone, Catalogue(last_alone), [problem], updated) == []
+
+
 @pytest.mark.parametrize(
     "its", [stock("gru"), stock("lstm", columns=True), embedded], ids=lambda its: its.name
 )

@@ -30,7 +30,7 @@ def reports() -> list[Report]:
     partial = one_mistake._replace(explains=("dW", "dU, gate i"), left=("dV",))
     one = Unanswered("one batch", {"batch": 1}, "it raises ValueError: no", "ValueError")
     batch = Condition("batch", 1, 3)
-    leads = Leads((Line("mine.py", "line 7", "dW = 0"),), to_all=True)
+    leads = Leads((Line("mine.py", "line 7", "dW = 0"),), to_all=True, wrong=("dW",))
     return [
         right,
         replace(right, missing=("dx",)),

@@ -27,7 +27,7 @@ def mended(*lines: LineEdit, left: tuple[str, ...] = ()) -> Mend:
 
 @pytest.mark.parametrize("width", [60, 72, 80, 99, 100])
 def test_no_line_is_wider(wrong: Any, width: int) -> None:
-    leads = Leads((Line("f.py", "line 7", LONG),), to_all=True)
+    leads = Leads((Line("f.py", "line 7", LONG),), to_all=True, wrong=("dW",))
     fitted = as_text(replace(wrong, leads=leads), "f", width)
     columns = max(width, 10 + 5 * 6 + 11)  # the matrix of six steps
     assert max(map(len, fitted.splitlines())) <= columns

@@ -172,7 +172,7 @@ def _beside(tree: ast.AST, steps: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in ast.walk(tree):
         match node:
-            case ast.Assign([ast.Name(name)], value) if its := _names_in(value) & steps:
+            case ast.Assign([ast.Name(name)], value) if its := _indices_in(value) & steps:
                 if len([*outermost(value)]) == 1:
                     texts = found.setdefault(name, [])
                     texts += (_at_a_step_beside(ast.unparse(value), its, k) for k in (-1, 1))
@@ -186,6 +186,11 @@ def _at_a_step_beside(text: str, steps: set[str], shift: int) -> str:
         return plus(found[1], int((found[2] or "0").replace(" ", "")) + shift)
 
     return re.sub(rf"\b({'|'.join(sorted(steps))})\b( [+-] \d+)?", shifted, text)
+
+
+def _indices_in(node: ast.AST) -> set[str]:
+    its = (n.slice for n in ast.walk(node) if isinstance(n, ast.Subscript))
+    return {name for index in its for name in _names_in(index)}
 
 
 def _names_in(node: ast.AST) -> set[str]:

@@ -13,7 +13,7 @@ from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
 from bptt_check.editing.program import apply_to
 from bptt_check.editing.workshop import Offer
-from bptt_check.mending.search import Bench, Mended, Mending
+from bptt_check.mending.search import Bench, Leading, Mended, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
 from bptt_check.tracing.locate import error_arguments
@@ -33,11 +33,13 @@ class Line(NamedTuple):
 class Leads(NamedTuple):
     """Lines with values that wrong gradients depend on, and right ones do not.
 
-    `to_all`: every wrong gradient depends on each of them; else some do.
+    `to_all`: every wrong gradient, of those in `wrong`, depends on each of them; else some do.
+    `wrong` are those of the finite answers alone.
     """
 
     lines: tuple[Line, ...]
     to_all: bool
+    wrong: tuple[str, ...]
 
 
 class LineEdit(NamedTuple):
@@ -103,9 +105,9 @@ def lines_that_mend(
     others = _other_errors(catalogue.network, problems[0])
     with mender.workshop([*problems, others]) as bench:
         if not bench.offers:
-            return None, Leads((), False)
+            return None, Leads((), False, ())
         mending = Mending(bench, catalogue, ordered, truncated)
-        leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
+        leads, found, proved = _leads(bench, mending.leading()), Mended((), (), ()), False
         for _ in range(_MOST_TRIED if check else 0):
             last = mending.mended()
             if not last.edits or (found.edits and (last.left or last.one_step)):
@@ -125,16 +127,17 @@ def lines_that_mend(
     return Mend(lines, found.right, found.left, proved, patch, found.one_step), leads
 
 
-def _leads(bench: Workbench, numbers: Sequence[int], to_all: bool) -> Leads:
+def _leads(bench: Workbench, leading: Leading) -> Leads:
     found = set()
     for file in {file for file, _, _ in bench.functions if file.endswith(".ipynb")}:
         with suppress(OSError, ValueError):
             parsed(file)  # for the places of its cells
-    for offer in (bench.offers[number] for number in numbers):
+    for offer in (bench.offers[number] for number in leading.offers):
         file, first, text = bench.functions[offer.function]
         after = text.encode()[: offer.start].count(b"\n")
         found.add((file, first + after, text.split("\n")[after].strip()))
-    return Leads(tuple(Line(f, place(f, n), its) for f, n, its in sorted(found)), to_all)
+    its = tuple(Line(f, place(f, n), text) for f, n, text in sorted(found))
+    return Leads(its, leading.to_all, leading.wrong)
 
 
 def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:

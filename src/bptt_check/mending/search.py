@@ -63,11 +63,12 @@ class Mended(NamedTuple):
 class Leading(NamedTuple):
     """The numbers of offers: values that wrong gradients depend on, and right ones do not.
 
-    `to_all`: every wrong gradient depends on each of them; else some do.
+    `to_all`: every wrong gradient, of those in `wrong`, depends on each of them; else some do.
     """
 
     offers: tuple[int, ...]
     to_all: bool
+    wrong: tuple[str, ...]
 
 
 class Mending:
@@ -99,7 +100,8 @@ class Mending:
         """The values that lead to what is wrong."""
         its = {n: b for n, b in self._moved.items() if b & self._wrong and not b & self._right}
         to_all = tuple(n for n, blocks in its.items() if not self._wrong & ~blocks)
-        return Leading(to_all or tuple(its), bool(to_all))
+        wrong = sorted(self._probes[0].names_of(self._wrong))
+        return Leading(to_all or tuple(its), bool(to_all), tuple(f"d{name}" for name in wrong))
 
     def mended(self) -> Mended:
         """The edits with which all gradients are right, or as many as possible."""
@@ -168,7 +170,7 @@ class Mending:
     def leave_out(self, numbers: Sequence[int]) -> None:
         """Try these edits no more."""
         self._edits.numbers = {m: n for m, n in self._edits.numbers.items() if n not in numbers}
-        self._likely = None
+        self._likely, self._at_one_step = None, Found()
 
     def _found(self, probes: Sequence[Probe], given: Mistakes) -> Found:
         """The edits with which the pass returns what these ask for; `given` are some of them."""

@@ -116,8 +116,11 @@ def _singles(probes: list[Probe], catalogue: Catalogue) -> list[Mistake]:
 
 
 def _gives_all(probe: Probe, m: Mistake, catalogue: Catalogue, first: bool, kept: bool) -> bool:
+    """Whether it gives the answer, and, where that is wrong, no right one."""
     found = catalogue.kept(m, probe.problem) if kept else catalogue.of((m,), probe.problem)
-    return not probe.left((m,), found, first=first)
+    if probe.left((m,), found, first=first):
+        return False
+    return not probe.wrong & ~(probe.effect(found) or 0)
 
 
 def _wrong(probes: Sequence[Probe]) -> int:

@@ -247,7 +247,7 @@ def leads_words(report: Report) -> str:
     found, is_mended = report.leads, report.mend is not None and report.mend.proved
     if found is None or is_mended or not 0 < len(found.lines) <= MOST_LINES:
         return ""
-    wrong = [e.name for e in report.worst if not e.right]
+    wrong = [e.name for e in report.worst if e.name in found.wrong]
     right = [e.name for e in report.worst if e.right]
     but = f", not to {_joined(right, 'or')}" if right else ""
     to = _joined(wrong, "and" if found.to_all else "or")
