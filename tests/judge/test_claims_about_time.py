@@ -10,6 +10,9 @@ import torch
 from bptt_check.error_bound import reference
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Asked, CannotCheck
+from bptt_check.judge.asking import Where as AskedWhere
+from bptt_check.reports.panels import panels
+from bptt_check.reports.text import _rows
 from bptt_check.tracing import Claim, locate
 from bptt_check.tracing.locate import Where, _of_one_step, where_words
 from hand_written import planted
@@ -33,6 +36,44 @@ def test_wrong_at_its_own_step_or_only_further_back() -> None:
     assert (own.kind, own.lag, own.labels) == ("own step", 0, ("dU, gate g",))
     back = claimed(planted("ds_next = ds * f", "ds_next = ds * i"))
     assert (back.kind, back.lag, back.loss, back.state) == ("k back", 1, 2, 1)
+
+
+def test_only_what_is_wrong_at_the_first_wrong_cell_is_said_to_be() -> None:
+    """And nothing is said to be right before it where rounding may exceed a part."""
+    later, first, all_zero = np.diag([0.0, 9, 9]), np.diag([9.0, 9, 9]), np.ones((3, 3), bool)
+    where = Where({"dU": later, "dW": first}, {"dU": ~all_zero, "dW": ~all_zero}, {}, "target")
+    assert (where.claim.labels, where.claim.loss, where.claim.hidden) == (("dW",), 1, False)
+    back = np.diag([9.0, 9], -1) + np.diag([np.nan, 0, 0])
+    where = Where({"dU": back}, {"dU": ~all_zero}, {}, "target")
+    assert (where.claim.kind, where.claim.loss, where.claim.hidden) == ("k back", 2, True)
+    assert "right" not in where.words()
+    shown = panels(AskedWhere(where.cells, where.zero, {}))
+    assert [line.split() for line in _rows(shown[0], {}, {}, legend=True)][1:3] == [
+        ["loss", "t=1", "?"], ["loss", "t=2", "X", "."]
+    ]  # fmt: skip
+
+
+def test_a_part_that_rounding_may_exceed_is_neither_right_nor_wrong() -> None:
+    def rough(problem: Problem) -> Any:
+        right = reference(plain, problem)
+        bounds = {n: b + abs(right.gradients[n]).max() for n, b in right.bounds.items()}
+        return right._replace(bounds=bounds)
+
+    found = locate(plain, autograds(plain, lambda _, g: g), reference=rough)
+    assert np.isnan(found.cells["dU"]).any()
+    assert not found.wrong
+
+
+def test_which_losses_are_wrong_is_said_as_it_is() -> None:
+    for used, words in (
+        ([9.0, 9, 9], "from the loss at t=1 on"),
+        ([0.0, 9, 9], "from the loss at t=2 on"),
+        ([0.0, 9, 0], "first at the loss at t=2"),
+    ):
+        cells = {"dU": np.zeros((3, 3))}
+        where = Where(cells, {"dU": np.ones((3, 3), bool)}, {"dW": np.array(used)}, "target")
+        assert f"only the sum for dW is wrong, {words}" in where.words()
+        assert AskedWhere(cells, cells, where.sums).since("dW") == words
 
 
 def test_no_error_is_passed_back_or_a_wrong_one() -> None:

@@ -111,8 +111,8 @@ def test_what_nothing_explains_is_listed_with_its_first_wrong_loss() -> None:
     where = Where({"dV": used}, {"dV": used == 0}, {"dW, gate i": np.array([9.0, 1.0])})
     report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(its,), where=where)
     words = (
-        "Not explained: dV (wrong from the loss at t=2 on); dW, gate i (wrong from the loss at t=1 "
-        "on)."
+        "Not explained: dV (wrong from the loss at t=2 on); dW, gate i (wrong first at the loss at "
+        "t=1)."
     )
     assert words in " ".join(as_text(report, "f").split())
     assert in_one_line(report, "f") == "f: dU: a mistake; "

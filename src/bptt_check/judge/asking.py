@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.tracing.locate import from_loss
 
 Array = np.ndarray
 #: Gradients by the names of the arguments differentiated.
@@ -108,11 +109,12 @@ class Explanation(NamedTuple):
 class Where:
     """The error of each part of a gradient / what rounding allows; a part above 1 is wrong.
 
-    `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
-    its gates; `zero[label]`: whether the candidate has exactly zero there. `sums[label][t]`: what
-    that loss contributes to a gradient whose steps cannot be separated. `words`: the meaning of
-    the first wrong cell. `claim`: the same as fields. `finals[name][label]`: what the upstream
-    gradient of a layer's final state contributes at each step.
+    NaN: rounding may exceed the part. `cells[label][t, s]`: what the loss at step t+1 contributes
+    at step s+1 to a gradient or one of its gates; `zero[label]`: whether the candidate has exactly
+    zero there. `sums[label][t]`: what that loss contributes to a gradient whose steps cannot be
+    separated. `words`: the meaning of the first wrong cell. `claim`: the same as fields.
+    `finals[name][label]`: what the upstream gradient of a layer's final state contributes at each
+    step.
     """
 
     cells: dict[str, Array]
@@ -133,6 +135,14 @@ class Where:
         parts = [*self.cells.items(), *self.sums.items()]
         parts += [each for rows in self.finals.values() for each in rows.items()]
         return list(dict.fromkeys(n for n, used in parts if (used > 1).any()))
+
+    def since(self, label: str) -> str:
+        """From which loss on a gradient or gate is wrong; empty if no loss alone shows it."""
+        shares = {**self.sums, **self.cells}
+        used = [s for n, s in shares.items() if n == label or n.startswith(f"{label}, gate")]
+        wrong = sorted({t for s in used for t in range(len(s)) if (s[t] > 1).any()})
+        is_on = len(wrong) == self.steps - min(wrong, default=0)
+        return from_loss(wrong[0] + 1, is_on) if wrong else ""
 
 
 class Vote(NamedTuple):

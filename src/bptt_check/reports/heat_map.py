@@ -57,6 +57,8 @@ def heat_map(report: Report, name: str, file: str | Path) -> None:
         mesh = draw(axes, np.ma.masked_array(panel.used, ~causal))
         for t, s in np.argwhere(panel.wrong):
             mark(axes, t, s, panel.used[t, s], "0" if panel.zero[t, s] else "X")
+        for t, s in np.argwhere(np.isnan(panel.used)):
+            mark(axes, t, s, 0, "?")
         axes.set(xlabel=f"{panel.label}: state step", xticks=range(1, time + 1))
     all_axes[0].set(ylabel="loss step", yticks=range(1, time + 1))
     all_axes[0].invert_yaxis()

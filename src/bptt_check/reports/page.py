@@ -112,13 +112,15 @@ def _cell(
 ) -> Markup:
     """A cell of the heat map; `later` for a state after the loss, which causality leaves empty."""
     wrong = fraction > 1
-    kind = "is-wrong" if wrong else "" if later else "is-right"
+    hidden = math.isnan(fraction)
+    kind = "is-wrong" if wrong else "" if later or hidden else "is-right"
     power = math.log10(fraction) if wrong and math.isfinite(fraction) else 16.0
-    text = "" if later else "✓"
+    text = "" if later else "?" if hidden else "✓"
     if wrong:
         text = "0!" if zero else f"{power:.0f}"
     heat = f"--heat: {min(60, 20 + 3 * power):.0f}%" if wrong else ""
     tooltip = f"{what}: {fraction:.2g} times what rounding allows"
+    tooltip = f"{what}: rounding may exceed it" if hidden else tooltip
     classes = f"{kind} gap" if gap else kind
     return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(
         classes, heat, tooltip, text

@@ -33,7 +33,8 @@ def panels(where: Where) -> list[Panel]:
     groups: dict[bytes, list[str]] = {}
     for label, used in where.cells.items():
         parts = [used, *(rows[label] for rows in where.finals.values())]
-        groups.setdefault(b"".join((part > 1).tobytes() for part in parts), []).append(label)
+        pattern = b"".join((part > 1).tobytes() + np.isnan(part).tobytes() for part in parts)
+        groups.setdefault(pattern, []).append(label)
     found = []
     for labels in groups.values():
         used = np.max([where.cells[label] for label in labels], axis=0)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.terminal import WIDEST, wrapped
 from bptt_check.judge.asking import Explanation, Where
@@ -399,7 +401,7 @@ def _matrices(where: Where) -> Iterator[str]:
         steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
         rows = ["loss at   " + "".join(steps)]
         for name, used in where.sums.items():
-            rows.append(f"{name:10}" + "".join(f"{'X' if v > 1 else '.':>5}" for v in used))
+            rows.append(f"{name:10}" + "".join(f"{_mark(v):>5}" for v in used))
         yield "\n".join([*rows, ".  right   X wrong"])
 
 
@@ -417,24 +419,28 @@ def _rows(
     for t in range(time):
         cells = ""
         for s in range(time):
-            mark = "." if s <= t else ""
-            if panel.wrong[t, s]:
-                mark = "0" if panel.zero[t, s] else "X"
+            mark = _mark(panel.used[t, s]) if s <= t or panel.wrong[t, s] else ""
+            mark = "0" if panel.wrong[t, s] and panel.zero[t, s] else mark
             cells += f"{mark:>5}"
-        ends = "".join(f"{'X' if sums[n][t] > 1 else '.':>{width}}" for n, width in widths.items())
+        ends = "".join(f"{_mark(sums[n][t]):>{width}}" for n, width in widths.items())
         yield (
             f"loss t={t + 1:<3}{cells} {ends}".rstrip()
             if not sums
             else f"loss t={t + 1:<3}{cells} {ends}"
         )
     for name, used in panel.finals.items():
-        cells = "".join(f"{'X' if u > 1 else '.':>5}" for u in used)
+        cells = "".join(f"{_mark(u):>5}" for u in used)
         its = zip(widths.values(), last[name], strict=True)
-        ends = "".join(f"{'X' if u > 1 else '.':>{width}}" for width, u in its)
+        ends = "".join(f"{_mark(u):>{width}}" for width, u in its)
         yield f"{shown(name)[:9]:10}{cells} {ends}".rstrip()
     if legend:
         zero = "   0 wrong, and zero" if (panel.wrong & panel.zero).any() else ""
-        yield f"columns: the state's step.   . right   X wrong{zero}"
+        hidden = "   ? rounding may exceed it" if np.isnan(panel.used).any() else ""
+        yield f"columns: the state's step.   . right   X wrong{zero}{hidden}"
+
+
+def _mark(used: float) -> str:
+    return "?" if np.isnan(used) else "X" if used > 1 else "."
 
 
 def summary(e: Explanation) -> str:
@@ -460,16 +466,9 @@ def lead(report: Report, e: Explanation) -> str:
 def left(report: Report) -> str:
     """The wrong gradients and gates that are not explained, and where in time each is wrong."""
     labels = report.mistakes[0].left if report.mistakes else ()
-    said = (f"{label}{_first_wrong(report.where, label)}" for label in labels)
+    since = [report.where.since(label) if report.where else "" for label in labels]
+    said = (n + f" (wrong {its})" * bool(its) for n, its in zip(labels, since, strict=True))
     return f"Not explained: {'; '.join(said)}." if labels else ""
-
-
-def _first_wrong(where: Where | None, label: str) -> str:
-    """The first step whose loss contributes something wrong to a gradient or gate."""
-    shares = {} if where is None else {**where.sums, **where.cells}
-    used = [s for n, s in shares.items() if n == label or n.startswith(f"{label}, gate")]
-    wrong = [t for s in used for t in range(len(s)) if (s[t] > 1).any()]
-    return f" (wrong from the loss at t={min(wrong) + 1} on)" if wrong else ""
 
 
 def _mistakes(report: Report) -> Iterator[list[_Part]]:

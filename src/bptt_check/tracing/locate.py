@@ -7,6 +7,7 @@ only step s contributes. If each step has its own input feature (or token), thes
 input weights; the right pass tells which.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -37,7 +38,8 @@ class Claim:
     state`: what comes from a layer's final states `finals` alone is wrong, last at `state`. `sums
     only`: `labels` are wrong, and `right` are right in every part; if these are split by state
     step, the errors passed back that they show are right. `whole only`: every part is right, the
-    whole is not. `cannot tell`: `reason` says why; `labels` are wrong from `loss` on.
+    whole is not. `cannot tell`: `reason` says why; `labels` are wrong, first at `loss`. `on`: at
+    each later loss, too. `hidden`: rounding may exceed a cell before the first wrong one.
     """
 
     kind: Kind
@@ -49,19 +51,22 @@ class Claim:
     right: tuple[str, ...] = ()
     reason: str = ""
     finals: tuple[str, ...] = ()
+    on: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
 class Where:
     """The error of each part of a gradient / what rounding allows; a part above 1 is wrong.
 
-    `cells[label][t, s]`: what the loss at step t+1 contributes at step s+1 to a gradient or one of
-    its gates; `zero`: whether the candidate has exactly zero there. `sums[name][t]`: what that loss
-    contributes to a gradient whose steps cannot be separated. `by`: "target" if one step's target
-    was changed at a time, "prefix" if the sequence was extended one step at a time. `whole`: the
-    gradients that are wrong in an answer that is not split. `problem`: the one asked. `reason`: why
-    the answer to it cannot be split by loss step; empty if it can. `finals[name][label][s]`: what
-    the upstream gradient of a layer's final state contributes at step s+1.
+    NaN: rounding may exceed the part. `cells[label][t, s]`: what the loss at step t+1 contributes
+    at step s+1 to a gradient or one of its gates; `zero`: whether the candidate has exactly zero
+    there. `sums[name][t]`: what that loss contributes to a gradient whose steps cannot be
+    separated. `by`: "target" if one step's target was changed at a time, "prefix" if the sequence
+    was extended one step at a time. `whole`: the gradients that are wrong in an answer that is not
+    split. `problem`: the one asked. `reason`: why the answer to it cannot be split by loss step;
+    empty if it can. `finals[name][label][s]`: what the upstream gradient of a layer's final state
+    contributes at step s+1.
     """
 
     cells: dict[str, Array]
@@ -94,17 +99,19 @@ class Where:
         parts = {**self.cells, **self.sums}
         if self.finals and not (names := tuple(_names(n for n in parts if (parts[n] > 1).any()))):
             return self._of_final_states()
-        right = [n for n in _names([*self.cells, *self.sums]) if n not in names]
-        in_cells = [n for n in _names(self.cells) if n not in names]
+        unknown = _names(n for n, used in parts.items() if np.isnan(used).any())
+        right = [n for n in _names([*self.cells, *self.sums]) if n not in {*names, *unknown}]
+        in_cells = [n for n in _names(self.cells) if n in right]
         if not cells:
-            losses = np.max([_losses(used) for n in names for used in self._of(n)], axis=0)
-            first = int(np.argmax(losses > 1)) + 1
+            wrong = [np.any([_wrong_losses(used) for used in self._of(n)], axis=0) for n in names]
+            first = int(np.argmax(np.any(wrong, axis=0))) + 1
+            on = all(each[first - 1 :].all() for each in wrong)
             if in_cells or (len(names) == 1 and right):
                 finals = self._of_final_states().finals
                 shown = tuple(in_cells or right)
-                return Claim("sums only", names, loss=first, right=shown, finals=finals)
+                return Claim("sums only", names, loss=first, right=shown, finals=finals, on=on)
             why = "no gradient could be split by state step"
-            return Claim("cannot tell", names, loss=first, reason=why)
+            return Claim("cannot tell", names, loss=first, reason=why, on=on)
         return self._first_cell(cells)
 
     def _first_cell(self, cells: Mapping[str, Array]) -> Claim:
@@ -114,11 +121,14 @@ class Where:
         if not causal:
             return Claim("later state", tuple(cells))
         lag = int(min(causal))
-        labels = tuple(n for n, smallest in lags.items() if smallest == lag)
-        t, s = next((int(t), int(s)) for t, s in cells[labels[0]] if t - s == lag)
+        at = {n: [(int(t), int(s)) for t, s in ts if t - s == lag] for n, ts in cells.items()}
+        t, s = min(itertools.chain.from_iterable(at.values()))
+        labels = tuple(n for n, its in at.items() if (t, s) in its)
         vanished = all(self.zero[n][t, s] for n in labels for t, s in cells[n])
         kind: Kind = "k back" if lag else "own step"
-        return Claim(kind, labels, lag, t + 1, s + 1, bool(lag) and vanished)
+        unknown = [(i, j) for n in labels for i, j in np.argwhere(np.isnan(self.cells[n]))]
+        hidden = any((i - j, i) < (lag, t) for i, j in unknown)
+        return Claim(kind, labels, lag, t + 1, s + 1, bool(lag) and vanished, hidden=hidden)
 
     def _of_final_states(self) -> Claim:
         """What comes from the final states alone is wrong."""
@@ -141,7 +151,7 @@ class Where:
 def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
     """A claim as a sentence; `cells`: the labels that were split by state step."""
     names = " and ".join(claim.labels)
-    since = f"from the loss at t={claim.loss} on" if claim.loss else ""
+    since = from_loss(claim.loss, claim.on) if claim.loss else ""
     if claim.kind == "cannot tell":
         wrong = f"; wrong {since}: {names}" if since else ""
         return f"cannot tell where: {claim.reason}{wrong}"
@@ -169,16 +179,22 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
     subject = ", ".join([*_names(claim.labels), *some])
     if claim.kind == "later state":
         return f"{subject}: a loss contributes to the gradient of a later state"
+    but = ", where rounding may hide what comes before" * claim.hidden
     if claim.kind == "own step":
-        return (
-            f"{subject}: wrong at its own step, first at loss t={claim.loss}, state t={claim.state}"
-        )
+        place = f"loss t={claim.loss}, state t={claim.state}"
+        return f"{subject}: wrong at its own step, first at {place}{but}"
     lag = claim.lag or 0
     distance, before = ("one step" if k == 1 else f"{k} steps" for k in (lag, lag - 1))
-    right = "right at its own step" if lag == 1 else f"right up to {before} back"
+    right = "right at its own step, " if lag == 1 else f"right up to {before} back, "
+    right *= not claim.hidden
     place = f"loss t={claim.loss} -> state t={claim.state}"
     end = ": zero there, no error is passed further back" if claim.vanished else ""
-    return f"{subject}: {right}, wrong {distance} back, {place}{end}"
+    return f"{subject}: {right}wrong {distance} back, {place}{but}{end}"
+
+
+def from_loss(first: int, on: bool) -> str:
+    """Since which loss something is wrong; `on`: at each later one, too."""
+    return f"from the loss at t={first} on" if on else f"first at the loss at t={first}"
 
 
 def _names(labels: Iterable[str]) -> dict[str, None]:
@@ -203,8 +219,9 @@ def _right_at(problem: str) -> str:
     return f"asked {problem!r}, it is right"
 
 
-def _losses(used: Array) -> Array:
-    return used if used.ndim == 1 else used.max(axis=1)
+def _wrong_losses(used: Array) -> Array:
+    wrong = used > 1
+    return wrong if wrong.ndim == 1 else np.any(wrong, axis=1)
 
 
 def locate(
@@ -357,6 +374,12 @@ class _Probe:
             share = np.where(error == 0, 0.0, error / (2 * (bound + old_bound)))
         return np.where(np.isnan(share), np.inf, share)
 
+    def is_hidden(self, name: str, start: "_Probe") -> Array:
+        """Where rounding may exceed the difference that is right, which is not zero."""
+        (_, right, bound), (_, old_right, old_bound) = self.of(name), start.of(name)
+        moved = abs(right - old_right)
+        return (moved > 0) & (moved <= 2 * (bound + old_bound))
+
 
 class _Parts:
     """What each loss step contributes to the gradients, split by state step where possible."""
@@ -410,12 +433,13 @@ class _Parts:
             share = probe.share(name, start)
             with np.errstate(invalid="ignore"):  # the candidate's infinities
                 moved = probe.answer[name] - start.answer[name]
+            hidden, right = probe.is_hidden(name, start), probe.of(name)[1] - start.of(name)[1]
             if name not in self.owners:
-                self.sums[f"d{name}"][t] = share.max(initial=0)
+                self.sums[f"d{name}"][t] = _share(share, hidden, right)
             for label, (argument, block) in self.labels.items():
                 for s in range(self.steps if argument == name else 0):
                     mask = self.owners[name][s] & block
-                    self.used[label][t, s] = share[mask].max(initial=0)
+                    self.used[label][t, s] = _share(share[mask], hidden[mask], right[mask])
                     self.zero[label][t, s] = not moved[mask].any()
 
     def take(self, of_step: Sequence["_Parts"]) -> None:
@@ -439,6 +463,13 @@ class _Parts:
         if reason:
             return Where({}, {}, {}, by, self.whole, name, reason)
         return Where(self.used, self.zero, self.sums, by, self.whole, name, "", self.finals)
+
+
+def _share(share: Array, hidden: Array, right: Array) -> float:
+    """The largest share of a part; NaN if rounding may exceed all of it that is not zero."""
+    largest = float(share.max(initial=0))
+    is_told = largest > 1 or not right.any() or (~hidden & (right != 0)).any()
+    return largest if is_told else np.nan
 
 
 def _of_float64(answer: Mapping[str, Array]) -> dict[str, Array]:
