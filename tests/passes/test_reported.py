@@ -129,6 +129,45 @@ def test_states_of_a_right_forward_pass_are_not_said_to_differ(
     assert json.loads(capsys.readouterr().out)["forward"] == ""
 
 
+LINEAR = """
+import numpy as np
+from rnn_torch.networks import inputs, network, upstream
+@network(X=inputs("batch time"), w="1", v="1", d=upstream("batch"))
+def net(X, w, v, d):
+    s = 0 * X[:, 0]
+    for t in range(X.shape[1]):
+        s = X[:, t] * w + s * v
+        yield (s * d).sum() * (t == X.shape[1] - 1)
+def states(X, w, v):
+    S = np.zeros((X.shape[0], X.shape[1] + 1))
+    for t in range(X.shape[1]):
+        S[:, t + 1] = X[:, t] * w + S[:, t] * v
+    return {"S": S}
+def backward(X, S, d, v):
+    dw, dv = np.zeros(1), np.zeros(1)
+    for t in reversed(range(X.shape[1])):
+        dw += (d * X[:, t]).sum()
+        dv += (d * S[:, t]).sum()
+        d = d * v
+    return {"w": dw, "v": dv}
+"""
+
+
+@pytest.mark.few
+def test_states_whose_axes_may_be_in_two_orders_are_not_said_to_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One more step than examples: the array is square; and no rows of one entry are reversed."""
+    file = tmp_path / "mine.py"
+    file.write_text(LINEAR)
+    flags = ["--network", f"{file}:net", "--shapes", "time=5,batch=6", "--json"]
+    assert check.main([f"{file}:states,backward", *flags]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["forward"] == ""
+    assert not [words for words in fields["blind"] if "reversed" in words or "last step" in words]
+    assert [words for words in fields["blind"] if "truncated" in words]
+
+
 @pytest.mark.few
 def test_the_right_pass_in_the_form_of_a_reported_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -353,9 +353,21 @@ class AnyNetwork:
                 continue
             if any(_differs(catalogue, mistake, a) for a in sharpest_first):
                 continue
-            if not any(_changes(catalogue, mistake, a, missing) for a in asked[:1]):
+            first = asked[0]
+            if _changes(catalogue, mistake, first.problem, first.right, missing):
+                continue
+            shown = [_changes(catalogue, mistake, *each) for each in self._of_any_sizes]
+            if any(shown) or not shown:  # some change nothing of this network at any size
                 blind.append(sentence(mistake))
         return list(dict.fromkeys(blind))
+
+    @cached_property
+    def _of_any_sizes(self) -> list[tuple[Problem, Reference]]:
+        """Problems, a short and a long one, whatever sizes are given, with what is right."""
+        chosen = [p for p in drawn(self.network) if p.name in ("general", "long memory")]
+        with suppress(ValueError):
+            return [(p, self._reference(p)) for p in chosen]
+        return []
 
 
 def _weights(tape: Tape) -> list[str]:
@@ -376,11 +388,20 @@ def _differs(catalogue: Catalogue, mistake: Altered, a: Asked) -> bool:
         return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))
 
 
-def _changes(catalogue: Catalogue, mistake: Altered, a: Asked, names: Sequence[str]) -> bool:
-    """Whether the mistake changes one of these gradients, which the candidate does not return."""
-    imitation = catalogue.of((mistake,), a.problem)
+def _changes(
+    catalogue: Catalogue,
+    mistake: Altered,
+    problem: Problem,
+    right: Reference,
+    names: Sequence[str] | None = None,
+) -> bool:
+    """Whether the mistake changes one of these gradients, or of all, at a problem."""
+    imitation = catalogue.of((mistake,), problem)
+    if imitation is None:
+        return False
+    asked = right.gradients if names is None else names
     with np.errstate(all="ignore"):
-        return imitation is not None and not agrees({n: imitation[n] for n in names}, a.right)
+        return not agrees({n: imitation[n] for n in asked}, right)
 
 
 def _wrong_gradients(a: Asked) -> int:

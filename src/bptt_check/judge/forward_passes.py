@@ -6,6 +6,7 @@ input.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def about_states(network: Network, asked: Sequence[Asked]) -> str:
         tape = record(network, a.problem, template)
         for label, site in labels.items():
             right = np.stack([tape.values[tape.node_at[site, t]] for t in range(len(tape.losses))])
-            parts = [p for p in _parts(a.answer.forward.get(label, right)) if _may_be(p, right)]
+            parts = _of_states(a.answer.forward.get(label, right), right)
             if parts:
                 first = max(_first_difference(part, right) for part in parts)
                 steps.setdefault(label, []).append((first, len(right), a.problem.name))
@@ -139,10 +140,13 @@ def _stem(name: str) -> str:
     return name.lower().partition("_")[0].removesuffix("s")
 
 
-def _may_be(array: Array, right: Array) -> bool:
-    """Whether an array may be meant to be these states, with no other order of its axes."""
-    one_order = len(set(right.shape)) == right.ndim
-    return array.shape == right.shape and one_order and bool(np.isfinite(array).all())
+def _of_states(array: Array, right: Array) -> list[Array]:
+    """What may be meant to be these states; nothing if another order of the axes fits, too."""
+    orders = permutations(range(array.ndim))
+    fitting = [o for o in orders if any(p.shape == right.shape for p in _parts(array.transpose(o)))]
+    if fitting != [(*range(array.ndim),)]:
+        return []
+    return [p for p in _parts(array) if p.shape == right.shape and np.isfinite(p).all()]
 
 
 def _first_difference(own: Array, right: Array) -> int:
