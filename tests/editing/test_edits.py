@@ -154,3 +154,14 @@ def test_what_a_loop_runs_through_is_no_index(tmp_path: Path) -> None:
     """`x_t.reshape(-1, 3)` is at no step beside."""
     loop = "for e in [e]:\n            e = e.reshape(-1, 3)"
     assert workshop(f"dW += h[t - 1].T @ dz\n        {loop}", tmp_path).offers
+
+
+def test_the_rate_of_an_update_stays(tmp_path: Path) -> None:
+    """A rate of 1 does not show that it is gone."""
+    text = "def step(W, x, alpha):\n    W -= alpha * x / len(x)\n    return W\n"
+    (tmp_path / "candidate.py").write_text(text)
+    function = load_function(str(tmp_path / "candidate.py"), "step")
+    values = {"W": np.ones(3), "x": np.arange(3.0)}
+    its = Workshop(function, Form(("W", "x"), ("W",), (), 1.0, ("W",)), [Question(values)] * 2)
+    assert "alpha * x" in {offer.text for offer in its.offers}
+    assert all("alpha" in offer.text or "alpha" not in offer.old for offer in its.offers)

@@ -25,10 +25,11 @@ from bptt_check.candidate.returned import (
     named,
 )
 
-__all__ = ["EXTRA", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
+__all__ = ["EXTRA", "RATES", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
 
 _CACHES = {"cache", "caches"}  # no network has an input of such a name
-_RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
+#: Names of the rate of an update.
+RATES = ("learning_rate", "learn_rate", "lr", "alpha", "eta", "rate")
 _TOGETHER = ("parameters", "params")
 
 
@@ -277,7 +278,7 @@ def _invoke(
     before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
     together = dict(given)
     values = {**dict.fromkeys(_TOGETHER, together), **sizes, **given}
-    values |= dict.fromkeys(_RATES if form.rate else (), form.rate)
+    values |= dict.fromkeys(RATES if form.rate else (), form.rate)
     parameters = [_parameters(each, passes.of) for each in passes.functions]
     in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
     rest = any(p.kind == p.VAR_KEYWORD for each in parameters for p in each)

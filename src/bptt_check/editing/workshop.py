@@ -3,6 +3,7 @@
 It runs untrusted code, and imports no torch.
 """
 
+import re
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.candidate.calling import Form, Gradients, Passes, Question
+from bptt_check.candidate.calling import RATES, Form, Gradients, Passes, Question
 from bptt_check.candidate.placing import globals_of
 from bptt_check.editing.choosing import Chooser
 from bptt_check.editing.edits import edits
@@ -45,6 +46,12 @@ class Offer(NamedTuple):
     text: str
     rank: int
     move: int
+
+
+def _leaves_rate_out(edit: Edit) -> bool:
+    """Whether the rate of an update is gone, which a rate of 1 would not show."""
+    before, after = (set(re.findall(r"\w+", text)) for text in (edit.old, edit.text))
+    return bool(before & {*RATES} - after)
 
 
 class Workshop:
@@ -78,6 +85,7 @@ class Workshop:
             edit
             for n, f in enumerate(functions)
             for edit in (*edits(f, n, values.shapes, errors), *of_loops(f, n, values, errors))
+            if not (form.rate and _leaves_rate_out(edit))
         ]
         places = dict.fromkeys((e.function, e.line, *e.inside) for e in found if any(e.inside))
         numbers = {place: len(found) + n for n, place in enumerate(places)}
