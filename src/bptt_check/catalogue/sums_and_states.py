@@ -18,10 +18,11 @@ def sum_mistakes(step: Step) -> Iterator[Mistake]:
             continue
         if step.tape.network.arguments[name].time_axis is None:
             uses.setdefault(name, []).append(edge)
-    groups = {"every gradient": [e for edges in uses.values() for e in edges]} if uses else {}
+    every = "every weight's gradient"
+    groups = {every: [e for edges in uses.values() for e in edges]} if uses else {}
     groups |= {f"d{name}": edges for name, edges in uses.items()}
     for label, edges in groups.items():
-        its, is_one = Part("uses", label, tuple(dict.fromkeys(edges))), label != "every gradient"
+        its, is_one = Part("uses", label, tuple(dict.fromkeys(edges))), label != every
         for when in ("not first", "not last", "first", "last"):
             yield Mistake(its, "cut", step=when, rank=int(is_one))
         if is_one and 1 < len(edges) == len(its.edges):

@@ -136,8 +136,11 @@ class _Answers:
             try:
                 answer = ask(question)
                 if self.asked and answer.gradients.keys() != self.asked[0].answer.gradients.keys():
-                    names = ", ".join(f"d{n}" for n in answer.gradients)
-                    raise CannotCheck(f"it returns only {names}")
+                    its, others = (
+                        ", ".join(f"d{n}" for n in each.gradients)
+                        for each in (answer, self.asked[0].answer)
+                    )
+                    raise CannotCheck(f"it returns {its}, elsewhere {others}")
                 right = self.subject.judged(question, answer)
             except CannotCheck as error:
                 first = first or self._refused(error, question.name, sizes)
