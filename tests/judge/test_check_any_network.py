@@ -235,9 +235,9 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     assert command.main([*flags, "--from-update", "0.5", "--json"]) == 0
     assert '"verdict": "agrees"' in capsys.readouterr().out
     assert command.main(flags) == 2  # it returns nothing
-    assert "it must return (dx, dw) or a mapping with these keys, got NoneType" in (
-        capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "it must return (dx, dw) or a mapping with these keys, got NoneType" in said
+    assert "if it updates its weights: --from-update RATE" in said
 
 
 @pytest.mark.parametrize(

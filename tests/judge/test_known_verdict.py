@@ -381,6 +381,8 @@ def test_asked_is_what_the_names_say() -> None:
         return {n: g * (np.nan if abs(x).max() > 100 else 1) for n, g in found.items()}
 
     subject = Seeing(rnn)
-    examine(in_this_process(overflows, subject), subject)
+    report = examine(in_this_process(overflows, subject), subject)
+    assert report.not_finite
+    assert all(np.isfinite(e.got) for e in report.worst)
     assert seen
     assert all(a.answer.is_finite for a in seen[0])

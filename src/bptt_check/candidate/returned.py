@@ -456,6 +456,7 @@ def _missing(returned: Any, form: Form, found: Mapping[str, _Element], reading: 
         if isinstance(returned, tuple | list):
             got += f" of {len(returned)}"
         message = f"it must return ({every}) or a mapping with these keys, got {got}"
+        message += "; if it updates its weights: --from-update RATE" * (returned is None)
     if reading.elements:
         message += f"; it returned {_listed(map(_described, reading.elements))}"
         message += f"; without a meaning: {_listed(e.label for e in reading.left)}"

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bptt_check.candidate.escaping import shown
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck, Explanation
@@ -260,6 +262,11 @@ class _Answers:
         return {}
 
 
+def _shows(e: Entry) -> tuple[bool, float]:
+    """Sorts by what shows more: of NaN the report says apart where it is."""
+    return e.fraction > 1 and bool(np.isfinite(e.got)), e.fraction
+
+
 def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     """The fields of a report for any verdict."""
     asked, subject = found.asked, found.subject
@@ -267,7 +274,7 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     entries = [
         worst_entries(a.answer.compared, a.right, a.problem.name, dtype, outputs) for a in asked
     ]
-    worst = tuple(max(column, key=lambda e: e.fraction) for column in zip(*entries, strict=True))
+    worst = tuple(max(column, key=_shows) for column in zip(*entries, strict=True))
     loss, loss_is_right, forward = "", None, ""
     with _attempted("comparing the losses", found.failed):
         loss, loss_is_right = subject.losses(asked)

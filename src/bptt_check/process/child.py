@@ -188,7 +188,10 @@ def main(task: str) -> None:
         refuse(explain(error, file) if Path(file).exists() else f"there is no file {file}")
         return
     except BaseException as error:
-        refuse(f"running {file} raises {explain(error, file)}")
+        is_left_out = isinstance(error, ImportError) or "in call to 'print'" in str(error)
+        remedy = "--definitions-only skips imports that fail, and reads Python 2"
+        remedy = f"; {remedy}" * (is_left_out and not definitions_only)
+        refuse(f"running {file} raises {explain(error, file)}{remedy}")
         return
     write_frame(out, json.dumps({"notes": getattr(function, "notes", [])}).encode())
 
