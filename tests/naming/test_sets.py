@@ -108,7 +108,7 @@ def test_a_gate_that_is_not_explained_shares_no_mistake() -> None:
     """Where no error is passed back, a mistake in gate f reaches the gradients of gate f alone."""
     words = "the derivative of {} = sigmoid(...) is taken as 1 - v, with v its value"
     its = tuple(mistake("lstm", words.format(gate)) for gate in "io")
-    carry = mistake("lstm", "no error is passed back through every state")
+    carry = mistake("lstm", "no error is passed back through every state to the step before")
 
     def change(answer: Gradients, problem: Problem) -> Gradients:
         size = problem.sizes["hidden"]

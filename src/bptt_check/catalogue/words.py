@@ -231,7 +231,7 @@ WORDS: dict[str, dict[str, Any]] = {
     },
     "carry": {
         "accumulated": f"{_ERROR} is never reset (+= for =)",
-        "cut": "no error is passed back through {p.label}",
+        "cut": "no error is passed back through {p.label} to the step before",
         "cut, not last": f"{_ERROR} replaces that of the loss (= for +=), except at the last step",
         "dropped": _ERROR + " is dropped every {0} steps",
         "doubled": _ERROR + " is doubled every {0} steps",
