@@ -45,7 +45,8 @@ def backward(x, y, h_0, c_0, U, W, b, V, c):
 
 #: what stands there, what is planted, a part of the sentence, a part of where in time
 PLANTED = [
-    ("ds = ds_next + dh", "ds = dh", "no error is passed back through c to the step before", "wrong one step back"),
+    ("ds = ds_next + dh", "ds = dh", "no error is passed back through c to the step before",
+     "wrong one step back"),
     ("ds_next = ds * f", "ds_next = ds", "f * c with respect to c_(t-1) is left out",
      "gates i, f and g"),
     ("ds_next = ds * f", "ds_next = ds * i", "multiplied by i, not f", "wrong one step back"),
