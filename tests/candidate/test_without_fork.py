@@ -10,6 +10,7 @@ import pytest
 from candidate_files import RIGHT_FILE
 from forked import Forked, imported_anew
 from judged import SMALL
+from profiles import nightly
 
 pytestmark = pytest.mark.unannotated
 
@@ -77,6 +78,7 @@ def without_what_windows_lacks(folder: Path) -> int:
     return 0
 
 
+@nightly
 def test_the_commands_work_without_what_windows_lacks(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDDEN)
     for name, (text, _, _) in FILES.items():

@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from agreement import assert_right
 from constructions import RIGHT, without_derivatives
 from problems import Problem, problems
+from profiles import nightly
 from rnn_numpy.elman_network.textbook import Backward, textbook
 from tests.passes.elman_mistakes import CATALOGUE, Mistake, planted
 
@@ -32,7 +33,14 @@ def test_planted_mistake_is_caught(mistake: Mistake) -> None:
         parity_property(planted(mistake))()
 
 
-@pytest.mark.parametrize("backward", RIGHT, ids=lambda f: f.__name__)
+SLOW = {"without_derivatives"}  # complex steps: judge/test_examine.py asks it, too
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [pytest.param(f, marks=nightly if f.__name__ in SLOW else ()) for f in RIGHT],
+    ids=lambda f: f.__name__,
+)
 def test_right_backward_pass_is_accepted(backward: Backward) -> None:
     parity_property(backward)()
 

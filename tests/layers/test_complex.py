@@ -12,6 +12,7 @@ from bptt_check import __main__ as command
 from bptt_check import check_layer, layer
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.layers import complex_numbers
+from profiles import nightly
 
 pytestmark = pytest.mark.unannotated
 OF_N = complex_numbers("n")
@@ -126,6 +127,7 @@ def diagonal(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor) -> Any:
         yield (C * h).real.sum(1)
 
 
+@nightly
 def test_a_state_space_layer_with_real_outputs_as_a_convolution() -> None:
     def convolution(x: Tensor, log_a: Tensor, B: Tensor, C: Tensor, *, of_c: Any = same) -> Tensor:
         steps = torch.arange(x.shape[1])

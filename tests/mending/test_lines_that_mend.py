@@ -39,7 +39,12 @@ def fields(file: str, *flags: str, capsys: Capture, code: int = 1) -> dict[str, 
     [
         ("wrong_transpose", [], {"line 20": "delta @ W.T"}),
         ("wrong_lstm", ["--network", "lstm"], {"line 39": "dcell * f"}),
-        ("wrong_two_mistakes", [], {"line 22": "h[t].T", "line 25": "return dU, dW, dV"}),
+        pytest.param(
+            "wrong_two_mistakes",
+            [],
+            {"line 22": "h[t].T", "line 25": "return dU, dW, dV"},
+            marks=nightly,  # test_the_patch_mends_the_file
+        ),
     ],
 )
 def test_an_example(name: str, flags: list[str], changed: dict[str, str], capsys: Capture) -> None:
@@ -209,6 +214,7 @@ def backward(X, D, h, Wx, Wh, Wy):
 """
 
 
+@nightly
 def test_the_step_beside_of_an_entry_with_a_name(tmp_path: Path, capsys: Capture) -> None:
     """Two mistakes in one line: `d` is that of this step; and one in the line of dWh."""
     file = tmp_path / "mine.py"

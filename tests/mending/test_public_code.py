@@ -16,6 +16,7 @@ from benchmarks.trust.public_code import (
     number,
     published,
 )
+from profiles import nightly
 from rnn_torch.networks import Network
 
 
@@ -46,6 +47,7 @@ def test_a_line_of_a_notebook_is_found_in_its_text(tmp_path: Path) -> None:
     assert number({"file": str(tmp_path / "other.py"), "place": "line 2"}, file) == 0
 
 
+@nightly
 def test_changed_lines_are_counted(tmp_path: Path) -> None:
     its = Pass("ours", "us/ours", "", "pass.py", "loss_and_gradients", "char_rnn")
     its = its._replace(wrong=((5,), (27, 28)), on_purpose=(3,))

@@ -13,6 +13,7 @@ from bptt_check.error_bound.bound import Reference, reference
 from bptt_check.naming import Asked, name_mistakes
 from bptt_check.networks import Problem, designed, network, random, upstream
 from bptt_check.networks.network import Array, Network
+from profiles import nightly
 
 pytestmark = pytest.mark.unannotated
 Keep = Callable[[str, Tensor], Tensor]
@@ -117,6 +118,7 @@ def test_a_mistake_of_a_layer(change: dict[str, Any], words: str) -> None:
     assert named("tanh", change) == [[words]]
 
 
+@nightly
 def test_detached_quantities_one_of_which_alone_changes_nothing() -> None:
     """The stabiliser cancels, unless the denominator is a constant too."""
     assert named("mlstm", {"m": Tensor.detach}) == []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adders import TARGETS, random_params, trained
+from profiles import nightly
 from real_proofs import copier
 from rnn_numpy import Params, forward, prove, verify
 from rnn_numpy.real_proof.cover import TooManySets
@@ -44,6 +45,7 @@ def test_a_longer_history_leads_on_as_the_shorter_one_in_it(target: Target) -> N
     assert (short.said[long.shorter] == long.said).all()
 
 
+@nightly
 def test_the_descent_ends_in_a_metric_in_which_the_sampled_steps_contract() -> None:
     """With the first metric, one of this network's steps multiplies an error by 1.26."""
     params, classes = trained(69), histories(addition)
