@@ -1,7 +1,6 @@
 """python -m bptt_check FILE.py:FUNCTION: is this hand-written backward pass right?"""
 
 import argparse
-import gc
 import json
 import os
 import shlex
@@ -347,5 +346,4 @@ def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # the imports' objects stay: looking through them again takes a third of a check
     sys.exit(main())

@@ -4,7 +4,6 @@ The command of `bptt_check`. Without a file it checks this project's own passes;
 recurrent learning and the complex step vote on the network of docs/bptt.md.
 """
 
-import gc
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -77,6 +76,5 @@ class _Callable(ModuleType):
 
 
 if __name__ == "__main__":
-    gc.freeze()  # the imports' objects stay: looking through them again takes a third of a check
     sys.exit(main())
 sys.modules[__name__].__class__ = _Callable

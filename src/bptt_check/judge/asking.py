@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from bptt_check.candidate.escaping import shown
-from bptt_check.tracing.locate import from_loss
+from bptt_check.tracing.locate import first_wrong, from_loss
 
 Array = np.ndarray
 #: Gradients by the names of the arguments differentiated.
@@ -140,9 +140,8 @@ class Where:
         """From which loss on a gradient or gate is wrong; empty if no loss alone shows it."""
         shares = {**self.sums, **self.cells}
         used = [s for n, s in shares.items() if n == label or n.startswith(f"{label}, gate")]
-        wrong = sorted({t for s in used for t in range(len(s)) if (s[t] > 1).any()})
-        is_on = len(wrong) == self.steps - min(wrong, default=0)
-        return from_loss(wrong[0] + 1, is_on) if wrong else ""
+        first, on = first_wrong(used)
+        return from_loss(first, on) if first else ""
 
 
 class Vote(NamedTuple):

@@ -28,6 +28,13 @@ class Panel(NamedTuple):
         return bool(self.wrong.any()) or any((row > 1).any() for row in self.finals.values())
 
 
+def mark(used: float, zero: bool = False) -> str:
+    """`.` right, `X` wrong, `0` wrong and exactly zero, `?` where rounding may exceed it."""
+    if np.isnan(used):
+        return "?"
+    return "." if used <= 1 else "0" if zero else "X"
+
+
 def panels(where: Where) -> list[Panel]:
     """A panel for each pattern of wrong cells, with the largest fractions of its labels."""
     groups: dict[bytes, list[str]] = {}

@@ -14,7 +14,7 @@ from bptt_check.judge.asking import Explanation, Where
 from bptt_check.judge.comparison import Entry
 from bptt_check.judge.report import Report, unanswered_at
 from bptt_check.mending.lines import Mend, folder_of
-from bptt_check.reports.panels import Panel, in_words, panels
+from bptt_check.reports.panels import Panel, in_words, mark, panels
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>~$|]")
 #: Problems shown at most.
@@ -396,18 +396,29 @@ def _matrices(where: Where) -> Iterator[str]:
     for number, panel in enumerate(chosen):
         sums = where.sums if not number else {}
         last = {n: [float(rows[s][0]) for s in sums] for n, rows in where.finals.items()}
-        yield "\n".join(_rows(panel, sums, last, legend=number == len(chosen) - 1))
+        end = [f"columns: the state's step.   {_legend(where, chosen)}"]
+        yield "\n".join([*_rows(panel, sums, last), *end[: number == len(chosen) - 1]])
     if not where.cells:
         steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
         rows = ["loss at   " + "".join(steps)]
         for name, used in where.sums.items():
-            rows.append(f"{name:10}" + "".join(f"{_mark(v):>5}" for v in used))
-        yield "\n".join([*rows, ".  right   X wrong"])
+            rows.append(f"{name:10}" + "".join(f"{mark(v):>5}" for v in used))
+        yield "\n".join([*rows, _legend(where, [])])
 
 
-def _rows(
-    panel: Panel, sums: dict[str, Any], last: dict[str, list[float]], legend: bool
-) -> Iterator[str]:
+def _legend(where: Where, chosen: Sequence[Panel]) -> str:
+    """What the marks of these panels and of the sums mean."""
+    parts = [*where.sums.values(), *(p.used for p in chosen)]
+    parts += [row for p in chosen for row in p.finals.values()]
+    zero = "   0 wrong, and zero" * any((p.wrong & p.zero).any() for p in chosen)
+    return (
+        ". right   X wrong"
+        + zero
+        + "   ? rounding may exceed it" * any(np.isnan(part).any() for part in parts)
+    )
+
+
+def _rows(panel: Panel, sums: dict[str, Any], last: dict[str, list[float]]) -> Iterator[str]:
     time = len(panel.used)
     is_short = len(panel.label) < 10
     if not is_short:
@@ -419,28 +430,19 @@ def _rows(
     for t in range(time):
         cells = ""
         for s in range(time):
-            mark = _mark(panel.used[t, s]) if s <= t or panel.wrong[t, s] else ""
-            mark = "0" if panel.wrong[t, s] and panel.zero[t, s] else mark
-            cells += f"{mark:>5}"
-        ends = "".join(f"{_mark(sums[n][t]):>{width}}" for n, width in widths.items())
+            is_shown = s <= t or panel.wrong[t, s]
+            cells += f"{mark(panel.used[t, s], panel.zero[t, s]) if is_shown else '':>5}"
+        ends = "".join(f"{mark(sums[n][t]):>{width}}" for n, width in widths.items())
         yield (
             f"loss t={t + 1:<3}{cells} {ends}".rstrip()
             if not sums
             else f"loss t={t + 1:<3}{cells} {ends}"
         )
     for name, used in panel.finals.items():
-        cells = "".join(f"{_mark(u):>5}" for u in used)
+        cells = "".join(f"{mark(u):>5}" for u in used)
         its = zip(widths.values(), last[name], strict=True)
-        ends = "".join(f"{_mark(u):>{width}}" for width, u in its)
+        ends = "".join(f"{mark(u):>{width}}" for width, u in its)
         yield f"{shown(name)[:9]:10}{cells} {ends}".rstrip()
-    if legend:
-        zero = "   0 wrong, and zero" if (panel.wrong & panel.zero).any() else ""
-        hidden = "   ? rounding may exceed it" if np.isnan(panel.used).any() else ""
-        yield f"columns: the state's step.   . right   X wrong{zero}{hidden}"
-
-
-def _mark(used: float) -> str:
-    return "?" if np.isnan(used) else "X" if used > 1 else "."
 
 
 def summary(e: Explanation) -> str:

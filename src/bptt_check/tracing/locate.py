@@ -39,7 +39,8 @@ class Claim:
     only`: `labels` are wrong, and `right` are right in every part; if these are split by state
     step, the errors passed back that they show are right. `whole only`: every part is right, the
     whole is not. `cannot tell`: `reason` says why; `labels` are wrong, first at `loss`. `on`: at
-    each later loss, too. `hidden`: rounding may exceed a cell before the first wrong one.
+    each later loss, too. `hidden`: rounding may exceed a cell before the first wrong one, or
+    what comes from an output.
     """
 
     kind: Kind
@@ -103,9 +104,9 @@ class Where:
         right = [n for n in _names([*self.cells, *self.sums]) if n not in {*names, *unknown}]
         in_cells = [n for n in _names(self.cells) if n in right]
         if not cells:
-            wrong = [np.any([_wrong_losses(used) for used in self._of(n)], axis=0) for n in names]
-            first = int(np.argmax(np.any(wrong, axis=0))) + 1
-            on = all(each[first - 1 :].all() for each in wrong)
+            since = [first_wrong(self._of(n)) for n in names]
+            first = min(t for t, _ in since)
+            on = all(each == (first, True) for each in since)
             if in_cells or (len(names) == 1 and right):
                 finals = self._of_final_states().finals
                 shown = tuple(in_cells or right)
@@ -137,7 +138,8 @@ class Where:
         state = max((int(at.max()) + 1 for _, n, at in wrong if n in self.cells), default=None)
         finals = tuple(dict.fromkeys(f for f, _, _ in wrong))
         labels = tuple(dict.fromkeys(n for _, n, _ in wrong))
-        return Claim("final state", labels, state=state, finals=finals)
+        hidden = any(np.isnan(part).any() for n in _names(labels) for part in self._of(n))
+        return Claim("final state", labels, state=state, finals=finals, hidden=hidden)
 
     def words(self) -> str:
         """The claim as a sentence."""
@@ -163,7 +165,8 @@ def where_words(claim: Claim, cells: Iterable[str], problem: str) -> str:
     if claim.kind == "final state":
         its = f"the upstream gradient of {' and '.join(claim.finals)}"
         since = f", back from state t={claim.state}" if claim.state else ""
-        return f"{names}: what comes from {its} is wrong{since}; right from every output"
+        right = "; right from every output" * (not claim.hidden)
+        return f"{names}: what comes from {its} is wrong{since}{right}"
     if claim.kind == "sums only":
         shown = " and ".join(claim.right)
         ends = f"; what comes from {' and '.join(claim.finals)} is wrong, too" * bool(claim.finals)
@@ -219,9 +222,11 @@ def _right_at(problem: str) -> str:
     return f"asked {problem!r}, it is right"
 
 
-def _wrong_losses(used: Array) -> Array:
-    wrong = used > 1
-    return wrong if wrong.ndim == 1 else np.any(wrong, axis=1)
+def first_wrong(shares: Iterable[Array]) -> tuple[int, bool]:
+    """The first loss (from 1) with a wrong part, 0 if there is none; whether each later one has."""
+    wrong = np.any([(used > 1).reshape(len(used), -1).any(axis=1) for used in shares], axis=0)
+    first = int(np.argmax(wrong))
+    return (first + 1, bool(wrong[first:].all())) if wrong.any() else (0, False)
 
 
 def locate(
@@ -366,19 +371,12 @@ class _Probe:
             return self.answer[name], np.zeros(1), np.zeros(1)
         return self.answer[name], self.right.gradients[name], self.right.bounds[name]
 
-    def share(self, name: str, start: "_Probe") -> Array:
-        """The error of the difference between two answers / what rounding allows."""
+    def difference(self, name: str, start: "_Probe") -> tuple[Array, Array, Array]:
+        """The error of the difference between two answers, its right size, what rounding allows."""
         (new, right, bound), (old, old_right, old_bound) = self.of(name), start.of(name)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the candidate's infinities
             error = abs((new - old) - (right - old_right))
-            share = np.where(error == 0, 0.0, error / (2 * (bound + old_bound)))
-        return np.where(np.isnan(share), np.inf, share)
-
-    def is_hidden(self, name: str, start: "_Probe") -> Array:
-        """Where rounding may exceed the difference that is right, which is not zero."""
-        (_, right, bound), (_, old_right, old_bound) = self.of(name), start.of(name)
-        moved = abs(right - old_right)
-        return (moved > 0) & (moved <= 2 * (bound + old_bound))
+        return error, abs(right - old_right), 2 * (bound + old_bound)
 
 
 class _Parts:
@@ -394,7 +392,8 @@ class _Parts:
     ) -> None:
         self.problem, self.steps = problem, problem.sizes["time"]
         zero = _Probe({n: np.zeros(1) for n in whole.answer}, None)
-        self.whole = tuple(f"d{n}" for n in whole.answer if (whole.share(n, zero) > 1).any())
+        wrong = (n for n in whole.answer if _share(*whole.difference(n, zero)) > 1)
+        self.whole = tuple(f"d{n}" for n in wrong)
         self.names = [n for n in whole.answer if n not in set(without)]
         self.owners, labels = _entries_of_one_step(network, problem, step)
         self.labels = {label: (n, b) for label, (n, b) in labels.items() if n in self.names}
@@ -419,27 +418,25 @@ class _Parts:
         """Enter the difference of two answers: what a final state's upstream contributes."""
         rows = self.finals[self.outputs[name]] = {}
         for argument in self.names:
-            share = probe.share(argument, start)
             if argument not in self.owners:
-                rows[f"d{argument}"] = np.array([share.max(initial=0)])
+                rows[f"d{argument}"] = np.array([_share(*probe.difference(argument, start))])
         for label, (argument, block) in self.labels.items():
-            share = probe.share(argument, start)
+            found = probe.difference(argument, start)
             masks = (self.owners[argument][s] & block for s in range(self.steps))
-            rows[label] = np.array([share[mask].max(initial=0) for mask in masks])
+            rows[label] = np.array([_share(*(each[mask] for each in found)) for mask in masks])
 
     def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
         """Enter the difference of two answers: what the loss of step t contributes."""
         for name in self.names:
-            share = probe.share(name, start)
+            found = probe.difference(name, start)
             with np.errstate(invalid="ignore"):  # the candidate's infinities
                 moved = probe.answer[name] - start.answer[name]
-            hidden, right = probe.is_hidden(name, start), probe.of(name)[1] - start.of(name)[1]
             if name not in self.owners:
-                self.sums[f"d{name}"][t] = _share(share, hidden, right)
+                self.sums[f"d{name}"][t] = _share(*found)
             for label, (argument, block) in self.labels.items():
                 for s in range(self.steps if argument == name else 0):
                     mask = self.owners[name][s] & block
-                    self.used[label][t, s] = _share(share[mask], hidden[mask], right[mask])
+                    self.used[label][t, s] = _share(*(each[mask] for each in found))
                     self.zero[label][t, s] = not moved[mask].any()
 
     def take(self, of_step: Sequence["_Parts"]) -> None:
@@ -465,10 +462,12 @@ class _Parts:
         return Where(self.used, self.zero, self.sums, by, self.whole, name, "", self.finals)
 
 
-def _share(share: Array, hidden: Array, right: Array) -> float:
-    """The largest share of a part; NaN if rounding may exceed all of it that is not zero."""
-    largest = float(share.max(initial=0))
-    is_told = largest > 1 or not right.any() or (~hidden & (right != 0)).any()
+def _share(error: Array, size: Array, allowed: Array) -> float:
+    """The largest error / what rounding allows; NaN if that may exceed all of the part's size."""
+    with np.errstate(all="ignore"):
+        share = np.where(error == 0, 0.0, error / allowed)
+    largest = float(np.where(np.isnan(share), np.inf, share).max(initial=0))
+    is_told = largest > 1 or not size.any() or (size > allowed).any()
     return largest if is_told else np.nan
 
 
