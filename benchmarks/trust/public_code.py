@@ -19,31 +19,16 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
 from benchmarks.harness import keep
-from benchmarks.trust import public
 from benchmarks.trust.public.form import Pass
 
 ROOT = Path(__file__).parents[2]
+PUBLIC = Path(__file__).parent / "public"
 KINDS = ("wrong", "held_out", "right")
-
-
-class Declared(NamedTuple):
-    """A pass, and the module that declares it."""
-
-    its: Pass
-    kind: str
-    file: Path
-
-    @property
-    def adapter(self) -> Path | None:
-        """The file that calls the published code, if it cannot be called as it is."""
-        file = self.file.parent / "adapters" / self.file.name
-        return file if file.exists() else None
 
 
 def main() -> int:
@@ -53,42 +38,47 @@ def main() -> int:
     parser.add_argument("--sources", type=Path, metavar="FOLDER")
     parser.add_argument("--show", action="store_true", help="only print the commands")
     flags = parser.parse_args()
-    passes = [p for p in declared() if not flags.names or p.its.name in flags.names]
-    if unknown := {*flags.names} - {p.its.name for p in passes}:
+    passes = {its: k for its, k in declared().items() if not flags.names or its.name in flags.names}
+    if unknown := {*flags.names} - {its.name for its in passes}:
         parser.error(f"no pass is named {', '.join(unknown)}; --show lists all")
     if flags.show:
         folder = flags.sources or Path("FOLDER")
-        print("\n".join(f"{p.its.name}: {shown(p, folder)}" for p in passes))
+        print("\n".join(f"{its.name}: {shown(its, kind, folder)}" for its, kind in passes.items()))
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = flags.sources or Path(temporary)
         try:
             for its in passes:
-                fetch(its.its, folder, must_exist=bool(flags.sources))
+                fetch(its, folder, must_exist=bool(flags.sources))
         except OSError as error:
             print(error, file=sys.stderr)
             return 2
-        found = [judged(its, folder) for its in passes]
-    total = {kind: summary(found, kind) for kind in KINDS}
+        found = [judged(its, kind, folder.absolute()) for its, kind in passes.items()]
+    total = {kind: summary([each for each in found if each["kind"] == kind]) for kind in KINDS}
     print(json.dumps(total))
     if not flags.names:
         keep("public_code", {"total": total, "passes": found})
     return int(not all(each["as expected"] for each in found))
 
 
-def declared() -> Iterator[Declared]:
-    """The passes of all modules."""
-    for kind in KINDS:
-        folder = Path(public.__file__).parent / kind
-        for module in iter_modules([str(folder)]):
-            if not module.ispkg:
-                found = import_module(f"{public.__name__}.{kind}.{module.name}")
-                yield from (Declared(its, kind, Path(found.__file__ or "")) for its in found.PASSES)
+def declared() -> dict[Pass, str]:
+    """The kind of each pass of all modules; its network is `FILE:NAME`."""
+    return {
+        its._replace(network=f"{PUBLIC / kind}.py:{its.network or its.name}"): kind
+        for kind in KINDS
+        for its in import_module(f"benchmarks.trust.public.{kind}").PASSES
+    }
+
+
+def adapter(its: Pass, kind: str) -> Path:
+    """The file that calls the published code, if it cannot be called as it is."""
+    owner = its.source.partition("/")[0].replace("-", "_").lower()
+    return PUBLIC / "adapters" / kind / f"{owner}.py"
 
 
 def published(its: Pass, folder: Path) -> Path:
     """Where the published file lies."""
-    return folder / its.repository.replace("/", "+") / its.path
+    return folder / its.source.rpartition("/")[0].replace("/", "+") / its.path
 
 
 def fetch(its: Pass, folder: Path, must_exist: bool) -> None:
@@ -101,7 +91,7 @@ def fetch(its: Pass, folder: Path, must_exist: bool) -> None:
         file = published(its._replace(path=path), folder)
         if file.exists():
             continue
-        url = f"https://raw.githubusercontent.com/{its.repository}/{its.commit}/{quote(path)}"
+        url = f"https://raw.githubusercontent.com/{its.source}/{quote(path)}"
         if must_exist:
             raise FileNotFoundError(f"{file} is not there: {url}")
         try:
@@ -113,28 +103,27 @@ def fetch(its: Pass, folder: Path, must_exist: bool) -> None:
         file.write_bytes(text)
 
 
-def command(p: Declared, folder: Path) -> list[str]:
+def command(its: Pass, kind: str, folder: Path) -> list[str]:
     """What checks a pass; an adapter finds the published file by the variable PUBLISHED."""
-    file = p.adapter or published(p.its, folder)
-    env = ["--env", "PUBLISHED"] if p.adapter else []
-    network = f"{p.file.relative_to(ROOT)}:{p.its.network}"
-    flags = ["--network", network, *p.its.flags.split(), *env]
-    return ["-m", "rnn_torch.check", f"{file}:{p.its.function}", *flags]
+    target, env = f"{published(its, folder)}:{its.function}", []
+    if not its.function:
+        target, env = f"{adapter(its, kind)}:{its.name}", ["--env", "PUBLISHED"]
+    network = its.network.removeprefix(f"{ROOT}/")
+    return ["-m", "rnn_torch.check", target, "--network", network, *its.flags.split(), *env]
 
 
-def shown(p: Declared, folder: Path) -> str:
+def shown(its: Pass, kind: str, folder: Path) -> str:
     """The command as one types it, from this project's folder."""
-    before = f'PUBLISHED="{published(p.its, folder).absolute()}" ' if p.adapter else ""
-    words = (f'"{word}"' if " " in word else word for word in command(p, folder))
+    before = "" if its.function else f'PUBLISHED="{published(its, folder).absolute()}" '
+    words = (f'"{word}"' if " " in word else word for word in command(its, kind, folder))
     return f"{before}python {' '.join(words)}"
 
 
-def judged(p: Declared, folder: Path) -> dict[str, Any]:
+def judged(its: Pass, kind: str, folder: Path) -> dict[str, Any]:
     """What the report of a pass says, and which lines it changes."""
-    its, file = p.its, published(p.its, folder).absolute()
-    before = seconds()
+    file, before = published(its, folder), seconds()
     answer = subprocess.run(
-        [sys.executable, *command(p, folder.absolute()), "--json"],
+        [sys.executable, *command(its, kind, folder), "--json"],
         cwd=ROOT,
         env={**os.environ, "PUBLISHED": str(file)},
         capture_output=True,
@@ -145,11 +134,12 @@ def judged(p: Declared, folder: Path) -> dict[str, Any]:
         raise RuntimeError(f"{its.name}: {answer.stderr}")
     report = json.loads(answer.stdout)
     mend = report.get("mend") or {"lines": [], "proved": False}
+    expected = "disagrees" if its.wrong or its.on_purpose else "agrees"
     found = {
         "name": its.name,
-        "kind": p.kind,
+        "kind": kind,
         "verdict": report["verdict"],
-        "as expected": report["verdict"] == its.verdict,
+        "as expected": report["verdict"] == expected,
         "named": [*named(report)],
         **changes(its, mend["lines"], file),
         "mended": mend["proved"],
@@ -199,17 +189,16 @@ def seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def summary(found: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The sums over the passes of a kind."""
-    its = [each for each in found if each["kind"] == kind]
+def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The sums over some passes."""
     return {
-        "passes": len(its),
-        "verdicts as expected": sum(each["as expected"] for each in its),
-        "mended": sum(each["mended"] for each in its),
-        "wrong lines": sum(each["wrong lines"] for each in its),
-        "of these changed": sum(each["of these changed"] for each in its),
-        "innocent lines changed": sum(len(each["innocent lines changed"]) for each in its),
-        "seconds": round(sum(each["seconds"] for each in its), 1),
+        "passes": len(found),
+        "verdicts as expected": sum(each["as expected"] for each in found),
+        "mended": sum(each["mended"] for each in found),
+        "wrong lines": sum(each["wrong lines"] for each in found),
+        "of these changed": sum(each["of these changed"] for each in found),
+        "innocent lines changed": sum(len(each["innocent lines changed"]) for each in found),
+        "seconds": round(sum(each["seconds"] for each in found), 1),
     }
 
 

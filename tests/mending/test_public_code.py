@@ -5,11 +5,11 @@ import shutil
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.trust import public
 from benchmarks.trust.public.form import Pass
 from benchmarks.trust.public_code import (
+    PUBLIC,
     ROOT,
-    Declared,
+    adapter,
     changes,
     declared,
     judged,
@@ -21,16 +21,17 @@ from rnn_torch.networks import Network
 
 
 def test_each_pass_has_a_name_of_its_own_and_a_network() -> None:
-    passes = [*declared()]
-    assert len({p.its.name for p in passes}) == len(passes) == 32
-    for p in passes:
-        module = import_module(f"{public.__name__}.{p.kind}.{p.file.stem}")
-        assert isinstance(getattr(module, p.its.network), Network)
+    passes = declared()
+    assert len({its.name for its in passes}) == len(passes) == 32
+    for its in passes:
+        file, name = its.network.split(":")
+        module = import_module(f"benchmarks.trust.public.{Path(file).stem}")
+        assert isinstance(getattr(module, name), Network)
 
 
 def test_each_adapter_is_of_a_pass() -> None:
-    adapters = {p.adapter for p in declared()} - {None}
-    assert adapters == {*Path(public.__file__).parent.glob("*/adapters/*.py")}
+    adapters = {adapter(its, kind) for its, kind in declared().items() if not its.function}
+    assert adapters == {*PUBLIC.glob("adapters/*/*.py")}
 
 
 def test_a_line_of_a_notebook_is_found_in_its_text(tmp_path: Path) -> None:
@@ -49,12 +50,13 @@ def test_a_line_of_a_notebook_is_found_in_its_text(tmp_path: Path) -> None:
 
 @nightly
 def test_changed_lines_are_counted(tmp_path: Path) -> None:
-    its = Pass("ours", "us/ours", "", "pass.py", "loss_and_gradients", "char_rnn")
+    its = Pass("ours", "us/ours/0", "pass.py", "loss_and_gradients")
+    its = its._replace(network="examples/char_rnn.py:char_rnn")
     its = its._replace(wrong=((5,), (27, 28)), on_purpose=(3,))
     file = published(its, tmp_path)
     file.parent.mkdir()
     shutil.copy(ROOT / "examples/wrong_char_rnn.py", file)
-    found = judged(Declared(its, "wrong", ROOT / "examples/char_rnn.py"), tmp_path)
+    found = judged(its, "wrong", tmp_path)
     assert found["as expected"]
     assert found["mended"]
     assert (found["wrong lines"], found["of these changed"]) == (2, 1)

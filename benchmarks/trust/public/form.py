@@ -1,25 +1,31 @@
-"""The form in which a published pass is described."""
+"""The form in which a published pass is described, and what its adapter calls."""
 
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
+
+from bptt_check.candidate.loading import load_function
 
 
 class Pass(NamedTuple):
     """A backward pass in a file of a repository.
 
-    `function` and `network` are names: of the published file, or of the adapter, and of the module
-    that declares this. Lines are numbers of the published file, also of a notebook, as text. Each
-    item of `wrong` is a mistake: the lines of which one must change. `on_purpose`: clips.
-    `beside`: other files that it imports.
+    `source` is OWNER/NAME/COMMIT. `network` is of the module that declares this: `name`, if not
+    given. `function` is of the published file: `name` of the adapter, if not given. Lines are
+    numbers of the published file, also of a notebook, as text. Each item of `wrong` is a mistake:
+    the lines of which one must change. `on_purpose`: clips. `beside`: other files that it imports.
     """
 
     name: str
-    repository: str
-    commit: str
+    source: str
     path: str
-    function: str
-    network: str
+    function: str = ""
+    network: str = ""
+    flags: str = ""
     wrong: tuple[tuple[int, ...], ...] = ()
     on_purpose: tuple[int, ...] = ()
-    flags: str = ""
-    verdict: str = "disagrees"
     beside: tuple[str, ...] = ()
+
+
+def published(name: str) -> Any:
+    """This function or class of the published file that is checked."""
+    return load_function(os.environ["PUBLISHED"], name, definitions_only=True)

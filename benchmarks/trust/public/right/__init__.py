@@ -1,1 +1,0 @@
-"""The right passes of docs/public-code.md."""

@@ -1,1 +1,0 @@
-"""The wrong passes of docs/public-code.md."""
