@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.trust.planted_sets import FAMILIES, Named, judgement, summary
+from benchmarks.trust.lines import FAMILIES, naming
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.candidate import in_this_process
 from bptt_check.judge.comparison import worst_entries
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.unannotated,  # thousands of small calls
     pytest.mark.filterwarnings("ignore:overflow"),
 ]
-PASSES = [right for family in FAMILIES.values() for right in family.PASSES]
+PASSES = [right for family in FAMILIES for right in family.PASSES]
 each_pass = pytest.mark.parametrize("right", PASSES, ids=lambda right: right.name)
 SMALL = 3  # problems: the first has all axes different, the second two steps
 
@@ -79,7 +79,7 @@ def test_each_set_is_wrong_and_none_of_its_mistakes_hides(right: Pass) -> None:
 
 
 def test_there_are_sixty_sets_of_two_to_five_mistakes_and_no_mistake_is_idle() -> None:
-    for family in FAMILIES.values():
+    for family in FAMILIES:
         assert sum(len(right.sets) for right in family.PASSES) == 15
     sizes = Counter(len(keys) for right in PASSES for keys in right.sets)
     assert sizes.keys() == {2, 3, 4, 5}
@@ -93,14 +93,9 @@ def test_a_mistake_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_sentence_names_a_mistake_only_if_it_says_it() -> None:
-    right = PASSES[0]
-    said = "Whh is not transposed on the path Whh @ h -> h_(t-1)"
-    one = Named(right.name, ["whh", "why"], 1.0, "disagrees", [[said], ["Why is 0", said]], [])
-    other = one._replace(keys=["bh", "by"], sentences=[["Why is 0"]], factors=[said])
-    judged = [judgement(right, one), judgement(right, other)]
-    assert [(each["named"], each["wrongly"]) for each in judged] == [
-        (["whh"], []),
-        ([], [["Why is 0"]]),
-    ]
-    found = summary(judged)
-    assert (found["at least one named"], found["all named"], found["named wrongly"]) == (1, 0, 1)
+    said, other, mistakes = (
+        "Whh is not transposed on the path Whh @ h -> h_(t-1)", "Why is 0", PASSES[0].mistakes
+    )  # fmt: skip
+    of = {key: {key: mistakes[key]} for key in ("whh", "why", "bh")}
+    assert naming(of["whh"] | of["why"], [[said], [other, said]], []) == (["whh"], [])
+    assert naming(of["bh"], [[other]], [said]) == ([], [[other]])

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from benchmarks.trust.public.form import published
+
 
 class _Parameters(dict):
     def update_grad(self, name, value):
@@ -19,9 +21,7 @@ _stubs.elementwise_grad = lambda f: lambda z: f(z + 1e-200j).imag / 1e-200  # th
 _names = ("activations", "initializations", "layers", "parameters")
 _autograd = {"autograd": _stubs, "autograd.numpy": np}
 sys.modules.update(_autograd | {f"mla.neuralnet.{name}": _stubs for name in _names})
-_layer = load_function(
-    os.environ["PUBLISHED"], os.path.basename(os.environ["PUBLISHED"])[:-3].upper()
-)
+_layer = published(os.path.basename(os.environ["PUBLISHED"])[:-3].upper())
 
 
 def rushter_rnn(X, W, U, b, delta):
