@@ -1,6 +1,5 @@
 """Every picture of docs/ but those of speed: where in time, learned, proved: `make figures`."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,6 @@ from matplotlib.ticker import PercentFormatter
 
 from benchmarks.trust.proofs import trained
 from bptt_check.commands.pictures import save
-from bptt_check.judge.candidate import Candidate
-from bptt_check.judge.examine import examine
-from bptt_check.reports.heat_map import heat_map
-from bptt_check.subjects import subject_for
 from rnn_numpy.commands.train_plot import COLOURS, draw_states
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import run_rounded
@@ -26,6 +21,7 @@ from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.recipe import Recipe
+from rnn_torch.check import main as check
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Seeds whose networks are exact on all 8-bit sums after the recipe: one proved, three refuted.
@@ -44,24 +40,16 @@ def main() -> None:
         print(make.__name__, flush=True)
 
 
-def file(name: str) -> Path:
-    """Where a picture goes."""
-    return DOCS / f"proof-{name}.png"
-
-
 def where_in_time() -> None:
     """The first picture of the README: a located mistake."""
-    name = "examples/wrong_transpose.py:backward"
-    subject = subject_for()
-    with Candidate(str(Path(__file__).parents[2] / name), subject, 10) as candidate:
-        heat_map(examine(candidate, subject), name, DOCS / "where-in-time.png")
+    check(["examples/wrong_transpose.py:backward", "--plot", str(DOCS / "where-in-time.png")])
 
 
 def carry() -> None:
     """The hidden states over a long sum, coloured by carry."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     draw_states(figure.subplots(), trained(Recipe(PROVED))[0])
-    save(figure, file("carry"))
+    save(figure, DOCS / "proof-carry.png")
 
 
 def invariant() -> None:
@@ -87,7 +75,7 @@ def invariant() -> None:
     axes.locator_params(nbins=6)
     for line in axes.legend().get_lines():
         line.set_linewidth(2)
-    save(figure, file("invariant"), bbox_inches="tight")
+    save(figure, DOCS / "proof-invariant.png", bbox_inches="tight")
 
 
 def growth() -> None:
@@ -109,14 +97,16 @@ def growth() -> None:
     axes.set(xlabel="sets", ylabel="transitions to follow", ylim=(0, None), xlim=(0, LIMIT))
     axes.grid(alpha=0.3)
     axes.legend()
-    save(figure, file("growth"))
+    save(figure, DOCS / "proof-growth.png")
 
 
 def lengths() -> None:
     """Which share of random sums is right, against the length of the operands."""
     bits = [2**k for k in range(2, 13)]
-    shares = {}
-    for seed in (PROVED, *REFUTED):
+    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    colours = (COLOURS[0], "#d9541e", "#e08a1e", "#9a3324")
+    for seed, colour in zip((PROVED, *REFUTED), colours, strict=True):
         params, _ = trained(Recipe(seed))
         exact = count(params, 8)
         if exact.exact != exact.tried:
@@ -124,9 +114,18 @@ def lengths() -> None:
         verdict = explore(params, STATE_BITS)
         if (verdict.status == "proved") != (seed == PROVED):
             raise SystemExit(f"seed {seed} is {verdict.status}")
-        how = "proved" if seed == PROVED else f"refuted by a sum of {verdict.depth} steps"
-        shares[f"seed {seed}, {how}"] = [share_right(params, each) for each in bits]
-    length_plot(bits, shares, file("lengths"))
+        how, style, width = "proved", "o-", 2.4
+        if seed != PROVED:
+            how, style, width = f"refuted by a sum of {verdict.depth} steps", ".-", 1.3
+        percent = [100 * share_right(params, each) for each in bits]
+        axes.plot(bits, percent, style, color=colour, lw=width, label=f"seed {seed}, {how}")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(bits, [f"{n:,}" for n in bits], rotation=45)
+    axes.yaxis.set_major_formatter(PercentFormatter())
+    axes.set(xlabel="bits of an operand", ylabel="sums with every bit right", ylim=(-2, 103))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, DOCS / "proof-lengths.png")
 
 
 def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) -> float:
@@ -145,26 +144,6 @@ def share_right(params: Any, bits: int, sums: int = 500, stay: float = 15 / 16) 
     x, y = encode(from_bits(places[..., 0]), from_bits(places[..., 1]), bits + 1)
     outputs, _ = run_rounded(params, x, STATE_BITS)
     return float(((outputs > 0.5) == (y > 0.5)).all(axis=(0, 2)).mean())
-
-
-def length_plot(
-    lengths: Sequence[int], shares: Mapping[str, Sequence[float]], file: str | Path
-) -> None:
-    """Draw which share of some sums is right, against the operands' length."""
-    figure = Figure(figsize=(6.8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    styles = [(COLOURS[0], "o-", 2.4), *[(c, ".-", 1.3) for c in ("#d9541e", "#e08a1e", "#9a3324")]]
-    for (name, share), (colour, style, width) in zip(shares.items(), styles, strict=False):
-        percent = [100 * one for one in share]
-        axes.plot(lengths, percent, style, color=colour, lw=width, label=name)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=45)
-    axes.yaxis.set_major_formatter(PercentFormatter())
-    axes.set(xlabel="bits of an operand", ylabel="sums with every bit right")
-    axes.set_ylim(-2, 103)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    save(figure, file)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,6 @@ def main() -> None:
         tools["rnn_torch.check"] = ours
     groups: dict[str, list[tuple[Planted, ...]]] = {
         "one mistake": [(one,) for one in PLANTED if one not in KNOWN],
-        "known before": [(one,) for one in KNOWN],
         "two at once": PAIRS,
         "in no catalogue": [(one,) for one in STRANGE],
     }
@@ -105,41 +104,28 @@ def main() -> None:
         for tool, ask in tools.items():
             refused = int(ask(getattr(textbook, name), forward).caught)
             rows = {
-                group: asked(ask, forward, its)
+                group: asked(ask, forward, [k for k in mistakes if k[0].network == name])
                 for group, mistakes in groups.items()
-                if (its := [k for k in mistakes if k[0].network == name])
             }
             found[tool][name] = {"right passes refused": refused, **rows}
-            for row in rows.values():
-                del row["said"]
-            for group, row in rows.items():
-                counts = ", ".join(f"{row[k]} {k}" for k in ("asked", "caught", "located", "named"))
-                print(f"{name}, {group}, {tool}: {counts}", flush=True)
-            print(f"{name}, the right pass, {tool}: {refused} refused", flush=True)
+            print(f"{name}, {tool}: {found[tool][name]}", flush=True)
     keep("judge_others", {"sizes": SIZES, "tools": found})
 
 
-def asked(ask: Ask, forward: Forward, mistakes: list[tuple[Planted, ...]]) -> dict[str, Any]:
-    """How many of them are caught, located and named; and what was said of each."""
-    said = []
-    for planted in mistakes:
-        verdict = ask(made(*planted), forward)
-        where = list(dict.fromkeys(one.where for one in planted))
-        words = " and ".join(one.mistake for one in planted)
-        said.append({"where": where, "mistake": words, **verdict._asdict()})
+def asked(ask: Ask, forward: Forward, mistakes: Sequence[tuple[Planted, ...]]) -> dict[str, int]:
+    """How many of them are caught, located and named."""
+    said = [(planted, ask(made(*planted), forward)) for planted in mistakes]
     return {
         "asked": len(said),
-        "caught": sum(one["caught"] for one in said),
-        "located": sum(is_located(one["where"], one["blamed"]) for one in said),
-        "named": sum(bool(one["names"]) for one in said),
-        "missed": [one["mistake"] for one in said if not one["caught"]],
-        "said": said,
+        "caught": sum(verdict.caught for _, verdict in said),
+        "located": sum(is_located(planted, verdict.blamed) for planted, verdict in said),
+        "named": sum(bool(verdict.names) for _, verdict in said),
     }
 
 
-def is_located(where: list[str], blamed: str) -> bool:
+def is_located(planted: Sequence[Planted], blamed: str) -> bool:
     """Whether one of the places where it lies is a word of what is blamed."""
-    return not {*where}.isdisjoint(re.findall(r"\w+", blamed))
+    return not {one.where for one in planted}.isdisjoint(re.findall(r"\w+", blamed))
 
 
 def by_gradcheck(backward: Backward, forward: Forward) -> Verdict:

@@ -6,7 +6,7 @@ import resource
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -24,14 +24,15 @@ from rnn_numpy.training.recipe import Dtype, Recipe, Training
 from rnn_numpy.training.sgd import choose
 from rnn_numpy.training.until_proved import FEW_SETS, until_proved
 
-Row = dict[str, Any]
-#: `function` of each job, in order.
-Pool = Callable[[Callable[[Any], Row], Sequence[Any]], list[Row]]
+Row = dict[Any, Any]
+#: `map`, on every core.
+Map = Callable[[Callable[[Any], Row], Iterable[Any]], Iterable[Row]]
+BITS = (4, 5, 6)
 
 
 def main() -> None:
     """Run the benchmark; print what it finds and keep the numbers."""
-    parts: dict[str, Callable[[Pool, int], Row]] = {
+    parts: dict[str, Callable[[Map, int], Row]] = {
         "proof_recipe": rounded, "real_recipe": as_trained, "real_until": until
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__)
@@ -43,7 +44,7 @@ def main() -> None:
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as processes:
         for name, part in parts.items():
             if flags.only in (None, name):
-                found = part(lambda *jobs: list(processes.map(*jobs)), flags.seeds)
+                found = part(processes.map, flags.seeds)
                 print(name, found, flush=True)
                 keep(name, found)
 
@@ -56,23 +57,23 @@ def trained(recipe: Recipe) -> tuple[Params, np.random.RandomState]:
     return training.learner.params(), training.rng
 
 
-def rounded(pool: Pool, seeds: int) -> Row:
+def rounded(each: Map, seeds: int) -> Row:
     """Exactness after the recipe, and verdicts at several state bits."""
-    networks, rows = pool(_rounded, range(seeds)), {}
-    for bits in (4, 5, 6):
-        some = [each[str(bits)] for each in networks]
-        proved = [seed for seed, each in enumerate(some) if each["status"] == "proved"]
+    networks, rows = [*each(_rounded, range(seeds))], {}
+    for bits in BITS:
+        some = [one[bits] for one in networks]
+        proved = [seed for seed, one in enumerate(some) if one["status"] == "proved"]
         rows[bits] = {
             "proved": len(proved),
-            "gave up": sum(each["status"] == "gave up" for each in some),
+            "gave up": sum(one["status"] == "gave up" for one in some),
             "proved seeds": proved,
-            "counterexample steps": sorted(e["depth"] for e in some if e["status"] == "refuted"),
-            "median states": statistics.median(each["states"] for each in some),
+            "counterexample steps": sorted(o["depth"] for o in some if o["status"] == "refuted"),
+            "median states": statistics.median(one["states"] for one in some),
             "minimal states": sorted({some[seed]["minimal"] for seed in proved}),
-            "seconds": spread([each["seconds"] for each in some]),
+            "seconds": spread([one["seconds"] for one in some]),
         }
     any_bits = {seed for row in rows.values() for seed in row["proved seeds"]}
-    exact = sum(each["exact"] for each in networks)
+    exact = sum(one["exact"] for one in networks)
     return {"seeds": seeds, "exact": exact, "bits": rows, "at some": len(any_bits)}
 
 
@@ -80,10 +81,10 @@ def _rounded(seed: int) -> Row:
     params, _ = trained(Recipe(seed))
     sums = count(params, 8)
     found: Row = {"exact": sums.exact == sums.tried}
-    for bits in (4, 5, 6):
+    for bits in BITS:
         begin = time.process_time()
         verdict = explore(params, bits)
-        found[str(bits)] = {
+        found[bits] = {
             "status": verdict.status,
             "seconds": time.process_time() - begin,
             "states": verdict.states,
@@ -93,9 +94,9 @@ def _rounded(seed: int) -> Row:
     return found
 
 
-def as_trained(pool: Pool, seeds: int) -> Row:
+def as_trained(each: Map, seeds: int) -> Row:
     """The verdict on the network itself, after the recipe."""
-    rows, verdicts = pool(_as_trained, range(seeds)), {}
+    rows, verdicts = [*each(_as_trained, range(seeds))], {}
     for status in ("proved", "refuted", "gave up"):
         some = [row for row in rows if row["status"] == status]
         verdicts[status] = {
@@ -116,12 +117,12 @@ def _as_trained(seed: int) -> Row:
     return {"seed": seed, "wrong after": wrong, **_about(verdict, begin)}
 
 
-def until(pool: Pool, seeds: int) -> Row:
+def until(each: Map, seeds: int) -> Row:
     """--until-proved without state bits: after how many steps, with how many sets, how long."""
     rows = []
     kinds: tuple[tuple[Dtype, int], ...] = (("float64", 10 * seeds), ("float32", seeds))
     for dtype, some in kinds:
-        found = pool(_until, [Recipe(seed, dtype=dtype) for seed in range(some)])
+        found = [*each(_until, [Recipe(seed, dtype=dtype) for seed in range(some)])]
         proved = [one for one in found if one["status"] == "proved"]
         rows.append({
             "dtype": dtype,
@@ -145,11 +146,13 @@ def _until(recipe: Recipe) -> Row:
 
 def _about(verdict: RealVerdict, begin: float) -> Row:
     """Its status, the sets of the cover or of the last search, CPU time and peak memory."""
-    sets = 0
-    if isinstance(verdict, Proved):
-        sets = len(verdict.cover.q)
-    elif isinstance(verdict, GaveUp):
-        sets = verdict.reason.sets
+    match verdict:
+        case Proved():
+            sets = len(verdict.cover.q)
+        case GaveUp():
+            sets = verdict.reason.sets
+        case _:
+            sets = 0
     return {
         "status": verdict.status,
         "sets": sets,

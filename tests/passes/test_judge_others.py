@@ -31,16 +31,12 @@ def test_what_other_checkers_detect(ask: judge_others.Ask, forward: Forward) -> 
 
 
 def test_gradcheck_names_an_argument(forward: Forward) -> None:
-    found = asked(
-        by_gradcheck,
-        forward,
-        [
-            (plant("dV is overwritten at every step"),),
-            (plant("the square is forgotten in tanh's derivative"),),
-        ],
-    )
-    assert (found["asked"], found["caught"], found["located"], found["named"]) == (2, 2, 1, 0)
-    assert [one["blamed"] for one in found["said"]] == ["dV", "dx"]
+    two = [
+        (plant("dV is overwritten at every step"),),
+        (plant("the square is forgotten in tanh's derivative"),),
+    ]
+    assert asked(by_gradcheck, forward, two) == {"asked": 2, "caught": 2, "located": 1, "named": 0}
+    assert [by_gradcheck(made(*one), forward).blamed for one in two] == ["dV", "dx"]
 
 
 def test_how_ours_is_counted(forward: Forward) -> None:
