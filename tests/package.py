@@ -39,25 +39,9 @@ def main() -> None:
         installed = run(python, "-m", "pip", "list").lower()
         assert not any(heavy in installed for heavy in ("torch", "matplotlib"))
         adder, proof = folder / "adder.safetensors", folder / "adder.certificate"
-        said = run(
-            python,
-            "-m",
-            "rnn_numpy.train",
-            "--out",
-            adder,
-            "--until-proved",
-            cwd=folder,
-        )
+        said = run(python, "-m", "rnn_numpy.train", "--out", adder, "--until-proved", cwd=folder)
         assert "16384 of 16384 sums exact; engine: compiled" in said
-        said = run(
-            python,
-            "-m",
-            "rnn_numpy.prove",
-            adder,
-            "--certificate",
-            proof,
-            cwd=folder,
-        )
+        said = run(python, "-m", "rnn_numpy.prove", adder, "--certificate", proof, cwd=folder)
         assert said.startswith("proved")
         run(python, "-I", "-S", ROOT / "src" / "rnn_numpy" / "verify.py", proof, adder)
         said = run(python, "-m", "rnn_torch.check", code=2, cwd=folder)

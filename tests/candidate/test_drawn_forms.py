@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.candidate import Candidate
 from bptt_check.judge.comparison import agrees
-from forms_drawn import NETWORKS, Drawn, Judge, drawn
+from forms_drawn import Drawn, Judge, drawn
 from profiles import NIGHTLY
+from rnn_torch.networks import stock
 
 pytestmark = [pytest.mark.unannotated, pytest.mark.many, pytest.mark.few]
 
@@ -42,7 +43,7 @@ def test_no_verdict_about_a_form_is_false(judge: Judge) -> None:
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_child_carries_what_has_no_meaning(tmp_path: Path, wrong: bool) -> None:
     """The first pass of shared/failures/20 in a process of its own."""
-    subject = AnyNetwork(NETWORKS["tanh"])
+    subject = AnyNetwork(stock("tanh", loss="upstream"))
     file = tmp_path / "its.py"
     file.write_text(
         "import numpy as np\n"

@@ -3,6 +3,7 @@
 Every pass computes with `core`, which is right; one gradient may be made wrong.
 """
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,24 +21,6 @@ Choose = Callable[[Sequence[Any]], Any]
 
 RATE = 0.5
 CORES = {
-    "tanh": """
-def core(x, h_0, U, W, b, y):
-    h = [h_0]
-    for x_t in x:
-        h.append(np.tanh(x_t @ U + h[-1] @ W + b))
-    loss = sum((h_t * y_t).sum() for h_t, y_t in zip(h[1:], y))
-    d = {n: np.zeros_like(v) for n, v in dict(x=x, U=U, W=W, W_shifted=W, b=b).items()}
-    dh = 0
-    for t in reversed(range(len(x))):
-        dz = (y[t] + dh) * (1 - h[t + 1] ** 2)
-        d["U"] += x[t].T @ dz
-        d["W"] += h[t].T @ dz
-        d["W_shifted"] += h[t + 1].T @ dz
-        d["b"] += dz.sum(0)
-        d["x"][t] = dz @ U.T
-        dh = dz @ W.T
-    return loss, {**d, "h_0": dh}, h
-""",
     "lstm": """
 def core(x, h_0, c_0, U, W, b, y):
     H, h, c, gates = h_0.shape[1], [h_0], [c_0], []
@@ -95,11 +78,13 @@ def scalar(x: Any, u: Any, w: Any, q: Any, y: Any) -> Iterator[Any]:
 
 
 NETWORKS: dict[str, Network] = {
-    "tanh": stock("tanh", loss="upstream"),
     "lstm": stock("lstm", loss="upstream"),
     "scalar": scalar,
 }
-WEIGHTS = {"tanh": ["U", "W", "b"], "lstm": ["U", "W", "b"], "scalar": ["u", "w", "q"]}
+WEIGHTS = {
+    "lstm": {"U": "(n_in, 4 * hidden)", "W": "(hidden, 4 * hidden)", "b": "4 * hidden"},
+    "scalar": {"u": "1", "w": "1", "q": "1"},
+}
 THEIRS = {  # what strangers call the inputs
     "x": ["X", "inputs", "xs", "x"],
     "h_0": ["h0", "h_init", "hprev", "h"],
@@ -127,6 +112,30 @@ SHAPES = [
 EXTRAS = [*[""] * 27, "states[-1]", "states", "'done'"]
 
 
+KEYED = {"mapping", "inner mapping", "two mappings", "named tuple", "dx and mapping", "grads"}
+KEYED |= {"grad attributes"}
+AT_OBJECTS = ("attributes", "params", "nested params", "weights", "init theirs", "methods")
+METHODS = (*AT_OBJECTS, "update attribute", "update params")
+#: Where the weights are kept: of an object its attribute, of a function a mapping.
+KEPT = {
+    "**rest": "rest[{n!r}]",
+    "parameters": "parameters[{n!r}]",
+    "params": "self.params[{n!r}]",
+    "update params": "self.params[{n!r}]",
+    "weights": "self.weights[{n!r}]",
+    "nested params": "self.layers['cell'][{n!r}]",
+    **dict.fromkeys(("attributes", "methods", "update attribute"), "self.{n}"),
+}
+#: What is added to the arguments, and what is done with a weight.
+UPDATES = {
+    "update argument": (", lr=0.1", "{n} -= lr * d[{n!r}]"),
+    "update attribute": (", learning_rate=0.1", "self.{n} = self.{n} - learning_rate * d[{n!r}]"),
+    "update params": (", eta", "self.params[{n!r}] -= eta * d[{n!r}]"),
+    "update global": ("", "{n} = {n} - learning_rate * d[{n!r}]"),
+    "update returned": (", lr", "{n} = {n} - lr * d[{n!r}]"),
+}
+
+
 class Drawn(NamedTuple):
     """A form: the file's text, with a right pass and with a wrong gradient; what to call."""
 
@@ -135,246 +144,161 @@ class Drawn(NamedTuple):
     wrong: str
     target: str
     update: bool
-    words: str
 
 
 def drawn(choose: Choose) -> Drawn:
     """One form, by a function that chooses one of several."""
     net, way = choose(list(NETWORKS)), choose(WAYS)
-    names, weights = list(NETWORKS[net].arguments), WEIGHTS[net]
-    own = {n: n for n in names}
-    if way == "theirs":
-        own = {n: choose(THEIRS[n]) for n in names}
-    elif way == "init theirs":
-        own |= {n: choose(THEIRS[n]) for n in weights}
-    update, at_object = way.startswith("update"), way in OBJECTS
+    names, weights = list(NETWORKS[net].arguments), list(WEIGHTS[net])
+    theirs = {"theirs": names, "init theirs": weights}.get(way, [])
+    own = {n: choose(THEIRS[n]) if n in theirs else n for n in names}
     every = [n for n in names if n != "y"]
     returned = list(choose([every, weights, weights, [choose(every)], [choose(weights)]]))
+    update = way in UPDATES
     shape = "none" if update else choose(SHAPES)
     if shape.startswith("dx"):
         returned = ["x", *weights]
-    if at_object and not update and choose([False, False, True]):
-        shape, returned = choose(["grads", "grad attributes", "grad list"]), list(weights)
-    form, kinds = choose(GRADIENTS), ["array"] * 6 + ["tensor", "list", "float", "None"]
-    kind = choose(kinds) if not update else "array"
-    by_name = choose([True, True, False])  # else the variables' names say nothing
+    if way in AT_OBJECTS and choose([False, False, True]):
+        shape, returned = choose(["grads", "grad attributes", "grad list"]), weights
+    kind = "array" if update else choose([*["array"] * 6, "tensor", "list", "float", "None"])
+    # Else the variables' names say nothing.
+    by_name = choose([True, True, False]) or shape in KEYED
+    by_name |= len(returned) not in (len(every), len(weights))
     of_own = choose([True, False])
-    if len(returned) not in (len(every), len(weights)) or shape in KEYED:
-        by_name = True
     if shape in ("appended", "grad list"):  # the variables' names are not seen
-        returned = list(every) if len(returned) > len(weights) else list(weights)
+        returned = every if len(returned) > len(weights) else weights
     elif by_name and choose([False, True]):
         returned = returned[::-1]
-    labels = {}
-    for i, n in enumerate(returned):
-        of = own[n] if of_own or n not in weights else n
-        labels[n] = _labelled(form, of, n) if by_name else f"result_{i}"
-    keys = dict(labels)
-    if shape in KEYED and choose([True, False]):
-        keys = {n: own[n] if of_own else n for n in returned}
-    loss = choose(["", *LOSSES])
-    place, extra = choose(["front", "behind"]), choose(EXTRAS)
-    result = _returned(shape, returned, labels, keys, loss, place, extra)
-    mistaken = choose([n for n in (weights if update else returned) if n != "q"] or ["u"])
-    if mistaken not in returned and not update:
-        mistaken = returned[0]
-    mistakes = [f'd["{mistaken}"] = {{}} * d["{mistaken}"]'.format(k) for k in (7, 0, -1)]
+    form = choose(GRADIENTS)
+    called = {n: own[n] if of_own or n not in weights else n for n in returned}
+    labels = {
+        n: _labelled(form, called[n]) if by_name else f"result_{i}" for i, n in enumerate(returned)
+    }
+    keys = called if shape in KEYED and choose([True, False]) else labels
+    mistaken = choose([n for n in (weights if update else returned) if n != "q"] or ["q"])
+    mistakes = [f'd["{mistaken}"] = {k} * d["{mistaken}"]' for k in (7, 0, -1)]
     if mistaken in "Ww":
         mistakes.append(f'd["{mistaken}"] = d["{mistaken}_shifted"]')
     if mistaken == "q":
-        mistakes = ['d["q"] = 1 + d["q"]']
-    mistake = choose(mistakes)
-    lines = _values(returned, labels, "array" if mistaken == "q" else kind, net)
-    right, wrong = (
-        _text(way, net, names, own, [change, *lines], result) for change in ("", mistake)
-    )
-    words = f"{net}; {way}; {shape}; {kind}; {form if by_name else 'no names'}; loss {loss} {place}"
-    words += f"; {len(returned)} of {len(every)}; extra {extra}; {mistake}"
-    return Drawn(net, right, wrong, TARGETS.get(way, "backward"), update, words)
+        mistakes, kind = ['d["q"] = 1 + d["q"]'], "array"
+    loss, extra, front = choose(["", *LOSSES]), choose(EXTRAS), choose([True, False])
+    lines = [f"{labels[n]} = {_value(n, kind, net)}" for n in returned]
+    lines += [f"{loss} = its_loss"] if loss else []
+    lines += _returned(shape, labels, keys, loss, extra, front)
+    if update:
+        lines = [UPDATES[way][1].format(n=n) for n in weights]
+        lines += [f"return {', '.join(weights)}"] if way == "update returned" else []
+    right, wrong = (_text(way, net, own, [change, *lines]) for change in ("", choose(mistakes)))
+    backward = "Net.backward" if way in METHODS else "backward"
+    forward = {"methods": "Net.forward,", "forward,backward": "forward,"}.get(way, "")
+    return Drawn(net, right, wrong, forward + backward, update)
 
 
-KEYED = (
-    "mapping",
-    "inner mapping",
-    "two mappings",
-    "named tuple",
-    "dx and mapping",
-    "grads",
-    "grad attributes",
-)
-OBJECTS = ("attributes", "params", "nested params", "weights", "init theirs", "methods")
-TARGETS = dict.fromkeys([*OBJECTS, "update attribute", "update params"], "Net.backward")
-TARGETS |= {"methods": "Net.forward,Net.backward", "forward,backward": "forward,backward"}
-
-
-def _labelled(form: str, of: str, name: str) -> str:
+def _labelled(form: str, of: str) -> str:
     """A gradient's name; the last form leaves the underscores out."""
     label: str = form.strip().format(of.replace("_", "") if form.endswith(" ") else of)
     return label
 
 
-def _values(returned: Sequence[str], labels: dict[str, str], kind: str, net: str) -> list[str]:
-    """The statements that set the gradients' variables."""
-    as_kind = {
-        "tensor": "torch.tensor({}, requires_grad=True)",
-        "list": "{}.tolist()",
-        "float": "float({}[0])" if net == "scalar" else "{}",
-    }.get(kind, "{}")
-    found = []
-    for n in returned:
-        its = as_kind if n != "x" or kind != "float" else "{}"
-        value = its.format(f'd["{n}"]')
-        found.append(f"{labels[n]} = {'None' if kind == 'None' and n == 'q' else value}")
-    return found
+def _value(name: str, kind: str, net: str) -> str:
+    """A gradient in the form of a tensor, a list, a float or None, where it can have it."""
+    value = f'd["{name}"]'
+    if kind == "tensor":
+        return f"torch.tensor({value}, requires_grad=True)"
+    if kind == "list":
+        return f"{value}.tolist()"
+    if kind == "float" and net == "scalar" and name != "x":
+        return f"float({value}[0])"
+    return "None" if kind == "None" and name == "q" else value
 
 
 def _returned(
-    shape: str,
-    returned: Sequence[str],
-    labels: dict[str, str],
-    keys: dict[str, str],
-    loss: str,
-    place: str,
-    extra: str,
+    shape: str, labels: dict[str, str], keys: dict[str, str], loss: str, extra: str, front: bool
 ) -> list[str]:
     """The statements that return the gradients, or set them as attributes."""
-    before = [f"{loss} = its_loss"] if loss else []
-    variables = [labels[n] for n in returned]
-    mapping = ", ".join(f"{keys[n]!r}: {labels[n]}" for n in returned)
-    display, rest = f"({', '.join(variables)},)", [loss] if loss else []
-    parts = {
-        "variable": ["grads"],
-        "appended": ["grads"],
-        "inner tuple": [display],
-        "inner mapping": [f"{{{mapping}}}"],
-        "two mappings": [f"{{'all': {{{mapping}}}}}"],
-        "named tuple": [f"Result({', '.join(variables)})"],
-        "dx and tuple": [labels.get("x", ""), f"({', '.join(labels[n] for n in returned[1:])},)"],
-    }.get(shape, variables)
-    if shape == "dx and tuple" and returned[0] != "x":
-        parts = [labels["x"], f"({', '.join(labels[n] for n in returned if n != 'x')},)"]
-    if shape == "dx and mapping":
-        inner = ", ".join(f"{keys[n]!r}: {labels[n]}" for n in returned if n != "x")
-        parts = [labels["x"], f"{{{inner}}}"]
-    if shape == "variable":
-        before.append(f"grads = {display}")
-    if shape == "appended":
-        before += ["grads = []", *(f"grads.append({v})" for v in variables)]
-    if shape == "named tuple":
-        fields = [keys[n] for n in returned]
-        before.append(f"Result = __import__('collections').namedtuple('Result', {fields!r})")
-    if shape == "grads":
-        before.append(f"self.grads = {{{mapping}}}")
-    if shape == "grad list":
-        before.append(f"self.grads = [{', '.join(variables)}]")
-    if shape == "grad attributes":
-        before += [f"self.{v} = {v}" for v in variables]
-    if shape in ("grads", "grad list", "grad attributes"):
-        parts = []
+    variables = list(labels.values())
+    display = f"({', '.join(variables)},)"
+    items = [f"{key!r}: {labels[n]}" for n, key in keys.items()]
+    mapping = f"{{{', '.join(items)}}}"
+    of_weights = ", ".join(f"{keys[n]!r}: {labels[n]}" for n in keys if n != "x")
+    rest = [part for part in (loss, extra) if part]
     if shape == "mapping":
-        also = [f"'loss': {loss}"] if loss else []
-        also += [f"'h': {extra}"] if extra else []
-        return [*before, f"return {{{', '.join([mapping, *also])}}}"]
-    rest = [*rest, extra] if extra else rest
-    every = [*rest, *parts] if place == "front" else [*parts, *rest]
-    if not every or shape == "none":
-        return before if shape != "none" else []
-    one = len(every) == 1
-    if shape == "list":
-        return [*before, f"return [{', '.join(every)}]"]
-    return [*before, f"return {every[0] if one else ', '.join(every)}"]
+        items += [f"'loss': {loss}"] if loss else []
+        items += [f"'h': {extra}"] if extra else []
+        return [f"return {{{', '.join(items)}}}"]
+    before, parts = {
+        "variable": ([f"grads = {display}"], ["grads"]),
+        "appended": (["grads = []", *(f"grads.append({v})" for v in variables)], ["grads"]),
+        "inner tuple": ([], [display]),
+        "inner mapping": ([], [mapping]),
+        "two mappings": ([], [f"{{'all': {mapping}}}"]),
+        "named tuple": (
+            [f"Result = __import__('collections').namedtuple('Result', {[*keys.values()]!r})"],
+            [f"Result{display}"],
+        ),
+        "dx and mapping": ([], [labels.get("x", ""), f"{{{of_weights}}}"]),
+        "dx and tuple": (
+            [],
+            [labels.get("x", ""), f"({', '.join(labels[n] for n in labels if n != 'x')},)"],
+        ),
+        "grads": ([f"self.grads = {mapping}"], []),
+        "grad list": ([f"self.grads = [{', '.join(variables)}]"], []),
+        "grad attributes": ([f"self.{v} = {v}" for v in variables], []),
+    }.get(shape, ([], variables))
+    every = ", ".join([*rest, *parts] if front else [*parts, *rest])
+    if not every:
+        return before
+    return [*before, f"return [{every}]" if shape == "list" else f"return {every}"]
 
 
-def _text(
-    way: str,
-    net: str,
-    names: Sequence[str],
-    own: dict[str, str],
-    lines: list[str],
-    result: list[str],
-) -> str:
+def _text(way: str, net: str, own: dict[str, str], lines: list[str]) -> str:
     """The file: `core`, and a pass that gets its inputs in this way."""
-    weights, core = WEIGHTS[net], CORES[net].strip()
-    rest = [n for n in names if n not in weights]
-    data, every = ", ".join(own[n] for n in rest), ", ".join(own[n] for n in names)
-    call = ["its_loss, d, states = core({})".format(", ".join(f"{n}={own[n]}" for n in names))]
-    head, setup = f"def backward({every}):", []
-    set_up: list[str] = []
-    outside = ""
-    attribute = {"params": "params", "weights": "weights", "nested params": "layers"}.get(way, "")
-    if way == "keyword-only":
-        head = f"def backward({data}, *, {', '.join(reversed(weights))}, clip=None):"
-    elif way in ("**rest", "parameters"):
-        name = way.strip("*")
-        head = f"def backward({data}, {way}):"
-        setup = [f"{n} = {name}[{n!r}]" for n in weights]
-    elif way == "*all":
-        head, setup = "def backward(*all):", [f"{every} = all"]
-    elif way in ("globals", "update global"):
-        head = f"def backward({data}):"
-        outside = "".join(f"{n} = None\n" for n in weights)
+    sizes = WEIGHTS[net]
+    weights, every = list(sizes), ", ".join(own.values())
+    data = [name for n, name in own.items() if n not in sizes]
+    inputs = ", ".join(n for n in (data if way == "methods" else own) if n != "y")
+    rest, before, setup = ", ".join(data), list[str](), list[str]()
+    arguments = {
+        "keyword-only": f"{rest}, *, {', '.join(reversed(weights))}, clip=None",
+        "**rest": f"{rest}, **rest",
+        "parameters": f"{rest}, parameters",
+        "*all": "*all",
+        "forward,backward": "y, cache",
+        "methods": "y",
+    }.get(way, rest if way in METHODS or "global" in way else every)
+    arguments += UPDATES.get(way, ("", ""))[0]
+    if way in KEPT:
+        setup = [f"{n} = {KEPT[way].format(n=n)}" for n in weights]
+    if way == "*all":
+        setup = [f"{every} = all"]
+    if "global" in way:
+        before = [f"{n} = None" for n in weights]
         setup = [f"global {', '.join(weights)}"] if way == "update global" else []
-    elif way == "forward,backward":
-        head = f"def forward({', '.join(n for n in names if n != 'y')}):\n    cache = ("
-        head += f"{', '.join(n for n in names if n != 'y')})\n    out = 0\n    return out, cache\n"
-        head += "def backward(y, cache):"
-        setup = [f"{', '.join(n for n in names if n != 'y')} = cache"]
-    elif way in (*OBJECTS, "update attribute", "update params"):
-        head = f"def backward(self, {data}):"
-        zeros = [f"np.zeros({size})" for size in SIZES[net]]
-        pairs = list(zip(weights, zeros, strict=True))
-        set_up = [f"self.{n} = {zero}" for n, zero in pairs]
-        setup = [f"{n} = self.{n}" for n in weights]
-        inside = ", ".join(f"{n!r}: {zero}" for n, zero in pairs)
-        if attribute or way == "update params":
-            name = attribute or "params"
-            nested = way == "nested params"
-            value = f"{{'cell': {{{inside}}}}}" if nested else f"{{{inside}}}"
-            set_up = [f"self.{name} = {value}"]
-            cell = "['cell']" if nested else ""
-            setup = [f"{n} = self.{name}{cell}[{n!r}]" for n in weights]
-        init = ARGUMENTS[net]
+    if way == "forward,backward":
+        before = [f"def forward({inputs}):", f"    out, cache = 0, ({inputs},)"]
+        before += ["    return out, cache"]
+        setup = [f"{inputs}, = cache"]
+    if way in METHODS:
+        init = {"lstm": "n_in, hidden", "scalar": "start=0"}[net]
+        zeros = f"{{{', '.join(f'{n!r}: np.zeros({size})' for n, size in sizes.items())}}}"
+        made = [f"self.{n} = np.zeros({size})" for n, size in sizes.items()]
+        if "[" in KEPT.get(way, ""):
+            attribute, _, of_layer = KEPT[way].removesuffix("[{n!r}]").partition("[")
+            made = [f"{attribute} = {{'cell': {zeros}}}" if of_layer else f"{attribute} = {zeros}"]
         if way == "init theirs":
-            theirs = [own[n] for n in weights]
-            init, set_up = theirs, [f"self.params = [{', '.join(theirs)}]"]
-            setup = [f"{', '.join(theirs)} = self.params"]
+            init = ", ".join(own[n] for n in weights)
+            made, setup = [f"self.params = [{init}]"], [f"{init} = self.params"]
+        before = [f"def __init__(self, {init}):", *(f"    {line}" for line in made)]
         if way == "methods":
-            keep = [n for n in rest if n != "y"]
-            set_up += [f"def forward(self, {', '.join(keep)}):"]
-            set_up += [f"    self.kept = ({', '.join(keep)},)"]
-            head = "def backward(self, y):"
-            setup += [f"{', '.join(keep)}, = self.kept"]
-    if way == "update argument":
-        head = f"def backward({every}, lr=0.1):"
-        result = [f"{n} -= lr * d[{n!r}]" for n in weights]
-    elif way == "update attribute":
-        result = [f"self.{n} = self.{n} - learning_rate * d[{n!r}]" for n in weights]
-        head = head.replace("):", ", learning_rate=0.1):")
-    elif way == "update params":
-        result = [f"self.params[{n!r}] -= eta * d[{n!r}]" for n in weights]
-        head = head.replace("):", ", eta):")
-    elif way == "update global":
-        result = [f"{n} = {n} - learning_rate * d[{n!r}]" for n in weights]
-    elif way == "update returned":
-        head = f"def backward({every}, lr):"
-        updates = [f"{n} = {n} - lr * d[{n!r}]" for n in weights]
-        result = [*updates, f"return {', '.join(weights)}"]
-    body = "".join(f"    {line}\n" for line in [*setup, *call, *lines, *result] if line)
-    text = f"{head}\n{body}"
-    if way in TARGETS and TARGETS[way].startswith("Net"):
-        made = "".join(f"    {line}\n" for line in set_up if "def " not in line and line[0] != " ")
-        others = "".join(f"{line}\n" for line in set_up if "def " in line or line[0] == " ")
-        text = f"def __init__(self, {', '.join(init)}):\n{made}{others}{text}"
-        text = "class Net:\n" + "".join(f"    {line}\n" for line in text.splitlines())
-    return f"import numpy as np\nimport torch\n{outside}\n{core}\n\n{text}"
-
-
-ARGUMENTS = {"tanh": ["n_in", "hidden"], "lstm": ["n_in", "hidden"], "scalar": ["start=0"]}
-SIZES = {
-    "tanh": ["(n_in, hidden)", "(hidden, hidden)", "hidden"],
-    "lstm": ["(n_in, 4 * hidden)", "(hidden, 4 * hidden)", "4 * hidden"],
-    "scalar": ["1", "1", "1"],
-}
+            before += [f"def forward(self, {inputs}):", f"    self.kept = ({inputs},)"]
+            setup += [f"{inputs}, = self.kept"]
+        arguments = f"self, {arguments}"
+    call = f"its_loss, d, states = core({', '.join(f'{n}={name}' for n, name in own.items())})"
+    body = [f"    {line}" for line in [*setup, call, *lines] if line]
+    text = "\n".join([*before, f"def backward({arguments}):", *body])
+    if way in METHODS:
+        text = "class Net:\n" + textwrap.indent(text, "    ")
+    return f"import numpy as np\nimport torch\n{CORES[net]}\n{text}\n"
 
 
 class Judge:

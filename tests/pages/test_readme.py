@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bptt_check.networks import CONDITIONS
 from page_sessions import masked, sessions
 from rnn_numpy.elman_network.textbook import textbook
 
@@ -84,12 +83,6 @@ def test_every_dotted_name_exists() -> None:
         # What a package exports may be from anywhere in it; a module's own is defined there.
         exports = hasattr(pkgutil.resolve_name(module), "__path__")
         assert exports or getattr(found, "__module__", module) == module, name
-
-
-def test_check_md_names_every_condition() -> None:
-    listed = (ROOT / "docs" / "check.md").read_text().partition("<!-- table: conditions -->")[2]
-    named = re.findall(r"`([^`]+)`", listed.partition("<!-- end -->")[0])
-    assert named == [condition.name for condition in CONDITIONS]
 
 
 def headings(page: Path) -> set[str]:
