@@ -8,7 +8,8 @@ times the worst of the naive float32 loop on that very problem.
 import argparse
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,15 @@ from rnn_numpy import Params
 from rnn_torch import ElmanRNN, elman, to_nn_rnn
 
 Arrays = list[Tensor]
-Answer = Callable[[], Arrays]
+
+
+class Contender(NamedTuple):
+    """What is timed, and how its answer is read: as states, and gradients of x, U and W."""
+
+    run: Callable[[], Any]
+    read: Callable[[Any], Arrays] = list
+
+
 TIMES, BATCHES, HIDDEN = (8, 64, 1024), (1, 8, 64), (16, 64, 128, 256, 512)
 #: torch.compile unrolls the naive loop: at 64 steps it compiles for a minute and more.
 MOST_COMPILED_STEPS = 8
@@ -62,54 +71,39 @@ def measure(size: tuple[int, int, int], seconds: float) -> dict[str, Any]:
     x, upstream = normal(time_, batch, hidden), normal(time_, batch, hidden)
     U, W = (normal(hidden, hidden) / hidden**0.5 for _ in range(2))
     problem = [x, U, W, upstream]
-    exact = naive([t.double() for t in problem])()
-    worst = [
-        float((a.double() - b).abs().max()) for a, b in zip(naive(problem)(), exact, strict=True)
-    ]
-    compile_seconds: dict[str, float] = {}
-    contenders = {
-        "ours": ours(problem),
-        "naive autograd": naive(problem),
-        "nn.RNN": nn_rnn(problem),
-    }
-    if time_ <= MOST_COMPILED_STEPS:
+    exact = by_autograd(step_by_step, [t.double() for t in problem]).run()
+
+    def errors(contender: Contender) -> list[float]:
+        got = contender.read(contender.run())
+        return [float((a.double() - b).abs().max()) for a, b in zip(got, exact, strict=True)]
+
+    contenders: dict[str, Contender] = {}
+    making: dict[str, float] = {}
+    for name, make in CONTENDERS.items():
         begin = time.perf_counter()
-        contenders["torch.compile"] = compiled(problem)
-        compile_seconds["torch.compile"] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    if (in_jax := jax_scan(problem)) is not None:
-        contenders["JAX"] = in_jax
-        compile_seconds["JAX"] = time.perf_counter() - begin
+        if (made := make(problem)) is not None:
+            contenders[name], making[name] = made, time.perf_counter() - begin
+    worst = errors(contenders["naive autograd"])
     for name, contender in contenders.items():
-        for got, right, limit in zip(contender(), exact, worst, strict=True):
-            error = float((got.double() - right).abs().max())
+        for error, limit in zip(errors(contender), worst, strict=True):
             if not error <= 4 * limit:
                 raise SystemExit(f"{name} fails the parity gate at {size}: {error:.1e}")
-    timed = {name: getattr(contender, "timed", contender) for name, contender in contenders.items()}
-    times = interleaved(timed, seconds=seconds)
+    times = interleaved({name: each.run for name, each in contenders.items()}, seconds=seconds)
     return {
         "size": size,
         "seconds": {name: spread(some) for name, some in times.items()},
-        "compile_seconds": compile_seconds,
+        "compile_seconds": {n: making[n] for n in ("torch.compile", "JAX") if n in making},
     }
 
 
-def ours(problem: Arrays) -> Answer:
-    """`rnn_torch.elman`."""
-    return by_autograd(elman, problem)
-
-
-def naive(problem: Arrays) -> Answer:
-    """A loop of torch operations."""
-    return by_autograd(step_by_step, problem)
-
-
-def compiled(problem: Arrays) -> Answer:
+def compiled(problem: Arrays) -> Contender | None:
     """The same loop under torch.compile, compiled here."""
+    if len(problem[0]) > MOST_COMPILED_STEPS:
+        return None
     torch._dynamo.reset()
-    answer = by_autograd(torch.compile(step_by_step), problem)
-    answer()
-    return answer
+    contender = by_autograd(torch.compile(step_by_step), problem)
+    contender.run()
+    return contender
 
 
 def step_by_step(x: Tensor, U: Tensor, W: Tensor) -> Tensor:
@@ -121,40 +115,38 @@ def step_by_step(x: Tensor, U: Tensor, W: Tensor) -> Tensor:
     return torch.stack(states)
 
 
-def by_autograd(layer: Callable[..., Tensor], problem: Arrays) -> Answer:
+def by_autograd(layer: Callable[..., Tensor], problem: Arrays) -> Contender:
     """States and gradients of a layer by torch autograd."""
     *arguments, upstream = problem
     leaves = [t.detach().requires_grad_() for t in arguments]
 
-    def answer() -> Arrays:
+    def run() -> Arrays:
         states = layer(*leaves)
         return [states.detach(), *torch.autograd.grad(states, leaves, upstream)]
 
-    return answer
+    return Contender(run)
 
 
-def nn_rnn(problem: Arrays) -> Answer:
+def nn_rnn(problem: Arrays) -> Contender:
     """torch.nn.RNN in the exact tanh form; only its own work is timed, not the way to that form."""
     x, U, W, upstream = problem
-    hidden = len(W)
     rnn, _ = to_nn_rnn(ElmanRNN.from_params(Params(U.numpy(), W.numpy(), W.numpy())))
     leaf = x.detach().requires_grad_()
-    g_0, half = x.new_full((1, x.shape[1], hidden), -1.0), upstream / 2
-    parameters = list(rnn.parameters())
+    g_0, half = x.new_full((1, x.shape[1], len(W)), -1.0), upstream / 2
+    leaves = [leaf, *rnn.parameters()]
 
-    def timed() -> Any:
+    def run() -> Arrays:
         g, _ = rnn(leaf, g_0)
-        return g, torch.autograd.grad(g, [leaf, *parameters], half)
+        return [g, *torch.autograd.grad(g, leaves, half)]
 
-    def answer() -> Arrays:
-        g, (into_x, into_ih, into_hh, into_bias, _) = timed()
+    def read(answer: Arrays) -> Arrays:
+        g, into_x, into_ih, into_hh, into_bias, _ = answer
         return [(1 + g.detach()) / 2, into_x, into_ih.mT / 2, into_hh.mT / 4 + into_bias / 4]
 
-    answer.timed = timed  # type: ignore[attr-defined]
-    return answer
+    return Contender(run, read)
 
 
-def jax_scan(problem: Arrays) -> Answer | None:
+def jax_scan(problem: Arrays) -> Contender | None:
     """jax.lax.scan, forward and backward as one jitted program, if JAX is installed."""
     try:
         import jax
@@ -172,18 +164,22 @@ def jax_scan(problem: Arrays) -> Answer | None:
         states, pull = jax.vjp(layer, x, U, W)
         return states, *pull(upstream)
 
-    arrays = [jax.numpy.asarray(t.numpy()) for t in problem]
-    jitted = jax.jit(both)
+    arrays, jitted = [jax.numpy.asarray(t.numpy()) for t in problem], jax.jit(both)
 
-    def timed() -> Any:
+    def run() -> Any:
         return jax.block_until_ready(jitted(*arrays))
 
-    def answer() -> Arrays:
-        return [torch.tensor(np.asarray(array)) for array in timed()]
+    run()
+    return Contender(run, lambda answer: [torch.tensor(np.asarray(array)) for array in answer])
 
-    timed()
-    answer.timed = timed  # type: ignore[attr-defined]
-    return answer
+
+CONTENDERS: dict[str, Callable[[Arrays], Contender | None]] = {
+    "ours": partial(by_autograd, elman),
+    "naive autograd": partial(by_autograd, step_by_step),
+    "nn.RNN": nn_rnn,
+    "torch.compile": compiled,
+    "JAX": jax_scan,
+}
 
 
 if __name__ == "__main__":
