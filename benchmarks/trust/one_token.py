@@ -22,7 +22,6 @@ from tests.passes import textbook
 from tests.passes.stock_problems import answer, posed, used
 
 Backward = Callable[..., dict[str, Any]]
-Change = tuple[str, ast.AST]
 #: The names that may stand for each other at a line: those of the same shape that are bound there.
 Scope = Callable[[str, int], list[str]]
 
@@ -53,9 +52,7 @@ class OneToken(NamedTuple):
 
 def one_token(name: str) -> Iterator[OneToken]:
     """The wrong passes of one stock network: tanh, gru or lstm."""
-    for mutant in every_change(name):
-        if runs_and_is_wrong(name, mutant.function):
-            yield mutant
+    return (each for each in every_change(name) if runs_and_is_wrong(name, each.function))
 
 
 def every_change(name: str) -> Iterator[OneToken]:
@@ -67,33 +64,29 @@ def every_change(name: str) -> Iterator[OneToken]:
     slices = {ast.unparse(n): n for n in ast.walk(tree) if isinstance(n, ast.Slice)}
     function: Any = tree.body[0]
     for node, put in [*_places(function)]:
-        for description, other in _changes(node, scope, slices):
-            put(other)
+        for other in _others(node, scope, slices):
+            put(ast.copy_location(other, node))
             text = ast.unparse(tree)
             put(node)
             if text not in seen:
                 seen.add(text)
-                yield OneToken(description, node.lineno, _compiled(text, name), text)
-
-
-def _changes(node: Any, scope: Scope, slices: dict[str, ast.Slice]) -> Iterator[Change]:
-    """What may stand in the place of a node: a description, and the node."""
-    if not hasattr(node, "lineno"):
-        return
-    text = ast.unparse(node)
-    for other in _others(node, scope, slices):
-        ast.fix_missing_locations(ast.copy_location(other, node))
-        yield f"{text} -> {ast.unparse(other)}", other
+                space: dict[str, Any] = dict(vars(textbook))
+                exec(text, space)
+                description = f"{ast.unparse(node)} -> {ast.unparse(other)}"
+                yield OneToken(description, node.lineno, space[name], text)
 
 
 def _others(node: Any, scope: Scope, slices: dict[str, ast.Slice]) -> Iterator[ast.AST]:
+    """What may stand in the place of a node."""
     match node:
         case ast.BinOp(left, op, right):
             for kind in _OPERATORS.get(type(op), []):
                 yield ast.BinOp(left, kind(), right)
             if isinstance(op, ast.MatMult):
-                yield from (ast.BinOp(k, op, right) for k in _transposed(left))
-                yield from (ast.BinOp(left, op, k) for k in _transposed(right))
+                if isinstance(left, ast.Name | ast.Subscript):
+                    yield ast.BinOp(ast.Attribute(left, "T", ast.Load()), op, right)
+                if isinstance(right, ast.Name | ast.Subscript):
+                    yield ast.BinOp(left, op, ast.Attribute(right, "T", ast.Load()))
             if isinstance(op, ast.Mult | ast.MatMult) and not isinstance(left, ast.Constant):
                 yield ast.BinOp(ast.UnaryOp(ast.USub(), left), op, right)
         case ast.AugAssign(target, op, value):
@@ -127,11 +120,6 @@ def _others(node: Any, scope: Scope, slices: dict[str, ast.Slice]) -> Iterator[a
                 yield ast.Call(called, arguments, keywords) if called else arguments[0]
 
 
-def _transposed(node: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(node, ast.Name | ast.Subscript):
-        yield ast.Attribute(node, "T", ast.Load())
-
-
 def _places(parent: ast.AST) -> Iterator[tuple[Any, Callable[[ast.AST], None]]]:
     """Every node below, in the order of the text, with what puts another one in its place."""
     for field, value in ast.iter_fields(parent):
@@ -143,13 +131,6 @@ def _places(parent: ast.AST) -> Iterator[tuple[Any, Callable[[ast.AST], None]]]:
                 if isinstance(one, ast.AST):
                     yield one, partial(value.__setitem__, index)
                     yield from _places(one)
-
-
-def _compiled(text: str, name: str) -> Backward:
-    space: dict[str, Any] = dict(vars(textbook))
-    exec(text, space)
-    function: Backward = space[name]
-    return function
 
 
 def _scope(right: Backward, name: str) -> Scope:
@@ -173,8 +154,7 @@ def _scope(right: Backward, name: str) -> Scope:
 
     def alike(one: str, line: int) -> list[str]:
         here = bound[max(k for k in bound if k <= line)] if line >= min(bound) else set()
-        same = [k for k in shapes if k in here and shapes[k] == shapes.get(one) and k != one]
-        return sorted(same)
+        return sorted(k for k in here if shapes[k] == shapes.get(one) and k != one)
 
     return alike
 
