@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bptt_check.judge import examine as judge  # noqa: F401 - conftest.py looks for it
 from page_sessions import masked, sessions
 from rnn_numpy.elman_network.textbook import textbook
 
@@ -26,6 +27,7 @@ def python(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
+@pytest.mark.few
 @pytest.mark.unannotated
 @pytest.mark.parametrize("page", [p for p in PAGES if python(p)], ids=lambda p: p.stem)
 def test_python_examples(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
