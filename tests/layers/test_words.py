@@ -16,9 +16,10 @@ from bptt_check.judge.report import Report
 from bptt_check.layers import gate, unit_vectors
 from bptt_check.networks import drawn
 from bptt_check.several import examined
+from layers import named, scaled
 from profiles import nightly
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 
 
 @layer(
@@ -82,29 +83,30 @@ def test_half_precision(dtype: str) -> None:
     def inside(*given: Tensor, factor: float = 1.0) -> tuple[Tensor, ...]:
         assert {g.dtype for g in given} == {its}
         o, ht = loop(*(g.float() for g in given))
-        return o.to(its), (ht.detach() + factor * (ht - ht.detach())).to(its)
+        return o.to(its), scaled(ht, factor).to(its)
 
     for right in (inside, loop):
         report = check_layer(right, delta_rule, dtype=dtype)
         assert (report.verdict, report.used < 0.3) == ("agrees", True)
         assert report.measured.endswith("in half precision")
     report = check_layer(lambda *given: inside(*given, factor=0.0), delta_rule, dtype=dtype)
-    assert [e.name for e in report.mistakes or ()] == [
-        "the upstream gradient dht of S_t is ignored"
-    ]
+    assert named(report) == ["the upstream gradient dht of S_t is ignored"]
     assert "It behaves to within the noise of half precision like: the upstream" in str(report)
     assert report.where is not None
     assert report.where.claim["finals"] == ("ht",)
 
 
+@pytest.mark.verdict
 def test_a_gradient_that_is_a_tenth_too_large_in_float16() -> None:
     def more(*given: Tensor) -> tuple[Tensor, Tensor]:
         o, ht = loop(*given)
-        return o.detach() + 1.1 * (o - o.detach()), ht
+        return scaled(o, 1.1), ht
 
     assert not check_layer(more, delta_rule, dtype="float16").right
 
 
+@pytest.mark.few(False)
+@pytest.mark.verdict
 def test_upstream_gradients_in_bfloat16_keep_their_layout() -> None:
     strides: list[tuple[int, ...]] = []
 
