@@ -51,9 +51,11 @@ def test_on_our_own_network_it_is_near_the_one_derived_by_hand(dtype: str) -> No
         params = rnn_numpy.Params(U, W, V)
         with np.errstate(all="ignore"):
             by_hand = rnn_numpy.bounds(params, x, y).params
-            _, trace = rnn_numpy.forward(params, x)
+            outputs, trace = rnn_numpy.forward(params, x)
             written = rnn_numpy.bptt(params, trace, y)
         right = reference(elman, problem)
+        loss = float(rnn_numpy.squared_error(outputs, y))
+        assert right.losses.sum() == pytest.approx(loss, rel=1e-5)
         assert worst(dict(zip("UWV", written, strict=True)), right) < 1
         for name, hand in zip("UWV", by_hand, strict=True):
             told = np.isfinite(hand) & (hand > 1000 * np.finfo(dtype).tiny)
