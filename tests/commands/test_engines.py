@@ -14,6 +14,7 @@ import rnn_numpy.training.sgd
 import rnn_torch.elman_network.parity
 from rnn_numpy import Params
 from rnn_numpy.storage.weights import load_params
+from rnn_numpy.training.recipe import Recipe
 from rnn_torch.training import learners
 from trainings import MAINS, SHORT, bytes_of
 
@@ -27,22 +28,26 @@ ENGINES = [
 
 
 @pytest.mark.unannotated
-def test_all_engines_end_at_the_same_weights(
+def test_all_engines_write_the_same_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each prints its name; test_recipe.py compares 2,000 steps of each with a naive script."""
     kept = []
+    out = str(tmp_path / "kept.safetensors")
     for package, engine in ENGINES:
-        out = tmp_path / f"{package}-{engine}.safetensors"
-        flags = [*SHORT, "--engine", engine, "--out", str(out)]
+        flags = ["--seed", "3", "--hidden", "5", *SHORT, "--engine", engine, "--out", out]
         assert MAINS[package](flags) == 0
         assert capsys.readouterr().out.splitlines()[-1].endswith(f"; engine: {engine}")
-        kept.append(load_params(out)[0])
+        kept.append(load_params(out))
         assert MAINS[package]([*flags, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["engine"] == engine
-    for params in kept[1:]:
-        for one, other in zip(params, kept[0], strict=True):
+    (first, says), *others = kept
+    for params, other_says in others:
+        assert other_says == says
+        for one, other in zip(params, first, strict=True):
             assert np.abs(one - other).max() < 1e-10
+    assert Recipe(**json.loads(says["recipe"])) == Recipe(3, 5, 5, 300)
+    assert (says["steps"], says["status"]) == ("300", "finished")
 
 
 @pytest.mark.parametrize(
