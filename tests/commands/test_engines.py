@@ -76,13 +76,10 @@ def test_the_audit_is_of_the_gradient_that_the_engine_uses(
     assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
 
 
-def test_a_wrong_gradient_is_reported(
+def test_a_gradient_that_is_not_finite_is_infinitely_far_off(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(learners, "gradient_parity", lambda *_: 1e9)
-    assert MAINS["rnn_torch"](SHORT) == 1
-    assert "the hand-written gradient is WRONG at steps 100, 200, 300" in capsys.readouterr().out
-    # A NaN in a gradient is infinitely far off; JSON has no infinity.
+    """JSON has no infinity."""
     monkeypatch.setattr(learners, "gradient_parity", lambda *_: float("inf"))
     assert MAINS["rnn_torch"]([*SHORT, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["log"][0]["parity"] > 1e300
