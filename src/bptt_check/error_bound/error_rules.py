@@ -169,7 +169,7 @@ class Rules:
         off = self.sub(x.value - mean, x, self.mean(mean, x, dim, True))
         squares = self.sum(out, self.mul(off.value**2, off, off), dim, keepdim)
         n = x.value.size / max(1, mean.size) - (1 if correction is None else correction)
-        return self.scale(out, squares, 1 / n, 2)
+        return self.scale(out, squares, np.float64(1) / n, 2)  # of one number: NaN
 
     def var_mean(self, out: Any, x: Any, dim: Any, *how: Any, **more: Any) -> tuple[Sum, Sum]:
         spread = self.var(out[0], x, dim, *how, **more)
@@ -182,7 +182,7 @@ class Rules:
 
     def div(self, out: Array, a: Any, b: Any) -> Sum:
         if not isinstance(b, Sum):
-            return self.scale(out, a, 1 / b, 2)
+            return self.scale(out, a, np.float64(1) / b, 2)  # by 0: infinite
         return self.mul(out, self.closed(a), self.reciprocal(1 / b.value, b))
 
     def tanh(self, out: Array, x: Any) -> Sum:
