@@ -115,33 +115,30 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
         flags.shapes = "recipe" if flags.network is None and flags.shapes == "any" else flags.shapes
     flags.program, given = program, flags.candidates
     flags.is_class = len(given) > 1 or flags.csv or any(map(is_pattern, given))
-    try:
-        flags.candidates = named(given)
-    except ValueError as error:
-        parser.error(str(error))
     flags.candidate = given[0] if given else None
+    with terminal.bad_input(parser):
+        flags.candidates = named(given)
     try:
         flags.subject = subject_of(flags)
+    except ValueError as error:
+        parser.error(f"--{error}")
+    with terminal.bad_input(parser):
         if flags.candidate is None and flags.network is not None:
-            raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
+            raise ValueError("--network needs a FILE.py:FUNCTION that differentiates it")
         if flags.candidate is None and not has_own:
-            parser.error("give the FILE.py:FUNCTION to check")
+            raise ValueError("give the FILE.py:FUNCTION to check")
         if flags.timeout >= 1e6:
-            raise ValueError(f"timeout must be below 1e6 seconds, got {flags.timeout:g}")
+            raise ValueError(f"--timeout must be below 1e6 seconds, got {flags.timeout:g}")
         for name in flags.env:
             if "=" in name:  # do not print the value: it may be a secret
-                raise ValueError("env takes a name alone; its value is the one that is set")
+                raise ValueError("--env takes a name alone; its value is the one that is set")
             if name not in os.environ:
-                raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
+                raise ValueError(f"--env must be the name of a variable that is set, got {name!r}")
         check_outputs(flags, "plot", "patch", *([] if flags.is_class else ["html"]))
         if flags.html is not None:
             _check_page(flags.html, flags.is_class)
         if flags.is_class and (flags.plot or flags.patch):
-            raise WeightsError(f"--{'plot' if flags.plot else 'patch'} is for one FILE.py:FUNCTION")
-    except WeightsError as error:
-        parser.error(str(error))
-    except ValueError as error:
-        parser.error(f"--{error}")
+            raise ValueError(f"--{'plot' if flags.plot else 'patch'} is for one FILE.py:FUNCTION")
     return flags
 
 
@@ -151,11 +148,11 @@ def _check_page(file: str, of_several: bool) -> None:
             Path(file).mkdir(exist_ok=True)
         except OSError as error:
             why = f"--html: {file} cannot be a folder of pages: {error.strerror}"
-            raise WeightsError(why) from error
+            raise ValueError(why) from error
     elif Path(file).suffix.lower() not in (".html", ".htm"):
-        raise WeightsError(f"--html: a page's name must end in .html, got {file}")
+        raise ValueError(f"--html: a page's name must end in .html, got {file}")
     if find_spec("jinja2") is None:
-        raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+        raise ValueError("--html: a page needs jinja2: pip install jinja2")
 
 
 def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
