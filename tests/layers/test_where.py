@@ -12,38 +12,6 @@ from layers import changed, named, scaled
 pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 
 
-@layer(a="n", x="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)})
-def output_first(a: Tensor, x: Tensor, h0: Tensor) -> Any:
-    h = h0
-    for x_t in x:
-        yield h * x_t
-        h = a * h + x_t
-    return h
-
-
-def loop(a: Tensor, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    h, outputs = h0, []
-    for x_t in x:
-        outputs.append(h * x_t)
-        h = a * h + x_t
-    return torch.stack(outputs), h
-
-
-def test_an_input_that_is_used_again_after_the_output() -> None:
-    """Its gradient's steps are its own, though the second use runs with the next output."""
-
-    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
-        y, ht = loop(*given)
-        return y, scaled(ht, 0)
-
-    where = check_layer(wrong, output_first, dtype="float64").where
-    assert where is not None
-    steps = where.cells["dx"].shape[0]
-    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
-    assert (where.finals["ht"]["dx"] > 1).tolist() == [True] * steps
-    assert where.sums.keys() == {"da", "dh0"}
-
-
 @layer(w="n", x="time n", h0="n", returns={"h": "time n"}, sizes={"time": (1, 2, 5)})
 def decays(w: Tensor, x: Tensor, h0: Tensor) -> Any:
     h, decay = h0, -w.exp()
@@ -141,16 +109,23 @@ def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> 
 
 
 def test_the_final_state_detached_is_not_each_step_s_state_detached() -> None:
-    """Both are `h` in the source."""
+    """Both are `h` in the source; k is used again after the output, at its own step."""
 
     def ignored(*given: Tensor) -> tuple[Tensor, Tensor]:
         y, ht = gated_loop(torch.exp, lambda h: h, *given)
         return y, ht.detach()
 
-    explained = check_layer(ignored, gated_after).mistakes or ()
-    assert [e.name for e in explained] == ["the upstream gradient dht of the final h is ignored"]
-    assert "the final h is taken as a constant (detached)" in explained[0].also
-    assert not [words for words in explained[0].also if "step's gradient" in words]
+    report = check_layer(ignored, gated_after)
+    assert named(report) == ["the upstream gradient dht of the final h is ignored"]
+    also = (report.mistakes or ())[0].also
+    assert "the final h is taken as a constant (detached)" in also
+    assert not [words for words in also if "step's gradient" in words]
+    where = report.where
+    assert where is not None
+    steps = where.cells["dk"].shape[0]
+    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
+    assert (where.finals["ht"]["dk"] > 1).tolist() == [True] * steps
+    assert where.sums.keys() == {"dh0"}
 
 
 @layer(
