@@ -166,6 +166,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "        h.append(a * h[-1] + x_t)\n"
         "    return torch.stack(h[1:]), h[-1]\n"
     )
-    target = [f"{tmp_path / 'mine.py'}:scan", "--network", f"{__file__}:scan"]
+    target = [f"{tmp_path / 'mine.py'}:scan", "--network", f"{__file__}:scan", "--timeout", "99"]
     assert command.main(target) == 0
     assert capsys.readouterr().out.startswith("RIGHT")

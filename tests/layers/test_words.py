@@ -156,6 +156,7 @@ def test_the_command(
         "\n".join(["import torch", "from torch import Tensor", *mine])
     )
     of = [f"{tmp_path / 'mine.py'}:{name}", "--network", f"{__file__}:delta_rule"]
+    of += ["--timeout", "99"]  # torch is imported
     assert command.main([*of, *flags, "--markdown", "--strict"]) == strictly
     assert capsys.readouterr().out
     assert command.main([*of, "--json", *flags]) == code
