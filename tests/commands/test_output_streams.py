@@ -19,7 +19,7 @@ from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 
 Capture = pytest.CaptureFixture[str]
-pytestmark = [pytest.mark.unannotated, pytest.mark.few]
+pytestmark = [pytest.mark.unannotated, pytest.mark.few, pytest.mark.verdict]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER, PROOF = (str(EXAMPLES / f"smallest-adder.{kind}") for kind in ("safetensors", "certificate"))
 TRAIN = ["--iterations", "200", "--bits", "4", "--log-every", "50", "--out", "kept"]
