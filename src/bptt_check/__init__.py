@@ -15,20 +15,11 @@ if TYPE_CHECKING:
     )
 else:
     # Loaded when first used: the process in which a candidate runs must not load torch.
-    _LATER = {
-        "assert_gradient_parity": "bptt_check.testing",
-        "assert_layer_parity": "bptt_check.testing",
-        "check": "bptt_check.testing",
-        "check_layer": "bptt_check.testing",
-        "compare_gradients": "bptt_check.compare",
-        "layer": "bptt_check.layers",
-        "problems": "bptt_check.testing",
-    }
-
     def __getattr__(name: str) -> Any:
-        if name not in _LATER:
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_LATER[name]), name)
+        room = "layers" if name == "layer" else "testing"
+        return getattr(import_module(f"bptt_check.{room}"), name)
 
 
 __all__ = [

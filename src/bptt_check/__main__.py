@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from importlib.util import find_spec
@@ -52,6 +52,7 @@ h_t = sigmoid(x_t U + h_{t-1} W), o_t = sigmoid(h_t V), h_0 = 0, with x (time, b
 (time, batch, n_out). It returns them in order, or as a mapping with the keys dU, dW, ... The file
 runs in a separate process that gets few environment variables."""
 
+OURS = "our own passes"
 OWN = "Without FILE.py:FUNCTION this project's own backward passes are checked."
 
 EXIT_CODES = """\
@@ -95,7 +96,7 @@ def main(
         assert own_passes is not None
         return _check_own(flags, own_passes(flags.window))
     except CannotCheck as error:
-        return _cannot(flags, flags.candidate, str(error))
+        return _cannot(flags, str(error))
     except WeightsError as error:  # of a page or a picture; the report has been printed
         complain(f"error: {error}")
         return 2
@@ -114,33 +115,30 @@ def _flags(argv: Sequence[str] | None, program: str, has_own: bool) -> argparse.
         flags.shapes = "recipe" if flags.network is None and flags.shapes == "any" else flags.shapes
     flags.program, given = program, flags.candidates
     flags.is_class = len(given) > 1 or flags.csv or any(map(is_pattern, given))
-    try:
-        flags.candidates = named(given)
-    except ValueError as error:
-        parser.error(str(error))
     flags.candidate = given[0] if given else None
+    with terminal.bad_input(parser):
+        flags.candidates = named(given)
     try:
         flags.subject = subject_of(flags)
+    except ValueError as error:
+        parser.error(f"--{error}")
+    with terminal.bad_input(parser):
         if flags.candidate is None and flags.network is not None:
-            raise ValueError("network needs a FILE.py:FUNCTION that differentiates it")
+            raise ValueError("--network needs a FILE.py:FUNCTION that differentiates it")
         if flags.candidate is None and not has_own:
-            parser.error("give the FILE.py:FUNCTION to check")
+            raise ValueError("give the FILE.py:FUNCTION to check")
         if flags.timeout >= 1e6:
-            raise ValueError(f"timeout must be below 1e6 seconds, got {flags.timeout:g}")
+            raise ValueError(f"--timeout must be below 1e6 seconds, got {flags.timeout:g}")
         for name in flags.env:
             if "=" in name:  # do not print the value: it may be a secret
-                raise ValueError("env takes a name alone; its value is the one that is set")
+                raise ValueError("--env takes a name alone; its value is the one that is set")
             if name not in os.environ:
-                raise ValueError(f"env must be the name of a variable that is set, got {name!r}")
+                raise ValueError(f"--env must be the name of a variable that is set, got {name!r}")
         check_outputs(flags, "plot", "patch", *([] if flags.is_class else ["html"]))
         if flags.html is not None:
             _check_page(flags.html, flags.is_class)
         if flags.is_class and (flags.plot or flags.patch):
-            raise WeightsError(f"--{'plot' if flags.plot else 'patch'} is for one FILE.py:FUNCTION")
-    except WeightsError as error:
-        parser.error(str(error))
-    except ValueError as error:
-        parser.error(f"--{error}")
+            raise ValueError(f"--{'plot' if flags.plot else 'patch'} is for one FILE.py:FUNCTION")
     return flags
 
 
@@ -150,11 +148,11 @@ def _check_page(file: str, of_several: bool) -> None:
             Path(file).mkdir(exist_ok=True)
         except OSError as error:
             why = f"--html: {file} cannot be a folder of pages: {error.strerror}"
-            raise WeightsError(why) from error
+            raise ValueError(why) from error
     elif Path(file).suffix.lower() not in (".html", ".htm"):
-        raise WeightsError(f"--html: a page's name must end in .html, got {file}")
+        raise ValueError(f"--html: a page's name must end in .html, got {file}")
     if find_spec("jinja2") is None:
-        raise WeightsError("--html: a page needs jinja2: pip install jinja2")
+        raise ValueError("--html: a page needs jinja2: pip install jinja2")
 
 
 def _parser(program: str, has_own: bool) -> argparse.ArgumentParser:
@@ -244,14 +242,9 @@ def _write_pages(flags: argparse.Namespace, found: Sequence[Outcome]) -> list[st
     """A page each if they are wanted; their paths, else empty ones."""
     if flags.html is None:
         return [""] * len(found)
-    from bptt_check.reports.page import as_html
-
-    pages = []
-    for name, (target, report, why) in zip(pages_of([o.target for o in found]), found, strict=True):
-        reports = [] if report is None else [(target, report)]
-        page = as_html(reports, flags.dtype, name=target, why=why, command=flags.command)
-        pages.append(os.path.join(flags.html, name))
-        write_bytes(pages[-1], page.encode())
+    pages = [os.path.join(flags.html, name) for name in pages_of([o.target for o in found])]
+    for page, (target, report, why) in zip(pages, found, strict=True):
+        _write_page(flags, page, target, {} if report is None else {target: report}, why)
     return pages
 
 
@@ -261,7 +254,8 @@ def _check_candidate(flags: argparse.Namespace) -> int:
         say(json.dumps(_document(flags.candidate, report), allow_nan=False))
     else:
         _say_report(flags, report, flags.candidate)
-    _write_page(flags, [(flags.candidate, report)])
+    if flags.html is not None:
+        _write_page(flags, flags.html, flags.candidate, {flags.candidate: report})
     if flags.plot is not None:
         _plot(report, flags)
     if flags.patch is not None:
@@ -274,15 +268,12 @@ def _say_report(flags: argparse.Namespace, report: Report, name: str) -> None:
 
 
 def _write_page(
-    flags: argparse.Namespace, reports: list[tuple[str, Report]], why: str = ""
+    flags: argparse.Namespace, file: str, name: str, reports: Mapping[str, Report], why: str = ""
 ) -> None:
-    if flags.html is None:
-        return
     from bptt_check.reports.page import as_html
 
-    name = flags.candidate or "our own passes"
-    page = as_html(reports, flags.dtype, name=name, why=why, command=flags.command)
-    write_bytes(flags.html, page.encode())
+    page = as_html([*reports.items()], flags.dtype, name=name, why=why, command=flags.command)
+    write_bytes(file, page.encode())
 
 
 def _write_patch(report: Report, flags: argparse.Namespace) -> None:
@@ -329,19 +320,22 @@ def _check_own(flags: argparse.Namespace, passes: Sequence[OwnPass]) -> int:
     else:
         for name, report in reports.items():
             _say_report(flags, report, name)
-    _write_page(flags, list(reports.items()))
+    if flags.html is not None:
+        _write_page(flags, flags.html, OURS, reports)
     return max(report.exit_code for report in reports.values())
 
 
-def _cannot(flags: argparse.Namespace, name: str | None, why: str) -> int:
+def _cannot(flags: argparse.Namespace, why: str) -> int:
+    name = flags.candidate or OURS
     if flags.json:
-        say(json.dumps(_document(name, None, why)))
+        say(json.dumps(_document(flags.candidate, None, why)))
     elif flags.markdown:
-        say(cannot_as_markdown(name or "our own passes", why))
+        say(cannot_as_markdown(name, why))
     else:
-        complain(f"CANNOT CHECK {name or 'our own passes'}: {why}.")
-    with suppress(WeightsError):  # the reason is already printed
-        _write_page(flags, [], why)
+        complain(f"CANNOT CHECK {name}: {why}.")
+    if flags.html is not None:
+        with suppress(WeightsError):  # the reason is already printed
+            _write_page(flags, flags.html, name, {}, why)
     return 2
 
 

@@ -119,61 +119,41 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
 def _noise_floors(
     loss: torch.Tensor, gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor]
 ) -> list[Any]:
-    """How much each gradient may change; at least its own unit in the last place."""
-    generator = torch.Generator().manual_seed(0)
+    """How much each gradient may change; at least its own unit in the last place.
+
+    Every parameter changes by one unit, and so does every gradient between loss and parameters,
+    entry by entry. Since the backward pass is linear in these, they are changed by more, so that
+    the difference is well above rounding, and the result is scaled down.
+    """
+    generator, step = torch.Generator().manual_seed(0), torch.finfo(loss.dtype).eps ** 0.5
+
+    def signs(of: torch.Tensor) -> torch.Tensor:
+        return (torch.randint(0, 2, of.shape, generator=generator) * 2 - 1).to(of)
+
+    def move(incoming: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
+        return tuple(None if g is None else g * (1 + step * signs(g)) for g in incoming)
+
     moved = [np.zeros(tuple(t.shape)) for t in tensors]
     for _ in range(_DIRECTIONS):
-        forward = _moved_by_parameters(gradients, tensors, generator)
-        backward = _moved_by_backward_rounding(loss, gradients, tensors, generator)
-        for largest, first, second in zip(moved, forward, backward, strict=True):
-            np.maximum(largest, first + second, out=largest)
+        units = [t.detach().abs() * torch.finfo(t.dtype).eps * signs(t) for t in tensors]
+        forward = torch.autograd.grad(
+            gradients, tensors, grad_outputs=units, retain_graph=True, materialize_grads=True
+        )
+        hooks = [node.register_prehook(move) for node in _nodes(loss)]
+        try:
+            noisy = torch.autograd.grad(loss, tensors, retain_graph=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for largest, first, second, g in zip(moved, forward, noisy, gradients, strict=True):
+            change = abs(first.numpy(force=True)) + abs((second - g).numpy(force=True)) * step
+            np.maximum(largest, change, out=largest)
     floors = []
     for largest, gradient in zip(moved, gradients, strict=True):
         unit = np.spacing(np.abs(gradient.numpy(force=True))).astype(np.float64)
         # An entry that changes little by chance has terms of the same size as the others.
         floors.append(_ULPS * np.maximum(np.maximum(largest, largest.mean()), unit))
     return floors
-
-
-def _signs(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
-    return signs.to(tensor)
-
-
-def _moved_by_parameters(
-    gradients: tuple[torch.Tensor, ...], tensors: list[torch.Tensor], generator: torch.Generator
-) -> list[Any]:
-    """How much each gradient changes if every parameter changes by one unit in the last place."""
-    steps = [t.detach().abs() * torch.finfo(t.dtype).eps * _signs(t, generator) for t in tensors]
-    products = torch.autograd.grad(
-        gradients, tensors, grad_outputs=steps, retain_graph=True, materialize_grads=True
-    )
-    return [np.abs(product.numpy(force=True)) for product in products]
-
-
-def _moved_by_backward_rounding(
-    loss: torch.Tensor,
-    gradients: tuple[torch.Tensor, ...],
-    tensors: list[torch.Tensor],
-    generator: torch.Generator,
-) -> list[Any]:
-    """The same if every gradient between loss and parameters changes by a unit, entry by entry.
-
-    Since the backward pass is linear in them, they are changed by more, so that the difference is
-    well above rounding, and the result is scaled down.
-    """
-    step = torch.finfo(loss.dtype).eps ** 0.5
-
-    def move(incoming: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
-        return tuple(None if g is None else g * (1 + step * _signs(g, generator)) for g in incoming)
-
-    hooks = [node.register_prehook(move) for node in _nodes(loss)]
-    try:
-        noisy = torch.autograd.grad(loss, tensors, retain_graph=True)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [np.abs((n - g).numpy(force=True)) * step for n, g in zip(noisy, gradients, strict=True)]
 
 
 def _nodes(loss: torch.Tensor) -> list[Any]:

@@ -52,13 +52,10 @@ def subject_of(flags: Namespace) -> AnyNetwork:
 
 def examined(flags: Namespace, target: str, *, bar: bool = True) -> Report:
     """Check one target, with a progress bar if it is slow; raises CannotCheck."""
-    subject = flags.subject
+    subject, how = flags.subject, {"dtype": flags.dtype, "seed": flags.seed, "name": target}
     candidate = Candidate(target, subject, flags.timeout, flags.env, flags.definitions_only)
     with candidate, counted(candidate) if bar else nullcontext(candidate) as ask:
-        report = examine(
-            ask, subject, dtype=flags.dtype, seed=flags.seed, name=target,
-            mender=candidate,
-        )  # fmt: skip
+        report = examine(ask, subject, mender=candidate, **how)
     return replace(report, training=candidate.notes)
 
 

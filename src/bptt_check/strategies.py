@@ -60,8 +60,8 @@ def _corners(draw: _Draw, network: Network, fixed: _Sizes, dtypes: _Dtypes) -> P
     values = {}
     for name, argument in network.arguments.items():
         elements, kind = st.sampled_from(edges), dtype
-        if argument.role == "tokens":
-            count = argument.below.size(sizes) if argument.below else 1
+        if argument.below:
+            count = argument.below.size(sizes)
             elements, kind = st.integers(0, count - 1), np.dtype(np.int64)
         elif argument.between:
             elements = st.sampled_from([float(dtype.type(end)) for end in argument.between])

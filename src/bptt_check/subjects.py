@@ -17,8 +17,8 @@ from bptt_check.judge.votes import Oracle
 from bptt_check.layers import as_layer
 from bptt_check.networks import STOCK, Network, check_network, stock
 
-_SWITCHES = {"columns": ("columns", True), "no-biases": ("biases", False)}
-_SWITCHES |= {"peepholes": ("peepholes", True), "no-batch": ("batch", False)}
+#: Options without a value: `no-` switches one off.
+_SWITCHES = ("columns", "no-biases", "peepholes", "no-batch")
 
 #: Other backward passes of the network of docs/bptt.md, by method: they vote on it.
 ORACLES: dict[str, Oracle] = {}
@@ -180,8 +180,7 @@ def _stock(text: str, loss: str | None) -> Network:
         if value:
             options[key] = value
         elif option in _SWITCHES:
-            key, switch = _SWITCHES[option]
-            options[key] = switch
+            options[option.removeprefix("no-")] = not option.startswith("no-")
         else:
             raise ValueError(
                 f"{name} has no option {option!r}{nearest(option, _SWITCHES) or ':'} the options "

@@ -49,7 +49,8 @@ __all__ = [
     "triton_on_cpu",
 ]
 
-_REQUIRE, _DTYPES, _HALF = ("returned", "all"), ("float32", "float64"), ("bfloat16", "float16")
+_DTYPES, _HALF = ("float32", "float64"), ("bfloat16", "float16")
+_OURS = ("bptt_check", "rnn_numpy", "rnn_torch")
 
 
 def check(
@@ -69,10 +70,9 @@ def check(
         network: the network that it must differentiate: a `Network`, a stock network's name, or
             FILE.py:NETWORK; if left out, the one of docs/bptt.md.
         dtype: float64 or float32.
-        shapes: sizes, as the flag `--shapes` of `python -m bptt_check`.
-        window: as `--window`.
-        loss: as `--loss`.
-        seed: as `--seed`.
+        shapes: the sizes that it takes, as the flag `--shapes`: "any"; "hidden=16,batch=1"; without
+            `network` also "recipe" or "time,batch,n_in,hidden,n_out".
+        window, loss, seed: as the flags of `python -m bptt_check`.
 
     Returns:
         The report: `print` shows the screen, a notebook the page of --html.
@@ -99,17 +99,9 @@ def assert_gradient_parity(
     """Raise AssertionError, with the report of `rnn_torch.check`, if `backward` is wrong.
 
     Args:
-        backward: `backward(x, y, U, W, V) -> (dU, dW, dV)`, or a mapping with these keys; with a
-            `network`, of its arguments.
+        backward, network, dtype, window, shapes, loss: as in `check`.
         given: one problem (from `problems()`, say), or several; left out, the designed set and
             random ones of this `dtype`. Warns if several cannot tell some catalogued mistake.
-        network: the network that it must differentiate: a `Network`, a stock network's name, or
-            FILE.py:NETWORK; if left out, the one of docs/bptt.md.
-        window: compare with BPTT truncated to this many steps back.
-        shapes: the sizes that it takes, as `--shapes` of the command: "any"; "hidden=16,batch=1";
-            "recipe", x (8, 2), y (8, 1), without a batch axis, and 16 hidden units; or
-            "time,batch,n_in,hidden,n_out".
-        loss: the loss of a stock network: squared, softmax or upstream.
         require: "all" fails if a gradient is not returned; "returned" warns of it (UserWarning).
 
     Raises:
@@ -118,7 +110,7 @@ def assert_gradient_parity(
         ValueError: `shapes` is invalid, or a given problem has other sizes.
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
-    _check_one_of("require", require, _REQUIRE)
+    _check_one_of("require", require, ("returned", "all"))
     _check_callable(backward)
     several = [given] if isinstance(given, Problem) else given
     subject = subject_for(network, shapes=shapes, window=window, loss=loss)
@@ -161,7 +153,7 @@ def check_layer(
     """Examine a torch callable of this process: an `autograd.Function`, a module, a kernel.
 
     Args:
-        candidate: it gets tensors of the layer's inputs, by name if its parameters have these
+        candidate: gets tensors of the layer's inputs, by name if its parameters have these
             names, else in order, and returns the outputs and the final states.
         layer: what it must compute: a layer, a network with upstream gradients, a stock network's
             name, or FILE.py:LAYER.
@@ -205,7 +197,7 @@ def assert_layer_parity(
     Raises:
         AssertionError: its outputs or gradients are wrong.
         CannotCheck: it gives no answer that can be judged, or not all of it can.
-        ValueError: an argument is invalid, or the layer fails.
+        ValueError: as `check_layer`.
     """
     __tracebackhide__ = True  # pytest shows only the caller's line and the report
     report = check_layer(candidate, layer, dtype=dtype, device=device, shapes=shapes)
@@ -315,14 +307,9 @@ _report = lru_cache(maxsize=4)(_examined)  # hypothesis calls repeatedly while i
 def _of_others(error: BaseException) -> TracebackType | None:
     """The traceback of an error without this project's leading frames, or all if none is left."""
     frames = error.__traceback__
-    while frames and _is_ours(frames):
+    while frames and frames.tb_frame.f_globals.get("__name__", "").split(".")[0] in _OURS:
         frames = frames.tb_next
     return frames if frames or isinstance(error, CannotCheck) else error.__traceback__
-
-
-def _is_ours(frames: TracebackType) -> bool:
-    package = frames.tb_frame.f_globals.get("__name__", "").partition(".")[0]
-    return package in ("bptt_check", "rnn_numpy", "rnn_torch")
 
 
 def _blind_to(given: Sequence[Problem], subject: AnyNetwork) -> list[str]:
@@ -347,10 +334,8 @@ def problems(
 
     Args:
         dtype: float32 or float64; both if left out.
-        network: as in `assert_gradient_parity`.
+        network, shapes, loss: as in `check`.
         corners: whether extreme values are among them.
-        shapes: as in `assert_gradient_parity`.
-        loss: as in `assert_gradient_parity`.
 
     Raises:
         ModuleNotFoundError: hypothesis is not installed.

@@ -1,28 +1,39 @@
-"""Both commands at a terminal: Ctrl-C once and twice, the progress bar, a closed pipe."""
+"""Commands at a terminal: Ctrl-C once and twice, the progress bar, colours, the width."""
 
 import contextlib
 import os
 import pty
 import re
 import signal
-import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bptt_check.commands import terminal
+from forked import Forked
 from rnn_numpy.commands import train_command
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training import recipe
-from trainings import MAINS, SHORT
+from trainings import MAINS, SHORT, both
+
+Capture = pytest.CaptureFixture[str]
 
 
-def test_ctrl_c_while_trying_the_sums(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C has its usual effect; where a shell started the tests, it might be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_trying_the_sums(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -31,9 +42,8 @@ def test_ctrl_c_while_trying_the_sums(
     assert "stopped while trying the sums" in capsys.readouterr().out
 
 
-def test_a_second_ctrl_c_stops_at_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_second_ctrl_c_stops_at_once(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     def twice(*_: object, **__: object) -> None:
         remembers = signal.getsignal(signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -43,69 +53,58 @@ def test_a_second_ctrl_c_stops_at_once(
         time.sleep(60)  # interrupted
 
     monkeypatch.setattr(recipe.Training, "run", twice)
-    # Where a shell started the tests in the background, Ctrl-C would be ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert MAINS["rnn_numpy"](SHORT) == 130
-        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert MAINS["rnn_numpy"](SHORT) == 130
     assert "stopped immediately" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("package", "kept"), [("rnn_torch", True), ("rnn_numpy", False)])
-def test_ctrl_c_keeps_what_was_learned(package: str, kept: bool, tmp_path: Path) -> None:
+@both
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_keeps_what_was_learned(
+    package: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """In a process of its own: test_checkpoints.py."""
+    run = recipe.Training.run
+
+    def interrupted(*args: Any, **named: Any) -> Iterator[Any]:
+        for record in run(*args, **named):
+            os.kill(os.getpid(), signal.SIGINT)
+            yield record
+
+    monkeypatch.setattr(recipe.Training, "run", interrupted)
     out = tmp_path / "w.safetensors"
-    command = [sys.executable, "-u", "-m", f"{package}.train", "--iterations", "100000000"]
-    command += ["--bits", "4", "--log-every", "100", *(["--out", str(out)] * kept)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while not process.stdout.readline().lstrip().startswith("200 "):
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    found = re.search(r"interrupted after step (\d+)", rest)
+    assert MAINS[package]([*SHORT, *(["--out", str(out)] * kept)]) == 130
+    said = capsys.readouterr().out
+    found = re.search(r"interrupted after step (\d+)", said)
     assert found is not None
     if kept:
-        assert f"weights written to {out}" in rest
+        assert f"weights written to {out}" in said
         assert load_params(out)[1]["steps"] == found[1]
     else:
-        assert "weights not written: no --out given" in rest
+        assert "weights not written: no --out given" in said
 
 
-def test_a_closed_pipe_does_not_stop_the_training(tmp_path: Path) -> None:
-    out = tmp_path / "w.safetensors"
-    command = f"{sys.executable} -m rnn_numpy.train {' '.join(SHORT)} --out {out} | head -n 1"
-    done = subprocess.run(
-        command, shell=True, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("seed 0")
-    deadline = time.monotonic() + 30  # the shell waits for head alone
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert load_params(out)[1]["steps"] == "300"
+def trained_at(standard_error: int | None) -> int:
+    if standard_error is not None:
+        sys.stderr = open(standard_error, "w")  # noqa: SIM115 - until the process ends
+    return MAINS["rnn_numpy"](["--iterations", "3000"])
 
 
 def test_progress_bar_on_a_terminal_only() -> None:
-    command = [sys.executable, "-m", "rnn_numpy.train", "--iterations", "3000"]
-    quiet = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert quiet.stderr == ""
-
-    terminal, standard_error = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 80))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=standard_error) as process:
-        os.close(standard_error)
-        bar = b""
-        # Reading a terminal that its last writer has closed is an error.
-        with contextlib.suppress(OSError):
-            while chunk := os.read(terminal, 4096):
-                bar += chunk
-        os.close(terminal)
-        printed, _ = process.communicate(timeout=60)
+    quiet, nothing = Forked(trained_at, None).succeeded()
+    assert nothing == ""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    run = Forked(trained_at, slave)
+    os.close(slave)
+    bar = b""
+    # Reading a terminal that its last writer has closed is an error.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 4096):
+            bar += chunk
+    os.close(master)
     assert b"/3000 [" in bar
-    assert printed.decode() == quiet.stdout
+    assert run.succeeded()[0] == quiet
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_progress_bar_on_a_terminal_only() -> None:
     ],
 )
 def test_verdicts_are_coloured_only_on_a_terminal(
-    line: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     master, slave = pty.openpty()
     with open(slave, "w") as screen, open(master, "rb", buffering=0) as seen:
@@ -145,6 +144,8 @@ def test_verdicts_are_coloured_only_on_a_terminal(
 def test_text_has_the_width_of_the_terminal(
     columns: int, width: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with open(os.devnull, "w") as log:
+        assert terminal.width(log) is None
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, columns))
     with open(slave, "w") as screen, open(master, "rb", buffering=0) as seen:
@@ -156,8 +157,3 @@ def test_text_has_the_width_of_the_terminal(
         while said.split() != words.encode().split():
             said += seen.read(1000)
         assert len(said.splitlines()) == (1 if width is None else -(-len(words) // (width - 4)))
-
-
-def test_a_file_has_no_width(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w") as log:
-        assert terminal.width(log) is None

@@ -18,7 +18,8 @@ from rnn_numpy.storage.weights import load_params
 from rnn_torch import add, check, sweep
 from rnn_torch import train as torch_train
 
-pytestmark = [pytest.mark.unannotated, pytest.mark.few]
+Capture = pytest.CaptureFixture[str]
+pytestmark = [pytest.mark.unannotated, pytest.mark.few, pytest.mark.verdict]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDER, PROOF = (str(EXAMPLES / f"smallest-adder.{kind}") for kind in ("safetensors", "certificate"))
 TRAIN = ["--iterations", "200", "--bits", "4", "--log-every", "50", "--out", "kept"]
@@ -38,9 +39,10 @@ COMMANDS: dict[str, tuple[Callable[..., int], list[str], list[str], int]] = {
     "verify": (verify.main, [PROOF, ADDER], [], 0),
     "verify --help": (verify.main, ["--help"], [], 0),
 }
-every = pytest.mark.parametrize("name", COMMANDS)
 #: One of each kind: without a page, with one, with an exit code of its own.
-some = pytest.mark.parametrize("name", ["rnn_numpy.train", "check", "prove, gave up"])
+SOME = ["rnn_numpy.train", "check", "prove, gave up"]
+#: What is said where standard output cannot be written.
+WHY = {"full": ["No space left on device"], "closed": ["Bad file descriptor"], "no reader": []}
 
 
 def exit_code(name: str) -> int:
@@ -78,67 +80,52 @@ def needs_a_full_device() -> None:
 
 
 @contextmanager
-def full() -> Iterator[io.TextIOWrapper]:
-    """A stream on a full device, whose buffer is flushed at the end, as the interpreter does."""
-    needs_a_full_device()
-    with open("/dev/full", "w") as stream:
+def broken(how: str) -> Iterator[Any]:
+    """A stream that cannot be written; it is flushed at its end, as by the interpreter."""
+    if how == "closed":
+        yield None
+        return
+    if how == "full":
+        needs_a_full_device()
+        writer = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+    with open(writer, "w") as stream:
         yield stream
         stream.flush()
 
 
-@every
+@pytest.mark.parametrize(
+    ("how", "name"), [(how, n) for how in WHY for n in (SOME if how == "closed" else COMMANDS)]
+)
 def test_standard_output_that_cannot_be_written(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    how: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    with full() as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        assert exit_code(name) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert said[-1].endswith("cannot write to standard output: No space left on device")
-    assert len(said) == 1
-    assert_kept(name)
-
-
-@some
-def test_standard_output_that_is_closed(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    """If the reader exits early, the code is that of the verdict: it does not depend on timing."""
     # verify looks at the descriptor, which pytest has: see test_exit_codes_seen_by_a_shell.
-    monkeypatch.setattr(sys, "stdout", None)
-    assert exit_code(name) == 2
-    assert capsys.readouterr().err.endswith("standard output: Bad file descriptor\n")
+    with broken(how) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert exit_code(name) == (COMMANDS[name][3] if how == "no reader" else 2)
+    said = capsys.readouterr().err.splitlines()
+    assert [x.partition("cannot write to standard output: ")[2] for x in said] == WHY[how]
     assert_kept(name)
 
 
-@some
+@pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("how", ["full", "closed"])
 def test_standard_error_that_cannot_be_written(
-    name: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    with full() as stream:
-        monkeypatch.setattr(sys, "stderr", stream if how == "full" else None)
+    with broken(how) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
         assert exit_code(name) == COMMANDS[name][3]
     assert capsys.readouterr().out
     assert_kept(name)
 
 
-@every
-def test_a_reader_that_exits_early(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The exit code is that of the verdict, so that it does not depend on timing."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open(writer, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        assert exit_code(name) == COMMANDS[name][3]
-        stream.flush()
-    assert capsys.readouterr().err == ""
-    assert_kept(name)
-
-
 def test_bad_input_without_any_output_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    with full() as out, full() as err:
+    with broken("full") as out, broken("full") as err:
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         for main, argv in ((numpy_train.main, ["--bits", "0"]), (sweep.main, ["--help"])):
@@ -148,20 +135,20 @@ def test_bad_input_without_any_output_stream(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_stopped_command_keeps_its_exit_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     @terminal.command
     def stopped(argv: Any = None) -> int:
         terminal.say("so far")
         raise KeyboardInterrupt
 
-    with full() as stream:
+    with broken("full") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert stopped() == 130
     assert "cannot write to standard output" in capsys.readouterr().err
 
 
-def test_an_exception_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_is_no_verdict(capsys: Capture) -> None:
     @terminal.command
     def broken(argv: Any = None) -> int:
         raise LookupError("nobody thought of this")
@@ -183,9 +170,7 @@ def test_characters_missing_in_the_terminals_encoding(monkeypatch: pytest.Monkey
     assert octets.getvalue() == b"\\u03b4\\udcff\n"
 
 
-def test_standard_input_that_is_closed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SystemExit) as ended:
         add.main([ADDER, "2", "-"])
@@ -207,6 +192,7 @@ def test_standard_input_that_is_closed(
         ("-I -S {verify} {proof} > /dev/full 2>&1", 2, ""),
         ("-I -S {verify} nothing {proof} 2> /dev/full", 2, ""),
         ("-I -S {verify} {proof} | true", 0, ""),
+        ("-m rnn_numpy.train {train} | head -n 1", 0, ""),
     ],
 )
 def test_exit_codes_seen_by_a_shell(line: str, code: int, errors: str) -> None:

@@ -13,8 +13,7 @@ from rnn_numpy.training.many import read_line, train
 from rnn_numpy.training.recipe import Recipe, start, vanished
 from rnn_numpy.training.sgd import NumPySGD, numpy_learner
 from rnn_torch import sweep
-from rnn_torch import train as torch_train
-from trainings import MAINS, both
+from trainings import MAINS
 
 pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 Capture = pytest.CaptureFixture[str]
@@ -22,8 +21,7 @@ WORDS = "the gradient vanished: times the learning rate, it changes no weight in
 SHORT = ["--iterations", "40", "--log-every", "20", "--bits", "4"]
 
 
-@both
-@pytest.mark.parametrize("rate", ["1e300", "1e-300"])
+@pytest.mark.parametrize(("package", "rate"), [("rnn_torch", "1e300"), ("rnn_numpy", "1e-300")])
 def test_a_run_with_a_vanished_gradient(
     package: str, rate: str, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -33,7 +31,8 @@ def test_a_run_with_a_vanished_gradient(
     said = capsys.readouterr()
     assert said.out.splitlines()[-1].startswith(WORDS)
     assert said.err == ""
-    assert MAINS[package]([*argv, "--json"]) == 1
+    further = ["--until-proved"] * (rate == "1e300")  # such a network cannot be trained on
+    assert MAINS[package]([*argv, *further, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["status"], document["steps"]) == ("vanished", 40)
     assert load_params(out)[1]["steps"] == "40"
@@ -71,13 +70,6 @@ def test_diverging_is_not_vanishing() -> None:
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, dtype="float32")
     params, _ = start(recipe)
     assert not vanished(recipe, numpy_learner(params, recipe))
-
-
-def test_until_proved_stops_where_nothing_can_change(capsys: Capture) -> None:
-    argv = [*SHORT, "--learning-rate", "1e300", "--until-proved"]
-    assert torch_train.main([*argv, "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
-    assert (document["status"], document["steps"]) == ("vanished", 40)
 
 
 @pytest.mark.parametrize("engine", ["compiled", "numpy"])

@@ -1,5 +1,6 @@
 """The bound derived by machine covers every evaluation, and is near the bound by hand."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,9 +52,11 @@ def test_on_our_own_network_it_is_near_the_one_derived_by_hand(dtype: str) -> No
         params = rnn_numpy.Params(U, W, V)
         with np.errstate(all="ignore"):
             by_hand = rnn_numpy.bounds(params, x, y).params
-            _, trace = rnn_numpy.forward(params, x)
+            outputs, trace = rnn_numpy.forward(params, x)
             written = rnn_numpy.bptt(params, trace, y)
         right = reference(elman, problem)
+        loss = float(rnn_numpy.squared_error(outputs, y))
+        assert right.losses.sum() == pytest.approx(loss, rel=1e-5)
         assert worst(dict(zip("UWV", written, strict=True)), right) < 1
         for name, hand in zip("UWV", by_hand, strict=True):
             told = np.isfinite(hand) & (hand > 1000 * np.finfo(dtype).tiny)
@@ -183,3 +186,18 @@ def test_a_write_to_a_view_of_one_entry_changes_the_whole() -> None:
         whole, number = reference(_in_a_view, problem), reference(_in_a_number, problem)
         assert worst(_in_a_view.evaluate(problem.values).gradients, whole) < 1
         np.testing.assert_allclose(whole.loss_bounds, number.loss_bounds, rtol=0.5)
+
+
+@network(x="time batch n", w="n")
+def _spread(x: Any, w: Any) -> Iterator[Any]:
+    for x_t in x:
+        h = w * x_t
+        yield (h.var(1) + h.sum(1) / (len(w) - 1)).sum()
+
+
+def test_a_division_by_zero_decides_nothing_and_is_no_failure() -> None:
+    """Of one number the variance is NaN."""
+    problem = next(p for p in designed(_spread) if p.name == "one n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's
+        assert not np.isfinite(reference(_spread, problem).bounds["w"]).any()

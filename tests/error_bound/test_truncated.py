@@ -82,15 +82,10 @@ def test_the_exact_derivative_and_torchs_are_both_right(name: str) -> None:
     for factor in (1 + 1e-5, 2, 0, np.nan):
         assert used(exact * factor, right) > 1
     assert told(right, right.gradients)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_where_torch_is_exact_nothing_is_said_and_nothing_more_is_allowed(name: str) -> None:
-    loss, derivative, _ = LOSSES[name]
     if name == "digamma":
-        pytest.skip("its series ends early everywhere")
-    where = np.array([-3.0, 0.2, 5])
-    right = reference(declared(loss), at(where), measure=True)
+        return  # its series ends early everywhere
+    where = np.array([-3.0, 0.2, 5])  # where torch is exact nothing is said, nothing more allowed
+    right = reference(its, at(where), measure=True)
     assert right.approximate == ""
     assert used(derivative(where), right) <= 1
     assert used(derivative(where) * (1 + 1e-10), right) > 1
@@ -102,11 +97,8 @@ def test_a_low_threshold_is_the_networks_own_choice() -> None:
     assert right.gradients["w"][1] == 1
     assert right.approximate == ""
     assert used(sigmoid(where), right) > 1
-
-
-def test_in_float32_rounding_is_larger() -> None:
-    right = reference(declared(F.softplus), at(AT[:-1], "float32"))
-    assert right.approximate == ""
+    # In float32 rounding is larger.
+    assert reference(declared(F.softplus), at(AT[:-1], "float32")).approximate == ""
 
 
 def test_a_loss_of_no_declared_network() -> None:
@@ -134,13 +126,7 @@ def test_a_floor_that_is_not_finite_cannot_decide() -> None:
     right = reference(lru, problem, measure=True)
     assert right.measured
     assert np.isinf(right.bounds["a"]).all()  # never NaN
-    assert used_of(right, "a", 7.0) == 0
     assert not told(right, ["a"])
-
-
-def used_of(right: Reference, name: str, factor: float) -> float:
-    part = right.gradients[name]
-    return float(rnn_numpy.fraction(part * factor, part, right.bounds[name]).max())
 
 
 def test_a_bound_that_grows_beyond_every_number_cannot_decide() -> None:

@@ -1,9 +1,11 @@
-"""The layer in torch operations, step by step, and random tensors for it."""
+"""The layer in torch operations, random tensors for it; wrong gradients, and what is named."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from bptt_check.judge.report import Report
 
 Layer = Callable[..., Tensor]
 
@@ -22,3 +24,20 @@ def tensors(
     generator = torch.Generator().manual_seed(time + 10 * batch + 100 * hidden)
     shapes = ((time, batch, n_in), (n_in, hidden), (hidden, hidden), (batch, hidden))
     return [torch.randn(shape, dtype=dtype, generator=generator) for shape in shapes]
+
+
+def changed(x: Tensor, backward: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same tensor, with another backward pass: of its gradient."""
+    same = x.clone()
+    same.register_hook(backward)
+    return same
+
+
+def scaled(x: Tensor, factor: float) -> Tensor:
+    """The same tensor, whose gradient is multiplied by a factor."""
+    return x.detach() + factor * (x - x.detach())
+
+
+def named(report: Report) -> list[str]:
+    """The names of its explanations."""
+    return [explanation.name for explanation in report.mistakes or ()]

@@ -12,9 +12,10 @@ from bptt_check import __main__ as command
 from bptt_check import check_layer, layer
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.layers import complex_numbers
+from layers import changed, named
 from profiles import nightly
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 OF_N = complex_numbers("n")
 OF_TIME = complex_numbers("time n")
 
@@ -69,10 +70,12 @@ class WithoutBoth(WithoutOneOfA, WithoutOneOfH):
     pass
 
 
+@pytest.mark.few(False)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_right_layer_and_the_layouts_of_its_upstream_gradients(dtype: str) -> None:
     Scan.strides = ()
-    report = check_layer(Scan, scan, dtype=dtype)
+    report = check_layer(Scan.apply, scan, dtype=dtype)
+    assert report.name == "Scan.apply"
     assert (report.verdict, report.used < 0.1) == ("agrees", True)
     assert "complex numbers have no rounding rules" in report.measured
     assert (0, 0) in Scan.strides  # expanded
@@ -80,17 +83,16 @@ def test_a_right_layer_and_the_layouts_of_its_upstream_gradients(dtype: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("candidate", "named"),
+    ("candidate", "path"),
     [
         (WithoutOneOfA, "a * h -> h_(t-1)"),
         (WithoutOneOfH, "a * h -> a"),
         (WithoutBoth, "a * h -> a; the same for h_(t-1)"),
     ],
 )
-def test_a_conjugate_that_is_missing_is_named(candidate: Any, named: str) -> None:
+def test_a_conjugate_that_is_missing_is_named(candidate: Any, path: str) -> None:
     report = check_layer(candidate, scan)
-    words = [e.name for e in report.mistakes or ()]
-    assert words == [f"the conjugate is missing on the path {named}"]
+    assert named(report) == [f"the conjugate is missing on the path {path}"]
     assert report.where is not None
     assert report.where.claim["kind"] == ("sums only" if candidate.of_a is torch.conj else "k back")
 
@@ -100,9 +102,8 @@ def test_the_upstream_gradient_of_a_complex_state_is_ignored() -> None:
         h, h_n = scan_of(a, x, h_0)
         return h, h_n.detach()
 
-    report = check_layer(ignoring, scan)
-    words = [e.name for e in report.mistakes or ()]
-    assert words == ["the upstream gradient dh_n of h_t is ignored"]
+    words = ["the upstream gradient dh_n of h_t is ignored"]
+    assert named(check_layer(ignoring, scan)) == words
 
 
 scan_of: Any = Scan.apply
@@ -137,21 +138,12 @@ def test_a_state_space_layer_with_real_outputs_as_a_convolution() -> None:
 
     for dtype in ("float32", "float64"):
         assert check_layer(convolution, diagonal, dtype=dtype).verdict == "agrees"
-    report = check_layer(lambda *given: convolution(*given, of_c=Unconjugated.apply), diagonal)
-    words = [e.name for e in report.mistakes or ()]
-    assert words == ["the conjugate is missing on the path C * h -> C"]
+    report = check_layer(lambda *given: convolution(*given, of_c=unconjugated), diagonal)
+    assert named(report) == ["the conjugate is missing on the path C * h -> C"]
 
 
-class Unconjugated(torch.autograd.Function):
-    """The identity, whose gradient lacks a conjugate."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        return z.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.conj()
+def unconjugated(z: Tensor) -> Tensor:
+    return changed(z, torch.conj)
 
 
 def test_a_real_output_for_a_complex_one() -> None:
@@ -164,6 +156,7 @@ def test_complex_numbers_of_half_precision() -> None:
         check_layer(Scan, scan, dtype="bfloat16")
 
 
+@pytest.mark.verdict
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"
@@ -173,6 +166,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "        h.append(a * h[-1] + x_t)\n"
         "    return torch.stack(h[1:]), h[-1]\n"
     )
-    target = [f"{tmp_path / 'mine.py'}:scan", "--network", f"{__file__}:scan"]
+    target = [f"{tmp_path / 'mine.py'}:scan", "--network", f"{__file__}:scan", "--timeout", "99"]
     assert command.main(target) == 0
     assert capsys.readouterr().out.startswith("RIGHT")

@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 
 from bptt_check import check_layer, layer
-from bptt_check.layers import complex_numbers, gate, of_jax
+from bptt_check.layers import gate, of_jax
+from layers import named
+from tests.layers.test_complex import scan as complex_scan
 
-pytestmark = pytest.mark.unannotated
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
+needs_jax = pytest.mark.skipif(find_spec("jax") is None, reason="needs the extra bench: jax")
 
 
+@pytest.mark.few(False)
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_a_kernel_in_c() -> None:
     from examples.c_scan import Scan, run, scan
@@ -48,7 +52,7 @@ def scan(a: Tensor, x: Tensor, h_0: Tensor) -> Any:
     return h
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="needs the extra bench: jax")
+@needs_jax
 @pytest.mark.parametrize("factor", [1.0, 0.0])
 def test_a_custom_vjp_of_jax(factor: float) -> None:
     import jax
@@ -77,34 +81,20 @@ def test_a_custom_vjp_of_jax(factor: float) -> None:
     layer_of_jax = jax.custom_vjp(lambda *given: forward(*given)[0])
     layer_of_jax.defvjp(forward, backward)
     report = check_layer(of_jax(layer_of_jax), scan)
-    named = [e.name for e in report.mistakes or ()]
-    assert named == [] if factor else ["the upstream gradient dh_n of h_t is ignored"]
+    words = "the upstream gradient dh_n of h_t is ignored"
+    assert named(report) == ([] if factor else [words])
     assert report.right == bool(factor)
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="needs the extra bench: jax")
+@needs_jax
 def test_complex_numbers_of_jax() -> None:
     import jax
 
-    @layer(
-        a=complex_numbers("n"),
-        x=complex_numbers("time n"),
-        returns={"h": complex_numbers("time n"), "h_n": complex_numbers("n")},
-        sizes={"time": (1, 2, 3)},
-    )
-    def complex_scan(a: Tensor, x: Tensor) -> Any:
-        h = torch.zeros_like(a)
-        for x_t in x:
-            h = a * h + x_t
-            yield h
-        return h
-
-    def forward(a: Any, x: Any) -> Any:
+    def forward(a: Any, x: Any, h_0: Any) -> Any:
         def step(h: Any, now: Any) -> Any:
             h = a * h + now
             return h, h
 
-        h_n, h = jax.lax.scan(step, 0 * a, x)
-        return h, h_n
+        return jax.lax.scan(step, h_0, x)[::-1]
 
     assert check_layer(of_jax(forward), complex_scan).verdict == "agrees"

@@ -6,33 +6,27 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bptt_check.testing import triton_on_cpu
 
-ROOT = Path(__file__).parents[2]
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs the extra triton")
 
-
-def run(wrong: str) -> dict[str, Any]:
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs the extra triton")
+@pytest.mark.parametrize(
+    ("wrong", "verdict", "named"),
+    [
+        (0, "agrees", []),
+        (1, "disagrees", ["the path a_t * h -> h_(t-1) is multiplied by a_t of the next step, "
+                          "zero at the last"]),
+    ],
+)  # fmt: skip
+def test_the_gradients_of_a_kernel(wrong: int, verdict: str, named: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(Path(__file__).with_name("triton_scan.py")), wrong]
+    command = [sys.executable, str(Path(__file__).with_name("triton_scan.py")), str(wrong)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout))
-
-
-@needs_triton
-def test_the_gradients_of_a_kernel_are_right() -> None:
     hooks = ["h"]  # of the first configuration
-    assert run("0") == {"verdict": "agrees", "named": [], "hooks": hooks}
-
-
-@needs_triton
-def test_a_gate_of_another_step_is_named() -> None:
-    words = "the path a_t * h -> h_(t-1) is multiplied by a_t of the next step, zero at the last"
-    assert run("1") == {"verdict": "disagrees", "named": [words], "hooks": ["h"]}
+    assert json.loads(done.stdout) == {"verdict": verdict, "named": named, "hooks": hooks}
 
 
 def test_triton_must_not_have_been_imported(monkeypatch: pytest.MonkeyPatch) -> None:

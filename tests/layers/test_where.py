@@ -7,40 +7,9 @@ import torch
 from torch import Tensor
 
 from bptt_check import check_layer, layer
+from layers import changed, named, scaled
 
-pytestmark = pytest.mark.unannotated
-
-
-@layer(a="n", x="time n", h0="n", returns={"y": "time n", "ht": "n"}, sizes={"time": (1, 2, 5)})
-def output_first(a: Tensor, x: Tensor, h0: Tensor) -> Any:
-    h = h0
-    for x_t in x:
-        yield h * x_t
-        h = a * h + x_t
-    return h
-
-
-def loop(a: Tensor, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    h, outputs = h0, []
-    for x_t in x:
-        outputs.append(h * x_t)
-        h = a * h + x_t
-    return torch.stack(outputs), h
-
-
-def test_an_input_that_is_used_again_after_the_output() -> None:
-    """Its gradient's steps are its own, though the second use runs with the next output."""
-
-    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
-        y, ht = loop(*given)
-        return y, ht.detach() + 0 * ht
-
-    where = check_layer(wrong, output_first, dtype="float64").where
-    assert where is not None
-    steps = where.cells["dx"].shape[0]
-    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
-    assert (where.finals["ht"]["dx"] > 1).tolist() == [True] * steps
-    assert where.sums.keys() == {"da", "dh0"}
+pytestmark = [pytest.mark.unannotated, pytest.mark.few]
 
 
 @layer(w="n", x="time n", h0="n", returns={"h": "time n"}, sizes={"time": (1, 2, 5)})
@@ -51,35 +20,9 @@ def decays(w: Tensor, x: Tensor, h0: Tensor) -> Any:
         yield h
 
 
-class Same(torch.autograd.Function):
-    """Another tensor's value, and its gradient unchanged."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
-        return d, None
-
-
-same: Any = Same.apply
-
-
-class NotFinite(torch.autograd.Function):
-    """The identity, of which the gradient is NaN where the input is large."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, x: Tensor) -> Tensor:
-        ctx.large = x.abs() > 10
-        return h.clone()
-
-    @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None]:
-        return d.masked_fill(ctx.large, torch.nan), None
-
-
-not_finite: Any = NotFinite.apply
+def as_if_linear(w: Tensor, value: Tensor) -> Tensor:
+    """The value, whose gradient with respect to w is left out."""
+    return value.detach() + (w - w.detach())
 
 
 def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
@@ -91,30 +34,24 @@ def decaying(decay: Tensor, x: Tensor, h: Tensor) -> Tensor:
 
 
 def test_the_gradient_of_minus_exp_is_returned() -> None:
-    report = check_layer(lambda w, x, h0: decaying(same(w, -w.exp()), x, h0), decays)
-    words = "the derivative of decay with respect to w is left out"
-    assert [e.name for e in report.mistakes or ()] == [words]
+    report = check_layer(lambda w, x, h0: decaying(as_if_linear(w, -w.exp()), x, h0), decays)
+    assert named(report) == ["the derivative of decay with respect to w is left out"]
 
 
+@pytest.mark.few(False)
 def test_nothing_is_said_of_the_steps_of_nan() -> None:
     """Of two answers with NaN no difference shows what one loss contributes."""
 
     def wrong(w: Tensor, x: Tensor, h0: Tensor) -> Tensor:
-        return not_finite(decaying(-w.exp(), x, h0), x)
+        large = x.abs() > 10
+        h = decaying(-w.exp(), x, h0)
+        return changed(h, lambda grad: grad.masked_fill(large, torch.nan))
 
     report = check_layer(wrong, decays, dtype="float64")
     assert report.not_finite
     assert report.where is None
     assert "; dx at state t=" in report.not_located
     assert (report.mistakes, report.not_named) == (None, "every finite answer is right")
-
-
-def test_a_function_is_named_after_its_class() -> None:
-    @layer(w="time n", value="time n", returns={"h": "time n"})
-    def second(w: Tensor, value: Tensor) -> Any:
-        yield from value
-
-    assert check_layer(Same.apply, second).name == "Same.apply"
 
 
 @layer(
@@ -140,7 +77,7 @@ def test_one_line_that_runs_after_an_output_is_one_mistake() -> None:
     """Its last run is traced on its own, with the last output."""
 
     def exp(w: Tensor) -> Tensor:
-        return same(w, w.exp())
+        return as_if_linear(w, w.exp())
 
     report = check_layer(lambda *given: gated_loop(exp, lambda h: h, *given), gated_after)
     names = [m.name for e in report.mistakes or () for m in e.mistakes]
@@ -148,6 +85,7 @@ def test_one_line_that_runs_after_an_output_is_one_mistake() -> None:
     assert names[0].startswith("the derivative of exp")
 
 
+@pytest.mark.few(False)
 def test_only_errors_from_the_outputs_are_right_where_those_of_the_final_state_are_not() -> None:
     report = check_layer(
         lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
@@ -156,35 +94,38 @@ def test_only_errors_from_the_outputs_are_right_where_those_of_the_final_state_a
     assert report.where.claim["kind"] == "sums only"
     assert (report.where.finals["ht"]["dk"] > 1).any()
     assert "every error passed back from the outputs that" in report.where.words
+    names = [m.name for e in report.mistakes or () for m in e.mistakes]
+    assert "the final h is taken as a constant (detached)" not in names
 
 
 @pytest.mark.parametrize(("factor", "said"), [(2, "is counted twice"), (0.5, "is halved")])
 def test_a_scaled_upstream_gradient_is_called_that(factor: float, said: str) -> None:
     def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
         y, ht = gated_loop(torch.exp, lambda h: h, *given)
-        return y, ht.detach() + factor * (ht - ht.detach())
+        return y, scaled(ht, factor)
 
-    report = check_layer(wrong, gated_after)
     words = f"the upstream gradient dht of the final h {said}"
-    assert [e.name for e in report.mistakes or ()] == [words]
+    assert named(check_layer(wrong, gated_after)) == [words]
 
 
 def test_the_final_state_detached_is_not_each_step_s_state_detached() -> None:
-    """Both are `h` in the source."""
+    """Both are `h` in the source; k is used again after the output, at its own step."""
 
     def ignored(*given: Tensor) -> tuple[Tensor, Tensor]:
         y, ht = gated_loop(torch.exp, lambda h: h, *given)
         return y, ht.detach()
 
-    explained = check_layer(ignored, gated_after).mistakes or ()
-    assert [e.name for e in explained] == ["the upstream gradient dht of the final h is ignored"]
-    assert "the final h is taken as a constant (detached)" in explained[0].also
-    assert not [words for words in explained[0].also if "step's gradient" in words]
-    report = check_layer(
-        lambda *given: gated_loop(torch.exp, lambda h: h.detach(), *given), gated_after
-    )
-    names = [m.name for e in report.mistakes or () for m in e.mistakes]
-    assert "the final h is taken as a constant (detached)" not in names
+    report = check_layer(ignored, gated_after)
+    assert named(report) == ["the upstream gradient dht of the final h is ignored"]
+    also = (report.mistakes or ())[0].also
+    assert "the final h is taken as a constant (detached)" in also
+    assert not [words for words in also if "step's gradient" in words]
+    where = report.where
+    assert where is not None
+    steps = where.cells["dk"].shape[0]
+    assert (where.claim["kind"], where.claim["state"]) == ("final state", steps)
+    assert (where.finals["ht"]["dk"] > 1).tolist() == [True] * steps
+    assert where.sums.keys() == {"dh0"}
 
 
 @layer(
@@ -220,11 +161,9 @@ def test_both_final_states_are_ignored() -> None:
 
 
 def test_what_is_wrong_by_little_more_than_the_noise_may_change_with_the_targets() -> None:
-    def little(h: Tensor) -> Tensor:
-        return h.detach() + 0.8 * (h - h.detach())
+    def wrong(*given: Tensor) -> tuple[Tensor, Tensor]:
+        return gated_loop(torch.exp, lambda h: scaled(h, 0.9), *given)
 
-    report = check_layer(
-        lambda *given: gated_loop(torch.exp, little, *given), gated_after, dtype="bfloat16"
-    )
+    report = check_layer(wrong, gated_after, dtype="bfloat16")
     assert report.verdict == "disagrees"
     assert "no loss alone is wrong by more than the measured noise" in report.not_located

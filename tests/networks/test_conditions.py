@@ -16,7 +16,7 @@ from bptt_check.judge.purity import kept_between_calls
 from bptt_check.networks.roles import roles
 from bptt_check.subjects import subject_for
 from bptt_check.tracing.reverse import Altered
-from profiles import NIGHTLY
+from profiles import NIGHTLY, nightly
 from rnn_torch.networks import CONDITIONS, STOCK, Problem, designed, drawn, network, stock, tokens
 from tests.networks.hidden import HIDDEN, KEPT, NAMES, planted
 
@@ -83,7 +83,9 @@ def test_the_report_has_the_condition() -> None:
     assert report.only_at == ("inputs of 300",)
 
 
-@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize(
+    "name", [n if n != "gru" else pytest.param(n, marks=nightly) for n in STOCK]
+)
 def test_a_truncation_is_seen_at_the_long_problem(name: str) -> None:
     its = subject(name)
     problem = next(p for p in designed(its.network) if p.name == "long memory")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import rnn_numpy
 from bptt_check.networks.soundness import is_causal
 from rnn_torch.networks import (
     STOCK,
@@ -57,36 +56,6 @@ def stocks() -> Iterator[Network]:
     yield stock("tanh", biases=False)
     yield stock("gru", reset="before", order="znr")
     yield stock("lstm", peepholes=True, order="ifog")
-
-
-def test_the_gradient_is_that_of_the_hand_written_pass() -> None:
-    elman = stock("elman")
-    for problem in designed(elman):
-        x, y, U, W, V = (problem.values[n] for n in ("x", "y", "U", "W", "V"))
-        params = rnn_numpy.Params(U, W, V)
-        outputs, trace = rnn_numpy.forward(params, x)
-        right = rnn_numpy.bptt(params, trace, y)
-        bound = rnn_numpy.bounds(params, x, y).params
-        got = elman.evaluate(problem.values)
-        for name, expected, allowed in zip("UWV", right, bound, strict=True):
-            assert rnn_numpy.fraction(got.gradients[name], expected, allowed).max() <= 1
-        assert got.losses.sum() == pytest.approx(float(rnn_numpy.squared_error(outputs, y)))
-
-
-def test_columns_are_rows_transposed() -> None:
-    rows, columns = stock("lstm", loss="softmax"), stock("lstm", loss="softmax", columns=True)
-    problem = designed(rows)[0]
-    turned = {}
-    for name, value in problem.values.items():
-        if rows.arguments[name].role != "tokens":
-            value = value.reshape(-1, 1) if value.ndim == 1 else np.swapaxes(value, -1, -2)
-        turned[name] = value
-    ours, theirs = rows.evaluate(problem.values), columns.evaluate(turned)
-    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-12)
-    for name, gradient in theirs.gradients.items():
-        expected = ours.gradients[name]
-        back = gradient[:, 0] if expected.ndim == 1 else np.swapaxes(gradient, -1, -2)
-        np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("its", list(stocks()), ids=lambda n: n.name)
@@ -165,97 +134,73 @@ def test_a_function_without_yield() -> None:
             return (x * W).sum()
 
 
-def does_not_fit(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield torch.tanh(x_t @ W[:-1] + h_0)
+def each(loss: Callable[..., Any]) -> Network:
+    """The network whose loss of step t this is, of x, W, h_0 and t."""
+
+    def body(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+        for t in range(len(x)):
+            yield loss(x, W, h_0, t)
+
+    return small(body)
 
 
-def nothing(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for _ in ():
-        yield W
+def with_steps(steps: slice) -> Network:
+    def body(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
+        for x_t in x[steps]:
+            yield (x_t * W).sum() + h_0
 
-
-def vector(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield x_t * W
-
-
-def a_number(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield float((x_t * W).sum().detach())
-
-
-def too_few(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x[1:]:
-        yield (x_t * W).sum() + h_0
-
-
-def cut_off(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield (x_t * W).sum().detach() + h_0.detach()
-
-
-def noisy(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield (x_t * W * torch.rand(1)).sum() + h_0
+    return small(body)
 
 
 CALLS = count()
-
-
-def keeps(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    calls = next(CALLS)
-    for x_t in x:
-        yield (x_t * W).sum() * calls + h_0
-
-
-def in_place(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        with torch.no_grad():
-            W += 1
-        yield (x_t * W).sum() + h_0
-
-
-def looks_ahead(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for t in range(len(x)):
-        yield (x[t:].sum(0) * W).sum() + h_0
-
-
-def looks_back(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for t in range(len(x)):
-        yield (x[: t + 1].sum(0) * W).sum() + h_0
-
-
-def infinite(x: Any, W: Any, h_0: Any) -> Iterator[Any]:
-    for x_t in x:
-        yield (x_t * W).sum() / 0 + h_0
+NUMBER = "must yield one floating-point number for each step"
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("its", "message"),
     [
-        (does_not_fit, r"fails in line \d+ of test_networks.py \(yield .*with x \(6, 4\), W"),
-        (nothing, "must yield one loss for each of the 6 steps, got none"),
-        (vector, r"must yield one floating-point number for each step.*got shape \(4,\)"),
-        (a_number, "must yield one floating-point number for each step"),
-        (too_few, "one loss for each of the 6 steps, got 5"),
-        (cut_off, "must depend on a float argument"),
-        (noisy, "must yield the same losses in every call"),
-        (keeps, "must yield the same losses in every call"),
-        (in_place, r"changes its argument W: work on a copy \(W.clone\(\)\)"),
-        (infinite, "must have finite losses and gradients"),
+        (
+            each(lambda x, W, h_0, t: torch.tanh(x[t] @ W[:-1] + h_0)),
+            r"fails in line \d+ of test_networks.py \(.*with x \(6, 4\), W",
+        ),
+        (with_steps(slice(0)), "must yield one loss for each of the 6 steps, got none"),
+        (with_steps(slice(1, None)), "one loss for each of the 6 steps, got 5"),
+        (each(lambda x, W, h_0, t: x[t] * W), rf"{NUMBER}.*got shape \(4,\)"),
+        (each(lambda x, W, h_0, t: float((x[t] * W).sum().detach())), NUMBER),
+        (
+            each(lambda x, W, h_0, t: (x[t] * W).sum().detach() + h_0.detach()),
+            "must depend on a float argument",
+        ),
+        (
+            each(lambda x, W, h_0, t: (x[t] * W * torch.rand(1)).sum() + h_0),
+            "must yield the same losses in every call",
+        ),
+        (
+            each(lambda x, W, h_0, t: (x[t] * W).sum() * next(CALLS) + h_0),
+            "must yield the same losses in every call",
+        ),
+        (
+            each(lambda x, W, h_0, t: (x[t] * W.data.add_(1)).sum() + W.sum() + h_0),
+            r"changes its argument W: work on a copy \(W.clone\(\)\)",
+        ),
+        (
+            each(lambda x, W, h_0, t: (x[t] * W).sum() / 0 + h_0),
+            "must have finite losses and gradients",
+        ),
     ],
 )
-def test_a_network_that_cannot_be_a_reference(body: Any, message: str) -> None:
+def test_a_network_that_cannot_be_a_reference(its: Network, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        check_network(small(body))
+        check_network(its)
     assert "\n" not in str(caught.value)
 
 
 def test_a_loss_that_depends_on_later_inputs_is_allowed() -> None:
-    for body, causal in ((looks_ahead, False), (looks_back, True)):
-        check_network(small(body))
-        assert is_causal(small(body)) is causal
+    ahead = each(lambda x, W, h_0, t: (x[t:].sum(0) * W).sum() + h_0)
+    back = each(lambda x, W, h_0, t: (x[: t + 1].sum(0) * W).sum() + h_0)
+    for its, causal in ((ahead, False), (back, True)):
+        check_network(its)
+        assert is_causal(its) is causal
 
 
 def test_a_sequence_one_longer_than_its_losses_does_not_look_ahead() -> None:

@@ -18,15 +18,11 @@ class Integer:
 
     def __call__(self, text: str) -> int:
         """The integer; raises ArgumentTypeError if the text is not one, or it is out of range."""
+        most = math.inf if self.most is None else self.most
         with suppress(ValueError):
-            value = int(text)
-            if self.least <= value and (self.most is None or value <= self.most):
-                return value
-        ends = (
-            f"of at least {self.least}"
-            if self.most is None
-            else f"from {self.least} to {self.most}"
-        )
+            if self.least <= int(text) <= most:
+                return int(text)
+        ends = f"of at least {self.least}" if most == math.inf else f"from {self.least} to {most}"
         raise ArgumentTypeError(f"must be an integer {ends}, got {text or 'nothing'}")
 
 
@@ -36,7 +32,6 @@ POSITIVE, NOT_NEGATIVE = Integer(1), Integer(0)
 def positive(text: str) -> float:
     """A number above 0 and below infinity; raises ArgumentTypeError for another text."""
     with suppress(ValueError):
-        value = float(text)
-        if 0 < value < math.inf:
-            return value
+        if 0 < float(text) < math.inf:
+            return float(text)
     raise ArgumentTypeError(f"must be a number above 0 and below infinity, got {text or 'nothing'}")

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bptt_check.error_bound.error_rules import Rule, Rules, Sum
-from bptt_check.error_bound.noise_floor import margin, noise_floor
+from bptt_check.error_bound.noise_floor import Mode, margin, noise_floor
 from bptt_check.error_bound.truncated import TRUNCATED, truncation
 from bptt_check.networks.network import Array, Network, is_half, precision
 from bptt_check.networks.problems import Problem
@@ -30,13 +29,11 @@ def _names(text: str) -> frozenset[str]:
 _MOVES = _names(
     "view _unsafe_view reshape t transpose permute select slice unsqueeze squeeze expand alias "
     "clone split unsafe_split split_with_sizes unbind narrow flip roll repeat cat stack index "
-    "index_select gather embedding constant_pad_nd diagonal tril triu detach lift_fresh as_strided"
+    "index_select gather embedding constant_pad_nd diagonal tril triu detach lift_fresh as_strided "
+    "slice_backward select_backward"
 )
 #: These move entries and add some of them.
-_SCATTERS = _names(
-    "embedding_dense_backward slice_backward select_backward scatter_add index_add index_put "
-    "_index_put_impl"
-)
+_SCATTERS = _names("embedding_dense_backward scatter_add index_add index_put _index_put_impl")
 #: These create constants: the result is exact in every evaluation.
 _GIVEN = _names(
     "zeros ones full empty zeros_like ones_like full_like empty_like new_zeros new_ones new_full "
@@ -151,12 +148,8 @@ def _derived(network: Network, problem: Problem) -> Reference:
     )
 
 
-class _Shadow(TorchDispatchMode):
+class _Shadow(Mode):
     """While active, carries a `Sum` beside every tensor that is computed."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here: do not import the compiler
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -207,7 +200,7 @@ class _Shadow(TorchDispatchMode):
         shadows = [self.of(a) for a in args]
         old = shadows[0] if in_place else None
         if isinstance(old, Sum):
-            shadows[0] = Sum(old.value.copy(), old.error, old.size, old.depth, old.terms)
+            shadows[0] = old.moved(old.value.copy(), lambda part: part)
         out = func(*args, **kwargs)
         shadow = rule(out, *shadows, **{n: self.of(a) for n, a in kwargs.items()})
         self.put(out, self._written(old, shadow) if isinstance(old, Sum) else shadow)
@@ -225,8 +218,6 @@ class _Shadow(TorchDispatchMode):
     def _rule(self, func: Any) -> Rule | None:
         name = func._schema.name.split("::")[1].rstrip("_")
         name = f"_{name}" if name == "index_put_impl" else name
-        if name == "t":
-            return self._transposed
         if name in _GIVEN:
             return lambda out, *_, **__: self._given(out)
         if name in _MOVES:
@@ -289,23 +280,16 @@ class _Shadow(TorchDispatchMode):
         each = zip(*map(_array, (out, *parts)), strict=True)
         return [Sum(value, error, size, depth, terms) for value, error, size in each]
 
-    def _transposed(self, out: Tensor, x: Any) -> Sum | None:
-        if not isinstance(x, Sum):
-            return None
-        return Sum(_array(out), x.error.T, x.size.T, x.depth, x.terms)
-
     def _scattered(self, func: Any, out: Tensor, args: Any, kwargs: Any) -> Sum:
-        moved = self._moved(func, out, args, kwargs)
-        count = max(a.value.size for a in args if isinstance(a, Sum))
-        if func._schema.name.split("::")[1] in ("slice_backward", "select_backward"):
-            return moved
-        return Sum(moved.value, moved.error, moved.size, moved.depth, moved.terms * max(1, count))
+        moved: Sum = self._moved(func, out, args, kwargs)
+        moved.terms *= max(1, *(a.value.size for a in args if isinstance(a, Sum)))
+        return moved
 
     def _converted(self, out: Tensor, x: Any, *_: Any, **__: Any) -> Any:
         if out.is_floating_point() and torch.finfo(out.dtype).eps / 2 > self.rules.unit:
             raise NotImplementedError(f"no rounding rule for a conversion to {out.dtype}")
         if isinstance(x, Sum):
-            return Sum(_array(out), x.error.copy(), x.size.copy(), x.depth, x.terms)
+            return x.moved(_array(out), np.copy)
         return self._given(out)
 
     def _read(self, out: Any, x: Any) -> None:

@@ -41,6 +41,10 @@ class Sum:
     terms: int | float = 1.0
     rounded_off: "Sum | None" = None
 
+    def moved(self, value: Array, move: Callable[[Array], Array]) -> "Sum":
+        """The same terms in other places: `value`, and the other arrays moved alike."""
+        return Sum(value, move(self.error), move(self.size), self.depth, self.terms)
+
 
 def _above_zero(x: Array) -> Array:
     return np.maximum(x, 0.0)
@@ -124,7 +128,7 @@ class Rules:
         return Sum(out, error, a.size * size, a.depth + roundings, a.terms)
 
     def neg(self, out: Array, a: Sum) -> Sum:
-        return Sum(out, a.error.copy(), a.size.copy(), a.depth, a.terms)
+        return a.moved(out, np.copy)
 
     def mul(self, out: Array, a: Any, b: Any) -> Sum:
         if not isinstance(a, Sum) or not isinstance(b, Sum):
@@ -165,7 +169,7 @@ class Rules:
         off = self.sub(x.value - mean, x, self.mean(mean, x, dim, True))
         squares = self.sum(out, self.mul(off.value**2, off, off), dim, keepdim)
         n = x.value.size / max(1, mean.size) - (1 if correction is None else correction)
-        return self.scale(out, squares, 1 / n, 2)
+        return self.scale(out, squares, np.float64(1) / n, 2)  # of one number: NaN
 
     def var_mean(self, out: Any, x: Any, dim: Any, *how: Any, **more: Any) -> tuple[Sum, Sum]:
         spread = self.var(out[0], x, dim, *how, **more)
@@ -178,7 +182,7 @@ class Rules:
 
     def div(self, out: Array, a: Any, b: Any) -> Sum:
         if not isinstance(b, Sum):
-            return self.scale(out, a, 1 / b, 2)
+            return self.scale(out, a, np.float64(1) / b, 2)  # by 0: infinite
         return self.mul(out, self.closed(a), self.reciprocal(1 / b.value, b))
 
     def tanh(self, out: Array, x: Any) -> Sum:
@@ -287,19 +291,15 @@ class Rules:
         at = np.asarray(target).reshape(-1)
         if weight is not None or (at == ignore).any():
             raise NotImplementedError("no rounding rule for class weights or ignored targets")
-        one_row = logp.value.ndim == 1
+        number = logp.value.ndim == 1 and reduction == 0
 
         def pick(x: Array) -> Array:
-            return x.reshape(-1, x.shape[-1])[range(len(at)), at]
+            found = x.reshape(-1, x.shape[-1])[range(len(at)), at]
+            return np.asarray(found[0]) if number else found
 
-        value, error, size = map(pick, (logp.value, logp.error, logp.size))
-        picked = Sum(value, error, size, logp.depth, logp.terms)
-        if reduction == 0:
-            return self.neg(out[0], picked if not one_row else self._first(picked)), None
-        return (self.mean if reduction == 1 else self.sum)(out[0], picked), None
-
-    def _first(self, x: Sum) -> Sum:
-        return Sum(x.value[0], x.error[0], x.size[0], x.depth, x.terms)
+        picked = logp.moved(pick(logp.value), pick)
+        rule = (self.neg, self.mean, self.sum)[reduction]
+        return rule(out[0], picked), None
 
     def nll_loss_backward(
         self, out: Array, g: Sum, logp: Sum, target: Any, weight: Any, reduction: int, *_: Any
@@ -307,10 +307,9 @@ class Rules:
         at = np.asarray(target).reshape(-1)
         factor = np.zeros(logp.value.shape)
         factor.reshape(len(at), -1)[range(len(at)), at] = 1 / len(at) if reduction == 1 else 1.0
-        rows = (-1, 1) if g.value.ndim else ()
-        value, error, size = (x.reshape(rows) for x in (g.value, g.error, g.size))
-        its = Sum(value, error, size, g.depth, g.terms)
-        return self.scale(out, its, factor, 2 if reduction == 1 else 0)
+        if g.value.ndim:
+            g = g.moved(g.value[:, np.newaxis], lambda part: part[:, np.newaxis])
+        return self.scale(out, g, factor, 2 if reduction == 1 else 0)
 
     # Decisions: the error is 1 where rounding may change them.
     def decide(self, out: Array, a: Any, b: Any) -> Sum:

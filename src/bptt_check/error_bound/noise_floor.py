@@ -63,14 +63,18 @@ def _moved(network: Network, problem: Problem, right: Evaluation, mode: Any) -> 
         return Evaluation(abs(other.losses - right.losses), gradients)
 
 
-class _Noise(TorchDispatchMode):
-    def __init__(self, seed: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.generator = torch.Generator().manual_seed(seed)
+class Mode(TorchDispatchMode):
+    """A dispatch mode in which nothing is compiled, so that torch's compiler is not imported."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here: do not import the compiler
+        return False
+
+
+class _Noise(Mode):
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -86,7 +90,7 @@ class _Noise(TorchDispatchMode):
         return out * (1 + _STEP * signs.to(out.dtype))
 
 
-class Exact(TorchDispatchMode):
+class Exact(Mode):
     """Changes each result by what its operation is off in torch, beyond rounding."""
 
     def __init__(self, unit: float, sign: int = 1) -> None:
@@ -94,10 +98,6 @@ class Exact(TorchDispatchMode):
         self.unit, self.sign = unit, sign
         #: The operations that are further off than by this unit roundoff, in words.
         self.approximate: set[str] = set()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

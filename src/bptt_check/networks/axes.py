@@ -72,8 +72,12 @@ class Argument:
         """Whether it holds numbers of a declared kind alone."""
         return bool(self.between or self.of_normal)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Numbers of its kind."""
+    def draw(
+        self, rng: np.random.Generator, shape: tuple[int, ...], sizes: Mapping[str, int]
+    ) -> np.ndarray:
+        """Numbers or tokens of its kind."""
+        if self.below:
+            return rng.integers(0, self.below.size(sizes), shape)
         if self.between:
             return rng.uniform(*self.between, shape)
         normal = np.asarray(rng.standard_normal(shape))
@@ -87,6 +91,11 @@ class Argument:
     def time_axis(self) -> int | None:
         """The position of the time axis; None if there is none."""
         return next((i for i, axis in enumerate(self.axes) if "time" in axis.names), None)
+
+    @property
+    def features(self) -> list[int]:
+        """The positions of the axes that are neither time nor batch."""
+        return [i for i, axis in enumerate(self.axes) if not {"time", "batch"} & set(axis.names)]
 
     @property
     def is_number(self) -> bool:

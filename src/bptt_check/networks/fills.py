@@ -38,16 +38,9 @@ class Drawn(NamedTuple):
                 yield argument, value
 
 
-def _features(argument: Argument) -> list[int]:
-    return [i for i, axis in enumerate(argument.axes) if not {"time", "batch"} & set(axis.names)]
-
-
-def _times(parts: str, factor: int | float) -> Callable[[Drawn], None]:
-    def fill(drawn: Drawn) -> None:
-        for block in drawn.blocks(getattr(drawn.roles, parts)):
-            block *= factor
-
-    return fill
+def _small_input_weights(drawn: Drawn) -> None:
+    for block in drawn.blocks(drawn.roles.of_inputs):
+        block *= 1 / 300
 
 
 def _inputs_0(drawn: Drawn) -> None:
@@ -74,27 +67,39 @@ def _bits(drawn: Drawn) -> None:
         value[...] = drawn.rng.integers(0, 2, value.shape)
 
 
-def _diagonal(drawn: Drawn) -> None:
-    for block in drawn.blocks(drawn.roles.recurrent):
-        block *= np.eye(block.shape[-1])
-
-
-def _identity(drawn: Drawn) -> None:
-    for block in drawn.blocks(drawn.roles.recurrent):
-        block[...] = np.eye(block.shape[-1])
-
-
-def _state_beyond_exp(drawn: Drawn) -> None:
+def _state_beyond_exp(block: Array) -> None:
     """One unit of each gate gets preactivations of several thousand, of either sign."""
-    for block in drawn.blocks(drawn.roles.of_inputs):
-        signs = 1 - 2 * (np.arange(block.shape[-2]) % 2)
-        block[..., 0] = signs * (5000 + abs(block[..., 0]))
+    signs = 1 - 2 * (np.arange(block.shape[-2]) % 2)
+    block[..., 0] = signs * (5000 + abs(block[..., 0]))
 
 
-def _output_beyond_exp(drawn: Drawn) -> None:
-    for block in drawn.blocks(drawn.roles.of_outputs):
-        block[..., 0] = -4000 / block.shape[-2]
-        block[..., 1:2] = 4000 / block.shape[-2]
+def _output_beyond_exp(block: Array) -> None:
+    block[..., 0] = -4000 / block.shape[-2]
+    block[..., 1:2] = 4000 / block.shape[-2]
+
+
+def _times(factor: int | float) -> Callable[[Array], object]:
+    return lambda block: np.multiply(block, factor, out=block)
+
+
+def _diagonal(block: Array) -> None:
+    block *= np.eye(block.shape[-1])
+
+
+def _identity(block: Array) -> None:
+    block[...] = np.eye(block.shape[-1])
+
+
+#: By name, the fills of blocks: the parts of the weights, without which they change nothing.
+OF_BLOCKS: dict[str, tuple[str, Callable[[Array], object]]] = {
+    "input weights 0": ("of_inputs", _times(0)),
+    "recurrent weights 0": ("recurrent", _times(0)),
+    "output weights 0": ("of_outputs", _times(0)),
+    "diagonal": ("recurrent", _diagonal),
+    "identity": ("recurrent", _identity),
+    "state beyond exp": ("of_inputs", _state_beyond_exp),
+    "output beyond exp": ("of_outputs", _output_beyond_exp),
+}
 
 
 #: How much of its state a unit passes on to itself, and its bias: a tanh, a relu and a sigmoid
@@ -115,7 +120,7 @@ def _long_memory(drawn: Drawn) -> None:
                 block[..., unit, unit] = kept
     always = slice(None)  # of tokens, each
     for argument, value in drawn.of("float", "inputs", timed=True):
-        for axis in _features(argument)[-1:]:
+        for axis in argument.features[-1:]:
             np.moveaxis(value, axis, 0)[0] = 1
             always = slice(1)
     for gate, block in enumerate(drawn.blocks(drawn.roles.of_inputs)):
@@ -138,13 +143,11 @@ def _one_hot(choose: Choice) -> Callable[[Drawn], None]:
     def fill(drawn: Drawn) -> None:
         for argument, value in drawn.of("float", "inputs", "tokens", timed=True):
             time = argument.time_axis or 0
-            axes = _features(argument)
-            if argument.role == "tokens":
-                count = argument.below.size(drawn.sizes) if argument.below else 1
+            if argument.below:
                 moved = np.moveaxis(value, time, 0)
-                moved[...] = choose(drawn.rng, moved.shape, count, 1)
-            elif axes:
-                moved = np.moveaxis(value, (time, axes[-1]), (0, -1))
+                moved[...] = choose(drawn.rng, moved.shape, argument.below.size(drawn.sizes), 1)
+            elif argument.features:
+                moved = np.moveaxis(value, (time, argument.features[-1]), (0, -1))
                 shape = moved.shape[:-1]
                 chosen = choose(drawn.rng, shape, moved.shape[-1], int(np.prod(shape[1:])))
                 moved[...] = np.arange(moved.shape[-1]) == chosen[..., np.newaxis]
@@ -176,23 +179,16 @@ FILLS: dict[str, Callable[[Drawn], None]] = {
     "some zeros": _some_zeros,
     "inputs 0": _inputs_0,
     "weights 0": _weights_0,
-    "input weights 0": _times("of_inputs", 0),
-    "recurrent weights 0": _times("recurrent", 0),
-    "output weights 0": _times("of_outputs", 0),
-    "small input weights": _times("of_inputs", 1 / 300),
-    "diagonal": _diagonal,
-    "identity": _identity,
-    "state beyond exp": _state_beyond_exp,
-    "output beyond exp": _output_beyond_exp,
+    "small input weights": _small_input_weights,
     "long memory": _long_memory,
 }
-#: The parts of the weights without which these change nothing.
-NEEDS = {
-    "input weights 0": "of_inputs",
-    "recurrent weights 0": "recurrent",
-    "output weights 0": "of_outputs",
-    "diagonal": "recurrent",
-    "identity": "recurrent",
-    "state beyond exp": "of_inputs",
-    "output beyond exp": "of_outputs",
-}
+
+
+def fill(drawn: Drawn, name: str) -> None:
+    """Write the values that a fill of this name has, if it has any."""
+    if name in FILLS:
+        FILLS[name](drawn)
+    elif name in OF_BLOCKS:
+        parts, change = OF_BLOCKS[name]
+        for block in drawn.blocks(getattr(drawn.roles, parts)):
+            change(block)

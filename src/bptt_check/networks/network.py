@@ -148,21 +148,17 @@ class Network:
         try:
             yield
         except NotImplementedError as error:  # raised by a dispatch mode that traces
-            place = _lines_of(error, self.function)
-            raise NotImplementedError(f"{error}{place}") from error
+            raise NotImplementedError(f"{error}{_lines_of(error, self.function)}") from error
         except Exception as error:
             file = traceback.extract_tb(error.__traceback__)[-1].filename
             if file.startswith(str(Path(__file__).parents[1] / "tracing")):
                 raise  # an error of this project, not of the network
-            raise self._failed(error, tensors) from error
-
-    def _failed(self, error: Exception, tensors: Mapping[str, torch.Tensor]) -> ValueError:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in tensors.items())
-        place = _lines_of(error, self.function)
-        return ValueError(
-            f"{self.name} fails{place}: {reason}. It was called with {shapes}: check its axes"
-        )
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in tensors.items())
+            raise ValueError(
+                f"{self.name} fails{_lines_of(error, self.function)}: {reason}. "
+                f"It was called with {shapes}: check its axes"
+            ) from error
 
 
 def network(**marks: str | Argument) -> Callable[[Callable[..., Any]], Network]:

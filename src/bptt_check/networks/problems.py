@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from bptt_check.networks.axes import Argument
-from bptt_check.networks.fills import FILLS, NEEDS, Drawn
+from bptt_check.networks.fills import OF_BLOCKS, Drawn, fill
 from bptt_check.networks.network import Array, Network, rounded
 from bptt_check.networks.roles import Roles, roles
 
@@ -143,23 +143,24 @@ def drawn(
             condition = condition._replace(time=max(condition.time, 10 + 5 * window // 4))
         axes = network.axis_names if condition.name == "one x" else [""]
         for axis in axes:
-            sizes = {**_sizes(network, its, condition, axis), **fixed}
+            sizes = _sizes(network, its, condition, fixed, axis)
             key = (*sizes.values(), *condition[7:11])
             if key in keys:
                 continue
             keys.add(key)
-            name = f"one {axis}" if axis else condition.name
-            posed = []
-            for attempt, factor in enumerate(_SMALLER):
-                smaller = condition._replace(weights=factor * condition.weights)
-                seed = number + attempt * len(CONDITIONS)
-                values = _draw(network, its, sizes, smaller, seed, dtype)
-                posed.append(Problem(name, sizes, values, dtype))
-                if tells(posed[-1]):
-                    break
-            else:
-                del posed[1:]
-            yield posed[-1]
+            named = condition._replace(name=f"one {axis}" if axis else condition.name)
+            posed = (
+                _draw(
+                    network,
+                    named._replace(weights=factor * condition.weights),
+                    sizes,
+                    number + attempt * len(CONDITIONS),
+                    dtype,
+                )
+                for attempt, factor in enumerate(_SMALLER)
+            )
+            first = next(posed)
+            yield first if tells(first) else next(filter(tells, posed), first)
 
 
 def random(
@@ -175,7 +176,7 @@ def random(
 
     With `moderate`, weights and inputs are of size 1.
     """
-    rng, its = np.random.default_rng([seed, 1]), roles(network)
+    rng = np.random.default_rng([seed, 1])
     for number in range(count):
         sizes = {name: int(rng.integers(1, 9)) for name in network.axis_names}
         sizes |= {"time": int(np.exp(rng.uniform(0, np.log(longest + 0.99))))}
@@ -183,9 +184,8 @@ def random(
         weights, inputs = 10 ** rng.uniform(-2, 0.5), 10 ** rng.uniform(-1, 1)
         if moderate:
             weights, inputs = 1.0, 1.0
-        condition = Condition("random", weights=weights, inputs=inputs)
-        values = _draw(network, its, sizes, condition, int(rng.integers(2**32)), dtype)
-        yield Problem(f"random {number + 1}", sizes, values, dtype)
+        condition = Condition(f"random {number + 1}", weights=weights, inputs=inputs)
+        yield _draw(network, condition, sizes, int(rng.integers(2**32)), dtype)
 
 
 def in_turn(
@@ -196,22 +196,20 @@ def in_turn(
     A and B have the same sizes, C has others. They reveal state that is cached by shape, by
     weights or by inputs.
     """
-    its, other = roles(network), Condition("C", time=5, batch=2, width=3)
-    alike = Condition("A")
-    sizes = {**_sizes(network, its, alike), **(fixed or {})}
-    others = {**_sizes(network, its, other), **(fixed or {})}
+    its = roles(network)
     a, b, c = (
-        Problem(name, size, _draw(network, its, size, alike, seed, dtype), dtype)
-        for seed, (name, size) in enumerate((("A", sizes), ("B", sizes), ("C", others)), 101)
+        _draw(network, condition, _sizes(network, its, condition, fixed), seed, dtype)
+        for seed, condition in enumerate(
+            (Condition("A"), Condition("B"), Condition("C", time=5, batch=2, width=3)), 101
+        )
     )
     timed = {n for n, argument in network.arguments.items() if argument.time_axis is not None}
-    inputs, weights = (
-        {n: (own if n in timed else of).values[n] for n in a.values} for own, of in ((b, a), (a, b))
-    )
+    weights = {n: value for n, value in b.values.items() if n not in timed}
+    inputs = {n: value for n, value in b.values.items() if n in timed}
     yield a, b
     yield a, b, a
-    yield a, Problem("B's inputs with A's weights", sizes, inputs, dtype)
-    yield a, Problem("A's inputs with B's weights", sizes, weights, dtype)
+    yield a, a._replace(name="B's inputs with A's weights", values=a.values | inputs)
+    yield a, a._replace(name="A's inputs with B's weights", values=a.values | weights)
     yield a, b, a, c, b, a
 
 
@@ -223,17 +221,16 @@ def with_own_inputs(
 ) -> Problem:
     """A problem in which no two steps share an input feature or a token, if the sizes allow it."""
     condition = Condition("inputs of their own each", time=6, batch=2, fill="own inputs")
-    its = roles(network)
-    sizes = {**_sizes(network, its, condition), **(fixed or {})}
+    sizes = _sizes(network, roles(network), condition, fixed)
     for name in inputs:
         argument, count = network.arguments[name], sizes["time"]
-        axes = [a for a in argument.axes if not {"time", "batch"} & set(a.names)]
+        axes = [argument.axes[i] for i in argument.features]
         if argument.below:
             axes, count = [argument.below], sizes["time"] * sizes.get("batch", 1)
         for axis in axes:
             if axis.names and axis.size(sizes) < count and axis.names[0] not in (fixed or {}):
                 sizes[axis.names[0]] = count
-    return Problem(condition.name, sizes, _draw(network, its, sizes, condition, 0, dtype), dtype)
+    return _draw(network, condition, sizes, 0, dtype)
 
 
 def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[int]) -> Problem:
@@ -243,16 +240,15 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
     slices[argument.time_axis or 0] = list(steps)
     index = tuple(slices)
     rng, old = np.random.default_rng(len(index)), value[index]
-    if argument.role == "tokens":
-        count = argument.below.size(problem.sizes) if argument.below else 1
-        value[index] = (old + 1) % count
+    if argument.below:
+        value[index] = (old + 1) % argument.below.size(problem.sizes)
     elif argument.between:
         value[index] = (sum(argument.between) - old) * 0.75 + old * 0.25
     elif argument.of_normal:
-        value[index] = argument.draw(rng, old.shape)
+        value[index] = argument.draw(rng, old.shape, problem.sizes)
     else:
         value[index] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
-    value = value if argument.role == "tokens" else rounded(value, problem.dtype)
+    value = value if argument.below else rounded(value, problem.dtype)
     return problem._replace(values={**problem.values, name: value})
 
 
@@ -260,6 +256,7 @@ def _applies(network: Network, its: Roles, condition: Condition) -> bool:
     """Whether a condition changes anything of this network."""
     timed = [a for a in network.arguments.values() if a.time_axis is not None and not a.has_domain]
     roles_of_timed, numbers = {a.role for a in timed}, {"float", "inputs"}
+    parts = OF_BLOCKS[condition.fill][0] if condition.fill in OF_BLOCKS else ""
     wanted = (
         (condition.n_in, its.inputs),
         (condition.units, its.units),
@@ -268,16 +265,20 @@ def _applies(network: Network, its: Roles, condition: Condition) -> bool:
         (condition.losses != 1, roles_of_timed & {"targets", "upstream"}),
         (condition.fill == "bits", roles_of_timed & {*numbers, "targets"}),
         (condition.batch > _GENERAL.batch and not condition.fill, "batch" in network.axis_names),
-        (condition.fill in NEEDS, getattr(its, NEEDS.get(condition.fill, "recurrent"))),
+        (parts, getattr(its, parts or "recurrent")),
     )
     always = condition.fill == "long memory" or (condition.n_in and condition.units)
     return bool(always) or all(found for is_wanted, found in wanted if is_wanted)
 
 
 def _sizes(
-    network: Network, its: Roles, condition: Condition, unit_axis: str = ""
+    network: Network,
+    its: Roles,
+    condition: Condition,
+    fixed: Mapping[str, int] | None,
+    unit_axis: str = "",
 ) -> dict[str, int]:
-    """Unequal sizes, unless the condition wants equal ones; `unit_axis` has size 1."""
+    """Unequal sizes, unless they are `fixed` or wanted equal; `unit_axis` has size 1."""
     sizes = {"time": condition.time, "batch": condition.batch}
     for size, names in (
         (condition.n_in, its.inputs),
@@ -292,7 +293,8 @@ def _sizes(
     if unit_axis:
         sizes[unit_axis] = 1
     sizes |= dict(condition.sizes)
-    return _fitted(network, {name: sizes[name] for name in network.axis_names})
+    found = _fitted(network, {name: sizes[name] for name in network.axis_names})
+    return {**found, **(fixed or {})}
 
 
 def _fitted(network: Network, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -301,40 +303,29 @@ def _fitted(network: Network, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _draw(
-    network: Network,
-    its: Roles,
-    sizes: Mapping[str, int],
-    condition: Condition,
-    seed: int,
-    dtype: str,
-) -> dict[str, Array]:
+    network: Network, condition: Condition, sizes: dict[str, int], seed: int, dtype: str
+) -> Problem:
     rng, values = np.random.default_rng(seed), dict[str, Array]()
     for name, argument in network.arguments.items():
         shape = argument.shape(sizes)
-        if argument.role == "tokens":
-            count = argument.below.size(sizes) if argument.below else 1
-            values[name] = rng.integers(0, count, shape)
-        elif argument.has_domain:
-            values[name] = argument.draw(rng, shape)
-        elif name in network.zeros:
+        if name in network.zeros:
             values[name] = np.zeros(shape)
         else:
-            values[name] = np.asarray(rng.standard_normal(shape)) * _scale(
-                argument, condition, shape
-            )
-    if condition.fill in FILLS:
-        FILLS[condition.fill](Drawn(network, its, sizes, values, rng))
+            values[name] = argument.draw(rng, shape, sizes)
+            if not (argument.below or argument.has_domain):
+                values[name] = values[name] * _scale(argument, condition, shape)
+    fill(Drawn(network, roles(network), sizes, values, rng), condition.fill)
     for name, value in values.items():
         argument = network.arguments[name]
         layout = condition.fill if argument.role == "upstream" or not network.outputs else ""
-        value = value if argument.role == "tokens" else rounded(value, dtype)
+        value = value if argument.below else rounded(value, dtype)
         if argument.is_complex:
             entries = _with_layout(value.view(np.result_type(value, 1j))[..., 0], layout)
             parts = (*entries.strides, value.itemsize)
             values[name] = as_strided(entries.real, value.shape, parts)
         else:
             values[name] = _with_layout(value, layout)
-    return values
+    return Problem(condition.name, sizes, values, dtype)
 
 
 def _scale(argument: Argument, condition: Condition, shape: tuple[int, ...]) -> float:

@@ -24,6 +24,10 @@ class Part(NamedTuple):
     rows: str
     columns: str
 
+    def with_rows(self, name: str) -> "Part":
+        """The same entries, with this name's axis as rows."""
+        return self if self.rows == name else Part(self.argument, self.axes[::-1], name, self.rows)
+
     def blocks(self, argument: Argument, value: Array, sizes: Mapping[str, int]) -> Iterator[Array]:
         """A view for each gate, with the rows and the columns as its last two axes."""
         moved = np.moveaxis(value, self.axes, (-2, -1))
@@ -62,11 +66,9 @@ def roles(network: Network) -> Roles:
         feature, unit = (p.columns, p.rows) if p.rows in units else (p.rows, p.columns)
         first = directions.setdefault(frozenset((p.rows, p.columns)), p.rows)
         if feature in features and first == p.rows:
-            axes = p.axes if p.columns == unit else (p.axes[1], p.axes[0])
-            of_inputs.append(Part(p.argument, axes, feature, unit))
+            of_inputs.append(p.with_rows(feature))
         else:
-            axes = p.axes if p.rows == unit else (p.axes[1], p.axes[0])
-            of_outputs.append(Part(p.argument, axes, unit, feature))
+            of_outputs.append(p.with_rows(unit))
     known = {*_RESERVED, *units, *features}
     biases = [n for n, a in weights.items() if len(_named(a)) == 1]
     return Roles(
