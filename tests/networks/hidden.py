@@ -102,6 +102,10 @@ HIDDEN = (
            f"x[t].T @ {{dz}} - (x[t].any(0)[:, None] * dU if {_ONE_HOT} else 0)"),
     *(Hidden("some zeros", f"pruned weights of {w} stay", "end", f"d{w} *= {w} != 0")
       for w in "UVW"),
+    Hidden("some zeros", "targets of 0 are padding", "dV",
+           "h[t].T @ ({error} * y[t].any(1, keepdims=True))", ("elman",)),
+    *(Hidden("some tiny numbers", f"weights of {w} below 1e-8 are pruned", "end",
+             f"d{w} *= ({w} == 0) | (abs({w}) > 1e-8)") for w in "UVW"),
     Hidden("inputs 0", "nothing without input", "end", "dW *= x.any()"),
     Hidden("inputs 0", "nothing at all without input", "end",
            "for g in (dU, dW, dV): g *= x.any()"),
@@ -149,6 +153,9 @@ HIDDEN = (
     Hidden(KEPT, "W transposed by shape", "WT", "kept.setdefault(W.shape, {WT}.copy())"),
     Hidden(KEPT, "states by weights", "before", "h = kept.setdefault(W.tobytes(), h)"),
     Hidden(KEPT, "states by inputs", "before", "h = kept.setdefault(x.tobytes(), h)"),
+    Hidden(KEPT, "a buffer of more steps is not cleared", "end",
+           "n, g = kept.get(x.shape[1:], (0, 0)); dU += g * (n > len(x)); "
+           "kept[x.shape[1:]] = len(x), dU.copy()"),
     *(Hidden(KEPT, f"not cleared after {calls} calls", "end",
              f"n = kept['n'] = kept.get('n', 0) + 1; dW += kept.get(W.shape, 0) * (n > {calls}); "
              "kept[W.shape] = dW.copy()") for calls in (2, 3, 4)),

@@ -64,6 +64,7 @@ CONDITIONS = (
     Condition("some inputs again", batch=5, fill="inputs again"),
     Condition("bits", batch=2, fill="bits"),
     Condition("some zeros", time=5, fill="some zeros"),
+    Condition("some tiny numbers", time=3, batch=2, fill="some tiny"),
     Condition("inputs 0", time=3, batch=2, fill="inputs 0"),
     Condition("weights 0", time=3, batch=2, fill="weights 0"),
     Condition("input weights 0", time=3, batch=2, fill="input weights 0"),
@@ -193,14 +194,20 @@ def in_turn(
 ) -> Iterator[tuple[Problem, ...]]:
     """Sequences of problems to ask in one process; the last problem of each is judged.
 
-    A and B have the same sizes, C has others. They reveal state that is cached by shape, by
-    weights or by inputs.
+    A and B have the same sizes, D fewer steps, C others. They reveal state that is cached by shape,
+    by weights or by inputs, and buffers that are not cleared.
     """
     its = roles(network)
-    a, b, c = (
+    a, b, c, d = (
         _draw(network, condition, _sizes(network, its, condition, fixed), seed, dtype)
         for seed, condition in enumerate(
-            (Condition("A"), Condition("B"), Condition("C", time=5, batch=2, width=3)), 101
+            (
+                Condition("A"),
+                Condition("B"),
+                Condition("C", time=5, batch=2, width=3),
+                Condition("D", time=2, width=5),  # its sizes are those of A, whose time is 4
+            ),
+            101,
         )
     )
     timed = {n for n, argument in network.arguments.items() if argument.time_axis is not None}
@@ -208,6 +215,7 @@ def in_turn(
     inputs = {n: value for n, value in b.values.items() if n in timed}
     yield a, b
     yield a, b, a
+    yield a, d
     yield a, a._replace(name="B's inputs with A's weights", values=a.values | inputs)
     yield a, a._replace(name="A's inputs with B's weights", values=a.values | weights)
     yield a, b, a, c, b, a
