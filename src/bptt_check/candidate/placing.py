@@ -3,7 +3,7 @@
 import builtins
 import dis
 import inspect
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
@@ -32,7 +32,7 @@ class Made(NamedTuple):
 def made(
     of: type,
     values: Mapping[str, Any],
-    attributes: Mapping[str, Any],
+    attributes: Collection[str],
     inputs: Mapping[str, Any],
     weights: Sequence[str],
 ) -> Made:
@@ -62,8 +62,8 @@ def made(
     places = [(mapping, name, inputs[name]) for mapping, name in weights_of(instance, inputs)]
     has |= {name for _, name, _ in places}
     are_set = set()
-    for name, value in attributes.items():
-        found = inspect.getattr_static(of, name, None)
+    for name in attributes:
+        found, value = inspect.getattr_static(of, name, None), values[name]
         if callable(found) or name in own:
             continue
         if hasattr(type(found), "__set__"):  # a property, or a slot
