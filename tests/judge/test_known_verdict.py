@@ -246,21 +246,20 @@ class Failing(AnyNetwork):
     def _fails(self, *_: Any) -> Any:
         raise KeyError("V")
 
-    names = locate = votes = blind = losses = _fails  # type: ignore[assignment]
+    names = locate = votes = blind = _fails  # type: ignore[assignment]
 
 
 @pytest.mark.verdict
 def test_a_meaning_that_cannot_be_told_hides_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Speechless(AnyNetwork):
-        def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
-            raise KeyError("h")
+    def speechless(*_: Any) -> dict[str, str]:
+        raise KeyError("h")
 
     def with_state(x: Array, y: Array, U: Array, W: Array) -> Any:
         return {**wrong(x, y, U, W), "h": x[0]}
 
     monkeypatch.setattr(judge, "raise_failures", False)
-    subject = Speechless(rnn)
-    report = examine(in_this_process(with_state, subject), subject)
+    monkeypatch.setattr(judge, "meanings", speechless)
+    report = examined(with_state)
     assert report.verdict == "disagrees"
     assert report.unidentified == ("h",)
     assert report.failed[0].startswith("telling what else it returns failed: KeyError: 'h'")
@@ -271,6 +270,7 @@ def test_a_step_that_fails_after_the_verdict_changes_nothing_in_it(
 ) -> None:
     monkeypatch.setattr(judge, "raise_failures", False)
     failing = Failing(rnn)
+    monkeypatch.setattr(judge, "about_losses", failing.names)
     report = examine(in_this_process(wrong, failing), failing)
     assert report.verdict == "disagrees"
     assert report.mistakes is None

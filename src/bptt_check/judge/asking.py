@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.error_bound import Reference
 from bptt_check.tracing.locate import first_wrong, from_loss
 
 Array = np.ndarray
@@ -52,17 +53,15 @@ class Answer(NamedTuple):
         return {**self.outputs, **self.gradients}
 
 
-@runtime_checkable
-class Right(Protocol):
-    """The right gradient, and a bound on the error of one correct evaluation of it."""
+class Expected(NamedTuple):
+    """An answer that another answer must equal, to within rounding: an entry may differ by 2 x."""
 
-    @property
-    def gradients(self) -> Gradients:
-        """The right gradients, by argument name."""
+    gradients: Gradients
+    bounds: Gradients  # of the error of one correct evaluation
 
-    @property
-    def bounds(self) -> Gradients:
-        """A bound for each entry; two correct evaluations differ by at most twice as much."""
+
+#: The right gradient, and a bound on the error of one correct evaluation of each entry.
+Right = Expected | Reference
 
 
 class Asked(NamedTuple):

@@ -28,6 +28,7 @@ from bptt_check.judge.comparison import (
     undecidable,
     worst_entries,
 )
+from bptt_check.judge.forward_passes import about_losses, about_outputs, about_states, meanings
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
 from bptt_check.mending.lines import Leads, Mend, Mender, lines_that_mend
@@ -87,9 +88,11 @@ def examine(
         return Report(verdict, undecided=tuple(unchecked), lost=lost, **common)
     finite = [a for a in asked if a.answer.is_finite]
     mistakes, common["not_named"] = _names(subject, finite, wrong, failed)
-    factors = constant_factors(finite, [subject.sizes(a.problem) for a in finite])
-    verdict = _verdict(asked, wrong, bool(mistakes or factors))
+    factors = constant_factors(finite, [a.problem.sizes for a in finite])
+    verdict = "impure"
     if wrong:
+        is_close = not (mistakes or factors) and is_approximate(asked)
+        verdict = "approximate" if is_close else "disagrees"
         common |= _details(ask, subject, dtype, wrong, failed)
         few = min(_FEW, len(asked) - 1)
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
@@ -100,13 +103,6 @@ def examine(
             )
     common["failed"] = tuple(failed)
     return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
-
-
-def _verdict(asked: Sequence[Asked], wrong: Sequence[Asked], is_explained: bool) -> Verdict:
-    """The verdict of a pass that is not right."""
-    if not wrong:
-        return "impure"
-    return "approximate" if not is_explained and is_approximate(asked) else "disagrees"
 
 
 @dataclass
@@ -134,7 +130,7 @@ class _Answers:
         first: Exception | None = None
         for question in self.subject.problems(dtype, seed):
             self.posed += 1
-            sizes = dict(self.subject.sizes(question))
+            sizes = dict(question.sizes)
             try:
                 answer = ask(question)
                 if self.asked and answer.gradients.keys() != self.asked[0].answer.gradients.keys():
@@ -207,7 +203,7 @@ class _Answers:
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """Sizes that explain all problems without an answer: no problem with one is answered."""
-        answered = [self.subject.sizes(a.problem) for a in self.asked]
+        answered = [a.problem.sizes for a in self.asked]
         if not all(each.kind for each in self.unanswered):
             return ()  # it gives no answer for another reason
         left, found = [each.sizes for each in self.unanswered], []
@@ -258,7 +254,7 @@ class _Answers:
     def _told(self, asked: list[Asked]) -> dict[str, str]:
         """The meanings of `Answer.others`; none if telling them fails."""
         with _attempted("telling what else it returns", self.failed):
-            return dict(self.subject.meanings(asked))
+            return meanings(self.subject.network, asked)
         return {}
 
 
@@ -277,9 +273,9 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     worst = tuple(max(column, key=_shows) for column in zip(*entries, strict=True))
     loss, loss_is_right, forward = "", None, ""
     with _attempted("comparing the losses", found.failed):
-        loss, loss_is_right = subject.losses(asked)
+        loss, loss_is_right = about_losses(asked)
     with _attempted("comparing the states", found.failed):
-        forward = subject.states(asked)
+        forward = (about_outputs if outputs else about_states)(subject.network, asked)
     return {
         "dtype": dtype,
         "window": subject.window,
@@ -290,7 +286,9 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
         "worst": worst,
         "by_problem": {each[0].problem: {e.name: e.fraction for e in each} for each in entries},
         "name": name,
-        "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
+        "missing": tuple(
+            f"d{n}" for n in subject.form.gradients if f"d{n}" not in {e.name for e in worst}
+        ),
         "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),
         "unidentified": found.unidentified,
         "set_globals": asked[0].answer.set_globals,
@@ -374,10 +372,6 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         at = f"{Path(place.filename).name}, line {place.lineno}"
         failed.append(shown(f"{step} failed: {type(error).__name__}: {error} ({at})"))
-
-
-def _labels(entries: Sequence[Entry]) -> set[str]:
-    return {entry.name for entry in entries}
 
 
 def _problems(asked: Any) -> list[str]:

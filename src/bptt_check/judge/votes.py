@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from bptt_check.judge.asking import Array, Asked, Gradients, Vote
-from bptt_check.judge.comparison import Expected, agrees
+from bptt_check.judge.asking import Array, Asked, Expected, Gradients, Vote
+from bptt_check.judge.comparison import agrees
 from bptt_check.networks import Network, Problem
 
 _DIRECTIONS = 3
