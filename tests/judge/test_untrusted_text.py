@@ -65,10 +65,11 @@ RETURNS = f"def backward(*_): return type({NASTY!r}, (), {{}})()"
 AT_IMPORT = f"raise SystemExit({NASTY!r})"
 
 
-@pytest.mark.parametrize("text", [RAISES, RETURNS, AT_IMPORT], ids=["raises", "returns", "import"])
-@pytest.mark.parametrize("flag", ["--html", "--json", "--markdown"])
+@pytest.mark.parametrize(
+    ("flag", "text"), [("--html", RAISES), ("--json", AT_IMPORT), ("--markdown", RETURNS)]
+)
 def test_hostile_text_in_a_files_error(
-    text: str, flag: str, tmp_path: Path, capsys: Capture
+    flag: str, text: str, tmp_path: Path, capsys: Capture
 ) -> None:
     file, page = tmp_path / "mine.py", tmp_path / "page.html"
     file.write_text(text)
