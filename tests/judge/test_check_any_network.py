@@ -22,13 +22,17 @@ pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small ca
 Array = np.ndarray
 Capture = pytest.CaptureFixture[str]
 HEAD = "import numpy as np\ndef sigmoid(z): return 1 / (1 + np.exp(-z))\n"
-SMALL = "time=5,batch=2,n_in=3,hidden=3,n_out=3"
+
+
+def autograd(its: Network) -> Callable[..., dict[str, Array]]:
+    """The backward pass of a network by autograd."""
+    return lambda **given: {f"d{n}": g for n, g in its.evaluate(given).gradients.items()}
 
 
 def lstm(right: str = "", wrong: str = "") -> Callable[..., Any]:
-    assert LSTM.count(right) == 1 or not right
+    assert right in LSTM
     space: dict[str, Any] = {}
-    exec(HEAD + (LSTM.replace(right, wrong) if right else LSTM), space)
+    exec(HEAD + LSTM.replace(right, wrong), space)
     made: Callable[..., Any] = space["backward"]
     return made
 
@@ -125,14 +129,6 @@ def test_a_truncated_pass_is_right_with_its_own_window_only() -> None:
         check(truncated, scaled, window=5, shapes="time=4")
 
 
-def losses_of(x: Array, y: Array, w: Array) -> float:
-    total, s = 0.0, 0 * w
-    for x_t, y_t in zip(x, y, strict=True):
-        s = w * (s + x_t)
-        total += float(((s - y_t) ** 2).sum() / 2)
-    return total
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -144,7 +140,8 @@ def losses_of(x: Array, y: Array, w: Array) -> float:
 )
 def test_a_returned_loss_is_compared_first(change: Callable[..., float], says: str) -> None:
     def with_loss(x: Array, y: Array, w: Array) -> tuple[float, dict[str, Array]]:
-        return change(losses_of(x, y, w), x), scaled_backward(x, y, w)
+        loss = scaled.evaluate({"x": x, "y": y, "w": w}).losses.sum()
+        return change(float(loss), x), scaled_backward(x, y, w)
 
     report = check(with_loss, scaled, shapes="time=6")
     assert report.right
@@ -168,12 +165,7 @@ def test_an_operation_without_a_rule_is_measured_and_reported() -> None:
             s = torch.special.i0e(w * s + x_t)
             yield s.sum()
 
-    def autograd(x: Array, w: Array) -> dict[str, Array]:
-        values = {"x": x, "w": w}
-        found = with_bessel.evaluate(values).gradients
-        return {f"d{n}": g for n, g in found.items()}
-
-    report = check(autograd, with_bessel, shapes="time=3,n=2")
+    report = check(autograd(with_bessel), with_bessel, shapes="time=3,n=2")
     assert report.right
     assert "i0e" in report.measured
     assert "measured noise floor, not a bound" in as_text(report, "f")
@@ -211,6 +203,12 @@ def test_the_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     assert "if it updates its weights: --from-update RATE" in said
 
 
+def test_tokens_and_embeddings() -> None:
+    report = check(autograd(embedded), embedded)
+    assert report.right
+    assert report.missing == ()
+
+
 def test_names_and_sizes() -> None:
     with pytest.raises(ValueError, match="axes among time, batch, n_in, hidden, n_out, got depth"):
         subject_for("lstm", shapes="depth=3")
@@ -221,13 +219,3 @@ def test_names_and_sizes() -> None:
     assert network_named("gru,reset=before,columns", "upstream").name == "gru"
     assert "b" in network_named("lstm,no-biases").zeros
     assert isinstance(network_named(f"{Path(__file__)}:scaled"), Network)
-
-
-def test_tokens_and_embeddings() -> None:
-    def autograd(**given: Array) -> dict[str, Array]:
-        found = embedded.evaluate(given).gradients
-        return {f"d{n}": g for n, g in found.items()}
-
-    report = check(autograd, embedded)
-    assert report.right
-    assert report.missing == ()

@@ -34,16 +34,27 @@ def rnn(x: Any, y: Any, U: Any, W: Any) -> Iterator[Any]:
         yield 0.5 * ((h - y_t) ** 2).sum()
 
 
-def backward(x: Array, y: Array, U: Array, W: Array) -> Gradients:
-    h = [np.zeros((x.shape[1], len(W)), x.dtype)]
-    for x_t in x:
+def every(x: Array, y: Array, U: Array, W: Array, h_0: Array) -> tuple[float, list[Array], Array]:
+    """The loss, the gradients of x, U and W, and the last state."""
+    h, loss = [h_0], 0.0
+    for x_t, y_t in zip(x, y, strict=True):
         h.append(np.tanh(x_t @ U + h[-1] @ W))
-    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h[0]
+        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()
+    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0
     for t in reversed(range(len(x))):
         dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)
         dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz
         dh = dz @ W.T
-    return {"dx": dx, "dU": dU, "dW": dW}
+    return loss, [dx, dU, dW], h[-1]
+
+
+def last_state(x: Array, y: Array, U: Array, W: Array) -> Array:
+    return every(x, y, U, W, np.zeros((x.shape[1], len(W)), x.dtype))[2]
+
+
+def backward(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+    _, found, _ = every(x, y, U, W, np.zeros((x.shape[1], len(W)), x.dtype))
+    return dict(zip(("dx", "dU", "dW"), found, strict=True))
 
 
 def wrong(x: Array, y: Array, U: Array, W: Array) -> Gradients:
@@ -161,18 +172,10 @@ def test_what_is_not_returned_stands_in_the_verdict() -> None:
     assert_gradient_parity(backward, network=rnn, require="all")
 
 
-def states(problem: Problem) -> Mapping[str, Array]:
-    x, U, W = (problem.values[n] for n in "xUW")
-    h = np.zeros((x.shape[1], len(W)))
-    for x_t in x:
-        h = np.tanh(x_t @ U + h @ W)
-    return {"h": h}
-
-
 #: What is returned besides the gradients, the verdict of a right pass, and what is not identified.
 BESIDES: list[tuple[Callable[[Problem], Mapping[str, Any]], str, tuple[str, ...]]] = [
     (lambda p: {"others": {"dV": np.ones(p.values["W"].shape)}}, "cannot tell", ("dV",)),
-    (lambda p: {"others": states(p)}, "agrees", ()),
+    (lambda p: {"others": {"h": last_state(**p.values)}}, "agrees", ()),
     # zeros are equal to any quantity that is zero
     (lambda p: {"others": {"h": 0 * p.values["W"]}}, "cannot tell", ("h",)),
     (lambda p: {"unnamed": ("cache",)}, "cannot tell", ("cache",)),
@@ -200,11 +203,11 @@ def with_state(x: Any, y: Any, U: Any, W: Any, h_0: Any) -> Iterator[Any]:
         yield 0.5 * ((h - y_t) ** 2).sum()
 
 
-FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stand
-    "dx, dU, dW, h[-1]": "dx, dU, dW, h[-1]",
-    "a loss, a list, a state": "loss, [dx, dU, dW], h[-1]",
-    "without names": "(loss, *g, h[-1])",
-    "one tuple": "tuple([*g, h[-1]])",
+#: A state stands where the gradient of h_0 could.
+FORMS: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "behind gradients": lambda loss, g, h: (*g, h),
+    "a loss, a list, a state": lambda loss, g, h: (loss, g, h),
+    "behind a loss and gradients": lambda loss, g, h: (loss, *g, h),
 }
 
 
@@ -212,24 +215,11 @@ FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stan
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("factor", [1, 7])
 def test_a_state_in_a_gradients_place_is_no_gradient(form: str, factor: int) -> None:
-    space: dict[str, Any] = {"np": np}
-    text = (
-        "def f(x, y, U, W, h_0):\n"
-        "    h, loss = [h_0], 0\n"
-        "    for x_t, y_t in zip(x, y):\n"
-        "        h.append(np.tanh(x_t @ U + h[-1] @ W))\n"
-        "        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()\n"
-        "    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0\n"
-        "    for t in reversed(range(len(x))):\n"
-        "        dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)\n"
-        "        dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz\n"
-        "        dh = dz @ W.T\n"
-        f"    dW = {factor} * dW\n"
-        "    g = [dx, dU, dW]\n"
-        f"    return {FORMS[form]}\n"
-    )
-    exec(text, space)
-    report = check(space["f"], with_state, shapes="time=4,batch=2")
+    def with_a_state(x: Array, y: Array, U: Array, W: Array, h_0: Array) -> tuple[Any, ...]:
+        loss, (dx, dU, dW), h = every(x, y, U, W, h_0)
+        return FORMS[form](loss, [dx, dU, factor * dW], h)
+
+    report = check(with_a_state, with_state, shapes="time=4,batch=2")
     assert report.verdict == ("agrees" if factor == 1 else "disagrees")
     assert (report.returned, report.missing) == (("dx", "dU", "dW"), ("dh_0",))
     assert report.unidentified == ()

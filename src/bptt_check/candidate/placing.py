@@ -66,12 +66,11 @@ def made(
         found, value = inspect.getattr_static(of, name, None), values[name]
         if callable(found) or name in own:
             continue
-        if hasattr(type(found), "__set__"):  # a property, or a slot
-            with suppress(AttributeError):
+        with suppress(AttributeError):
+            if hasattr(type(found), "__set__"):  # a property, or a slot
                 setattr(instance, name, value)
-                are_set.add(name)
-        else:
-            places.append((vars(instance), name, value))
+            else:
+                places.append((vars(instance), name, value))
             are_set.add(name)
     _fill(instance, places)
     return Made(instance, has, are_set, own)
@@ -95,11 +94,9 @@ def weights_of(
                     found.setdefault(name, []).append((attribute in _WEIGHTS, mapping))
     for name, several in found.items():
         sure = [mapping for is_sure, mapping in several if is_sure]
-        rest = [mapping for _, mapping in several]
-        for candidates in (sure, rest):
-            if len(candidates) == 1:
-                yield candidates[0], name
-                break
+        mappings = sure if len(sure) == 1 else [mapping for _, mapping in several]
+        if len(mappings) == 1:
+            yield mappings[0], name
 
 
 def _fill(instance: Any, places: Sequence[tuple[MutableMapping[str, Any], str, Any]]) -> None:

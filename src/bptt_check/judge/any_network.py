@@ -80,10 +80,8 @@ class AnyNetwork:
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
         general(network, self.fixed)  # raises early
         if window is not None and not is_causal(network):
-            raise ValueError(
-                f"window must be left out: a loss of {network.name} depends on later inputs, got "
-                f"{window}"
-            )
+            why = f"a loss of {network.name} depends on later inputs"
+            raise ValueError(f"window must be left out: {why}, got {window}")
         inputs = [name for name in network.arguments if name not in network.zeros]
         axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
         try:
@@ -114,11 +112,9 @@ class AnyNetwork:
             CannotCheck: no problem distinguishes the window from the full gradient.
         """
         key = dtype, str(seed)
-        if key not in self._posed:
-            self._posed[key] = self._problems(dtype, seed)
-            for problem in self._posed[key]:
-                self._own.setdefault(id(problem), (problem, None))
-        found = self._posed[key]
+        found = self._posed[key] = self._posed.get(key) or self._problems(dtype, seed)
+        for problem in found:
+            self._own.setdefault(id(problem), (problem, None))
         return [p for p in found if self.is_small(p)] or found if self.small_only else found
 
     def in_turn(self, dtype: str) -> Sequence[tuple[Problem, ...]]:
@@ -316,12 +312,12 @@ class AnyNetwork:
         missing = [n for n in self.form.gradients if n not in asked[0].answer.gradients]
         sharpest_first = sorted(asked, key=_sharpness, reverse=True)  # they detect most mistakes
         for mistake in catalogue.mistakes:
-            if mistake.part.edges or mistake.forward:
-                continue
-            if any(_differs(catalogue, mistake, a) for a in sharpest_first):
-                continue
-            first = asked[0]
-            if _changes(catalogue, mistake, first.problem, first.right, missing):
+            if (
+                mistake.part.edges
+                or mistake.forward
+                or any(_differs(catalogue, mistake, a) for a in sharpest_first)
+                or _changes(catalogue, mistake, asked[0].problem, asked[0].right, missing)
+            ):
                 continue
             shown = [_changes(catalogue, mistake, *each) for each in self._of_any_sizes]
             if any(shown) or not shown:  # some change nothing of this network at any size

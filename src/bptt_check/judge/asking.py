@@ -1,6 +1,6 @@
 """What the judge asks and is answered: answers, what is right, where and which mistake."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,6 +41,11 @@ class Answer(NamedTuple):
     placed: tuple[str, ...] = ()  # gradients told by their place alone, where a state may stand
     forward: Mapping[str, Array] = {}  # arrays that its forward pass hands over, by name
     outputs: Mapping[str, Array] = {}  # of a layer, by the names of their upstream gradients
+
+    def only(self, names: Collection[str]) -> "Answer":
+        """Without other gradients than these."""
+        first, second = ({n: a[n] for n in a if n in names} for a in (self.gradients, self.second))
+        return self._replace(gradients=first, second=second)
 
     @property
     def is_finite(self) -> bool:

@@ -302,7 +302,18 @@ def _processes(mark: str) -> list[int]:
 
 def in_this_process(backward: Callable[..., Any], subject: AnyNetwork) -> Ask:
     """Call a function directly: for trusted code, such as your own in a test."""
-    return remade(lambda: backward, subject)
+
+    def ask(problem: Any, *earlier: Any) -> Answer:
+        try:
+            called = call(backward, subject.form, *map(subject.question, (problem, *earlier)))
+        except Refused as error:
+            raise CannotCheck(str(error)) from None
+        except Exception as error:
+            kind = type(error).__name__
+            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
+        return judged(called, problem, subject)
+
+    return ask
 
 
 class InThisProcess:
@@ -324,22 +335,6 @@ class InThisProcess:
         """It, with edits, in this context."""
         with workshop.program.with_edits([workshop.edits[number] for number in edits]):
             yield in_this_process(self._function, self._subject)
-
-
-def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:
-    """Like `in_this_process`, with a new function for each problem, so that it keeps no state."""
-
-    def ask(problem: Any, *earlier: Any) -> Answer:
-        try:
-            called = call(make(), subject.form, *map(subject.question, (problem, *earlier)))
-        except Refused as error:
-            raise CannotCheck(str(error)) from None
-        except Exception as error:
-            kind = type(error).__name__
-            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
-        return judged(called, problem, subject)
-
-    return ask
 
 
 def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:

@@ -5,7 +5,7 @@ module knows the order of these steps. `AnyNetwork` describes the network.
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,7 @@ import numpy as np
 
 from bptt_check.candidate.escaping import shown
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck, Explanation
+from bptt_check.judge.asking import Ask, Asked, CannotCheck, Explanation
 from bptt_check.judge.comparison import (
     UNTOLD,
     Entry,
@@ -80,12 +80,11 @@ def examine(
     if not wrong and not impure:
         with _attempted("listing what these sizes hide", failed):
             common["blind"] = tuple(subject.blind(asked))
-        common["failed"] = tuple(failed)
         lost = tuple(lost_digits(asked, subject.network.outputs))
         verdict: Verdict = "loses digits" if lost else "agrees"
-        if unchecked:
-            verdict = "cannot tell"
-        return Report(verdict, undecided=tuple(unchecked), lost=lost, **common)
+        verdict = "cannot tell" if unchecked else verdict
+        undecided = tuple(unchecked)
+        return Report(verdict, undecided=undecided, lost=lost, failed=tuple(failed), **common)
     finite = [a for a in asked if a.answer.is_finite]
     mistakes, common["not_named"] = _names(subject, finite, wrong, failed)
     factors = constant_factors(finite, [a.problem.sizes for a in finite])
@@ -101,8 +100,8 @@ def examine(
             common["mend"], common["leads"] = _lines(
                 mender, subject, finite, dtype, seed, common["loss_is_right"]
             )
-    common["failed"] = tuple(failed)
-    return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
+    common |= {"factors": tuple(factors), "mistakes": mistakes, "failed": tuple(failed)}
+    return Report(verdict, impure=impure, **common)
 
 
 @dataclass
@@ -133,10 +132,9 @@ class _Answers:
             sizes = dict(question.sizes)
             try:
                 answer = ask(question)
-                if self.asked and answer.gradients.keys() != self.asked[0].answer.gradients.keys():
+                if self.asked and answer.gradients.keys() != self.names:
                     its, others = (
-                        ", ".join(f"d{n}" for n in each.gradients)
-                        for each in (answer, self.asked[0].answer)
+                        ", ".join(f"d{n}" for n in each) for each in (answer.gradients, self.names)
                     )
                     raise CannotCheck(f"it returns {its}, elsewhere {others}")
                 right = self.subject.judged(question, answer)
@@ -166,26 +164,15 @@ class _Answers:
             others = {n: a.answer.gradients[n] for n in a.answer.placed}
             placed.append(a._replace(answer=a.answer._replace(others=others)))
         states = self._told(placed) if all(a.answer.placed for a in self.asked) else {}
+        names = [n for n in self.names if n not in states]
         for number, a in enumerate(self.asked if states else ()):
-            first, second = (dict(g) for g in (a.answer.gradients, a.answer.second))
-            others = {**a.answer.others, **{f"what stands for d{n}": first.pop(n) for n in states}}
-            second = {n: g for n, g in second.items() if n in first}
-            answer = a.answer._replace(gradients=first, second=second, others=others)
+            others = {f"what stands for d{n}": a.answer.gradients[n] for n in states}
+            answer = a.answer.only(names)._replace(others={**a.answer.others, **others})
             self.asked[number] = a._replace(answer=answer)
 
     def only_gradients(self, ask: Ask) -> Ask:
         """The same, without what has turned out to be no gradient."""
-        names = self.asked[0].answer.gradients.keys()
-
-        def asked(problem: Any, *earlier: Any) -> Answer:
-            answer = ask(problem, *earlier)
-            first, second = (
-                {n: g for n, g in of.items() if n in names}
-                for of in (answer.gradients, answer.second)
-            )
-            return answer._replace(gradients=first, second=second)
-
-        return asked
+        return lambda *problems: ask(*problems).only(self.names)
 
     def _refused(self, error: CannotCheck, name: str, sizes: dict[str, int]) -> Exception:
         """The error to raise if no problem has an answer: the candidate's own, if it has one."""
@@ -194,6 +181,11 @@ class _Answers:
         at = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
         advice = self.subject.advice() if error.kind in _OF_SIZES else ""
         return CannotCheck(f"{error}; asked the problem {name!r} ({at}){advice}")
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The inputs whose gradients it returns."""
+        return self.asked[0].answer.gradients.keys()
 
     @cached_property
     def wrong(self) -> list[Asked]:
@@ -240,7 +232,7 @@ class _Answers:
                 shapes = ",".join(f"{each.axis}={each.answered}" for each in sizes)
                 remedy = f"; --shapes {shapes} asks only what it answers"
             found.append(f"at {unanswered_at(self.unanswered, sizes)}: {first.why}{remedy}")
-        names = self.asked[0].answer.gradients
+        names = self.names
         every = {n for a in self.asked for n in told(a.right, names)}
         if lost := [f"d{n}" for n in names if n not in every]:
             found.append(undecidable(lost))
