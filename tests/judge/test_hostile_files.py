@@ -49,15 +49,16 @@ BAD_FILES = {
     "    resource.setrlimit(9, (its + (8 << 20),) * 2)\n    np.ones(1 << 22)": "Memory",
     START + "return [np.array('a', object)] * 3": "dU must be an array of floating-point",
 }
-#: An answer of its own on the pipe, of which one field has another type.
+#: An answer of its own on the pipe, of which one part is something else.
 ANSWERS = (
     START
     + """import json, os, struct
     from safetensors.numpy import save
     fields = {"impure": [], "bits": 64, "loss": None, "others": [], "unnamed": [], "placed": []}
-    fields |= {"set_globals": [], "forward": [], "%s": {}}
+    fields |= {"set_globals": [], "forward": []}
     arrays = {f"{w}.{n}": a * 0 for w in ("first", "second") for n, a in zip("UWV", (U, W, V))}
-    for frame in (json.dumps(fields).encode(), save(arrays)):
+    frames = [json.dumps(fields | FIELDS).encode(), save(arrays)]
+    for frame in CHANGED:
         for pipe in range(3, 9):
             try:
                 os.write(pipe, struct.pack("<Q", len(frame)) + frame)
@@ -66,7 +67,16 @@ ANSWERS = (
     os._exit(77)
 """
 )
-BAD_FILES |= {ANSWERS % name: "an answer that cannot be decoded" for name in ("impure", "bits")}
+BFLOAT = '{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+BAD_FILES |= {
+    ANSWERS.replace("FIELDS", fields).replace("CHANGED", frames): "an answer that cannot be decoded"
+    for fields, frames in (
+        ("{'impure': 5}", "frames"),
+        ("{'bits': []}", "frames"),
+        ("{}", "[b'[' * 200000]"),
+        ("{}", f"[frames[0], struct.pack('<Q', {len(BFLOAT)}) + b'{BFLOAT}0000']"),
+    )
+}
 #: Each ends like one of these, and is asked at night.
 MORE_FILES = {
     "raise RuntimeError('at import')\n": "raises RuntimeError: at import (line 1)",

@@ -286,7 +286,7 @@ def _attributes(attributes: Mapping[str, Any], names: _Names) -> Iterator[_Eleme
         if _meaning(element, names):
             yield element
         elif holds_gradients(name):
-            yield from _flat(value, "", Part("", element.label), names, True)
+            yield from _flat(value, "", Part(element.label, element.label), names, True)
 
 
 def holds_gradients(attribute: str) -> bool:

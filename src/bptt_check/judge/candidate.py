@@ -188,7 +188,7 @@ class Candidate:
         try:
             header = json.loads(frame)
             error = header.get("error")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise CannotCheck(_UNREADABLE, ended=True) from None
         if error is not None:
             raise CannotCheck(str(error)[:2000], kind=str(header.get("kind", ""))[:100])
@@ -197,7 +197,7 @@ class Candidate:
     def _arrays(self) -> dict[str, np.ndarray]:
         try:
             return load(self._frame(time.monotonic() + self._timeout))
-        except SafetensorError:
+        except (SafetensorError, KeyError):  # a type that NumPy lacks
             raise CannotCheck(_UNREADABLE, ended=True) from None
 
     def _frame(self, deadline: float) -> bytes:
