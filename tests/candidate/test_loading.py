@@ -40,36 +40,25 @@ def test_a_byte_order_mark_and_python_2s_range(tmp_path: Path) -> None:
     assert_right(load_function(str(file), "backward"), "W", others="e")
 
 
-def test_modules_in_its_folder_can_be_imported(tmp_path: Path) -> None:
-    (tmp_path / "its_neighbour.py").write_text("def product(a, b):\n    return a @ b\n")
-    text = f"from its_neighbour import product\n{PASS.replace('x.T @ e', 'product(x.T, e)')}"
-    assert_right(load(tmp_path, text), "W", others="e")
-
-
-def test_a_file_of_a_package(tmp_path: Path) -> None:
-    inner = tmp_path / "outer_package" / "inner_package"
-    inner.mkdir(parents=True)
-    for folder in (inner, inner.parent):
-        (folder / "__init__.py").write_text("from . import __name__ as its_name\n")
-    (inner.parent / "products.py").write_text("def product(a, b):\n    return a @ b\n")
-    (inner / "passes.py").write_text(
-        f"from ..products import product\n{PASS.replace('x.T @ e', 'product(x.T, e)')}"
-    )
-    function: Any = load_function(str(inner / "passes.py"), "backward")
-    assert function.__globals__["__package__"] == "outer_package.inner_package"
+@pytest.mark.parametrize("init", [None, "from . import __name__ as own\n", "import no_such\n"])
+def test_a_neighbour_can_be_imported(tmp_path: Path, init: str | None) -> None:
+    """In its folder, in a package in a package, and in one that fails to be imported."""
+    name = "alone" if init is None else f"package_{len(init)}"
+    folder = tmp_path / name / "inner"
+    folder.mkdir(parents=True)
+    for each in (folder, folder.parent) if init else ():
+        (each / "__init__.py").write_text(init or "")
+    beside = folder if init is None else folder.parent
+    (beside / f"{name}_products.py").write_text("def product(a, b):\n    return a @ b\n")
+    file, dots = folder / "passes.py", "" if init is None else ".."
+    text = f"from {dots}{name}_products import product\n{PASS}"
+    file.write_text(text.replace("x.T @ e", "product(x.T, e)"))
+    if fails := "no_such" in (init or ""):
+        with pytest.raises(ModuleNotFoundError, match="no_such"):
+            load_function(str(file), "backward")
+    function: Any = load_function(str(file), "backward", definitions_only=fails)
+    assert function.__globals__["__package__"] == ("" if init is None else f"{name}.inner")
     assert_right(function, "W", others="e")
-
-
-def test_a_package_that_fails_to_import(tmp_path: Path) -> None:
-    folder = tmp_path / "failing_package"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("import no_such_module\n")
-    (folder / "products.py").write_text("def product(a, b):\n    return a @ b\n")
-    file = folder / "passes.py"
-    file.write_text(f"from .products import product\n{PASS.replace('x.T @ e', 'product(x.T, e)')}")
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        load_function(str(file), "backward")
-    assert_right(load_function(str(file), "backward", definitions_only=True), "W", others="e")
 
 
 def test_a_notebook_with_magics(tmp_path: Path) -> None:
@@ -86,13 +75,6 @@ def test_a_notebook_with_magics(tmp_path: Path) -> None:
     # The lines of its functions are known: what is returned has the names of variables.
     file = notebook(tmp_path / "other.ipynb", PASS)
     assert_right(load_function(file, "backward"), "W", others="e")
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"cells": [{"cell_type": "code"}]}'])
-def test_a_broken_notebook(tmp_path: Path, text: str) -> None:
-    (tmp_path / "broken.ipynb").write_text(text)
-    with pytest.raises(Refused, match="cannot be read as a notebook"):
-        load_function(str(tmp_path / "broken.ipynb"), "backward")
 
 
 def test_definitions_only(tmp_path: Path) -> None:
@@ -150,34 +132,25 @@ def test_definitions_only_skips_statements_of_python_2(tmp_path: Path) -> None:
         load(tmp_path, text)
 
 
-def test_a_file_without_any_readable_statement(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"has no function 'backward'.*line 2 \(SyntaxError\)"):
-        load(tmp_path, "print 1", definitions_only=True)
+REFUSED = [
+    ("a.py", PASS, "forward", r"has no function 'forward'; it has backward$"),
+    ("a.py", PASS, "backward.inner", r"has no function 'backward.inner': did you mean backward\?"),
+    ("a.py", PASS, "np", "has no function 'np'"),
+    ("a.py", PASS, "forward,backward", "has no function 'forward'; it has backward"),
+    ("a.py", "SIZE = 3\n", "f", "it has none at all: put the backward pass into a function"),
+    ("a.py", "\nprint 1", "f", r"has no function 'f'.*line 2 \(SyntaxError\)"),
+    ("a.txt", PASS, "backward", r"its name must end in \.py or \.ipynb"),
+    ("a.ipynb", "{", "f", "cannot be read as a notebook"),
+    ("a.ipynb", "[]", "f", "cannot be read as a notebook"),
+    ("a.ipynb", '{"cells": [{"cell_type": "code"}]}', "f", "cannot be read as a notebook"),
+]
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "message"),
-    [
-        (PASS, "forward", r"has no function 'forward'; it has backward$"),
-        (
-            PASS,
-            "backward.inner",
-            r"has no function 'backward.inner': did you mean backward\?",
-        ),
-        (PASS, "np", "has no function 'np'"),
-        (PASS, "forward,backward", "has no function 'forward'; it has backward"),
-        ("SIZE = 3\n", "backward", "it has none at all: put the backward pass into a function"),
-    ],
-)
-def test_what_is_refused(tmp_path: Path, text: str, name: str, message: str) -> None:
+@pytest.mark.parametrize(("file", "text", "name", "message"), REFUSED)
+def test_what_is_refused(tmp_path: Path, file: str, text: str, name: str, message: str) -> None:
+    (tmp_path / file).write_text(text)
     with pytest.raises(Refused, match=message):
-        load(tmp_path, text, name)
-
-
-def test_a_file_with_another_suffix(tmp_path: Path) -> None:
-    (tmp_path / "pass.txt").write_text(PASS)
-    with pytest.raises(Refused, match=r"its name must end in \.py or \.ipynb"):
-        load_function(str(tmp_path / "pass.txt"), "backward")
+        load_function(str(tmp_path / file), name, definitions_only="print" in text)
 
 
 def test_a_line_of_a_notebook_is_one_of_a_cell(tmp_path: Path) -> None:

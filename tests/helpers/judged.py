@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from bptt_check.judge import candidate, purity
 from bptt_check.judge import examine as judge
+from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Ask
 from bptt_check.judge.report import Report
 from bptt_check.subjects import subject_for
@@ -32,8 +33,14 @@ def in_this_process(backward: Callable[..., object], shapes: str = "any") -> Ask
     return candidate.in_this_process(backward, subject_for(shapes=shapes))
 
 
-def remade(make: Callable[[], Callable[..., object]], shapes: str = "any") -> Ask:
-    return candidate.remade(make, subject_for(shapes=shapes))
+def remade(
+    make: Callable[[], Callable[..., object]],
+    shapes: str = "any",
+    subject: AnyNetwork | None = None,
+) -> Ask:
+    """With a new function for each problem, so that it keeps no state."""
+    its = subject or subject_for(shapes=shapes)
+    return lambda *problems: candidate.in_this_process(make(), its)(*problems)
 
 
 def kept_between_calls(ask: Ask, dtype: str) -> tuple[str, ...]:

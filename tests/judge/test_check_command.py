@@ -53,7 +53,6 @@ def test_the_example_of_one_size(capsys: Capture) -> None:
     assert "it raises ValueError" in said
     assert "(line 15)" in said
     assert "--shapes recipe" in said
-    assert check.main([target, "--shapes", "recipe"]) == 0
     assert check.main([target, "--shapes", SMALL]) == 2  # it knows no batch
 
 
@@ -81,18 +80,6 @@ def test_wrong_examples(name: str, says: str, capsys: Capture) -> None:
     assert len(printed.splitlines()) <= 40
     assert max(map(len, printed.splitlines())) <= 110
     assert_as_on_the_page(name, printed)
-
-
-@pytest.mark.verdict
-def test_the_truncated_example_is_right_with_its_window_and_a_full_one_wrong() -> None:
-    window = ["--window", "4", "--shapes", SMALL]
-    assert check.main([example("wrong_truncated"), *window]) == 0
-    assert check.main([example("right_loop"), *window]) == 1
-
-
-def test_a_window_longer_than_every_problem_is_refused(capsys: Capture) -> None:
-    assert check.main([example("right_recipe_only"), "--shapes", "recipe", "--window", "7"]) == 2
-    assert "no problem distinguishes a window of 7 steps from no window" in capsys.readouterr().err
 
 
 TEXTBOOK = """
@@ -128,23 +115,6 @@ def test_layouts_and_sequences_reach_the_candidate(
     file.write_text(f"{TEXTBOOK}    {body}\n")
     assert check.main([f"{file}:backward"]) == code
     assert says in " ".join(capsys.readouterr().out.split())
-
-
-def test_json(capsys: Capture) -> None:
-    assert check.main([example("wrong_transpose"), "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
-    assert document["verdict"] == "disagrees"
-    assert "W is not transposed" in document["mistakes"][0]["mistakes"][0]["name"]
-    assert check.main([example("right_loop"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["verdict"] == "agrees"
-    assert check.main(["nowhere.py:f", "--json"]) == 2
-    assert json.loads(capsys.readouterr().out)["verdict"] == "cannot check"
-
-
-def test_markdown_of_what_cannot_be_checked(capsys: Capture) -> None:
-    assert check.main(["nowhere.py:f", "--markdown"]) == 2
-    said = capsys.readouterr().out
-    assert said == "### CANNOT CHECK `nowhere.py:f`\n\n```\nthere is no file nowhere.py\n```\n"
 
 
 def test_the_ci_job_on_the_page_writes_a_summary(capsys: Capture) -> None:

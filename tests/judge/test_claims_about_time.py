@@ -22,6 +22,22 @@ Gradients = dict[str, Any]
 SIZES = {"time": 4, "batch": 2, "n_in": 4, "hidden": 3, "n_out": 2}
 
 
+def made(
+    activation: Callable[[Any], Any] = torch.tanh, kept: Callable[[Any], Any] = lambda h: h
+) -> Network:
+    @network(x="time n", U="n h", W="h h", y=upstream("time h"))
+    def its(x: Any, U: Any, W: Any, y: Any) -> Iterator[Any]:
+        h = torch.zeros(len(W))
+        for x_t, y_t in zip(x, y, strict=True):
+            h = activation(x_t @ U + kept(h) @ W)
+            yield (h * y_t).sum()
+
+    return its
+
+
+plain, with_elu = made(), made(torch.nn.functional.elu)
+
+
 def claimed(ask: Callable[[Problem], Gradients], *only: str, **more: Any) -> Claim:
     def answer(problem: Problem) -> Gradients:
         with np.errstate(over="ignore"):
@@ -77,13 +93,7 @@ def test_which_losses_are_wrong_is_said_as_it_is() -> None:
 
 
 def test_no_error_is_passed_back_or_a_wrong_one() -> None:
-    @network(x="time n", U="n h", W="h h", y=upstream("time h"))
-    def cut(x: Any, U: Any, W: Any, y: Any) -> Iterator[Any]:
-        h = torch.zeros(len(W))
-        for x_t, y_t in zip(x, y, strict=True):
-            h = torch.tanh(x_t @ U + h.detach() @ W)
-            yield (h * y_t).sum()
-
+    cut = made(kept=torch.Tensor.detach)
     nothing = locate(plain, autograds(cut, lambda _, g: g)).claim
     assert (nothing.kind, nothing.lag, nothing.vanished) == ("k back", 1, True)
     wrong = claimed(planted("ds_next = ds * f", "ds_next = ds * i"))
@@ -153,22 +163,6 @@ def test_an_error_that_does_not_change_with_the_targets() -> None:
     assert locate(mean_loss, doubled).claim.kind == "sums only"
     scaled = autograds(plain, lambda _, g: {**g, "x": g["x"] + 1})
     assert "an input's gradient is not split" in locate(plain, scaled).claim.reason
-
-
-@network(x="time n", U="n h", W="h h", y=upstream("time h"))
-def plain(x: Any, U: Any, W: Any, y: Any) -> Iterator[Any]:
-    h = torch.zeros(len(W))
-    for x_t, y_t in zip(x, y, strict=True):
-        h = torch.tanh(x_t @ U + h @ W)
-        yield (h * y_t).sum()
-
-
-@network(x="time n", U="n h", W="h h", y=upstream("time h"))
-def with_elu(x: Any, U: Any, W: Any, y: Any) -> Iterator[Any]:
-    h = torch.zeros(len(W))
-    for x_t, y_t in zip(x, y, strict=True):
-        h = torch.nn.functional.elu(x_t @ U + h @ W)
-        yield (h * y_t).sum()
 
 
 def test_a_later_state_or_an_earlier_one() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bptt_check.commands.numbers import finite
-from bptt_check.judge.comparison import in_ulps, worst_entry
+from bptt_check.judge.asking import Expected
+from bptt_check.judge.comparison import in_ulps, worst_entries
 from bptt_check.reports.text import table
 
 
@@ -25,7 +26,8 @@ def test_a_count_without_a_meaning_is_not_shown(dtype: str, got: float) -> None:
     for expected in (0.0, -0.0, float(info.tiny) / 8, np.nan, np.inf):
         assert in_ulps(got, expected, dtype) is None
     assert in_ulps(got, 1e-37, dtype) is None  # the count exceeds what the mantissa holds
-    entry = worst_entry("dU", "here", np.array([got]), np.zeros(1), np.full(1, 1e-40), dtype)
+    right = Expected({"U": np.zeros(1)}, {"U": np.full(1, 1e-40)})
+    (entry,) = worst_entries({"U": np.array([got])}, right, "here", dtype)
     assert entry.ulps is None
     assert table([entry]).splitlines()[1].split()[-3] == "-"
     document = json.dumps([finite(value) for value in entry._asdict().values()], allow_nan=False)
@@ -34,7 +36,8 @@ def test_a_count_without_a_meaning_is_not_shown(dtype: str, got: float) -> None:
 
 def test_a_wrong_entry_of_float32_is_counted_in_float32() -> None:
     one = np.ones(1)
-    entry = worst_entry("dU", "here", one + 1e-3, one, one * 1e-7, "float32")
+    right = Expected({"U": one}, {"U": one * 1e-7})
+    (entry,) = worst_entries({"U": one + 1e-3}, right, "here", "float32")
     assert entry.ulps == pytest.approx(1e-3 * 2**23)
 
 

@@ -9,18 +9,19 @@ import pytest
 
 from bptt_check.error_bound import Reference
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import CannotCheck, Explanation, Mistake
+from bptt_check.judge.asking import CannotCheck, Explanation, Mistake, Where
 from bptt_check.judge.comparison import Entry, agrees
 from bptt_check.judge.report import Report
 from bptt_check.networks import Problem, designed, random, stock
-from bptt_check.reports.text import as_markdown, as_text
+from bptt_check.reports.page import as_html
+from bptt_check.reports.text import as_markdown, as_text, in_one_line
 from catalogued import of_name, questions
 from constructions import RIGHT, without_derivatives
 from judged import SMALL, examine, in_this_process, remade, subject_for
 from problems import Array
 from profiles import NIGHTLY
-from rnn_numpy.elman_network.textbook import Backward, sigmoid, textbook
-from tests.passes.elman_mistakes import planted
+from rnn_numpy.elman_network.textbook import Backward, textbook
+from tests.passes.elman_mistakes import CATALOGUE, planted
 
 TINY = "4,2,1,2,1"
 pytestmark = [pytest.mark.unannotated, pytest.mark.few]  # thousands of small calls
@@ -113,29 +114,19 @@ def test_votes() -> None:
 
 def test_a_finite_difference_is_called_approximate() -> None:
     """In float32 and forward; a central one in float64 is an example."""
-    step = 1e-3
+    step, evaluate = 1e-3, subject_for().network.evaluate
 
-    def loss(x: Array, y: Array, weights: list[Array]) -> Any:
-        U, W, V = weights
-        h, total = np.zeros((x.shape[1], len(W)), x.dtype), 0
-        for x_t, y_t in zip(x, y, strict=True):
-            h = sigmoid(x_t @ U + h @ W)
-            total = total + ((sigmoid(h @ V) - y_t) ** 2).sum() / 2
-        return total
-
-    def differences(x: Array, y: Array, U: Array, W: Array, V: Array) -> list[Array]:
+    def differences(**given: Array) -> dict[str, Array]:
         # Wider inside for float32, where the rounding of the loss would swamp the difference.
-        x, y, *weights = (a.astype(np.float64) for a in (x, y, U, W, V))
-        gradients = []
-        for w in weights:
-            gradient = np.zeros_like(w)
-            for at in np.ndindex(w.shape):
-                kept = w[at]
-                w[at] = kept + step
-                above = loss(x, y, weights)
-                w[at] = kept
-                gradient[at] = (above - loss(x, y, weights)) / step
-            gradients.append(gradient)
+        values = {n: a.astype(np.float64) for n, a in given.items()}
+        before = evaluate(values).losses.sum()
+        gradients = {f"d{n}": np.zeros_like(values[n]) for n in "UWV"}
+        for n in "UWV":
+            for at in np.ndindex(values[n].shape):
+                kept = values[n][at]
+                values[n][at] = kept + step
+                gradients[f"d{n}"][at] = (evaluate(values).losses.sum() - before) / step
+                values[n][at] = kept
         return gradients
 
     # At one size: the example of a finite difference is asked all of them.
@@ -143,6 +134,12 @@ def test_a_finite_difference_is_called_approximate() -> None:
     assert report.verdict == "approximate"
     assert report.mistakes == ()
     assert as_text(report, "f").startswith("APPROXIMATE")
+
+
+def test_another_size_would_not_help_where_the_form_is_wrong() -> None:
+    with pytest.raises(CannotCheck, match=r"it must return \(dU, dW, dV\) or a mapping") as error:
+        examine(in_this_process(lambda x, y, U, W, V: None))
+    assert "--shapes" not in str(error.value)
 
 
 def test_float32_in_a_float64_pass_is_named() -> None:
@@ -154,23 +151,6 @@ def test_float32_in_a_float64_pass_is_named() -> None:
     assert [[m.name for m in found.mistakes] for found in report.mistakes] == [
         ["lower precision inside"]
     ]
-
-
-@pytest.mark.parametrize(
-    ("backward", "says"),
-    [
-        (lambda x, y, U, W, V: None, "it must return (dU, dW, dV) or a mapping"),
-        (lambda x, y, U, W, V: (U, W), "got tuple of 2"),
-        (lambda x, y, U, W, V: {"dU": U, "dV": V}, "a mapping without dW"),
-        (lambda x, y, U, W, V: ("U", W, V), "dU must be an array of floating-point"),
-        (lambda x, y, U, W, V: (U, W > 0, V), "dW must be an array of floating-point"),
-    ],
-)
-def test_answers_that_cannot_be_judged(backward: Backward, says: str) -> None:
-    with pytest.raises(CannotCheck) as error:
-        examine(in_this_process(backward))
-    assert says in str(error.value)
-    assert "--shapes" not in str(error.value)  # another size would not help
 
 
 def test_json_and_markdown_have_everything() -> None:
@@ -193,3 +173,45 @@ def test_json_and_markdown_have_everything() -> None:
     markdown = as_markdown(replace(report, mistakes=(Explanation((starred,)),)), "f")
     assert "a\\*b\\*c" in markdown
     assert "\\_W\\_" in markdown
+
+
+def test_an_unknown_mistake_gets_no_name() -> None:
+    def odd(x: Array, y: Array, U: Array, W: Array, V: Array) -> tuple[Array, Array, Array]:
+        dU, dW, dV = textbook(x, y, U, W, V)
+        return dU * 1.01, dW, dV + 0.001
+
+    report = examine(in_this_process(odd))
+    assert report.verdict == "disagrees"
+    assert report.mistakes == ()
+    assert report.factors == ("dU is 1.01 times the gradient, to within rounding",)
+    assert "None of those known gives these gradients" in as_text(report, "odd")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_mistakes_of_a_set_are_numbered(count: int) -> None:
+    mistakes = tuple(Mistake(m.name, m.equation) for m in CATALOGUE[:count])
+    report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(Explanation(mistakes),))
+    said = as_text(report, "f")
+    page = re.sub(r"<.*?>|\s+", " ", as_html([("f", report)], "float64"))
+    numbered = re.findall(r"^  (\d)\. (.+)$", said, re.MULTILINE)
+    if count == 1:
+        assert f"\nIt behaves exactly like: {CATALOGUE[0].name}\n" in said
+        assert not numbered
+    else:
+        lead = f"It behaves exactly like these {count} mistakes together:"
+        assert lead in said
+        assert lead in page
+        assert numbered == [(str(k), m.name) for k, m in enumerate(mistakes, 1)]
+
+
+def test_what_nothing_explains_is_listed_with_its_first_wrong_loss() -> None:
+    its = Explanation((Mistake("a mistake", ""),), (), ("dU",), ("dV", "dW, gate i"))
+    used = np.array([[1.0, 0], [1.0, 9.0]])
+    where = Where({"dV": used}, {"dV": used == 0}, {"dW, gate i": np.array([9.0, 1.0])})
+    report = Report("disagrees", "float64", None, 1, 1, 9.0, mistakes=(its,), where=where)
+    words = (
+        "Not explained: dV (wrong from the loss at t=2 on); dW, gate i (wrong first at the loss at "
+        "t=1)."
+    )
+    assert words in " ".join(as_text(report, "f").split())
+    assert in_one_line(report, "f") == "f: dU: a mistake; "

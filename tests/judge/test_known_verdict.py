@@ -1,8 +1,7 @@
 """A verdict that is known is given, whatever else fails; what is not known is "cannot tell"."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,16 +34,27 @@ def rnn(x: Any, y: Any, U: Any, W: Any) -> Iterator[Any]:
         yield 0.5 * ((h - y_t) ** 2).sum()
 
 
-def backward(x: Array, y: Array, U: Array, W: Array) -> Gradients:
-    h = [np.zeros((x.shape[1], len(W)), x.dtype)]
-    for x_t in x:
+def every(x: Array, y: Array, U: Array, W: Array, h_0: Array) -> tuple[float, list[Array], Array]:
+    """The loss, the gradients of x, U and W, and the last state."""
+    h, loss = [h_0], 0.0
+    for x_t, y_t in zip(x, y, strict=True):
         h.append(np.tanh(x_t @ U + h[-1] @ W))
-    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h[0]
+        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()
+    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0
     for t in reversed(range(len(x))):
         dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)
         dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz
         dh = dz @ W.T
-    return {"dx": dx, "dU": dU, "dW": dW}
+    return loss, [dx, dU, dW], h[-1]
+
+
+def last_state(x: Array, y: Array, U: Array, W: Array) -> Array:
+    return every(x, y, U, W, np.zeros((x.shape[1], len(W)), x.dtype))[2]
+
+
+def backward(x: Array, y: Array, U: Array, W: Array) -> Gradients:
+    _, found, _ = every(x, y, U, W, np.zeros((x.shape[1], len(W)), x.dtype))
+    return dict(zip(("dx", "dU", "dW"), found, strict=True))
 
 
 def wrong(x: Array, y: Array, U: Array, W: Array) -> Gradients:
@@ -111,7 +121,7 @@ def test_an_exception_at_every_problem_is_the_candidates_own() -> None:
 
 
 @pytest.mark.verdict
-def test_nan_where_autograd_is_finite_is_wrong() -> None:
+def test_nan_where_autograd_is_finite_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     def overflows(x: Array, y: Array, U: Array, W: Array) -> Gradients:
         scale = np.inf if abs(x).max() > 100 else 1
         return {n: g * scale for n, g in backward(x, y, U, W).items()}
@@ -126,7 +136,11 @@ def test_nan_where_autograd_is_finite_is_wrong() -> None:
     assert document["not_finite"] == ["inputs of 300"]
     assert "right elsewhere" in " ".join(as_text(report, "f").split())
 
+    seen: list[Asked] = []  # a mistake is sought at the finite answers alone
+    monkeypatch.setattr(AnyNetwork, "names", lambda _, asked: seen.extend(asked))
     both = examined(lambda x, y, U, W: {**overflows(x, y, U, W), "dW": 7 * W})
+    assert seen
+    assert all(a.answer.is_finite for a in seen)
     assert both.not_finite == ("inputs of 300",)
     assert both.verdict == "disagrees"
     assert "right elsewhere" not in " ".join(as_text(both, "f").split())
@@ -158,41 +172,26 @@ def test_what_is_not_returned_stands_in_the_verdict() -> None:
     assert_gradient_parity(backward, network=rnn, require="all")
 
 
-def returning_besides(
-    function: Callable[..., Gradients], besides: Callable[[Problem], Mapping[str, Array]]
-) -> Ask:
-    ask = in_this_process(function, SUBJECT)
-    return lambda problem, *before: ask(problem, *before)._replace(others=besides(problem))
-
-
-def last_state(problem: Problem) -> dict[str, Array]:
-    x, U, W = (problem.values[n] for n in "xUW")
-    h = np.zeros((x.shape[1], len(W)))
-    for x_t in x:
-        h = np.tanh(x_t @ U + h @ W)
-    return {"h": h}
+#: What is returned besides the gradients, the verdict of a right pass, and what is not identified.
+BESIDES: list[tuple[Callable[[Problem], Mapping[str, Any]], str, tuple[str, ...]]] = [
+    (lambda p: {"others": {"dV": np.ones(p.values["W"].shape)}}, "cannot tell", ("dV",)),
+    (lambda p: {"others": {"h": last_state(**p.values)}}, "agrees", ()),
+    # zeros are equal to any quantity that is zero
+    (lambda p: {"others": {"h": 0 * p.values["W"]}}, "cannot tell", ("h",)),
+    (lambda p: {"unnamed": ("cache",)}, "cannot tell", ("cache",)),
+]
 
 
 @pytest.mark.verdict
-def test_nothing_returned_is_dropped() -> None:
-    subject = SUBJECT
-
-    def ones(problem: Problem) -> dict[str, Array]:
-        return {"dV": np.ones(problem.values["W"].shape)}
-
-    report = examine(returning_besides(backward, ones), subject)
-    assert (report.verdict, report.exit_code) == ("cannot tell", 2)
-    assert report.unidentified == ("dV",)
-    report = examine(returning_besides(wrong, ones), subject)
-    assert (report.verdict, report.unidentified) == ("disagrees", ("dV",))
-    report = examine(returning_besides(backward, last_state), subject)
-    assert (report.verdict, report.unidentified) == ("agrees", ())
-    assert report.also == ("h is h after the last step",)
-    report = examine(returning_besides(backward, lambda p: {"h": 0 * p.values["W"]}), subject)
-    assert report.unidentified == ("h",)  # zeros are equal to any quantity that is zero
-    text = in_this_process(backward, subject)
-    report = examine(lambda p, *b: text(p, *b)._replace(unnamed=("cache",)), subject)
-    assert (report.verdict, report.unidentified) == ("cannot tell", ("cache",))
+@pytest.mark.parametrize(("besides", "verdict", "unidentified"), BESIDES)
+def test_nothing_returned_is_dropped(
+    besides: Callable[[Problem], Mapping[str, Any]], verdict: str, unidentified: tuple[str, ...]
+) -> None:
+    for function, its in ((backward, verdict), (wrong, "disagrees")):
+        ask = in_this_process(function, SUBJECT)
+        report = examine(lambda p, *b, ask=ask: ask(p, *b)._replace(**besides(p)), SUBJECT)
+        assert (report.verdict, report.unidentified) == (its, unidentified)
+        assert report.also == (() if unidentified else ("h is h after the last step",))
 
 
 @network(x="time batch n_in", y=targets("time batch hidden"), U="n_in hidden", W="hidden hidden",
@@ -204,11 +203,11 @@ def with_state(x: Any, y: Any, U: Any, W: Any, h_0: Any) -> Iterator[Any]:
         yield 0.5 * ((h - y_t) ** 2).sum()
 
 
-FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stand
-    "dx, dU, dW, h[-1]": "dx, dU, dW, h[-1]",
-    "a loss, a list, a state": "loss, [dx, dU, dW], h[-1]",
-    "without names": "(loss, *g, h[-1])",
-    "one tuple": "tuple([*g, h[-1]])",
+#: A state stands where the gradient of h_0 could.
+FORMS: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "behind gradients": lambda loss, g, h: (*g, h),
+    "a loss, a list, a state": lambda loss, g, h: (loss, g, h),
+    "behind a loss and gradients": lambda loss, g, h: (loss, *g, h),
 }
 
 
@@ -216,76 +215,48 @@ FORMS = {  # dx, dU, dW, and the last state where the gradient of h_0 could stan
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("factor", [1, 7])
 def test_a_state_in_a_gradients_place_is_no_gradient(form: str, factor: int) -> None:
-    space: dict[str, Any] = {"np": np}
-    text = (
-        "def f(x, y, U, W, h_0):\n"
-        "    h, loss = [h_0], 0\n"
-        "    for x_t, y_t in zip(x, y):\n"
-        "        h.append(np.tanh(x_t @ U + h[-1] @ W))\n"
-        "        loss += 0.5 * ((h[-1] - y_t) ** 2).sum()\n"
-        "    dx, dU, dW, dh = 0 * x, 0 * U, 0 * W, 0 * h_0\n"
-        "    for t in reversed(range(len(x))):\n"
-        "        dz = (h[t + 1] - y[t] + dh) * (1 - h[t + 1] ** 2)\n"
-        "        dx[t], dU, dW = dz @ U.T, dU + x[t].T @ dz, dW + h[t].T @ dz\n"
-        "        dh = dz @ W.T\n"
-        f"    dW = {factor} * dW\n"
-        "    g = [dx, dU, dW]\n"
-        f"    return {FORMS[form]}\n"
-    )
-    exec(text, space)
-    report = check(space["f"], with_state, shapes="time=4,batch=2")
+    def with_a_state(x: Array, y: Array, U: Array, W: Array, h_0: Array) -> tuple[Any, ...]:
+        loss, (dx, dU, dW), h = every(x, y, U, W, h_0)
+        return FORMS[form](loss, [dx, dU, factor * dW], h)
+
+    report = check(with_a_state, with_state, shapes="time=4,batch=2")
     assert report.verdict == ("agrees" if factor == 1 else "disagrees")
     assert (report.returned, report.missing) == (("dx", "dU", "dW"), ("dh_0",))
     assert report.unidentified == ()
     assert report.also[0].endswith("is h after the last step")
 
 
-class Failing(AnyNetwork):
-    """A subject of which every step after the verdict fails."""
-
-    def _fails(self, *_: Any) -> Any:
-        raise KeyError("V")
-
-    names = locate = votes = blind = losses = _fails  # type: ignore[assignment]
-
-
-@pytest.mark.verdict
-def test_a_meaning_that_cannot_be_told_hides_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Speechless(AnyNetwork):
-        def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
-            raise KeyError("h")
-
-    def with_state(x: Array, y: Array, U: Array, W: Array) -> Any:
-        return {**wrong(x, y, U, W), "h": x[0]}
-
-    monkeypatch.setattr(judge, "raise_failures", False)
-    subject = Speechless(rnn)
-    report = examine(in_this_process(with_state, subject), subject)
-    assert report.verdict == "disagrees"
-    assert report.unidentified == ("h",)
-    assert report.failed[0].startswith("telling what else it returns failed: KeyError: 'h'")
-
-
 def test_a_step_that_fails_after_the_verdict_changes_nothing_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def fails(*_: Any) -> Any:
+        raise KeyError("V")
+
+    def with_input(x: Array, y: Array, U: Array, W: Array) -> Any:
+        return {**wrong(x, y, U, W), "h": x[0]}
+
+    for name in ("names", "locate", "votes", "blind"):
+        monkeypatch.setattr(AnyNetwork, name, fails)
+    monkeypatch.setattr(judge, "about_losses", fails)
+    with pytest.raises(KeyError):
+        examined(wrong)
     monkeypatch.setattr(judge, "raise_failures", False)
-    failing = Failing(rnn)
-    report = examine(in_this_process(wrong, failing), failing)
-    assert report.verdict == "disagrees"
-    assert report.mistakes is None
-    assert report.not_named == "naming it failed"
-    assert report.where is None
-    steps = ("comparing the losses", "naming the mistake", "finding the time step", "asking other")
-    assert all(text.startswith(step) for text, step in zip(report.failed, steps, strict=True))
-    assert "KeyError: 'V'" in report.failed[0]
-    assert "The verdict stands" in as_text(report, "f")
-    report = examine(in_this_process(backward, failing), failing)
+    report = examined(backward)
     assert report.right
     assert len(report.failed) == 2
-    monkeypatch.setattr(judge, "raise_failures", True)
-    with pytest.raises(KeyError):
-        examine(in_this_process(wrong, failing), failing)
+    monkeypatch.setattr(judge, "meanings", fails)
+    report = examined(with_input)
+    assert (report.verdict, report.unidentified) == ("disagrees", ("h",))
+    assert (report.mistakes, report.not_named, report.where) == (None, "naming it failed", None)
+    steps: tuple[str, ...] = (
+        "telling what else it returns",
+        "comparing the losses",
+        "naming the mistake",
+    )
+    steps += "finding the time step", "asking other methods"
+    for text, step in zip(report.failed, steps, strict=True):
+        assert text.startswith(f"{step} failed: KeyError: 'V'")
+    assert "The verdict stands" in as_text(report, "f")
 
 
 @pytest.mark.verdict
@@ -353,36 +324,3 @@ def test_a_pass_that_fails_when_purity_is_asked_is_not_right() -> None:
     report = examine(ask, subject)
     assert report.verdict == "cannot tell"
     assert len(report.undecided) == 1
-
-
-def test_a_report_of_every_verdict_has_every_face() -> None:
-    right = examined(backward)
-    for verdict in ("agrees", "disagrees", "approximate", "impure", "cannot tell"):
-        report: Any = replace(right, verdict=verdict, undecided=("one thing",))
-        json.dumps(report.as_dict(), allow_nan=False)
-        for face in (as_text(report, "f"), as_markdown(report, "f"), as_html([("f", report)], "")):
-            assert "one thing" in face
-    report = replace(examined(wrong), only_at=("general",))
-    for face in (as_text(report, "f"), as_markdown(report, "f"), as_html([("f", report)], "")):
-        assert "Wrong only at" in face
-
-
-def test_asked_is_what_the_names_say() -> None:
-    """A mistake is sought at the finite answers alone."""
-    seen: list[Sequence[Asked]] = []
-
-    class Seeing(AnyNetwork):
-        def names(self, asked: Sequence[Asked]) -> Any:
-            seen.append(asked)
-            return []
-
-    def overflows(x: Array, y: Array, U: Array, W: Array) -> Gradients:
-        found = wrong(x, y, U, W)
-        return {n: g * (np.nan if abs(x).max() > 100 else 1) for n, g in found.items()}
-
-    subject = Seeing(rnn)
-    report = examine(in_this_process(overflows, subject), subject)
-    assert report.not_finite
-    assert [e for e in report.worst if np.isfinite(e.got)]
-    assert seen
-    assert all(a.answer.is_finite for a in seen[0])

@@ -1,5 +1,7 @@
 """The location of a mistake in time: the first wrong cell, and what else is wrong."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,18 @@ from rnn_numpy.elman_network.textbook import textbook
 from tests.passes.elman_mistakes import planted
 
 pytestmark = pytest.mark.unannotated  # thousands of small calls
+SIZES = "5,1,2,3,1"
+BACK, LATER = np.tril(np.ones((6, 6), bool), -1), np.tril(np.ones((6, 6), bool), -3)
+
+#: The wrong cells of dU, or only the wrong sums; the sizes; the loss and the state that are named.
+MISTAKES: dict[str, tuple[Any, str, tuple[int, int] | None]] = {
+    "W not transposed": (BACK, "any", (2, 1)),  # right at the loss's own step
+    "truncation: no error travels more than 2 steps back": (LATER, "any", (4, 1)),
+    "tanh's derivative": (np.eye(6, dtype=bool), "any", (1, 1)),
+    "h_{t-1} for h_t in dV": ({"dV": 6 * [True]}, "any", None),
+    "dW overwritten, not accumulated": ({"dW": [False] + 5 * [True]}, "any", None),
+    "batch averaged, not summed": (np.zeros((5, 5), bool), SIZES, None),
+}
 
 
 def located(name: str, shapes: str = "any") -> Where:
@@ -23,44 +37,25 @@ def wrong(where: Where) -> Array:
     return where.cells["dU"] > 1
 
 
-def test_the_recurrent_path_is_located() -> None:
-    where = located("W not transposed")
-    # Right at the loss's own step, wrong at every distance from one step on.
-    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -1))
-    assert (where.claim["loss"], where.claim["state"]) == (2, 1)
-
-
-def test_truncation_is_located_as_such() -> None:
-    where = located("truncation: no error travels more than 2 steps back")
-    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((6, 6), bool), -3))
-    np.testing.assert_array_equal(where.zero["dU"][wrong(where)], True)
-    assert (where.claim["loss"], where.claim["state"]) == (4, 1)
-
-
-def test_the_derivative_is_located_at_the_step_itself() -> None:
-    where = located("tanh's derivative")
-    assert wrong(where).diagonal().all()
-    assert (where.claim["loss"], where.claim["state"]) == (1, 1)
-
-
-def test_a_mistake_in_one_weight_is_located_by_its_loss() -> None:
-    where = located("h_{t-1} for h_t in dV")
-    assert not wrong(where).any()
-    assert (where.sums["dV"] > 1).all()
-    where = located("dW overwritten, not accumulated")
-    assert not wrong(where).any()
-    assert (where.sums["dW"] > 1).tolist() == [False] + 5 * [True]
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_located(name: str) -> None:
+    expected, shapes, claim = MISTAKES[name]
+    where = located(name, shapes)
+    if isinstance(expected, dict):
+        assert not wrong(where).any()
+        assert {n: (where.sums[n] > 1).tolist() for n in expected} == expected
+    elif claim == (1, 1):  # wrong at every step, and so mostly further back
+        assert wrong(where).diagonal().all()
+    else:
+        np.testing.assert_array_equal(wrong(where), expected)
+    if claim == (4, 1):
+        np.testing.assert_array_equal(where.zero["dU"][wrong(where)], True)
+    if claim:
+        assert (where.claim["loss"], where.claim["state"]) == claim
 
 
 def test_inputs_reversed_in_time_are_located_at_later_states() -> None:
-    where = located("inputs reversed in time")
-    assert wrong(where)[0, 5]
-    assert not wrong(located("batch averaged, not summed", "5,1,2,3,1")).any()
-
-
-def test_one_size_is_located_by_single_steps() -> None:
-    where = located("W not transposed", "5,1,2,3,1")
-    np.testing.assert_array_equal(wrong(where), np.tril(np.ones((5, 5), bool), -1))
+    assert wrong(located("inputs reversed in time", SIZES))[0, 4]
 
 
 def test_a_mistake_in_the_middle_of_time_is_located_there() -> None:

@@ -77,7 +77,7 @@ def rows() -> list[dict[str, str]]:
     return [row(*each) for each in found]
 
 
-def test_the_table_as_csv() -> None:
+def test_the_table_as_csv_and_as_markdown() -> None:
     found = list(csv.DictReader(io.StringIO(as_csv(rows()))))
     assert tuple(found[0]) == FIELDS
     assert [each["verdict"] for each in found] == ["RIGHT", "WRONG", "CANNOT CHECK"]
@@ -85,9 +85,6 @@ def test_the_table_as_csv() -> None:
     assert found[1]["where"]
     assert found[2]["why"].startswith("'=1+1")  # no formula
     assert "\n" not in found[2]["why"]
-
-
-def test_the_table_as_markdown() -> None:
     lines = as_markdown_table(rows()).splitlines()
     assert len(lines) == 2 + 3
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(FIELDS)}
@@ -102,15 +99,12 @@ def test_the_table_at_a_terminal(width: int | None) -> None:
     assert last == "3 checked: 1 RIGHT, 1 WRONG, 1 CANNOT CHECK"
 
 
-def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_and_the_names_of_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("b.py", "a.py", "a[1].py"):
         Path(name).write_text("")
     assert named(["*.py:f", "a.py:f", "x.py:g"]) == ["a.py:f", "a[1].py:f", "b.py:f", "x.py:g"]
     assert named(["a[1].py:f"]) == ["a[1].py:f"]  # a file of this name is no pattern
-
-
-def test_the_names_of_pages() -> None:
     assert pages_of(["s/a.py:f", "s/b/c.py:f"]) == ["a.html", "b-c.html"]
     assert pages_of(["a.py:f", "a.py:g"]) == ["a.py-f.html", "a.py-g.html"]
     assert pages_of([]) == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt_check.candidate.calling import Question, call
+from bptt_check.candidate.calling import call
 from bptt_check.candidate.escaping import shown
 from bptt_check.judge.asking import CannotCheck
 from bptt_check.judge.candidate import judged
@@ -65,10 +65,11 @@ RETURNS = f"def backward(*_): return type({NASTY!r}, (), {{}})()"
 AT_IMPORT = f"raise SystemExit({NASTY!r})"
 
 
-@pytest.mark.parametrize("text", [RAISES, RETURNS, AT_IMPORT], ids=["raises", "returns", "import"])
-@pytest.mark.parametrize("flag", ["--html", "--json", "--markdown"])
+@pytest.mark.parametrize(
+    ("flag", "text"), [("--html", RAISES), ("--json", AT_IMPORT), ("--markdown", RETURNS)]
+)
 def test_hostile_text_in_a_files_error(
-    text: str, flag: str, tmp_path: Path, capsys: Capture
+    flag: str, text: str, tmp_path: Path, capsys: Capture
 ) -> None:
     file, page = tmp_path / "mine.py", tmp_path / "page.html"
     file.write_text(text)
@@ -111,7 +112,7 @@ def test_every_text_in_a_report_of_a_wrong_pass() -> None:
     """A report contains a pass's side effects, and the reason if it returns nothing."""
     one = drawn(0, (2, 1, 1, 1, 1))
     network = subject_for()
-    called = call(textbook, network.form, Question(network.inputs(one)))
+    called = call(textbook, network.form, network.question(one))
     answer = judged(called._replace(impure=[NASTY]), one, network)
     report: Report = examine(remade(lambda: planted(of_name("W not transposed"))))
     report = replace(report, where=None, not_located=str(CannotCheck(NASTY)), impure=answer.impure)

@@ -9,13 +9,13 @@ import pytest
 
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.asking import Ask, CannotCheck
-from bptt_check.judge.candidate import remade
 from bptt_check.judge.comparison import agrees, is_sharp
 from bptt_check.judge.examine import examine
 from bptt_check.judge.purity import kept_between_calls
 from bptt_check.networks.roles import roles
 from bptt_check.subjects import subject_for
 from bptt_check.tracing.reverse import Altered
+from judged import remade
 from profiles import NIGHTLY, nightly
 from rnn_torch.networks import CONDITIONS, STOCK, Problem, designed, drawn, network, stock, tokens
 from tests.networks.hidden import HIDDEN, KEPT, NAMES, planted
@@ -52,7 +52,7 @@ def test_hidden_mistakes_are_seen_under_their_condition_and_right_elsewhere(name
         asked = mistake.only if NIGHTLY else (mistake.only[number % len(mistake.only)],)
         if name not in asked:
             continue
-        ask = remade(partial(planted, name, mistake), its)
+        ask = remade(partial(planted, name, mistake), subject=its)
         wrong = not all(is_right(ask, its, p) for p in problems if p.name == mistake.condition)
         if mistake.condition == KEPT:
             wrong = bool(kept_between_calls(ask, its, "float64"))
@@ -78,7 +78,8 @@ def test_there_is_a_mistake_for_every_condition() -> None:
 @pytest.mark.verdict
 def test_the_report_has_the_condition() -> None:
     mistake = next(m for m in HIDDEN if m.name == "inputs clipped")
-    report = examine(remade(lambda: planted("tanh", mistake), subject("tanh")), subject("tanh"))
+    its = subject("tanh")
+    report = examine(remade(lambda: planted("tanh", mistake), subject=its), its)
     assert report.verdict == "disagrees"
     assert report.only_at == ("inputs of 300",)
 
@@ -113,23 +114,6 @@ def test_what_cannot_tell_is_drawn_again_with_smaller_weights() -> None:
     assert 0.3 < np.std(found[0].values["U"]) / np.std(posed[0].values["U"]) < 0.7
     assert found[1] is posed[2]  # no smaller weights help: the first draw
     assert [p.name for p in found] == [p.name for p in designed(its)]
-
-
-@pytest.mark.few
-def test_each_reference_is_computed_once() -> None:
-    computed: list[str] = []
-
-    class Counted(AnyNetwork):
-        def _reference(self, problem: Problem) -> Any:
-            computed.append(problem.name)
-            return super()._reference(problem)
-
-    its = Counted(stock("elman"), {"time": 2})
-    problems = its.problems("float64", 0)
-    for problem in problems:
-        its.prepare(problem)
-        its.reference(problem)
-    assert sorted(set(computed)) == sorted(p.name for p in problems)
 
 
 def test_no_problem_of_a_stock_network_is_blind() -> None:

@@ -25,7 +25,18 @@ from bptt_check.candidate.returned import (
     named,
 )
 
-__all__ = ["EXTRA", "RATES", "Called", "Form", "Passes", "Question", "Refused", "call", "laid_out"]
+__all__ = [
+    "EXTRA",
+    "RATES",
+    "Called",
+    "Form",
+    "Passes",
+    "Question",
+    "Refused",
+    "call",
+    "gradients",
+    "laid_out",
+]
 
 _CACHES = {"cache", "caches"}  # no network has an input of such a name
 #: Names of the rate of an update.
@@ -93,125 +104,40 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
         Refused: the function takes other arguments, or returns something else.
         Exception: whatever the function raises.
     """
-    for earlier_question in before:
-        _invoke(function, form, _copies(earlier_question.inputs), earlier_question.sizes)
-    impure: list[str] = []
-    answers: dict[str, Any] = {}
-    earlier: dict[str, Any] = {}
-    results, set_globals, forward = Results({}, None, {}, []), list[str](), dict[str, Any]()
-    for which in ("first", "second"):
-        given = _copies(question.inputs)
-        answer, set_globals, handed = _invoke(function, form, given, question.sizes)
-        if which == "first":
-            results, forward = _copied(answer), handed
-        returned = answer.gradients
-        for name, array in question.inputs.items():
-            changed = not np.array_equal(given[name], array, equal_nan=True)
-            if changed and which == "first" and form.rate is None:
-                impure.append(f"{name} is changed in place")
-        seen: dict[str, Any] = {}
-        for name, array in returned.items():
-            answers[f"{which}.{name}"] = np.array(array, np.float64, order="C")
-            for other, buffer in {**seen, **given}.items():
-                if which == "first" and np.shares_memory(array, buffer):
-                    impure.append(f"d{name} shares its memory with {other}")
-            seen[f"d{name}"] = array
-        for name, array in earlier.items():
-            if not np.array_equal(array, answers[f"first.{name}"], equal_nan=True):
-                impure.append(f"a second call overwrites d{name}, which the first has returned")
-        earlier = dict(returned)
-        if not question.twice:
-            answers |= {f"second.{name}": answers[f"first.{name}"] for name in returned}
-            break
-    if question.twice and isinstance(function, Passes) and function.of and form.rate is None:
-        first = {name: answers[f"first.{name}"] for name in earlier}
-        impure += _kept_by_an_object(function, form, question, first)
-    bits = min(8 * array.itemsize for array in earlier.values())
-    return Called(answers, impure, bits, *results[1:], set_globals, forward)
+    for earlier in before:
+        _Call(function, form, earlier).run()
+    its = _Call(function, form, question)
+    results, forward = its.run()
+    impure = []
+    if form.rate is None:
+        impure = [f"{name} is changed in place" for name in its.changed()]
+    buffers, answers = dict(its.given), dict[str, Any]()
+    others = {n: _doubles(a) for n, a in results.others.items()}  # a second call may change them
+    for name, array in results.gradients.items():
+        shared = [other for other, buffer in buffers.items() if np.shares_memory(array, buffer)]
+        impure += [f"d{name} shares its memory with {other}" for other in shared]
+        buffers = {f"d{name}": array, **buffers}
+        answers[f"first.{name}"] = _doubles(array)
+    second = _Call(function, form, question).run()[0] if question.twice else results
+    answers |= {f"second.{name}": _doubles(array) for name, array in second.gradients.items()}
+    for name, array in results.gradients.items():
+        if not np.array_equal(array, answers[f"first.{name}"], equal_nan=True):
+            impure.append(f"a second call overwrites d{name}, which the first has returned")
+    if question.twice and its.passes.of and form.rate is None:
+        impure += _kept_by_an_object(_Call(function, form, question), answers)
+    bits = min(8 * array.itemsize for array in second.gradients.values())
+    rest = results._replace(others=others)[1:]
+    return Called(answers, impure, bits, *rest, its.set_globals, forward)
 
 
-class Gradients:
-    """The gradients that a function gives, called once a question; raises as `call`.
-
-    What stands where in its answer is found in the first one, since finding it takes longer than
-    the call.
-    """
-
-    def __init__(self, function: Any, form: Form) -> None:
-        self._function, self._form = function, form
-        self._places: dict[str, Sequence[Any]] = {}
-        self._names = self._inputs_alone()
-
-    def _inputs_alone(self) -> list[str] | None:
-        """The inputs in the order of its parameters, if it needs no more than these."""
-        if isinstance(self._function, Passes) or self._form.rate is not None:
-            return None
-        space, names = globals_of(self._function), list(self._form.inputs)
-        parameters = [p for p in _parameters(self._function, None) if _must(p)]
-        if space.names & space.looked_up & set(names) or len(parameters) != len(names):
-            return None
-        if any(p.kind != p.POSITIONAL_OR_KEYWORD for p in parameters):
-            return None
-        own = [p.name for p in parameters]
-        return own if set(own) == set(names) else names if not set(own) & set(names) else None
-
-    def __call__(self, question: Question) -> Mapping[str, Any]:
-        """The gradients at a question."""
-        returned: list[Any] = []
-        if self._names is not None and self._places:
-            given = _copies(question.inputs)
-            with np.errstate(all="ignore"):
-                answer = self._function(*(given[name] for name in self._names))
-            if (gradients := self._at(answer)) is not None:
-                return gradients
-        of = self._function, self._form, _copies(question.inputs), question.sizes
-
-        def read(answer: Any) -> dict[str, Any] | None:
-            returned.append(answer)
-            return self._at(answer)
-
-        found = _invoke(*of, read=read)[0]
-        if not self._places and self._form.rate is None and returned:
-            places = {id(value): place for place, value in _leaves(returned[0], ())}
-            known = {name: places.get(id(value)) for name, value in found.gradients.items()}
-            if None not in known.values():
-                self._places = {n: place for n, place in known.items() if place is not None}
-        return found.gradients
-
-    def _at(self, answer: Any) -> dict[str, Any] | None:
-        """The gradients at the known places; None if these are not known, or not there."""
-        found = {}
-        for name, place in self._places.items():
-            value = answer
-            for key in place:
-                try:
-                    value = value[key]
-                except (LookupError, TypeError):
-                    return None
-            if not isinstance(value, np.ndarray):
-                return None
-            found[name] = value
-        return found or None
+def gradients(function: Any, form: Form, question: Question) -> Mapping[str, Any]:
+    """The gradients that a function gives, called once; raises as `call`."""
+    return _Call(function, form, question).run()[0].gradients
 
 
-def _leaves(of: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """The values in nested mappings and sequences, and the keys that lead to them."""
-    if isinstance(of, Mapping | list | tuple):
-        items = of.items() if isinstance(of, Mapping) else enumerate(of)
-        for key, each in items:
-            yield from _leaves(each, (*place, key))
-    else:
-        yield place, of
-
-
-def _copied(results: Results) -> Results:
-    """The results with copies of the arrays without a meaning: a second call may change these."""
-    others = {n: np.array(a, np.float64, order="C") for n, a in results.others.items()}
-    return results._replace(others=others)
-
-
-def _copies(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: laid_out(array, array.strides) for name, array in inputs.items()}
+def _doubles(array: Any) -> Any:
+    """A copy in float64."""
+    return np.array(array, np.float64, order="C")
 
 
 class Passes(NamedTuple):
@@ -224,134 +150,138 @@ class Passes(NamedTuple):
     of: type | None = None
 
 
-def _kept_by_an_object(
-    passes: Passes, form: Form, question: Question, first: Mapping[str, Any]
-) -> list[str]:
+def _kept_by_an_object(call: "_Call", answers: Mapping[str, Any]) -> list[str]:
     """Whether a second call on one object returns other gradients: something is not cleared."""
     try:
-        given = _copies(question.inputs)
-        again = _invoke(passes, form, given, question.sizes, calls=2)[0].gradients
+        again = call.run(2)[0].gradients
     except Exception as error:
         return [f"a second call on the same object raises {type(error).__name__}: {error}"]
-    same = {n: np.array_equal(a, first[n], equal_nan=True) for n, a in again.items() if n in first}
-    others = ", ".join(f"d{name}" for name, is_same in same.items() if not is_same)
-    return [f"a second call on the same object returns other gradients: {others}"] * bool(others)
+    first = {n: answers.get(f"first.{n}", a) for n, a in again.items()}
+    others = [f"d{n}" for n, a in again.items() if not np.array_equal(a, first[n], equal_nan=True)]
+    text = f"a second call on the same object returns other gradients: {', '.join(others)}"
+    return [text] * bool(others)
 
 
-class _Inputs(NamedTuple):
-    """Where the inputs of one call go.
+class _Call:
+    """Where the inputs of one call go, which get copies of a question's arrays.
 
-    `given`: their values; `values`: also the sizes, the rate, and a mapping of them all; `placed`:
-    the globals of the file to set; `own`: the inputs by the pass's own names.
+    `values`: the inputs, the sizes, the rate, and a mapping of the inputs; `wanted`: the names of
+    all parameters; `placed`: the globals of the file to set; `own`: the inputs by the pass's own
+    names; `set_globals`: those that it reads from globals.
     """
 
-    form: Form
-    given: dict[str, Any]
-    values: dict[str, Any]
-    in_order: bool
-    wanted: set[str]
-    placed: set[str]
-    own: dict[str, str]
+    def __init__(self, function: Any, form: Form, question: Question) -> None:
+        self.passes = function if isinstance(function, Passes) else Passes([function])
+        self.form, self.question = form, question
+        self.given = {name: laid_out(a, a.strides) for name, a in question.inputs.items()}
+        self.set_globals: list[str] = []
+        if form.outputs:
+            return
+        given, of = self.given, self.passes.of
+        self.together = dict(given)
+        together = dict.fromkeys(_TOGETHER, self.together)
+        self.values = {**together, **question.sizes, **given}
+        self.values |= dict.fromkeys(RATES if form.rate else (), form.rate)
+        self.parameters = [_parameters(each, of) for each in self.passes.functions]
+        first = self.parameters[0]
+        self.in_order = len(self.parameters) == 1 and _in_order(first, self.values, len(given))
+        every = [p for each in self.parameters for p in each]
+        rest = any(p.kind == p.VAR_KEYWORD for p in every)
+        self.wanted = {p.name for p in every} | set(given if rest else ())
+        self.globals = globals_of(self.passes.functions[-1])
+        hidden = {*self.wanted, *_TOGETHER, *(given if self.in_order else ())}
+        self.placed = (self.globals.names & set(self.values)) - hidden
+        self.set_globals = [n for n in given if n in self.placed & self.globals.looked_up]
+        self.own = _own_names(first, form) if self.in_order else {}
 
+    def changed(self) -> list[str]:
+        """The inputs that have been changed in place."""
+        arrays = self.question.inputs.items()
+        return [n for n, a in arrays if not np.array_equal(self.given[n], a, equal_nan=True)]
 
-def _invoke(
-    function: Any,
-    form: Form,
-    given: dict[str, Any],
-    sizes: Mapping[str, int],
-    read: Callable[[Any], dict[str, Any] | None] = lambda _: None,
-    calls: int = 1,
-) -> tuple[Results, list[str], dict[str, Any]]:
-    """Call it once, or more often on the same object; `read` may say what gradients it returns.
+    def run(self, calls: int = 1) -> tuple[Results, dict[str, Any]]:
+        """Call it once, or more often on the same object.
 
-    Returns:
-        its results; the inputs that it gets as globals of its file; copies of the floating-point
-        arrays that the passes before the last return.
-    """
-    passes = function if isinstance(function, Passes) else Passes([function])
-    if form.outputs:
-        from bptt_check.candidate.layer_calls import run_layer
+        Returns:
+            its results; copies of the floating-point arrays that the passes before the last return.
+        """
+        form, passes, given = self.form, self.passes, self.given
+        if form.outputs:
+            from bptt_check.candidate.layer_calls import run_layer
 
-        its, outputs = run_layer(passes.functions[0], form, given)
-        doubles = {n: np.array(a, np.float64) for n, a in outputs.items()}
-        return Results(its, None, {}, []), [], doubles
-    before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
-    together = dict(given)
-    values = {**dict.fromkeys(_TOGETHER, together), **sizes, **given}
-    values |= dict.fromkeys(RATES if form.rate else (), form.rate)
-    parameters = [_parameters(each, passes.of) for each in passes.functions]
-    in_order = len(parameters) == 1 and _in_order(parameters[0], values, len(given))
-    rest = any(p.kind == p.VAR_KEYWORD for each in parameters for p in each)
-    wanted = {p.name for each in parameters for p in each} | set(given if rest else ())
-    space = globals_of(passes.functions[-1])
-    placed = (space.names & set(values)) - wanted - {*_TOGETHER, *(given if in_order else ())}
-    space.values.update({name: values[name] for name in placed})
-    own = _own_names(parameters[0], form) if in_order else {}
-    inputs = _Inputs(form, given, values, in_order, wanted, placed, own)
-    of = None
-    if passes.of is not None:
-        attributes = {n: v for n, v in values.items() if n in sizes or n in given}
-        of = made(passes.of, values, attributes, given, form.weights)
-        own |= of.own
-    with np.errstate(all="ignore"), _omissions_reported(space.values):
-        for _ in range(calls):
-            returned, handed = _in_turn(passes, parameters, inputs, of)
-    if form.rate is None and (gradients := read(returned)) is not None:
-        return Results(gradients, None, {}, []), [], {}
-    set_globals = [n for n in given if n in placed & space.looked_up]
-    owner = {} if of is None else vars(of.instance)
-    last = passes.functions[-1]
-    if form.rate is None:
-        attributes = {n: v for n, v in owner.items() if n not in given}
-        return named(returned, form, given, last, attributes, own), set_globals, handed
-    found, results = after_update(returned, form, last)
-    held = {} if of is None else {n: m[n] for m, n in weights_of(of.instance, given)}
-    held |= {n: owner[a] for a, n in own.items() if a in owner}
-    after = {**together, **{n: space.values[n] for n in placed}, **owner, **held, **found}
-    updates = {n: (b - after[n]) / form.rate for n, b in before.items()}
-    return results._replace(gradients=updates), set_globals, handed
+            its, outputs = run_layer(passes.functions[0], form, given)
+            return Results(its, None, {}, []), {n: _doubles(a) for n, a in outputs.items()}
+        before = {name: given[name].copy() for name in form.gradients} if form.rate else {}
+        space, of, own = self.globals.values, None, self.own
+        space.update({name: self.values[name] for name in self.placed})
+        if passes.of is not None:
+            names = [*self.question.sizes, *given]
+            of = made(passes.of, self.values, names, given, form.weights)
+            own = own | of.own
+        with np.errstate(all="ignore"), _omissions_reported(space):
+            for _ in range(calls):
+                returned, handed = self._in_turn(of)
+        owner = {} if of is None else vars(of.instance)
+        last = passes.functions[-1]
+        if form.rate is None:
+            attributes = {n: v for n, v in owner.items() if n not in given}
+            return named(returned, form, given, last, attributes, own), handed
+        found, results = after_update(returned, form, last)
+        held = {} if of is None else {n: m[n] for m, n in weights_of(of.instance, given)}
+        held |= {n: owner[a] for a, n in own.items() if a in owner}
+        of_file = {n: space[n] for n in self.placed}
+        after = {**self.together, **of_file, **owner, **held, **found}
+        updates = {n: (b - after[n]) / form.rate for n, b in before.items()}
+        return results._replace(gradients=updates), handed
 
+    def _in_turn(self, of: Made | None) -> tuple[Any, dict[str, Any]]:
+        """Call the functions in turn; return what the last one returns, and arrays of the others.
 
-def _in_turn(
-    passes: Passes, parameters: list[list[inspect.Parameter]], inputs: _Inputs, of: Made | None
-) -> tuple[Any, dict[str, Any]]:
-    """Call the functions in turn; return what the last one returns, and arrays of the others.
+        Raises:
+            Refused: one has other parameters, or no function uses some input.
+        """
+        given, values = self.given, self.values
+        used = self.placed | self.wanted
+        if self.in_order or self.wanted & set(_TOGETHER):
+            used |= set(given)
+        first, read = [] if of is None else [of.instance], set[str]()
+        returned: Any = None
+        handed: dict[str, Any] = {}
+        for each, its in zip(self.passes.functions, self.parameters, strict=True):
+            passed = {p.name: values[p.name] for p in its if p.name in values}
+            passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
+            unknown = [p.name for p in its if _must(p) and p.name not in passed]
+            lost = [name for name in given if of is None and name not in used]
+            if not self.in_order and (unknown or lost):
+                remedy = _of_the_forward_pass(unknown, [n for n in values if n not in self.values])
+                raise Refused(self._other_arguments(its, unknown, lost) + remedy)
+            with reads_of(of.instance) if of else nullcontext(read) as seen:
+                by_place = given.values() if self.in_order else ()
+                returned = each(*first, *by_place, **({} if self.in_order else passed))
+            read |= seen
+            if each is not self.passes.functions[-1]:
+                its_values = by_name(returned, each)
+                values = {**its_values, **values}
+                arrays = {n: array_of(v) for n, v in its_values.items() if n not in given}
+                handed |= {n: _doubles(a) for n, a in arrays.items() if a is not None and a.ndim}
+        used |= set() if of is None else of.has | (of.attributes & read)
+        if lost := [name for name in given if name not in used]:
+            raise Refused(self._other_arguments(self.parameters[-1], [], lost))
+        return returned, handed
 
-    Raises:
-        Refused: one has other parameters, or no function uses some input.
-    """
-    given, values = inputs.given, inputs.values
-    used = set(inputs.placed | inputs.wanted)
-    if inputs.in_order or inputs.wanted & set(_TOGETHER):
-        used |= set(given)
-    first = [] if of is None else [of.instance]
-    read: set[str] = set()
-    returned: Any = None
-    handed: dict[str, Any] = {}
-    for each, its in zip(passes.functions, parameters, strict=True):
-        passed = {p.name: values[p.name] for p in its if p.name in values}
-        passed |= given if any(p.kind == p.VAR_KEYWORD for p in its) else {}
-        unknown = [p.name for p in its if _must(p) and p.name not in passed]
-        lost = [name for name in given if of is None and name not in used]
-        if not inputs.in_order and (unknown or lost):
-            handed_over = [n for n in values if n not in inputs.values]
-            raise Refused(
-                _other_arguments(its, inputs.form, passes.of, unknown, lost)
-                + _of_the_forward_pass(unknown, handed_over)
-            )
-        with reads_of(of.instance) if of else nullcontext(read) as seen:
-            returned = each(*first, *given.values()) if inputs.in_order else each(*first, **passed)
-        read |= seen
-        if each is not passes.functions[-1]:
-            its_values = by_name(returned, each)
-            values = {**its_values, **values}
-            arrays = ((n, array_of(v)) for n, v in its_values.items() if n not in given)
-            arrays = ((n, a) for n, a in arrays if a is not None and a.ndim)
-            handed |= {n: np.array(a, np.float64, order="C") for n, a in arrays}
-    used |= set() if of is None else of.has | (of.attributes & read)
-    if lost := [name for name in given if name not in used]:
-        raise Refused(_other_arguments(parameters[-1], inputs.form, passes.of, [], lost))
-    return returned, handed
+    def _other_arguments(
+        self, parameters: list[inspect.Parameter], unknown: list[str], lost: list[str]
+    ) -> str:
+        """The message that it takes unknown parameters, or does not use some inputs."""
+        takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
+        but = f", but the network has no {', '.join(unknown)}" if unknown else ""
+        if lost:
+            but = f", but does not use {', '.join(lost)}"
+        where = "globals" if self.passes.of is None else "attributes of its object or globals"
+        return (
+            f"it takes ({takes}){but}; the network's inputs are {', '.join(self.form.inputs)}: "
+            f"name its parameters or {where} like these, or write a wrapper that does"
+        )
 
 
 def _parameters(function: Any, of: type | None) -> list[inspect.Parameter]:
@@ -394,25 +324,6 @@ def _own_names(parameters: list[inspect.Parameter], form: Form) -> dict[str, str
                 f"position, its {name} is {its}; name its parameters like the inputs"
             )
     return own
-
-
-def _other_arguments(
-    parameters: list[inspect.Parameter],
-    form: Form,
-    of: type | None,
-    unknown: list[str],
-    lost: list[str],
-) -> str:
-    """The message that it takes unknown parameters, or does not use some inputs."""
-    takes = ", ".join(p.name for p in parameters if _must(p)) or "nothing"
-    but = f", but the network has no {', '.join(unknown)}" if unknown else ""
-    if lost:
-        but = f", but does not use {', '.join(lost)}"
-    where = "globals" if of is None else "attributes of its object or globals"
-    return (
-        f"it takes ({takes}){but}; the network's inputs are {', '.join(form.inputs)}: name its "
-        f"parameters or {where} like these, or write a wrapper that does"
-    )
 
 
 def _of_the_forward_pass(unknown: Sequence[str], handed_over: Sequence[str]) -> str:

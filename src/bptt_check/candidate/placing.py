@@ -3,7 +3,7 @@
 import builtins
 import dis
 import inspect
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
@@ -32,7 +32,7 @@ class Made(NamedTuple):
 def made(
     of: type,
     values: Mapping[str, Any],
-    attributes: Mapping[str, Any],
+    attributes: Collection[str],
     inputs: Mapping[str, Any],
     weights: Sequence[str],
 ) -> Made:
@@ -62,16 +62,15 @@ def made(
     places = [(mapping, name, inputs[name]) for mapping, name in weights_of(instance, inputs)]
     has |= {name for _, name, _ in places}
     are_set = set()
-    for name, value in attributes.items():
-        found = inspect.getattr_static(of, name, None)
+    for name in attributes:
+        found, value = inspect.getattr_static(of, name, None), values[name]
         if callable(found) or name in own:
             continue
-        if hasattr(type(found), "__set__"):  # a property, or a slot
-            with suppress(AttributeError):
+        with suppress(AttributeError):
+            if hasattr(type(found), "__set__"):  # a property, or a slot
                 setattr(instance, name, value)
-                are_set.add(name)
-        else:
-            places.append((vars(instance), name, value))
+            else:
+                places.append((vars(instance), name, value))
             are_set.add(name)
     _fill(instance, places)
     return Made(instance, has, are_set, own)
@@ -95,11 +94,9 @@ def weights_of(
                     found.setdefault(name, []).append((attribute in _WEIGHTS, mapping))
     for name, several in found.items():
         sure = [mapping for is_sure, mapping in several if is_sure]
-        rest = [mapping for _, mapping in several]
-        for candidates in (sure, rest):
-            if len(candidates) == 1:
-                yield candidates[0], name
-                break
+        mappings = sure if len(sure) == 1 else [mapping for _, mapping in several]
+        if len(mappings) == 1:
+            yield mappings[0], name
 
 
 def _fill(instance: Any, places: Sequence[tuple[MutableMapping[str, Any], str, Any]]) -> None:

@@ -7,9 +7,10 @@ place; what is left is carried on under its label, or listed: nothing is dropped
 import ast
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from functools import cache
-from itertools import islice
+from itertools import islice, product
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -91,20 +92,18 @@ class _Element(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """What the names of elements can mean.
+    """What the names of elements can mean, in an answer of this form.
 
-    `aliases`: the input that is meant by a name in a gradient's name; `inputs`: all inputs, with
-    their values; `taken`: the names of inputs, which no gradient has that is found by its place;
-    `orders`: the inputs of which the gradients may be returned by position; the first, `required`,
-    is what a pass of this network is documented to return, whatever its variables are called.
+    `inputs`: the values of all; `aliases`: the input that is meant by a name in a gradient's name;
+    `taken`: the names of inputs, which no gradient has that is found by its place; `orders`: the
+    inputs of which the gradients may be returned by position.
     """
 
-    aliases: Mapping[str, str]
-    inputs: Mapping[str, Any]
-    taken: set[str]
+    form: "Form"
+    inputs: Mapping[str, Any] = {}
+    aliases: Mapping[str, str] = {}
+    taken: AbstractSet[str] = frozenset()
     orders: Sequence[Sequence[str]] = ()
-    required: Sequence[str] = ()
-    weights: Sequence[str] = ()
 
 
 class _Reading(NamedTuple):
@@ -117,8 +116,25 @@ class _Reading(NamedTuple):
     @property
     def left(self) -> list[_Element]:
         """The elements without a meaning."""
-        known = [*self.found.values(), self.loss]
-        return [e for e in self.elements if not any(e is one for one in known)]
+        return _without(self.elements, *self.found.values(), self.loss)
+
+    def results(self, gradients: dict[str, Any], placed: Sequence[str] = ()) -> Results:
+        """With these gradients, the loss and the rest: numbers by their labels, other labels."""
+        others: dict[str, Any] = {}
+        unnamed = []
+        for element in self.left:
+            label = element.label
+            if (array := array_of(element.value)) is None:
+                unnamed.append(label)
+            else:
+                others[f"{label} ({len(others)})" if label in others else label] = array
+        loss = None if self.loss is None else float(np.sum(array_of(self.loss.value)))
+        return Results(gradients, loss, others, unnamed, placed)
+
+
+def _without(elements: Iterable[_Element], *some: _Element | None) -> list[_Element]:
+    """The elements but these; two that are equal are not the same."""
+    return [e for e in elements if not any(e is one for one in some)]
 
 
 def named(
@@ -147,7 +163,7 @@ def named(
     aliases = {n: n for n in form.gradients if n not in own} | dict(own)
     aliases = {alias: n for alias, n in aliases.items() if n in form.gradients}
     orders = [order for order in (form.required, form.gradients, form.weights) if order]
-    names = _Names(aliases, inputs, {*inputs, *own}, orders, form.required, form.weights)
+    names = _Names(form, inputs, aliases, {*inputs, *own}, orders)
     kept = _read(list(_attributes(attributes, names)), names).found
     if kept:  # so what is returned are no gradients, unless they are named
         names = names._replace(orders=[form.required] if form.required else [])
@@ -156,50 +172,27 @@ def named(
     lists = [_leaves(returned, part, names, stacked) for stacked in (True, False)]
     tried = [_read(elements, names) for elements in lists if len(elements) <= _MOST]
     if not tried:
-        raise Refused(_missing(returned, form, {}, _Reading(lists[0], {}, None)))
+        raise Refused(_missing(returned, form, _Reading(lists[0], {}, None), {}))
     reading = max(tried, key=lambda one: (not one.left, len(one.found)))
     found = dict(reading.found)
     for name, element in kept.items():
         if not reading.found or np.shape(element.value) == np.shape(inputs[name]):
             found.setdefault(name, element)
     if not found or not set(form.required) <= set(found):
-        raise Refused(_missing(returned, form, found, reading))
+        raise Refused(_missing(returned, form, reading, found))
     sure = {*form.weights, *form.required, *_found_by_name(reading.elements, names)}
-    return Results(
-        {n: _gradient(n, found[n].value, inputs[n]) for n in form.gradients if n in found},
-        _number(reading.loss),
-        *_apart(reading.left),
-        [n for n in reading.found if n not in sure],
-    )
-
-
-def _number(loss: _Element | None) -> float | None:
-    return None if loss is None else float(np.sum(array_of(loss.value)))
-
-
-def _apart(left: Sequence[_Element]) -> tuple[dict[str, Any], list[str]]:
-    """The elements without a meaning: the numbers by their labels, and the labels of the rest."""
-    others: dict[str, Any] = {}
-    unnamed = []
-    for element in left:
-        if (array := array_of(element.value)) is None:
-            unnamed.append(element.label)
-        else:
-            others[_new(element.label, others)] = array
-    return others, unnamed
+    gradients = {n: _gradient(n, found[n].value, inputs[n]) for n in form.gradients if n in found}
+    return reading.results(gradients, [n for n in reading.found if n not in sure])
 
 
 def after_update(returned: Any, form: Form, function: Any) -> tuple[dict[str, Any], Results]:
     """The inputs that a pass with a rate returns under their own names, and what else it does."""
-    names = _Names({}, {}, set())
-    found, left = {}, []
-    for element in _leaves(returned, _part_of(returned, function), names, True):
-        if element.name in form.gradients and array_of(element.value) is not None:
-            found[element.name] = array_of(element.value)
-        else:
-            left.append(element)
-    reading = _read(left, names)
-    return found, Results({}, _number(reading.loss), *_apart(reading.left))
+    names = _Names(form)
+    elements = _leaves(returned, _part_of(returned, function), names, True)
+    arrays = [(e, array_of(e.value)) for e in elements if e.name in form.gradients]
+    updated = [(e, array) for e, array in arrays if array is not None]
+    rest = _without(elements, *(e for e, _ in updated))
+    return {e.name: array for e, array in updated}, _read(rest, names).results({})
 
 
 def by_name(returned: Any, function: Any) -> dict[str, Any]:
@@ -275,7 +268,7 @@ def _flat(
         yield element
         return
     parts = part.parts if part and _fits(part, value) else ()
-    is_one = _claimed(element, names.aliases) or (stacked and label and not parts)
+    is_one = _meaning(element, names) or (stacked and label and not parts)
     if is_one and array_of(value) is not None:
         yield element
         return
@@ -290,13 +283,10 @@ def _attributes(attributes: Mapping[str, Any], names: _Names) -> Iterator[_Eleme
     """The attributes with a gradient's name, and what is in those that hold gradients."""
     for name, value in attributes.items():
         element = _Element(f"self.{name}", name, False, value)
-        if _claimed(element, names.aliases):
+        if _meaning(element, names):
             yield element
-        elif holds_gradients(name) and isinstance(value, list | tuple):
-            for i, child in enumerate(value):
-                yield from _flat(child, f"self.{name}[{i}]", None, names, True)
         elif holds_gradients(name):
-            yield from _flat(value, f"self.{name}", None, names, True)
+            yield from _flat(value, "", Part(element.label, element.label), names, True)
 
 
 def holds_gradients(attribute: str) -> bool:
@@ -307,7 +297,7 @@ def holds_gradients(attribute: str) -> bool:
 def _read(elements: list[_Element], names: _Names) -> _Reading:
     """Identify elements: by name, as the loss, by position."""
     found = _found_by_name(elements, names)
-    left = _Reading(elements, found, None).left
+    left = _without(elements, *found.values())
     loss = next((e for e in left if _is_loss(e, names)), None)
     numbers = [e for e in left if loss is None and _is_number(e.value)]
     if len(numbers) > 1:  # a loss stands before or behind the gradients
@@ -315,8 +305,7 @@ def _read(elements: list[_Element], names: _Names) -> _Reading:
     number = numbers[0] if len(numbers) == 1 else loss
     mixed = number is not loss and not all(_is_number(e.value) for e in left)
     for taken in (number,) if mixed else (number, loss):
-        rest = [e for e in elements if e is not taken]
-        if in_order := _found_by_position(rest, found, names):
+        if in_order := _found_by_position(_without(elements, taken), found, names):
             return _Reading(elements, in_order, taken)
     return _Reading(elements, found, number)
 
@@ -327,28 +316,18 @@ def _found_by_name(elements: list[_Element], names: _Names) -> dict[str, _Elemen
     A key that is an input's own name may also stand for a state or an input: it is a gradient if it
     is a weight's, or if there is one of every input.
     """
-    found: dict[str, _Element] = {}
-    disputed: set[str] = set()
-    aliases = names.aliases
+    aliases, weights = names.aliases, names.form.weights
     keys = {aliases.get(e.name) for e in elements if e.is_key and not _is_input(e, names)}
-    every = keys >= set(aliases.values()) or not names.weights
-    for table in _tables(tuple(aliases.items())):
-        claimed: dict[str, list[_Element]] = {}
-        for element in elements:
-            known = any(element is one for one in found.values())
-            name = None if known else table.of(element)
-            if name and table.keys_only and not (every or name in names.weights):
-                name = None
-            if name and not (table.keys_only and _is_input(element, names)):
-                claimed.setdefault(name, []).append(element)
-        for name, several in claimed.items():
-            if name in found or name in disputed:
-                continue
-            if all(one.value is several[0].value for one in several):
-                found[name] = several[0]
-            else:
-                disputed.add(name)
-    return found
+    every = keys >= set(aliases.values()) or not weights
+    claims: dict[str, dict[int, list[_Element]]] = {}
+    for element in elements:
+        if (meaning := _meaning(element, names)) is None:
+            continue
+        rank, is_own, name = meaning
+        if not is_own or ((every or name in weights) and not _is_input(element, names)):
+            claims.setdefault(name, {}).setdefault(rank, []).append(element)
+    first = {name: ranks[min(ranks)] for name, ranks in claims.items()}
+    return {n: its[0] for n, its in first.items() if all(e.value is its[0].value for e in its)}
 
 
 def _is_input(element: _Element, names: _Names) -> bool:
@@ -356,45 +335,34 @@ def _is_input(element: _Element, names: _Names) -> bool:
     return any(element.value is value for value in names.inputs.values())
 
 
-class _Table(NamedTuple):
-    """The inputs meant by names of some forms, if each means only one; `without` these signs."""
+def _meaning(element: _Element, names: _Names) -> tuple[int, bool, str] | None:
+    """The input whose gradient has an element's name, if it has that of only one.
 
-    meant: dict[str, str]
-    keys_only: bool
-    without: str
-
-    def of(self, element: _Element) -> str | None:
-        """The input whose gradient the element is."""
-        if self.keys_only and not element.is_key:
-            return None
-        return self.meant.get(element.name.replace(self.without, ""))
+    Before it the number of the table that has the name first, and whether it has own names.
+    """
+    for number, (without, is_own, meant) in enumerate(_tables(tuple(names.aliases.items()))):
+        name = meant.get(element.name.replace(without, ""))
+        if name and (element.is_key or not is_own):
+            return number, is_own, name
+    return None
 
 
 @cache
-def _tables(aliases: tuple[tuple[str, str], ...]) -> list[_Table]:
-    """What names mean; the first table that has a name decides.
+def _tables(aliases: tuple[tuple[str, str], ...]) -> list[tuple[str, bool, dict[str, str]]]:
+    """What names mean: without which signs, whether only a key's, and the inputs by name.
 
     First the names of gradients; then a mapping's key, which may be the input's own name; then both
     without underscores.
     """
-
-    def table(forms: Sequence[str], keys_only: bool = False, without: str = "") -> _Table:
+    tables = []
+    kinds = [*(((form,), False, "") for form in _GRADIENT), (("{}",), True, "")]
+    for forms, is_own, without in [*kinds, (_SPELT_ALIKE, False, "_"), (("{}",), True, "_")]:
         meant: dict[str, set[str]] = {}
-        for alias, name in aliases:
-            for form in forms:
-                meant.setdefault(form.format(alias.replace(without, "")), set()).add(name)
+        for (alias, name), form in product(aliases, forms):
+            meant.setdefault(form.format(alias.replace(without, "")), set()).add(name)
         only = {text: its.pop() for text, its in meant.items() if len(its) == 1}
-        return _Table(only, keys_only, without)
-
-    own = ["{}"]
-    found = [*(table([form]) for form in _GRADIENT), table(own, keys_only=True)]
-    return [*found, table(_SPELT_ALIKE, without="_"), table(own, keys_only=True, without="_")]
-
-
-def _claimed(element: _Element, aliases: Mapping[str, str]) -> str | None:
-    """The only input whose gradient has the name of this element."""
-    found = (table.of(element) for table in _tables(tuple(aliases.items())))
-    return next(filter(None, found), None)
+        tables.append((without, is_own, only))
+    return tables
 
 
 def _found_by_position(
@@ -405,7 +373,7 @@ def _found_by_position(
     if any(element.is_key for element in elements):  # it names what it returns
         return {}
     for order in names.orders:
-        sure = order == names.required
+        sure = order == names.form.required  # what it is documented to return
         if len(order) == len(elements) and all(
             its[id(e)] == name if id(e) in its else sure or _may_be(e, name, names, bool(found))
             for name, e in zip(order, elements, strict=True)
@@ -422,7 +390,7 @@ def _may_be(element: _Element, name: str, names: _Names, beside_named: bool) -> 
     of, label = names.inputs[name], element.label.lower()
     if element.name in names.taken:
         return False
-    if beside_named and name not in names.weights:
+    if beside_named and name not in names.form.weights:
         return label.startswith(("d", "g")) or "grad" in label
     array = array_of(element.value)
     if array is None:
@@ -445,7 +413,7 @@ def _is_loss(element: _Element, names: _Names) -> bool:
     return by_letter or element.name.lower().endswith(("loss", "cost"))
 
 
-def _missing(returned: Any, form: Form, found: Mapping[str, _Element], reading: _Reading) -> str:
+def _missing(returned: Any, form: Form, reading: _Reading, found: Iterable[str]) -> str:
     """The message that gradients are missing: what was returned, and what has no meaning."""
     every = ", ".join(f"d{n}" for n in form.required or form.gradients)
     if isinstance(returned, Mapping):
@@ -476,11 +444,6 @@ def _described(element: _Element) -> str:
     return f"{element.label} ({kind})" if isinstance(kind, str) else f"{element.label} {kind}"
 
 
-def _new(label: str, labels: Mapping[str, Any]) -> str:
-    """The label, with a number if another element has it."""
-    return label if label not in labels else f"{label} ({len(labels)})"
-
-
 def _part_of(returned: Any, function: Any) -> Part | None:
     """The expression that was returned, if only one `return` fits the value, or one with names."""
     fitting = {part for part in parts_returned(function) if _fits(part, returned)}
@@ -504,8 +467,7 @@ def parts_returned(function: Any, calls: int = 2) -> tuple[Part, ...]:
 
     A variable that is set to a tuple has the parts of that tuple.
     """
-    body = getattr(_source(function), "body", [])
-    nodes = sorted(_own_nodes(body), key=lambda node: node.lineno)
+    nodes = sorted(_own_nodes(function), key=lambda node: node.lineno)
     tuples = {
         node.targets[0].id: node.value
         for node in nodes
@@ -527,12 +489,18 @@ def parts_returned(function: Any, calls: int = 2) -> tuple[Part, ...]:
     return tuple(found)
 
 
-def _own_nodes(body: list[Any]) -> Iterator[Any]:
-    """The statements of a function, without those of the functions in it."""
-    [function] = body if len(body) == 1 else [None]
-    if isinstance(function, ast.If):  # see `_source`
-        [function] = function.body
-    waiting = list(ast.iter_child_nodes(function)) if function is not None else []
+def _own_nodes(function: Any) -> Iterator[Any]:
+    """The `return`s and assignments of a function, without those of the functions in it.
+
+    None if its source is not available.
+    """
+    try:
+        text = inspect.getsource(inspect.unwrap(function))
+        tree = ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented
+    except (OSError, TypeError, SyntaxError):
+        return
+    outer = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+    waiting = list(ast.iter_child_nodes(outer)) if outer is not None else []
     for node in waiting:  # grows
         if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
             waiting += ast.iter_child_nodes(node)
@@ -574,12 +542,3 @@ def _variable(node: ast.expr) -> str:
         case ast.UnaryOp(op=ast.USub(), operand=of) | ast.BinOp(left=of, op=ast.Div()):
             return _variable(of)
     return ""
-
-
-def _source(function: Any) -> ast.AST:
-    """The syntax tree of a function; an empty one if its source is not available."""
-    try:
-        text = inspect.getsource(inspect.unwrap(function))
-        return ast.parse(text if text[:1].strip() else f"if True:\n{text}")  # a method is indented
-    except (OSError, TypeError, SyntaxError):
-        return ast.Module([], [])

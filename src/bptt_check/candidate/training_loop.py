@@ -64,12 +64,11 @@ def _seen(node: ast.For, space: Mapping[str, Any], file: str) -> _Seen:
     """What the body draws and changes, from some runs."""
     code = compile(ast.Module(node.body, []), file, "exec")
     assert isinstance(node.target, ast.Name)
-    assigned = list(dict.fromkeys(_assigned(node)))
+    assigned = dict(_assigned(node))
     runs = []
     for step in range(_RUNS):
-        values = {name: _copied(value) for name, value in space.items()} | {
-            node.target.id: step + 1
-        }
+        values = {name: _copied(value) for name, value in space.items()}
+        values[node.target.id] = step + 1
         exec(code, values)
         runs.append(values)
     changed = {n: v for n, v in space.items() if _is_changed(v, runs[0].get(n))}
@@ -102,11 +101,11 @@ def _copied(value: Any) -> Any:
         return value
 
 
-def _assigned(node: ast.For) -> Iterator[str]:
-    """The names that the body assigns by statements of its own, in order."""
+def _assigned(node: ast.For) -> Iterator[tuple[str, ast.Assign]]:
+    """The names that the body assigns by statements of its own, with these, in order."""
     for statement in node.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            yield statement.targets[0].id
+            yield statement.targets[0].id, statement
 
 
 def _is_changed(before: Any, after: Any) -> bool:
@@ -146,19 +145,13 @@ def _rewritten(lines: list[str], node: ast.For, seen: _Seen, known: set[str]) ->
     head = f"global {', '.join(shared)}; " * bool(shared)
     head += f"{weights} = {', '.join(f'given_{name}' for name in seen.weights)}; "
     order = "[::-1]" * seen.reverses
-    given = dict(
-        zip(
-            seen.bits,
-            (f"given_x{order}[:, 0]", f"given_x{order}[:, 1]", f"given_y{order}[:, 0]"),
-            strict=True,
-        )
-    )
-    for statement in node.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name, at = statement.targets[0].id, (statement.end_lineno or 1) - 1
-            if name in given:
-                end = len(lines[at].encode()[: statement.end_col_offset].decode())
-                lines[at] = f"{lines[at][:end]}; {name} = {given[name]}{lines[at][end:]}"
+    bits = f"given_x{order}[:, 0]", f"given_x{order}[:, 1]", f"given_y{order}[:, 0]"
+    given = dict(zip(seen.bits, bits, strict=True))
+    for name, statement in _assigned(node):
+        if name in given:
+            at = (statement.end_lineno or 1) - 1
+            end = len(lines[at].encode()[: statement.end_col_offset].decode())
+            lines[at] = f"{lines[at][:end]}; {name} = {given[name]}{lines[at][end:]}"
     if first > node.lineno:
         lines[first - 1] = indent + head.rstrip("; ")
     else:

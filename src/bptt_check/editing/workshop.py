@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bptt_check.candidate.calling import RATES, Form, Gradients, Passes, Question
+from bptt_check.candidate.calling import RATES, Form, Passes, Question, gradients
 from bptt_check.candidate.placing import globals_of
 from bptt_check.editing.choosing import Chooser
 from bptt_check.editing.edits import edits
@@ -64,7 +64,7 @@ class Workshop:
     """
 
     def __init__(self, function: Any, form: Form, questions: Sequence[Question]) -> None:
-        self._gradients, self._questions = Gradients(function, form), questions
+        self._gradients, self._questions = partial(gradients, function, form), questions
         self.seconds = 0.0  # of this processor, spent on what was tried
         last = function.functions[-1] if isinstance(function, Passes) else function
         self._globals = globals_of(last).values

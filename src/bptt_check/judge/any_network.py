@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from bptt_check.candidate.calling import Form
+from bptt_check.candidate.calling import Form, Question
 from bptt_check.catalogue import Catalogue, sentence
 from bptt_check.error_bound import Reference, explodes, reference, with_floor
 from bptt_check.judge.asking import (
     Answer,
-    Array,
     Ask,
     Asked,
     CannotCheck,
+    Expected,
     Explanation,
     Mistake,
+    Right,
     Vote,
     Where,
 )
-from bptt_check.judge.comparison import Expected, agrees, fractions, furthest, is_sharp
-from bptt_check.judge.forward_passes import about_losses, about_outputs, about_states, meanings
+from bptt_check.judge.comparison import agrees, fractions, furthest, is_sharp
 from bptt_check.judge.votes import Oracle, votes
 from bptt_check.naming import Asked as Trial
 from bptt_check.naming import name_mistakes, noise_floor
@@ -80,10 +80,8 @@ class AnyNetwork:
         self.network, self.fixed, self.window = network, dict(sizes or {}), window
         general(network, self.fixed)  # raises early
         if window is not None and not is_causal(network):
-            raise ValueError(
-                f"window must be left out: a loss of {network.name} depends on later inputs, got "
-                f"{window}"
-            )
+            why = f"a loss of {network.name} depends on later inputs"
+            raise ValueError(f"window must be left out: {why}, got {window}")
         inputs = [name for name in network.arguments if name not in network.zeros]
         axes = [" ".join(axis.text for axis in network.arguments[n].axes) for n in inputs]
         try:
@@ -114,11 +112,9 @@ class AnyNetwork:
             CannotCheck: no problem distinguishes the window from the full gradient.
         """
         key = dtype, str(seed)
-        if key not in self._posed:
-            self._posed[key] = self._problems(dtype, seed)
-            for problem in self._posed[key]:
-                self._own.setdefault(id(problem), (problem, None))
-        found = self._posed[key]
+        found = self._posed[key] = self._posed.get(key) or self._problems(dtype, seed)
+        for problem in found:
+            self._own.setdefault(id(problem), (problem, None))
         return [p for p in found if self.is_small(p)] or found if self.small_only else found
 
     def in_turn(self, dtype: str) -> Sequence[tuple[Problem, ...]]:
@@ -186,17 +182,14 @@ class AnyNetwork:
         full = reference(self.network, problem, measure=True)
         return not agrees(full.gradients, self.reference(problem))
 
-    def inputs(self, problem: Problem) -> Mapping[str, Array]:
-        """The input arrays of a backward pass, by name, in order."""
-        return {name: problem.values[name] for name in self.form.inputs}
+    def question(self, problem: Problem) -> Question:
+        """What a backward pass is called with; a layer is called twice at the first problem alone.
 
-    def is_asked_twice(self, problem: Problem) -> bool:
-        """Whether a second call of the same problem is made; of a layer, at the first one alone."""
-        return not self.network.outputs or problem.name == "general"
-
-    def sizes(self, problem: Problem) -> Mapping[str, int]:
-        """The size of each axis, by name."""
-        return problem.sizes
+        The input arrays, by name, are in order.
+        """
+        inputs = {name: problem.values[name] for name in self.form.inputs}
+        twice = not self.network.outputs or problem.name == "general"
+        return Question(inputs, problem.sizes, twice)
 
     def advice(self) -> str:
         """The remedy for a pass that takes other sizes than all problems, or an empty text."""
@@ -214,10 +207,7 @@ class AnyNetwork:
         right = reference(self.network, problem, measure=True)
         unit = precision(problem.dtype).eps
         if self.window is not None and problem.sizes["time"] > self.window + 1:
-            graph, truncated = (
-                self.catalogue.graph(problem),
-                Altered(Part("window"), "window", (self.window,)),
-            )
+            graph, truncated = self.catalogue.graph(problem), _window(self.window)
             gradients = altered_gradients(graph, truncated)
             floor = noise_floor(graph, (truncated,), gradients, unit)
             bounds = {n: np.maximum(floor[n], right.bounds[n]) for n in gradients}
@@ -230,22 +220,11 @@ class AnyNetwork:
             right = right._replace(bounds=bounds)
         return right
 
-    def losses(self, asked: Sequence[Asked]) -> tuple[str, bool | None]:
-        """A sentence that compares the candidate's loss with the network's; whether it is right."""
-        return about_losses(asked)
-
-    def states(self, asked: Sequence[Asked]) -> str:
-        """A sentence that compares the states of the two forward passes, or a layer's outputs."""
-        if self.network.outputs:
-            return about_outputs(self.network, asked)
-        return about_states(self.network, asked)
-
     def names(self, asked: Sequence[Asked]) -> list[Explanation] | None:
         """The explanations from the derived catalogue; None if it cannot be derived."""
         if all(a.answer.narrow for a in asked):
-            return [
-                Explanation((Mistake("lower precision inside", "it returns a narrower dtype"),))
-            ]
+            narrow = Mistake("lower precision inside", "it returns a narrower dtype")
+            return [Explanation((narrow,))]
         try:
             if self.window is not None:
                 return self._other_windows(asked)
@@ -254,31 +233,19 @@ class AnyNetwork:
         except NotImplementedError:
             return None
         return [
-            Explanation(
-                _worded(e.mistakes),
-                e.also,
-                e.explains,
-                e.left,
-                e.one_step,
-            )
-            for e in found
+            Explanation(_worded(e.mistakes), e.also, e.explains, e.left, e.one_step) for e in found
         ]
 
     def _other_windows(self, asked: Sequence[Asked]) -> list[Explanation] | None:
         """Try other windows and no window; no other mistakes are tried."""
         longest = max(a.problem.sizes["time"] for a in asked)
         for k in [longest, *range(min(longest, _WINDOWS))]:
-            mistake = Altered(Part("window"), "window", (k,))
-            if all(not _differs(self.catalogue, mistake, a) for a in asked):
+            if not any(_differs(self.catalogue, _window(k), a) for a in asked):
                 text = f"errors travel {k} step{'s' * (k != 1)} back, not {self.window}"
                 if k == longest:
                     text = "not truncated: errors travel back to the first step"
                 return [Explanation((Mistake(text, ""),))]
         return None
-
-    def meanings(self, asked: Sequence[Asked]) -> dict[str, str]:
-        """What an array of `Answer.others` is, in words, for those whose values show it."""
-        return meanings(self.network, asked)
 
     def locate(self, ask: Ask, dtype: str, wrong: Sequence[Asked] = ()) -> Where:
         """Find the wrong loss steps, state steps and gates.
@@ -294,13 +261,9 @@ class AnyNetwork:
             first = [None] if not self.network.outputs else []  # a layer's have each step's entries
             for problem in [*first, *(a.problem for a in telling[:_MOST_LOCATED])]:
                 found = locate(
-                    self.network,
-                    lambda p: ask(p).gradients,
-                    self.fixed,
-                    self._of_a_part,
-                    problem=problem,
-                    dtype=dtype,
-                )
+                    self.network, lambda p: ask(p).gradients, self.fixed, self._of_a_part,
+                    problem=problem, dtype=dtype,
+                )  # fmt: skip
                 if found.wrong or (found.whole and found.reason):
                     break
         except NotImplementedError as error:
@@ -349,12 +312,12 @@ class AnyNetwork:
         missing = [n for n in self.form.gradients if n not in asked[0].answer.gradients]
         sharpest_first = sorted(asked, key=_sharpness, reverse=True)  # they detect most mistakes
         for mistake in catalogue.mistakes:
-            if mistake.part.edges or mistake.forward:
-                continue
-            if any(_differs(catalogue, mistake, a) for a in sharpest_first):
-                continue
-            first = asked[0]
-            if _changes(catalogue, mistake, first.problem, first.right, missing):
+            if (
+                mistake.part.edges
+                or mistake.forward
+                or any(_differs(catalogue, mistake, a) for a in sharpest_first)
+                or _changes(catalogue, mistake, asked[0].problem, asked[0].right, missing)
+            ):
                 continue
             shown = [_changes(catalogue, mistake, *each) for each in self._of_any_sizes]
             if any(shown) or not shown:  # some change nothing of this network at any size
@@ -378,30 +341,28 @@ def _weights(tape: Tape) -> list[str]:
     return [n for n in network.differentiated if n not in timed | initial]
 
 
+def _window(steps: int) -> Altered:
+    return Altered(Part("window"), "window", (steps,))
+
+
 def _differs(catalogue: Catalogue, mistake: Altered, a: Asked) -> bool:
     """Whether a pass with this mistake gives another answer than the candidate."""
-    imitation = catalogue.of((mistake,), a.problem)
-    answered = a.answer.gradients
-    if imitation is None:
-        return False
-    with np.errstate(all="ignore"):
-        return not agrees({n: imitation[n] for n in answered}, Expected(answered, a.right.bounds))
+    answered = Expected(a.answer.gradients, a.right.bounds)
+    return _changes(catalogue, mistake, a.problem, answered)
 
 
 def _changes(
     catalogue: Catalogue,
     mistake: Altered,
     problem: Problem,
-    right: Reference,
+    right: Right,
     names: Sequence[str] | None = None,
 ) -> bool:
     """Whether the mistake changes one of these gradients, or of all, at a problem."""
     imitation = catalogue.of((mistake,), problem)
-    if imitation is None:
-        return False
     asked = right.gradients if names is None else names
     with np.errstate(all="ignore"):
-        return not agrees({n: imitation[n] for n in asked}, right)
+        return imitation is not None and not agrees({n: imitation[n] for n in asked}, right)
 
 
 def _wrong_gradients(a: Asked) -> int:

@@ -1,12 +1,13 @@
 """What the judge asks and is answered: answers, what is right, where and which mistake."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bptt_check.candidate.escaping import shown
+from bptt_check.error_bound import Reference
 from bptt_check.tracing.locate import first_wrong, from_loss
 
 Array = np.ndarray
@@ -41,6 +42,11 @@ class Answer(NamedTuple):
     forward: Mapping[str, Array] = {}  # arrays that its forward pass hands over, by name
     outputs: Mapping[str, Array] = {}  # of a layer, by the names of their upstream gradients
 
+    def only(self, names: Collection[str]) -> "Answer":
+        """Without other gradients than these."""
+        first, second = ({n: a[n] for n in a if n in names} for a in (self.gradients, self.second))
+        return self._replace(gradients=first, second=second)
+
     @property
     def is_finite(self) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -52,17 +58,15 @@ class Answer(NamedTuple):
         return {**self.outputs, **self.gradients}
 
 
-@runtime_checkable
-class Right(Protocol):
-    """The right gradient, and a bound on the error of one correct evaluation of it."""
+class Expected(NamedTuple):
+    """An answer that another answer must equal, to within rounding: an entry may differ by 2 x."""
 
-    @property
-    def gradients(self) -> Gradients:
-        """The right gradients, by argument name."""
+    gradients: Gradients
+    bounds: Gradients  # of the error of one correct evaluation
 
-    @property
-    def bounds(self) -> Gradients:
-        """A bound for each entry; two correct evaluations differ by at most twice as much."""
+
+#: The right gradient, and a bound on the error of one correct evaluation of each entry.
+Right = Expected | Reference
 
 
 class Asked(NamedTuple):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bptt_check.candidate.calling import EXTRA, Called, Question, Refused, call
+from bptt_check.candidate.calling import EXTRA, Called, Refused, call
 from bptt_check.candidate.escaping import shown
 from bptt_check.candidate.loading import functions_in
 from bptt_check.editing.workshop import Offer, Workshop
@@ -109,9 +110,8 @@ class Candidate:
         except CannotCheck:
             self.close()
             raise
-        texts_of = notes if isinstance(notes, list) else []
         #: What is wrong in a training step but for the gradient.
-        self.notes = tuple(shown(str(text)[:200]) for text in texts_of[:20])
+        self.notes = _texts(notes if isinstance(notes, list) else [], 20)
 
     def __enter__(self) -> "Candidate":
         return self
@@ -144,17 +144,13 @@ class Candidate:
         self._send([*earlier, problem])
         self._subject.prepare(problem)
         header = self._header(1 + len(earlier))
-        try:
-            arrays = load(self._frame(time.monotonic() + self._timeout))
-        except SafetensorError:
-            raise CannotCheck(_UNREADABLE, ended=True) from None
+        arrays = self._arrays()
         try:
             for kind, field in EXTRA.items():
                 header[field] = {name: arrays.pop(f"{kind}.{name}") for name in header[field]}
-            called = Called(arrays, **header)
-        except (KeyError, TypeError):
+            return judged(Called(arrays, **header), problem, self._subject)
+        except (KeyError, TypeError):  # its fields may be anything
             raise CannotCheck(_UNREADABLE) from None
-        return judged(called, problem, self._subject)
 
     def edited(self, texts: Mapping[str, str], *_: object) -> "Candidate":
         """The same in a new process, which reads these texts in place of files."""
@@ -171,18 +167,12 @@ class Candidate:
             self._write([b"{}"])
 
     def _send(self, problems: Sequence[Any], mend: bool = False) -> None:
-        inputs = [self._subject.inputs(p) for p in problems]
-        headers = [
-            {
-                "strides": {name: array.strides for name, array in arrays.items()},
-                "sizes": dict(self._subject.sizes(p)),
-                "twice": self._subject.is_asked_twice(p),
-            }
-            for arrays, p in zip(inputs, problems, strict=True)
-        ]
-        frames = [json.dumps({"headers": headers, "mend": mend}).encode()]
-        frames += [save({n: np.ascontiguousarray(a) for n, a in p.items()}) for p in inputs]
-        self._write(frames)
+        headers, frames = [], list[bytes]()
+        for inputs, sizes, twice in map(self._subject.question, problems):
+            strides = {name: array.strides for name, array in inputs.items()}
+            headers.append({"strides": strides, "sizes": dict(sizes), "twice": twice})
+            frames.append(save({n: np.ascontiguousarray(a) for n, a in inputs.items()}))
+        self._write([json.dumps({"headers": headers, "mend": mend}).encode(), *frames])
 
     def _write(self, frames: Sequence[bytes]) -> None:
         assert self._process.stdin is not None
@@ -198,11 +188,17 @@ class Candidate:
         try:
             header = json.loads(frame)
             error = header.get("error")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise CannotCheck(_UNREADABLE, ended=True) from None
         if error is not None:
             raise CannotCheck(str(error)[:2000], kind=str(header.get("kind", ""))[:100])
         return dict(header)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        try:
+            return load(self._frame(time.monotonic() + self._timeout))
+        except (SafetensorError, KeyError):  # a type that NumPy lacks
+            raise CannotCheck(_UNREADABLE, ended=True) from None
 
     def _frame(self, deadline: float) -> bytes:
         (length,) = struct.unpack("<Q", self._exactly(8, deadline))
@@ -263,12 +259,7 @@ class Remote:
             self.seconds = seconds
         if not header.get("valid"):
             return None
-        deadline = time.monotonic() + self._candidate._timeout
-        try:
-            found = load(self._candidate._frame(deadline))
-        except SafetensorError:
-            raise CannotCheck(_UNREADABLE, ended=True) from None
-        return found
+        return self._candidate._arrays()
 
 
 def _readable(pipe: int, seconds: float) -> bool:
@@ -311,7 +302,18 @@ def _processes(mark: str) -> list[int]:
 
 def in_this_process(backward: Callable[..., Any], subject: AnyNetwork) -> Ask:
     """Call a function directly: for trusted code, such as your own in a test."""
-    return remade(lambda: backward, subject)
+
+    def ask(problem: Any, *earlier: Any) -> Answer:
+        try:
+            called = call(backward, subject.form, *map(subject.question, (problem, *earlier)))
+        except Refused as error:
+            raise CannotCheck(str(error)) from None
+        except Exception as error:
+            kind = type(error).__name__
+            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
+        return judged(called, problem, subject)
+
+    return ask
 
 
 class InThisProcess:
@@ -324,8 +326,7 @@ class InThisProcess:
     def workshop(self, problems: Sequence[Any]) -> Iterator[Workshop]:
         """It, with the edits of its lines."""
         its = self._subject
-        questions = [Question(its.inputs(p), its.sizes(p)) for p in problems]
-        yield Workshop(self._function, its.form, questions)
+        yield Workshop(self._function, its.form, [*map(its.question, problems)])
 
     @contextlib.contextmanager
     def edited(
@@ -336,68 +337,46 @@ class InThisProcess:
             yield in_this_process(self._function, self._subject)
 
 
-def remade(make: Callable[[], Callable[..., Any]], subject: AnyNetwork) -> Ask:
-    """Like `in_this_process`, with a new function for each problem, so that it keeps no state."""
-
-    def ask(problem: Any, *earlier: Any) -> Answer:
-        try:
-            questions = [
-                Question(subject.inputs(p), subject.sizes(p), subject.is_asked_twice(p))
-                for p in (problem, *earlier)
-            ]
-            called = call(make(), subject.form, *questions)
-        except Refused as error:
-            raise CannotCheck(str(error)) from None
-        except Exception as error:
-            kind = type(error).__name__
-            raise CannotCheck(f"it raises {kind}: {error}", kind=kind) from error
-        return judged(called, problem, subject)
-
-    return ask
-
-
 def judged(called: Called, problem: Any, subject: AnyNetwork) -> Answer:
     """The answer of a call, once its arrays are known to be of the right shape.
 
     Raises:
         CannotCheck: an array has a wrong shape.
     """
-    inputs = subject.inputs(problem)
+    inputs = subject.question(problem).inputs
     names = [n for n in subject.form.gradients if f"first.{n}" in called.arrays]
     if not names or not set(subject.form.required) <= set(names):
         raise CannotCheck(_UNREADABLE)
-    calls = []
-    for label in ("first", "second"):
-        found = {}
-        for name in names:
-            array, shape = called.arrays.get(f"{label}.{name}"), inputs[name].shape
-            if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-                raise CannotCheck(_UNREADABLE)
-            if array.shape != shape:
-                hint = ": transposed?" if array.shape == shape[::-1] else ""
-                raise CannotCheck(
-                    f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}",
-                    kind="shape",
-                )
-            found[name] = array
-        calls.append(found)
-    extra = [*called.others.values(), *called.forward.values()]
-    if any(array.dtype != np.float64 for array in extra):
-        raise CannotCheck(_UNREADABLE)
-    impure, unnamed, set_globals = (
-        tuple(shown(str(text)[:200]) for text in texts[:most])
-        for texts, most in ((called.impure, 20), (called.unnamed, 200), (called.set_globals, 200))
-    )
-    others, forward = (
-        {shown(name[:200]): array for name, array in its.items()}
-        for its in (called.others, called.forward)
-    )
+    for label, name in product(("first", "second"), names):
+        array, shape = called.arrays.get(f"{label}.{name}"), inputs[name].shape
+        if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+            raise CannotCheck(_UNREADABLE)
+        if array.shape != shape:
+            hint = ": transposed?" if array.shape == shape[::-1] else ""
+            must = f"d{name} must have {name}'s shape {shape}, got {array.shape}{hint}"
+            raise CannotCheck(must, kind="shape")
+    forward = {shown(name[:200]): array for name, array in called.forward.items()}
     outputs = {n: a for n, a in forward.items() if n in subject.form.outputs}
-    if any(outputs[n].shape != inputs[n].shape for n in outputs):
+    extra = [*called.others.values(), *forward.values()]
+    if any(array.dtype != np.float64 for array in extra) or any(
+        outputs[n].shape != inputs[n].shape for n in outputs
+    ):
         raise CannotCheck(_UNREADABLE)
-    bits = 8 * max(array.itemsize for array in inputs.values() if array.dtype.kind == "f")
-    narrow = called.bits < bits
-    first, second = calls
-    placed = tuple(name for name in called.placed if name in names)
-    of_calls = first, second, impure, narrow, called.loss, others, unnamed, set_globals
-    return Answer(*of_calls, placed, forward, outputs)
+    return Answer(
+        {n: called.arrays[f"first.{n}"] for n in names},
+        {n: called.arrays[f"second.{n}"] for n in names},
+        _texts(called.impure, 20),
+        called.bits < max(8 * a.itemsize for a in inputs.values() if a.dtype.kind == "f"),
+        called.loss,
+        {shown(name[:200]): array for name, array in called.others.items()},
+        _texts(called.unnamed),
+        _texts(called.set_globals),
+        tuple(name for name in called.placed if name in names),
+        forward,
+        outputs,
+    )
+
+
+def _texts(found: Any, most: int = 200) -> tuple[str, ...]:
+    """The first texts of a list from a candidate, as they can be shown."""
+    return tuple(shown(str(text)[:200]) for text in found[:most])

@@ -5,18 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from bptt_check.commands.numbers import fraction
-from bptt_check.judge.asking import Array, Asked, Gradients, Right
+from bptt_check.judge.asking import Array, Asked, Expected, Gradients, Right
 from bptt_check.networks.network import precision
-
-
-class Expected(NamedTuple):
-    """An answer that another answer must equal, to within rounding."""
-
-    gradients: Gradients
-    bounds: Gradients
 
 
 class Entry(NamedTuple):
@@ -131,29 +123,14 @@ def worst_entries(
         problem, dtype: the problem's name and dtype.
         outputs: the names of a layer's outputs, by their upstream gradients.
     """
-    return [
-        worst_entry(
-            outputs.get(name, f"d{name}"), problem, array, right.gradients[name],
-            right.bounds[name], dtype,
-        )
-        for name, array in got.items()
-    ]  # fmt: skip
-
-
-def worst_entry(
-    name: str,
-    problem: str,
-    got: Float[np.ndarray, "*axes"],
-    expected: Float[np.ndarray, "*axes"],
-    bound: Float[np.ndarray, "*axes"],
-    dtype: str = "float64",
-) -> Entry:
-    """The entry of a gradient with the largest error as a fraction of the bound."""
-    used = fraction(got, expected, bound)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
-    value, target = float(got[index]), float(expected[index])
-    ulps = in_ulps(value, target, dtype)
-    return Entry(name, index, problem, value, target, float(bound[index]), float(used[index]), ulps)
+    found = []
+    for name, used in fractions(got, right).items():
+        at = tuple(int(i) for i in np.unravel_index(int(np.argmax(used)), used.shape))
+        arrays = got[name], right.gradients[name], right.bounds[name], used
+        value, expected, bound, share = (float(array[at]) for array in arrays)
+        ulps, label = in_ulps(value, expected, dtype), outputs.get(name, f"d{name}")
+        found.append(Entry(label, at, problem, value, expected, bound, share, ulps))
+    return found
 
 
 def in_ulps(got: float, expected: float, dtype: str) -> float | None:
@@ -169,73 +146,55 @@ def in_ulps(got: float, expected: float, dtype: str) -> float | None:
     return ulps if ulps <= 2 / info.eps else None  # None for NaN, too
 
 
-def constant_factor(
-    got: Float[np.ndarray, "*axes"],
-    expected: Float[np.ndarray, "*axes"],
-    bound: Float[np.ndarray, "*axes"],
-) -> float | None:
-    """The factor c with `got` = c `expected` to within rounding; None if there is none."""
-    square = float((expected * expected).sum())
-    if square == 0:
-        return None
-    factor = float((got * expected).sum()) / square
-    return factor if is_multiple(got, factor, expected, bound) else None
+class _Compared(NamedTuple):
+    """A gradient at one problem."""
 
+    got: Array
+    expected: Array
+    bound: Array
 
-def is_multiple(
-    got: Float[np.ndarray, "*axes"],
-    factor: float,
-    expected: Float[np.ndarray, "*axes"],
-    bound: Float[np.ndarray, "*axes"],
-) -> bool:
-    """Whether `got` is `factor` times `expected`, to within rounding."""
-    distance = np.abs(got - factor * expected)
-    return bool((distance <= 2 * bound * max(1.0, abs(factor))).all())
+    @property
+    def factor(self) -> float | None:
+        """The factor c with `got` = c `expected` to within rounding; None if there is none."""
+        square = float((self.expected * self.expected).sum())
+        factor = float((self.got * self.expected).sum()) / square if square else 0.0
+        return factor if square and self.is_multiple(factor) else None
 
-
-def as_multiple(name: str, factor: float, found_in: Sequence[Sequence[np.ndarray]]) -> str:
-    """A sentence about a `constant_factor`, with as few digits as agree to within rounding.
-
-    Args:
-        found_in: got, expected and bound of each gradient.
-    """
-    texts = (f"{factor:.{digits}g}" for digits in range(1, 18))
-    valid = (t for t in texts if all(is_multiple(got, float(t), *rest) for got, *rest in found_in))
-    text = next(valid, repr(factor))
-    its = "zero" if float(text) == 0 else f"{text} times the gradient"
-    return f"{name} is {its}, to within rounding"
+    def is_multiple(self, factor: float) -> bool:
+        """Whether `got` is `factor` times `expected`, to within rounding."""
+        distance = np.abs(self.got - factor * self.expected)
+        return bool((distance <= 2 * self.bound * max(1.0, abs(factor))).all())
 
 
 def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]]) -> list[str]:
     """A sentence for each gradient that is the same multiple of the right one at all problems.
+
+    It has as few digits as agree to within rounding.
 
     Args:
         sizes: the axis sizes of each problem; the multiple may be 1 / time or 1 / batch.
     """
     found = []
     for name in asked[0].answer.gradients if asked else ():
-        triples = [
-            [p[name] for p in (a.answer.gradients, a.right.gradients, a.right.bounds)]
+        several = [
+            _Compared(*(p[name] for p in (a.answer.gradients, a.right.gradients, a.right.bounds)))
             for a in asked
         ]
-        factors = [f for triple in triples if (f := constant_factor(*triple)) is not None]
-        if not factors or _are_multiples(triples, [1.0] * len(triples)):
+        factors = [f for each in several if (f := each.factor) is not None]
+        if not factors or all(each.is_multiple(1.0) for each in several):
             continue
         constant = float(np.median(factors))
-        if _are_multiples(triples, [constant] * len(triples)):
-            found.append(as_multiple(f"d{name}", constant, triples))
+        texts = [*(f"{constant:.{digits}g}" for digits in range(1, 18)), repr(constant)]
+        valid = (t for t in texts if all(each.is_multiple(float(t)) for each in several))
+        if all(each.is_multiple(constant) for each in several):
+            text = next(valid)
+            its = "zero" if float(text) == 0 else f"{text} times the gradient"
+            found.append(f"d{name} is {its}, to within rounding")
         for axis in ("time", "batch"):
-            if axis in sizes[0] and _are_multiples(triples, [1 / s[axis] for s in sizes]):
+            pairs = zip(several, sizes, strict=True)
+            if axis in sizes[0] and all(c.is_multiple(1 / size[axis]) for c, size in pairs):
                 found.append(f"d{name} is the gradient divided by {axis}, to within rounding")
     return found
-
-
-def _are_multiples(triples: Sequence[Sequence[np.ndarray]], factors: Sequence[float]) -> bool:
-    """Whether each gradient is its factor times the expected one, to within rounding."""
-    return all(
-        is_multiple(got, factor, expected, bound)
-        for (got, expected, bound), factor in zip(triples, factors, strict=True)
-    )
 
 
 def is_approximate(asked: Sequence[Asked]) -> bool:

@@ -5,7 +5,7 @@ module knows the order of these steps. `AnyNetwork` describes the network.
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,7 @@ import numpy as np
 
 from bptt_check.candidate.escaping import shown
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import Answer, Ask, Asked, CannotCheck, Explanation
+from bptt_check.judge.asking import Ask, Asked, CannotCheck, Explanation
 from bptt_check.judge.comparison import (
     UNTOLD,
     Entry,
@@ -28,6 +28,7 @@ from bptt_check.judge.comparison import (
     undecidable,
     worst_entries,
 )
+from bptt_check.judge.forward_passes import about_losses, about_outputs, about_states, meanings
 from bptt_check.judge.purity import impurities, kept_between_calls
 from bptt_check.judge.report import Condition, Report, Unanswered, Verdict, unanswered_at
 from bptt_check.mending.lines import Leads, Mend, Mender, lines_that_mend
@@ -79,17 +80,18 @@ def examine(
     if not wrong and not impure:
         with _attempted("listing what these sizes hide", failed):
             common["blind"] = tuple(subject.blind(asked))
-        common["failed"] = tuple(failed)
         lost = tuple(lost_digits(asked, subject.network.outputs))
         verdict: Verdict = "loses digits" if lost else "agrees"
-        if unchecked:
-            verdict = "cannot tell"
-        return Report(verdict, undecided=tuple(unchecked), lost=lost, **common)
+        verdict = "cannot tell" if unchecked else verdict
+        undecided = tuple(unchecked)
+        return Report(verdict, undecided=undecided, lost=lost, failed=tuple(failed), **common)
     finite = [a for a in asked if a.answer.is_finite]
     mistakes, common["not_named"] = _names(subject, finite, wrong, failed)
-    factors = constant_factors(finite, [subject.sizes(a.problem) for a in finite])
-    verdict = _verdict(asked, wrong, bool(mistakes or factors))
+    factors = constant_factors(finite, [a.problem.sizes for a in finite])
+    verdict = "impure"
     if wrong:
+        is_close = not (mistakes or factors) and is_approximate(asked)
+        verdict = "approximate" if is_close else "disagrees"
         common |= _details(ask, subject, dtype, wrong, failed)
         few = min(_FEW, len(asked) - 1)
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()
@@ -98,15 +100,8 @@ def examine(
             common["mend"], common["leads"] = _lines(
                 mender, subject, finite, dtype, seed, common["loss_is_right"]
             )
-    common["failed"] = tuple(failed)
-    return Report(verdict, factors=tuple(factors), mistakes=mistakes, impure=impure, **common)
-
-
-def _verdict(asked: Sequence[Asked], wrong: Sequence[Asked], is_explained: bool) -> Verdict:
-    """The verdict of a pass that is not right."""
-    if not wrong:
-        return "impure"
-    return "approximate" if not is_explained and is_approximate(asked) else "disagrees"
+    common |= {"factors": tuple(factors), "mistakes": mistakes, "failed": tuple(failed)}
+    return Report(verdict, impure=impure, **common)
 
 
 @dataclass
@@ -134,13 +129,12 @@ class _Answers:
         first: Exception | None = None
         for question in self.subject.problems(dtype, seed):
             self.posed += 1
-            sizes = dict(self.subject.sizes(question))
+            sizes = dict(question.sizes)
             try:
                 answer = ask(question)
-                if self.asked and answer.gradients.keys() != self.asked[0].answer.gradients.keys():
+                if self.asked and answer.gradients.keys() != self.names:
                     its, others = (
-                        ", ".join(f"d{n}" for n in each.gradients)
-                        for each in (answer, self.asked[0].answer)
+                        ", ".join(f"d{n}" for n in each) for each in (answer.gradients, self.names)
                     )
                     raise CannotCheck(f"it returns {its}, elsewhere {others}")
                 right = self.subject.judged(question, answer)
@@ -170,26 +164,15 @@ class _Answers:
             others = {n: a.answer.gradients[n] for n in a.answer.placed}
             placed.append(a._replace(answer=a.answer._replace(others=others)))
         states = self._told(placed) if all(a.answer.placed for a in self.asked) else {}
+        names = [n for n in self.names if n not in states]
         for number, a in enumerate(self.asked if states else ()):
-            first, second = (dict(g) for g in (a.answer.gradients, a.answer.second))
-            others = {**a.answer.others, **{f"what stands for d{n}": first.pop(n) for n in states}}
-            second = {n: g for n, g in second.items() if n in first}
-            answer = a.answer._replace(gradients=first, second=second, others=others)
+            others = {f"what stands for d{n}": a.answer.gradients[n] for n in states}
+            answer = a.answer.only(names)._replace(others={**a.answer.others, **others})
             self.asked[number] = a._replace(answer=answer)
 
     def only_gradients(self, ask: Ask) -> Ask:
         """The same, without what has turned out to be no gradient."""
-        names = self.asked[0].answer.gradients.keys()
-
-        def asked(problem: Any, *earlier: Any) -> Answer:
-            answer = ask(problem, *earlier)
-            first, second = (
-                {n: g for n, g in of.items() if n in names}
-                for of in (answer.gradients, answer.second)
-            )
-            return answer._replace(gradients=first, second=second)
-
-        return asked
+        return lambda *problems: ask(*problems).only(self.names)
 
     def _refused(self, error: CannotCheck, name: str, sizes: dict[str, int]) -> Exception:
         """The error to raise if no problem has an answer: the candidate's own, if it has one."""
@@ -199,6 +182,11 @@ class _Answers:
         advice = self.subject.advice() if error.kind in _OF_SIZES else ""
         return CannotCheck(f"{error}; asked the problem {name!r} ({at}){advice}")
 
+    @property
+    def names(self) -> KeysView[str]:
+        """The inputs whose gradients it returns."""
+        return self.asked[0].answer.gradients.keys()
+
     @cached_property
     def wrong(self) -> list[Asked]:
         """The answers that are not right to within rounding."""
@@ -207,7 +195,7 @@ class _Answers:
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """Sizes that explain all problems without an answer: no problem with one is answered."""
-        answered = [self.subject.sizes(a.problem) for a in self.asked]
+        answered = [a.problem.sizes for a in self.asked]
         if not all(each.kind for each in self.unanswered):
             return ()  # it gives no answer for another reason
         left, found = [each.sizes for each in self.unanswered], []
@@ -244,7 +232,7 @@ class _Answers:
                 shapes = ",".join(f"{each.axis}={each.answered}" for each in sizes)
                 remedy = f"; --shapes {shapes} asks only what it answers"
             found.append(f"at {unanswered_at(self.unanswered, sizes)}: {first.why}{remedy}")
-        names = self.asked[0].answer.gradients
+        names = self.names
         every = {n for a in self.asked for n in told(a.right, names)}
         if lost := [f"d{n}" for n in names if n not in every]:
             found.append(undecidable(lost))
@@ -258,7 +246,7 @@ class _Answers:
     def _told(self, asked: list[Asked]) -> dict[str, str]:
         """The meanings of `Answer.others`; none if telling them fails."""
         with _attempted("telling what else it returns", self.failed):
-            return dict(self.subject.meanings(asked))
+            return meanings(self.subject.network, asked)
         return {}
 
 
@@ -277,9 +265,9 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
     worst = tuple(max(column, key=_shows) for column in zip(*entries, strict=True))
     loss, loss_is_right, forward = "", None, ""
     with _attempted("comparing the losses", found.failed):
-        loss, loss_is_right = subject.losses(asked)
+        loss, loss_is_right = about_losses(asked)
     with _attempted("comparing the states", found.failed):
-        forward = subject.states(asked)
+        forward = (about_outputs if outputs else about_states)(subject.network, asked)
     return {
         "dtype": dtype,
         "window": subject.window,
@@ -290,7 +278,9 @@ def _common(found: _Answers, dtype: str, name: str) -> dict[str, Any]:
         "worst": worst,
         "by_problem": {each[0].problem: {e.name: e.fraction for e in each} for each in entries},
         "name": name,
-        "missing": tuple(f"d{n}" for n in subject.form.gradients if f"d{n}" not in _labels(worst)),
+        "missing": tuple(
+            f"d{n}" for n in subject.form.gradients if f"d{n}" not in {e.name for e in worst}
+        ),
         "also": tuple(f"{shown(label)} is {what}" for label, what in found.meanings.items()),
         "unidentified": found.unidentified,
         "set_globals": asked[0].answer.set_globals,
@@ -374,10 +364,6 @@ def _attempted(step: str, failed: list[str]) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         at = f"{Path(place.filename).name}, line {place.lineno}"
         failed.append(shown(f"{step} failed: {type(error).__name__}: {error} ({at})"))
-
-
-def _labels(entries: Sequence[Entry]) -> set[str]:
-    return {entry.name for entry in entries}
 
 
 def _problems(asked: Any) -> list[str]:

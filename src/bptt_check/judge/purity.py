@@ -6,8 +6,8 @@ from itertools import chain
 import numpy as np
 
 from bptt_check.judge.any_network import AnyNetwork
-from bptt_check.judge.asking import Ask, Asked, CannotCheck, Gradients
-from bptt_check.judge.comparison import Expected, agrees
+from bptt_check.judge.asking import Ask, Asked, CannotCheck, Expected, Gradients
+from bptt_check.judge.comparison import agrees
 
 
 def impurities(asked: Sequence[Asked]) -> tuple[str, ...]:

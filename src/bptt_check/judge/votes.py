@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from bptt_check.judge.asking import Array, Asked, Gradients, Vote
-from bptt_check.judge.comparison import Expected, agrees
+from bptt_check.judge.asking import Array, Asked, Expected, Gradients, Vote
+from bptt_check.judge.comparison import agrees
 from bptt_check.networks import Network, Problem
 
 _DIRECTIONS = 3
 
-
 #: A backward pass, of the network's inputs in order, that returns all gradients in the same order.
 Oracle = Callable[..., Sequence[Array]]
+Loss = Callable[[dict[str, Tensor]], Tensor]
 
 
 def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list[Vote]:
@@ -27,6 +27,10 @@ def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list
     """
     problem, yours, right = asked.problem, asked.answer.gradients, asked.right
     loss = _loss(network, problem)
+    # Every argument of floating-point numbers, in float64. In forward mode all have a tangent:
+    # subtracting one without would import torch's compiler, 2 s.
+    tensors = network.tensors(problem.values, "float64").items()
+    weights = {n: t.detach() for n, t in tensors if t.is_floating_point()}
     methods: dict[str, Callable[[Gradients], bool]] = {}
     for method, oracle in oracles.items():
         values = [problem.values[n].copy() for n in network.arguments]
@@ -35,8 +39,8 @@ def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list
             {n: g[n] for n in found if n in g}, Expected(found, right.bounds)
         )
     if not oracles:  # which see more, sooner: forward mode may import torch's compiler, 2 s
-        methods["forward mode"] = lambda g: _forward_mode(loss, network, problem, g, right.bounds)
-    methods["Taylor order"] = lambda g: _taylor_order(loss, network, problem, g) > 1.5
+        methods["forward mode"] = lambda g: _forward_mode(loss, weights, g, right.bounds)
+    methods["Taylor order"] = lambda g: _taylor_order(loss, weights, g) > 1.5
     cast = []
     for method, agreed in methods.items():
         try:
@@ -47,7 +51,7 @@ def votes(network: Network, asked: Asked, oracles: Mapping[str, Oracle]) -> list
     return cast
 
 
-def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], Tensor]:
+def _loss(network: Network, problem: Problem) -> Loss:
     """The sum of the losses, as a function of the differentiated arguments, in float64."""
     fixed = {n: t.detach() for n, t in network.tensors(problem.values, "float64").items()}
 
@@ -58,24 +62,11 @@ def _loss(network: Network, problem: Problem) -> Callable[[dict[str, Tensor]], T
     return loss
 
 
-def _numbers(network: Network, problem: Problem) -> dict[str, Tensor]:
-    """Every argument of floating-point numbers, in float64.
-
-    In forward mode all have a tangent: subtracting one without would import torch's compiler, 2 s.
-    """
-    tensors = network.tensors(problem.values, "float64").items()
-    return {n: t.detach() for n, t in tensors if t.is_floating_point()}
-
-
 def _forward_mode(
-    loss: Callable[[dict[str, Tensor]], Tensor],
-    network: Network,
-    problem: Problem,
-    gradients: Gradients,
-    bounds: Gradients,
+    loss: Loss, weights: dict[str, Tensor], gradients: Gradients, bounds: Gradients
 ) -> bool:
     """Whether <gradient, v> is the derivative along v, to within rounding, for a few v."""
-    rng, weights = np.random.default_rng(0), _numbers(network, problem)
+    rng = np.random.default_rng(0)
     for name, gradient in gradients.items():
         for _ in range(_DIRECTIONS):
             v = rng.choice([-1.0, 1.0], gradient.shape)
@@ -92,14 +83,9 @@ def _forward_mode(
     return True
 
 
-def _taylor_order(
-    loss: Callable[[dict[str, Tensor]], Tensor],
-    network: Network,
-    problem: Problem,
-    gradients: Gradients,
-) -> float:
+def _taylor_order(loss: Loss, weights: dict[str, Tensor], gradients: Gradients) -> float:
     """The order in s of E(w + s v) - E(w) - s <gradient, v>: 2 for the gradient, else 1."""
-    rng, weights = np.random.default_rng(0), _numbers(network, problem)
+    rng = np.random.default_rng(0)
     v = {n: torch.from_numpy(rng.standard_normal(g.shape)) for n, g in gradients.items()}
     slope = sum(float((torch.from_numpy(np.array(gradients[n], float)) * v[n]).sum()) for n in v)
 
