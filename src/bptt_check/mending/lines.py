@@ -66,17 +66,11 @@ class Mend(NamedTuple):
     one_step: bool = False
 
 
-class Workbench(Bench, Protocol):
-    """A `Bench`, with the file, the first line and the text of each function that runs."""
-
-    functions: Sequence[tuple[str, int, str]]
-
-
 class Mender(Protocol):
     """A pass whose lines can be changed."""
 
     def workshop(self, problems: Sequence[Any]) -> AbstractContextManager[Any]:
-        """A `Workbench`: its lines can be changed, in this context."""
+        """A `Bench`: its lines can be changed, in this context."""
 
     def edited(
         self, texts: Mapping[str, str], bench: Any, edits: Sequence[int]
@@ -127,7 +121,7 @@ def lines_that_mend(
     return Mend(lines, found.right, found.left, proved, patch, found.one_step), leads
 
 
-def _leads(bench: Workbench, leading: Leading) -> Leads:
+def _leads(bench: Bench, leading: Leading) -> Leads:
     found = set()
     for file in {file for file, _, _ in bench.functions if file.endswith(".ipynb")}:
         with suppress(OSError, ValueError):
@@ -157,7 +151,7 @@ def _other_errors(network: Network, problem: Problem) -> Problem:
     return problem._replace(values=values)
 
 
-def _texts(bench: Workbench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
+def _texts(bench: Bench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
     """The files before and after, with the ends of their lines as they are."""
     before: dict[str, str] = {}
     after: dict[str, list[str]] = {}

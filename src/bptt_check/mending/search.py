@@ -36,6 +36,7 @@ class Bench(Protocol):
     """The pass with its edits: a `Workshop`, in this process or another one."""
 
     offers: Sequence[Offer]
+    functions: Sequence[tuple[str, int, str]]  # file, first line and text of each that runs
     seconds: float  # of its processor, spent on what was tried
 
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
