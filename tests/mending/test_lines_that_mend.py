@@ -198,8 +198,8 @@ def test_a_set_of_mistakes(family: Any, of: int, number: int, tmp_path: Path) ->
 
 def patched(text: str, patch: str) -> str:
     """The text with a unified diff."""
-    lines, found, at = text.splitlines(), list[str](), 0
-    for line in patch.splitlines()[2:]:
+    lines, found, at = text.split("\n"), list[str](), 0
+    for line in patch.split("\n")[2:-1]:
         if line.startswith("@@"):
             start = int(line.split()[1].split(",")[0][1:]) - 1
             found += lines[at:start]
@@ -210,17 +210,24 @@ def patched(text: str, patch: str) -> str:
             assert lines[at] == line[1:]
             at += 1
             found += [line[1:]] if line.startswith(" ") else []
-    return "\n".join([*found, *lines[at:]]) + "\n"
+    return "\n".join([*found, *lines[at:]])
 
 
-def test_the_patch_mends_the_file(tmp_path: Path, capsys: Capture) -> None:
+def test_the_patch_mends_the_file_and_keeps_the_ends_of_lines(
+    tmp_path: Path, capsys: Capture
+) -> None:
     file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
-    file.write_text((EXAMPLES / "wrong_two_mistakes.py").read_text())
+    wrong = (EXAMPLES / "wrong_two_mistakes.py").read_text().replace("\n", "\r\n")
+    file.write_bytes(wrong.encode())
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
-    said = capsys.readouterr().out
-    assert "One way to mend it: with these 2 lines changed, the whole check says RIGHT:" in said
-    assert "Your lines" not in said
-    file.write_text(patched(file.read_text(), patch.read_text()))
+    said = capsys.readouterr()
+    assert "One way to mend it: with these 2 lines changed, the whole check says RIGHT:" in said.out
+    assert "Your lines" not in said.out
+    assert f"-d {tmp_path}" in said.err
+    diff = patch.read_bytes().decode()
+    assert diff.startswith("--- mine.py\n")  # from its folder, which is not the current one
+    file.write_bytes(patched(wrong, diff).encode())
+    assert file.read_bytes().count(b"\r\n") == wrong.count("\n")
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 0
     assert "no patch: it is RIGHT as it is" in capsys.readouterr().err
 
@@ -236,16 +243,6 @@ def test_a_notebook(tmp_path: Path, capsys: Capture) -> None:
     assert "One way to mend it" in said.out
     assert "a notebook's cells cannot be patched" in said.err
     assert not patch.exists()
-
-
-def test_the_ends_of_lines_stay(tmp_path: Path, capsys: Capture) -> None:
-    file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
-    file.write_bytes(TRANSPOSE.replace("\n", "\r\n").encode())
-    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
-    lines = [line for line in patch.read_bytes().split(b"\n") if line[:1] in (b"+", b"-")]
-    assert [line[-1:] for line in lines[2:]] == [b"\r", b"\r"]
-    assert lines[0] == b"--- mine.py"  # from its folder, which is not the current one
-    assert f"-d {tmp_path}" in capsys.readouterr().err
 
 
 STRANGER = """

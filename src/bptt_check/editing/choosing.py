@@ -104,13 +104,9 @@ class Chooser:
         return self.chosen
 
     def _wrong_first(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-        """The lines that are wrong when first run, and those that are not.
-
-        Of these only what they read may be wrong.
-        """
-        begins_right = {key: visits[0] for key, visits in self._now.visits.items() if visits}
-        early = [key for key in self._at if not begins_right.get(key, False)]
-        return early, [key for key in self._at if begins_right.get(key, False)]
+        """The lines that are wrong when first run, and those that only read what is wrong."""
+        right = {key for key, visits in self._now.visits.items() if visits and visits[0]}
+        return [key for key in self._at if key not in right], [k for k in self._at if k in right]
 
     def _take_likely(
         self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[Option]]
@@ -130,18 +126,15 @@ class Chooser:
             self._take((*self.chosen, *best.numbers))
 
     def _sure(self, options: Sequence[Option], rank: int) -> Option | None:
-        """The option that gives several quantities, or the only one up to this rank.
-
-        Or the only one that gives the line one always.
-        """
+        """The option that gives several quantities, or the only one up to this rank, or always."""
+        if options and options[0].gain > 1:
+            return options[0]
         likely = [
             option
             for option in options
             if all(self._edits[n].rank <= rank for n in option.numbers)
             or (option.always and rank > 1)
         ]
-        if options and options[0].gain > 1:
-            return options[0]
         return likely[0] if len(likely) == 1 else None
 
     def _combine(self, options: Sequence[Sequence[Option]]) -> None:
@@ -156,10 +149,7 @@ class Chooser:
         self._take(best)
 
     def _options(self, key: tuple[str, int], rank: int, itself: bool) -> list[Option]:
-        """What edits of a line give: those that give most first.
-
-        Those with `itself` that give the line a quantity.
-        """
+        """What edits of a line give, most first; with `itself`, those that give it a quantity."""
         if key not in self._now.visits:
             return []
         its_edits, before = self._at[key], self._now.visits[key]
@@ -202,10 +192,7 @@ class Chooser:
     def _screened(
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
     ) -> tuple[list[Numbers], set[int]]:
-        """The edits of a line, or several together, with which it computes a quantity.
-
-        One of those that do the same; then the edits with which one more term is a quantity.
-        """
+        """A line's edits that give it a quantity, one of alike ones; those that give a term one."""
         of_edit, of_terms = dict[Numbers, list[Any]](), dict[Numbers, list[Any]]()
         visits = self._now.visits[key]
         alone: dict[Numbers, Sequence[Edit]] = {(number,): [edit] for number, edit in edits.items()}

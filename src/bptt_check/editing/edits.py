@@ -427,10 +427,7 @@ class _Line:
                 yield replaced(last, others)
 
     def alike(self, node: ast.expr) -> list[str]:
-        """Names of the same shape, those with the same beginning first.
-
-        Both are errors, or neither; both count steps, or neither.
-        """
+        """Names of the same shape and kind (an error, a step), with the same beginning first."""
         text = ast.unparse(node)
         shape, kind = self.shapes.get(text), (text in self.errors, text in self.known.steps)
         others = [

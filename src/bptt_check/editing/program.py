@@ -69,11 +69,7 @@ class Function:
         return "\n" * (self.first - 1 - bool(head)) + head + text.decode()
 
     def tree(self) -> ast.AST:
-        """The definition.
-
-        Raises:
-            SyntaxError: it cannot be read alone.
-        """
+        """The definition; raises SyntaxError if it cannot be read alone."""
         return ast.parse(self.source(self.text))
 
     def span(self, node: Any) -> tuple[int, int]:

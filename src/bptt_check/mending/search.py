@@ -43,10 +43,7 @@ class Bench(Protocol):
         """The gradients with these edits; None if it fails."""
 
     def likely(self, quantities: Sequence[Sequence[Array]]) -> Sequence[int]:
-        """The edits with which more lines compute one of these, at the first question.
-
-        Each is given by its arrays: partial sums, too.
-        """
+        """The edits with which more lines compute one of these, at the first question."""
 
 
 class Mended(NamedTuple):
@@ -139,10 +136,7 @@ class Mending:
         return self._said(evidence.needed(parts, given), wrong, given, one_step=True)
 
     def _nearer(self, parts: Mistakes) -> Mistakes:
-        """The edits without which the gradients of more steps, too, are mostly further from right.
-
-        At one step h_(t-1) may do for h_t, and an edit of the forward pass for one of the backward.
-        """
+        """Those without which the gradients of more steps, too, are mostly further from right."""
         longer = sorted((p for p in self._probes if p.steps > 1), key=lambda p: p.cost)[:_COMPARED]
         away = [self._away(parts, p) for p in longer]
         for m in parts:

@@ -57,10 +57,8 @@ def sentence(report: Report, name: str) -> str:
     problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
     if report.telling != report.problems:
         problems += f", of which {report.telling} can tell"
-    return (
-        f"{verdict(report, name)} ({problems}, "
-        f"{report.dtype}{truncated}; at worst {report.used:.2g} times what rounding allows)"
-    )
+    worst = f"at worst {report.used:.2g} times what rounding allows"
+    return f"{verdict(report, name)} ({problems}, {report.dtype}{truncated}; {worst})"
 
 
 def verdict(report: Report, name: str) -> str:
@@ -75,12 +73,9 @@ def headline(report: Report, name: str) -> str:
 
 def in_one_line(report: Report, name: str) -> str:
     """The mistake and its place in time, for the summary line of a test; the verdict without."""
-    known = (f"{summary(e)}{e.name}" for e in report.mistakes or ())
-    words = (
-        "; ".join(known)
-        or "; ".join(report.undecided)
-        or VERDICTS[report.verdict][1].removeprefix("{name} ")
-    )
+    known = [f"{summary(e)}{e.name}" for e in report.mistakes or ()]
+    words = "; ".join(known or report.undecided)
+    words = words or VERDICTS[report.verdict][1].removeprefix("{name} ")
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
 
@@ -190,8 +185,8 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     if words := only_at(report):
         yield [_Part("", words)]
     if report.where is not None:
-        words = f"Where in time: {report.where.words}."
-        yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
+        tables = (_Part("table", text) for text in _matrices(report.where))
+        yield [_Part("", f"Where in time: {report.where.words}."), *tables]
     elif report.not_located:
         yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
     yield from _mistakes(report)
@@ -204,10 +199,8 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
         text = "\n".join(f"{place}: {line}" for place, line in leads(report))
         yield [_Part("", f"Your {words}:"), _Part("lines", text)]
     if report.impure:
-        yield [
-            _Part("", "Not a pure function:"),
-            _Part("quote", "\n".join(f"- {text}" for text in report.impure)),
-        ]
+        text = "\n".join(f"- {text}" for text in report.impure)
+        yield [_Part("", "Not a pure function:"), _Part("quote", text)]
     if report.votes:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
 
@@ -442,12 +435,9 @@ def lead(report: Report, e: Explanation) -> str:
     """What is said before the mistakes of an explanation."""
     count = len(e.mistakes)
     like = "like" if count == 1 else f"like these {count} mistakes together"
-    its = summary(e)
     exactly = "to within the noise of half precision" if report.is_half else "exactly"
-    if not its:
-        return f"It behaves {exactly} {like}:"
-    its = its[0].upper() + its[1:] if e.one_step else its
-    return f"{its}{exactly} {like}:"
+    its = summary(e) or "It behaves "
+    return f"{its[0].upper() if e.one_step else its[0]}{its[1:]}{exactly} {like}:"
 
 
 def left(report: Report) -> str:
@@ -461,19 +451,16 @@ def left(report: Report) -> str:
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
     if report.mistakes is None:
         yield [_Part("", f"Which mistake: not determined, {report.not_named}.")]
-        return
-    if not report.mistakes:
-        if report.verdict == "approximate":
-            words = "Which mistake: none of those known; all errors are small."
+    elif report.mistakes:
+        for e in report.mistakes:
+            yield [_Part("", text) for text in _explained(report, e)]
+        if words := left(report):
             yield [_Part("", words)]
-        elif report.verdict != "impure":
-            words = "None of those known gives these gradients, nor any set that was tried."
-            yield [_Part("", f"Which mistake: {words}")]
-        return
-    for e in report.mistakes:
-        yield [_Part("", text) for text in _explained(report, e)]
-    if words := left(report):
-        yield [_Part("", words)]
+    elif report.verdict == "approximate":
+        yield [_Part("", "Which mistake: none of those known; all errors are small.")]
+    elif report.verdict != "impure":
+        words = "None of those known gives these gradients, nor any set that was tried."
+        yield [_Part("", f"Which mistake: {words}")]
 
 
 def _explained(report: Report, e: Explanation) -> Iterator[str]:
@@ -486,6 +473,5 @@ def _explained(report: Report, e: Explanation) -> Iterator[str]:
         if m.place:
             yield f"{' ' * (2 if count == 1 else 5)}in the network, {m.place}"
     if e.also:
-        count_left = len(e.also) - MOST_ALSO
-        rest = f"; and {count_left} more" if count_left > 0 else ""
+        rest = f"; and {len(e.also) - MOST_ALSO} more" * (len(e.also) > MOST_ALSO)
         yield f"  equivalent descriptions: {'; '.join(e.also[:MOST_ALSO])}{rest}"
