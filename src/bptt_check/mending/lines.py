@@ -13,7 +13,7 @@ from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
 from bptt_check.editing.program import apply_to
 from bptt_check.editing.workshop import Offer
-from bptt_check.mending.search import Bench, Leading, Mended, Mending
+from bptt_check.mending.search import Bench, Mended, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
 from bptt_check.tracing.locate import error_arguments
@@ -101,7 +101,7 @@ def lines_that_mend(
         if not bench.offers:
             return None, Leads((), False, ())
         mending = Mending(bench, catalogue, ordered, truncated)
-        leads, found, proved = _leads(bench, mending.leading()), Mended((), (), ()), False
+        leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
         for _ in range(_MOST_TRIED if check else 0):
             last = mending.mended()
             if not last.edits or (found.edits and (last.left or last.one_step)):
@@ -121,17 +121,17 @@ def lines_that_mend(
     return Mend(lines, found.right, found.left, proved, patch, found.one_step), leads
 
 
-def _leads(bench: Bench, leading: Leading) -> Leads:
+def _leads(bench: Bench, numbers: Iterable[int], to_all: bool, wrong: tuple[str, ...]) -> Leads:
     found = set()
     for file in {file for file, _, _ in bench.functions if file.endswith(".ipynb")}:
         with suppress(OSError, ValueError):
             parsed(file)  # for the places of its cells
-    for offer in (bench.offers[number] for number in leading.offers):
+    for offer in (bench.offers[number] for number in numbers):
         file, first, text = bench.functions[offer.function]
         after = text.encode()[: offer.start].count(b"\n")
         found.add((file, first + after, text.split("\n")[after].strip()))
     its = tuple(Line(f, place(f, n), text) for f, n, text in sorted(found))
-    return Leads(its, leading.to_all, leading.wrong)
+    return Leads(its, to_all, wrong)
 
 
 def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:

@@ -58,17 +58,6 @@ class Mended(NamedTuple):
     one_step: bool = False
 
 
-class Leading(NamedTuple):
-    """The numbers of offers: values that wrong gradients depend on, and right ones do not.
-
-    `to_all`: every wrong gradient, of those in `wrong`, depends on each of them; else some do.
-    """
-
-    offers: tuple[int, ...]
-    to_all: bool
-    wrong: tuple[str, ...]
-
-
 class Mending:
     """A wrong pass, with the edits of its lines.
 
@@ -94,12 +83,15 @@ class Mending:
         self._truncated = truncated
         self._at_one_step = Found()
 
-    def leading(self) -> Leading:
-        """The values that lead to what is wrong."""
+    def leading(self) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
+        """The offers that move values which wrong gradients depend on, and right ones do not.
+
+        Then whether every wrong gradient depends on each of them, and the names of these.
+        """
         its = {n: b for n, b in self._moved.items() if b & self._wrong and not b & self._right}
         to_all = tuple(n for n, blocks in its.items() if not self._wrong & ~blocks)
         wrong = sorted(self._probes[0].names_of(self._wrong))
-        return Leading(to_all or tuple(its), bool(to_all), tuple(f"d{name}" for name in wrong))
+        return to_all or tuple(its), bool(to_all), tuple(f"d{name}" for name in wrong)
 
     def mended(self) -> Mended:
         """The edits with which all gradients are right, or as many as possible."""
