@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from typing import NamedTuple
 
 from bptt_check.editing.expressions import (
@@ -305,7 +305,9 @@ class _Line:
                 yield from self._of_parts(parts)
 
     def _of_parts(self, parts: list[ast.expr]) -> Iterator[Change]:
-        """Of what a tuple or list holds, such as gates, one with a derivative more."""
+        """Of what a tuple or list holds, such as gates: another one, or with a derivative more."""
+        for part, other in permutations(parts, 2):
+            yield Change(part, ast.unparse(other), 5, part)
         for part in parts:
             shape, factor = self.shapes.get(ast.unparse(part)), bracketed(part)
             its = [a for a, other in self.names.items() if other == shape and a not in self.errors]
