@@ -56,7 +56,7 @@ def as_html(
         panels=panels,
         cited=_cited(reports),
         equations={number: as_markup(its) for number, its in EQUATIONS.items()},
-        linked=linked,
+        place=lambda report, m: linked(m.place) if report.cites_equations else m.place,
         command=command,
         date=date.today().isoformat(),
         versions=f"{made_by()}, NumPy {np.__version__}, torch {torch.__version__}, "

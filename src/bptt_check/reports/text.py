@@ -161,16 +161,20 @@ class _Part(NamedTuple):
 
 def _as_lines(part: _Part, columns: int) -> list[str]:
     """A part as lines for a terminal; those to copy are whole."""
-    lines, most = part.text.splitlines(), columns - 4
+    lines = part.text.splitlines()
     match part.kind:
         case "table":
             return lines
         case "changes":
             return [f"    {line}" for line in lines]
         case "lines":
-            cut = (line if len(line) <= most else f"{line[: most - 4]} ..." for line in lines)
-            return [f"    {line}" for line in cut]
+            return [f"    {cut(line, columns - 4)}" for line in lines]
     return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
+
+
+def cut(line: str, most: int) -> str:
+    """A line of at most this many characters."""
+    return line if len(line) <= most else f"{line[: most - 4]} ..."
 
 
 def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
@@ -283,7 +287,7 @@ def changed_lines(report: Report) -> Iterator[tuple[str, str, str]]:
 
 def _copyable(line: str) -> str:
     """A line whole; one of thousands of characters, which no one wrote, cut."""
-    return shown(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
+    return shown(cut(line, _LONGEST))
 
 
 def notes(report: Report) -> Iterator[str]:
