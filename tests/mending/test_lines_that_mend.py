@@ -115,12 +115,12 @@ MENDED: dict[str, tuple[str, str, dict[str, str]]] = {
             ("_like(h_0)\n    for", f"_like(h_0)\n    {TOKEN}\n    for"),
         ),
         TANH,
-        {"line 20": "pass", "line 22": f"dy = p[t].copy(); {TOKEN}"},
+        {"line 19": "pass", "line 21": f"dy = p[t].copy(); {TOKEN}"},
     ),
     "two mistakes in a line, of an entry with a name": (
         BESIDE,
         "backward --network {file}:net",
-        {"line 21": "dWh += H[t].T @ dz", "line 23": "dh = dz @ Wh.T + D[t - 1] @ Wy.T"},
+        {"line 20": "dWh += H[t].T @ dz", "line 22": "dh = dz @ Wh.T + D[t - 1] @ Wy.T"},
     ),
     "a window": (
         edited(
