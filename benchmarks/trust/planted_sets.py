@@ -111,8 +111,9 @@ def shown(right: Pass, named: Named) -> Iterator[str]:
     found = judgement(right, named)
     yield f"{right.name} ({named.seconds:.1f} s, {named.verdict}):"
     for key in named.keys:
-        its, is_named = right.mistakes[key], key in found["named"]
-        yield f"  planted {'(named)' if is_named else '(not)  '} {key}: {its.right} => {its.wrong}"
+        yield f"  planted {'(named)' if key in found['named'] else '(not)  '} {key}: " + (
+            right.mistakes[key].what
+        )
     for sentences in named.sentences:
         yield f"  report {'WRONG? ' if sentences in found['wrongly'] else ''}{sentences[0]}" + (
             f" = {'; '.join(sentences[1:])}" if sentences[1:] else ""

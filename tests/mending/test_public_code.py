@@ -26,7 +26,10 @@ def test_each_pass_has_a_name_of_its_own_and_a_network() -> None:
     for p in passes:
         module = import_module(f"{public.__name__}.{p.kind}.{p.file.stem}")
         assert isinstance(getattr(module, p.its.network), Network)
-    adapters = {p.adapter for p in passes} - {None}
+
+
+def test_each_adapter_is_of_a_pass() -> None:
+    adapters = {p.adapter for p in declared()} - {None}
     assert adapters == {*Path(public.__file__).parent.glob("*/adapters/*.py")}
 
 

@@ -25,6 +25,11 @@ class Mistake(NamedTuple):
     wrong: str
     named: str
 
+    @property
+    def what(self) -> str:
+        """The edit that makes it."""
+        return f"{self.right} => {self.wrong}"
+
 
 @dataclass(frozen=True, eq=False)
 class Pass:
