@@ -1,12 +1,11 @@
 """The lines that lead to what is wrong: the planted mistake is nearly always among them."""
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bptt_check.candidate.loading import load_function
 from bptt_check.judge.any_network import AnyNetwork
 from bptt_check.judge.candidate import InThisProcess
 from bptt_check.mending.lines import lines_that_mend
@@ -32,24 +31,13 @@ NOT_LISTED = {
 }
 
 
-def loaded(text: str, folder: Path) -> Callable[..., Any]:
-    """The function `tanh` of a file with this text."""
-    file = folder / f"candidate_{abs(hash(text))}.py"
-    file.write_text(text)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    function: Callable[..., Any] = module.tanh
-    return function
-
-
 def test_the_changed_line_is_among_them(tmp_path: Path) -> None:
     subject, missed = AnyNetwork(stock("tanh")), set()
-    for mistake in MISTAKES:
+    for number, mistake in enumerate(MISTAKES):
         text = HEAD + source("tanh")
-        backward = loaded(text.replace(mistake.old, mistake.new), tmp_path)
+        file = tmp_path / f"candidate_{number}.py"
+        file.write_text(text.replace(mistake.old, mistake.new))
+        backward: Any = load_function(str(file), "tanh")
         asked = [Asked(p, answer(backward, p), right) for p, right in posed("tanh")[:SHOWN]]
         mender = InThisProcess(backward, subject)
         mend, leads = lines_that_mend(mender, subject.catalogue, asked, None)

@@ -6,13 +6,14 @@ What is said to mend it does: the whole check of the pass with these lines says 
 import ast
 import inspect
 import json
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bptt_check.candidate.loading import load_function
 from bptt_check.editing.expressions import of_call
 from bptt_check.judge import examine
 from bptt_check.testing import check
@@ -25,6 +26,7 @@ from tests.passes.sets.form import HEAD, Pass
 
 pytestmark = [pytest.mark.unannotated, pytest.mark.mends, pytest.mark.verdict, pytest.mark.few]
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TRANSPOSE = (EXAMPLES / "wrong_transpose.py").read_text()
 Capture = pytest.CaptureFixture[str]
 
 
@@ -34,160 +36,19 @@ def fields(file: str, *flags: str, capsys: Capture, code: int = 1) -> dict[str, 
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "flags", "changed"),
-    [
-        ("wrong_transpose", [], {"line 20": "delta @ W.T"}),
-        ("wrong_lstm", ["--network", "lstm"], {"line 39": "dcell * f"}),
-        pytest.param(
-            "wrong_two_mistakes",
-            [],
-            {"line 22": "h[t].T", "line 25": "return dU, dW, dV"},
-            marks=nightly,  # test_the_patch_mends_the_file
-        ),
-    ],
-)
-def test_an_example(name: str, flags: list[str], changed: dict[str, str], capsys: Capture) -> None:
-    mend = fields(f"{EXAMPLES / name}.py:backward", *flags, capsys=capsys)["mend"]
-    assert mend["proved"]
-    assert not mend["left"]
-    assert {line["place"] for line in mend["lines"]} == set(changed)
-    assert all(changed[line["place"]] in line["after"] for line in mend["lines"])
-
-
-#: Sets of two to five mistakes: the pass, the number of the set, and how often a line stands alone.
-SETS: list[Any] = [(tanh, 0, 2), (gru, 2, 2)]
-OTHERS = (
-    (tanh, 1, 4),
-    (tanh, 2, 1),
-    (gru, 1, 2),
-    (lstm, 0, 3),
-    (lstm, 0, 1),
-    (gru, 1, 3),
-    (gru, 0, 4),
-    (two_layers, 0, 4),
-    (two_layers, 1, 4),
-)
-SETS += [pytest.param(*its, marks=nightly) for its in OTHERS]
-
-
-@pytest.mark.parametrize(("family", "of", "number"), SETS)
-def test_a_set_of_mistakes(
-    family: Any, of: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    its: Pass = family.PASSES[of]
-    changes = [its.mistakes[key] for key in its.sets[number]]
-    right = HEAD + its.text
-    wrong = HEAD + edited(its.text, [(m.right, m.wrong) for m in changes])
-    (tmp_path / "candidate.py").write_text(wrong)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("candidate", None)
-    __import__("candidate")
-    space = vars(sys.modules["candidate"])
-    functions = [v for v in space.values() if getattr(v, "__module__", "") == "candidate"]
-    before = [getattr(f, "__code__", None) for f in functions]
-    with np.errstate(all="ignore"):
-        report = check(functions[-1], its.network)
-    assert before == [getattr(f, "__code__", None) for f in functions]
-    assert report.mend is not None
-    assert report.mend.proved
-    pairs = enumerate(zip(right.splitlines(), wrong.splitlines(), strict=True), 1)
-    assert [line.place for line in report.mend.lines] == [
-        f"line {n}" for n, (old, new) in pairs if old != new
-    ]
-
-
-def of_textbook(changes: list[tuple[str, str]]) -> str:
+def of_textbook(*changes: tuple[str, str]) -> str:
     text = "import numpy as np\nfrom typing import Any\nArray, Gradients = np.ndarray, dict\n"
-    text += inspect.getsource(textbook.tanh)
-    for old, new in changes:
-        text = text.replace(old, new)
-    return text
+    return text + edited(inspect.getsource(textbook.tanh), changes)
 
 
-def test_a_clip_and_a_mistake_in_a_file_of_windows(tmp_path: Path, capsys: Capture) -> None:
-    """Its names are read from its return statement."""
-    names = "dx, dh_next, dU, dW, db, dV, dc"
-    clipped = f"    for g in ({names}):\n        np.clip(g, -0.5, 0.5, out=g)\n"
-    returned = (
-        '    return {"dx": dx, "dh_0": dh_next, "dU": dU, "dW": dW, "db": db, "dV": dV, "dc": dc}'
-    )
-    own = f"{clipped}    dh_0, loss = dh_next, 0.0\n    return loss, {names.replace('_next', '_0')}"
-    text = of_textbook([("dV += h[t].T", "dV += h[t - 1].T"), (returned, own)])
-    file = tmp_path / "mine.py"
-    file.write_bytes(text.replace("\n", "\r\n").encode())
-    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
-    assert mend["proved"]
-    assert [line["after"] for line in mend["lines"]] == ["dV += h[t].T @ dy", "pass"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "place", "after"),
-    [
-        (
-            [("dh_next = dz @ W.T", 'back = {"h": dz @ W.T}')],
-            "line 29",
-            'back = {"h": dz @ W.T}; dh_next = ',
-        ),
-        (
-            [
-                ("(T + 1, B", "(T, B"),
-                ("h[-1] = h_0", "pass"),
-                ("+ h[t - 1]", "+ (h[t - 1] if t else h_0)"),
-            ],
-            "line 26",
-            "dW += (h[t - 1] if t else h_0).T @ dz",
-        ),
-    ],
+RETURNED = (
+    '    return {"dx": dx, "dh_0": dh_next, "dU": dU, "dW": dW, "db": db, "dV": dV, "dc": dc}'
 )
-def test_what_lacks_in_a_loop(
-    changes: list[tuple[str, str]], place: str, after: str, tmp_path: Path, capsys: Capture
-) -> None:
-    """An error that is not handed to the step before; a step at which an index is -1."""
-    file = tmp_path / "mine.py"
-    file.write_text(of_textbook(changes))
-    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
-    assert mend["proved"]
-    (line,) = mend["lines"]
-    assert line["place"] == place
-    assert line["after"].startswith(after)
-
-
-@pytest.mark.parametrize(
-    ("changes", "after"),
-    [
-        (
-            [
-                ("        db += dz.sum(axis=0)\n", ""),
-                ("    return {", "    db += dz.sum(axis=0)\n    return {"),
-            ],
-            ["dh_next = dz @ W.T; db += dz.sum(axis=0)", "pass"],
-        ),
-        pytest.param(
-            [
-                ("        dc += dy.sum(axis=0)\n", ""),
-                ("    dh_next = np.z", "    dy = p[0]\n    dh_next = np.z"),
-                (
-                    "_like(h_0)\n    for",
-                    "_like(h_0)\n    dc += (p[t] - np.eye(len(c))[y[t]]).sum(axis=0)\n    for",
-                ),
-                ("        dy = p[t].copy()", "        dy = p[t].copy()"),
-            ],
-            ["pass", "dy = p[t].copy(); dc += (p[t] - np.eye(len(c))[y[t]]).sum(axis=0)"],
-            marks=nightly,
-        ),
-    ],
-)
-def test_a_statement_beside_the_loop(
-    changes: list[tuple[str, str]], after: list[str], tmp_path: Path, capsys: Capture
-) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(of_textbook(changes))
-    mend = fields(f"{file}:tanh", "--network", "tanh", capsys=capsys)["mend"]
-    assert mend["proved"]
-    assert [line["after"] for line in mend["lines"]] == after
-
-
+CLIPPED = """    for g in (dx, dh_next, dU, dW, db, dV, dc):
+        np.clip(g, -0.5, 0.5, out=g)
+    dh_0, loss = dh_next, 0.0
+    return loss, dx, dh_0, dU, dW, db, dV, dc"""
+TOKEN = "dc += (p[t] - np.eye(len(c))[y[t]]).sum(axis=0)"
 BESIDE = """import numpy as np
 import torch
 from rnn_torch.networks import network, upstream
@@ -212,23 +73,133 @@ def backward(X, D, h, Wx, Wh, Wy):
         dh = dz @ Wh + d @ Wy.T
     return {"Wx": dWx, "Wh": dWh, "Wy": dWy}
 """
+TANH = "tanh --network tanh"
+#: What is wrong, the text, the function with flags, and the lines that mend it.
+MENDED: dict[str, tuple[str, str, dict[str, str]]] = {
+    "a wrong cell": (
+        (EXAMPLES / "wrong_lstm.py").read_text(),
+        "backward --network lstm",
+        {"line 39": "dcell = dcell * f  # here: * f"},
+    ),
+    "a clip and a mistake; names from a return statement": (
+        of_textbook(("dV += h[t].T", "dV += h[t - 1].T"), (RETURNED, CLIPPED)),
+        TANH,
+        {"line 21": "dV += h[t].T @ dy", "line 31": "pass"},
+    ),
+    "an error that is not handed to the step before": (
+        of_textbook(("dh_next = dz @ W.T", 'back = {"h": dz @ W.T}')),
+        TANH,
+        {"line 29": """back = {"h": dz @ W.T}; dh_next = back['h']"""},
+    ),
+    "a step at which an index is -1": (
+        of_textbook(
+            ("(T + 1, B", "(T, B"),
+            ("h[-1] = h_0", "pass"),
+            ("+ h[t - 1]", "+ (h[t - 1] if t else h_0)"),
+        ),
+        TANH,
+        {"line 26": "dW += (h[t - 1] if t else h_0).T @ dz"},
+    ),
+    "a statement behind the loop": (
+        of_textbook(
+            ("        db += dz.sum(axis=0)\n", ""),
+            ("    return {", "    db += dz.sum(axis=0)\n    return {"),
+        ),
+        TANH,
+        {"line 28": "dh_next = dz @ W.T; db += dz.sum(axis=0)", "line 29": "pass"},
+    ),
+    "a statement before the loop": (
+        of_textbook(
+            ("        dc += dy.sum(axis=0)\n", ""),
+            ("    dh_next = np.z", "    dy = p[0]\n    dh_next = np.z"),
+            ("_like(h_0)\n    for", f"_like(h_0)\n    {TOKEN}\n    for"),
+        ),
+        TANH,
+        {"line 19": "pass", "line 21": f"dy = p[t].copy(); {TOKEN}"},
+    ),
+    "two mistakes in a line, of an entry with a name": (
+        BESIDE,
+        "backward --network {file}:net",
+        {"line 20": "dWh += H[t].T @ dz", "line 22": "dh = dz @ Wh.T + D[t - 1] @ Wy.T"},
+    ),
+    "a window": (
+        edited(
+            (EXAMPLES / "wrong_truncated.py").read_text(),
+            [("delta @ W.T", "delta @ W"), ("dV += h[t + 1]", "dV += h[t]")],
+        ),
+        "backward --window 4",
+        {
+            "line 19": "dV += h[t + 1].T @ eps",
+            "line 24": "delta = delta @ W.T * h[s] * (1 - h[s])",
+        },
+    ),
+    "a loop that an edit makes endless": (
+        edited(
+            TRANSPOSE,
+            [
+                (
+                    "for t in reversed(range(len(x))):\n",
+                    "t = len(x)\n    while t != 0:\n        t = t - 1\n",
+                )
+            ],
+        ),
+        "backward",
+        {"line 22": "delta = (eps @ V.T + delta @ W.T) * h[t + 1] * (1 - h[t + 1])"},
+    ),
+}
+BY_NIGHT = ("a statement before the loop", "two mistakes in a line, of an entry with a name")
 
 
-@nightly
-def test_the_step_beside_of_an_entry_with_a_name(tmp_path: Path, capsys: Capture) -> None:
-    """Two mistakes in one line: `d` is that of this step; and one in the line of dWh."""
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[nightly] * (name in BY_NIGHT)) for name in MENDED]
+)
+def test_the_lines_that_mend(name: str, tmp_path: Path, capsys: Capture) -> None:
+    text, asked, lines = MENDED[name]
     file = tmp_path / "mine.py"
-    file.write_text(BESIDE)
-    mend = fields(f"{file}:backward", "--network", f"{file}:net", capsys=capsys)["mend"]
+    file.write_bytes(text.replace("\n", "\r\n" if "clip" in name else "\n").encode())
+    function, *flags = asked.replace("{file}", str(file)).split()
+    mend = fields(f"{file}:{function}", *flags, capsys=capsys)["mend"]
     assert mend["proved"]
-    after = [line["after"] for line in mend["lines"]]
-    assert after == ["dWh += H[t].T @ dz", "dh = dz @ Wh.T + D[t - 1] @ Wy.T"]
+    assert {line["place"]: line["after"] for line in mend["lines"]} == lines
+
+
+#: Sets of two to five mistakes: the pass, the number of the set, and how often a line stands alone.
+SETS: list[Any] = [(tanh, 0, 2), (gru, 2, 2)]
+OTHERS: dict[Any, list[tuple[int, int]]] = {
+    tanh: [(1, 4), (2, 1)],
+    gru: [(0, 4), (1, 2), (1, 3)],
+    lstm: [(0, 1), (0, 3)],
+    two_layers: [(0, 4), (1, 4)],
+}
+SETS += [pytest.param(k, *at, marks=nightly) for k, its in OTHERS.items() for at in its]
+
+
+@pytest.mark.parametrize(("family", "of", "number"), SETS)
+def test_a_set_of_mistakes(family: Any, of: int, number: int, tmp_path: Path) -> None:
+    its: Pass = family.PASSES[of]
+    changes = [its.mistakes[key] for key in its.sets[number]]
+    right = HEAD + its.text
+    wrong = HEAD + edited(its.text, [(m.right, m.wrong) for m in changes])
+    (tmp_path / "candidate.py").write_text(wrong)
+    name = re.findall(r"^def (\w+)", its.text, re.MULTILINE)[-1]
+    function: Any = load_function(str(tmp_path / "candidate.py"), name)
+    space = function.__globals__
+    before = {n: getattr(f, "__code__", None) for n, f in space.items()}
+    with np.errstate(all="ignore"):
+        report = check(function, its.network)
+    assert before == {n: getattr(f, "__code__", None) for n, f in space.items()}
+    assert report.mend is not None
+    assert report.mend.proved
+    pairs = enumerate(zip(right.splitlines(), wrong.splitlines(), strict=True), 1)
+    assert [line.place for line in report.mend.lines] == [
+        f"line {n}" for n, (old, new) in pairs if old != new
+    ]
 
 
 def patched(text: str, patch: str) -> str:
     """The text with a unified diff."""
-    lines, found, at = text.splitlines(), list[str](), 0
-    for line in patch.splitlines()[2:]:
+    lines, found, at = text.split("\n"), list[str](), 0
+    for line in patch.split("\n")[2:-1]:
         if line.startswith("@@"):
             start = int(line.split()[1].split(",")[0][1:]) - 1
             found += lines[at:start]
@@ -239,30 +210,31 @@ def patched(text: str, patch: str) -> str:
             assert lines[at] == line[1:]
             at += 1
             found += [line[1:]] if line.startswith(" ") else []
-    return "\n".join([*found, *lines[at:]]) + "\n"
+    return "\n".join([*found, *lines[at:]])
 
 
-def test_the_patch_mends_the_file(tmp_path: Path, capsys: Capture) -> None:
+def test_the_patch_mends_the_file_and_keeps_the_ends_of_lines(
+    tmp_path: Path, capsys: Capture
+) -> None:
     file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
-    file.write_text((EXAMPLES / "wrong_two_mistakes.py").read_text())
+    wrong = (EXAMPLES / "wrong_two_mistakes.py").read_text().replace("\n", "\r\n")
+    file.write_bytes(wrong.encode())
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
-    said = capsys.readouterr().out
-    assert "One way to mend it: with these 2 lines changed, the whole check says RIGHT:" in said
-    assert "Your lines" not in said
-    file.write_text(patched(file.read_text(), patch.read_text()))
+    said = capsys.readouterr()
+    assert "One way to mend it: with these 2 lines changed, the whole check says RIGHT:" in said.out
+    assert "Your lines" not in said.out
+    assert f"-d {tmp_path}" in said.err
+    diff = patch.read_bytes().decode()
+    assert diff.startswith("--- mine.py\n")  # from its folder, which is not the current one
+    file.write_bytes(patched(wrong, diff).encode())
+    assert file.read_bytes().count(b"\r\n") == wrong.count("\n")
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 0
     assert "no patch: it is RIGHT as it is" in capsys.readouterr().err
 
 
 def test_a_notebook(tmp_path: Path, capsys: Capture) -> None:
-    text = (EXAMPLES / "wrong_transpose.py").read_text()
-    cells = [
-        {"cell_type": "code", "source": [part]}
-        for part in (
-            text.partition("def backward")[0],
-            "def backward" + text.partition("def backward")[2],
-        )
-    ]
+    head, define, body = TRANSPOSE.partition("def backward")
+    cells = [{"cell_type": "code", "source": [part]} for part in (head, define + body)]
     file, patch = tmp_path / "mine.ipynb", tmp_path / "mine.diff"
     file.write_text(json.dumps({"cells": cells}))
     assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
@@ -271,16 +243,6 @@ def test_a_notebook(tmp_path: Path, capsys: Capture) -> None:
     assert "One way to mend it" in said.out
     assert "a notebook's cells cannot be patched" in said.err
     assert not patch.exists()
-
-
-def test_the_ends_of_lines_stay(tmp_path: Path, capsys: Capture) -> None:
-    file, patch = tmp_path / "mine.py", tmp_path / "mine.diff"
-    file.write_bytes((EXAMPLES / "wrong_transpose.py").read_bytes().replace(b"\n", b"\r\n"))
-    assert command.main([f"{file}:backward", "--patch", str(patch)]) == 1
-    lines = [line for line in patch.read_bytes().split(b"\n") if line[:1] in (b"+", b"-")]
-    assert [line[-1:] for line in lines[2:]] == [b"\r", b"\r"]
-    assert lines[0] == b"--- mine.py"  # from its folder, which is not the current one
-    assert f"-d {tmp_path}" in capsys.readouterr().err
 
 
 STRANGER = """
@@ -326,22 +288,11 @@ def test_an_adapter_that_loads_another_file(tmp_path: Path, capsys: Capture) -> 
     }
 
 
-def test_an_edit_may_make_a_loop_endless(tmp_path: Path, capsys: Capture) -> None:
-    text = (EXAMPLES / "wrong_transpose.py").read_text()
-    loop = "for t in reversed(range(len(x))):\n"
-    body = "t = len(x)\n    while t != 0:\n        t = t - 1\n"
-    (tmp_path / "mine.py").write_text(edited(text, [(loop, body)]))
-    found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
-    assert found["proved"]
-    assert "delta @ W.T" in found["lines"][0]["after"]
-
-
 def test_the_verdict_stands_if_mending_fails(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examine, "raise_failures", False)
-    text = (EXAMPLES / "wrong_transpose.py").read_text()
-    ends = "import os, sys\ncalls = [0]\n" + text.replace(
+    ends = "import os, sys\ncalls = [0]\n" + TRANSPOSE.replace(
         "    h = [", "    calls[0] += 1\n    if calls[0] > 5: os._exit(3)\n    h = [", 1
     )
     (tmp_path / "mine.py").write_text(ends)
@@ -352,8 +303,9 @@ def test_the_verdict_stands_if_mending_fails(
 
 
 def test_what_is_only_partly_mended_is_said_so(tmp_path: Path, capsys: Capture) -> None:
-    text = (EXAMPLES / "wrong_transpose.py").read_text()
-    odd = edited(text, [("delta @ W)", "delta @ W.T)"), ("return dU,", "return dU + np.sin(dU),")])
+    odd = edited(
+        TRANSPOSE, [("delta @ W)", "delta @ W.T)"), ("return dU,", "return dU + np.sin(dU),")]
+    )
     odd = odd.replace("dV += h[t + 1].T @ eps", "dV += h[t].T @ eps")
     (tmp_path / "mine.py").write_text(odd)
     found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
@@ -366,26 +318,12 @@ def test_what_is_only_partly_mended_is_said_so(tmp_path: Path, capsys: Capture) 
 
 def test_what_is_mended_at_one_step_is_said_so(tmp_path: Path, capsys: Capture) -> None:
     """The error of the next step is beyond mending; the derivative is seen without it."""
-    text = (EXAMPLES / "wrong_transpose.py").read_text()
     mixed = "def mixed(a, W):\n    return np.roll(np.sinh(a), 1, 1) * W.trace()\n"
     changes = [("delta @ W)", "mixed(delta, W))"), ("h[t + 1] * (1 - h[t + 1])", "(1 - h[t + 1])")]
-    (tmp_path / "mine.py").write_text(edited(text, changes) + "\n\n" + mixed)
+    (tmp_path / "mine.py").write_text(edited(TRANSPOSE, changes) + "\n\n" + mixed)
     found = fields(f"{tmp_path / 'mine.py'}:backward", capsys=capsys)["mend"]
     assert (found["one_step"], found["proved"], found["right"]) == (True, False, ["dU"])
     assert [line["place"] for line in found["lines"]] == ["line 20"]
-
-
-def test_a_truncated_pass_is_mended_within_its_window(tmp_path: Path, capsys: Capture) -> None:
-    text = (EXAMPLES / "wrong_truncated.py").read_text()
-    wrong = edited(text, [("delta @ W.T", "delta @ W"), ("dV += h[t + 1]", "dV += h[t]")])
-    (tmp_path / "mine.py").write_text(wrong)
-    found = fields(f"{tmp_path / 'mine.py'}:backward", "--window", "4", capsys=capsys)["mend"]
-    changed = {line["place"]: line["after"] for line in found["lines"]}
-    assert found["proved"]
-    assert changed == {
-        "line 19": "dV += h[t + 1].T @ eps",
-        "line 24": "delta = delta @ W.T * h[s] * (1 - h[s])",
-    }
 
 
 def test_brackets_around_what_is_reduced_stay() -> None:

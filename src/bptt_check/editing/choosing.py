@@ -59,16 +59,6 @@ class Change(NamedTuple):
     after: int
 
 
-class Screened(NamedTuple):
-    """The edits of a line, or several together, with which it computes a quantity.
-
-    Then the edits with which one more term is a quantity.
-    """
-
-    edits: list[Numbers]
-    mends_a_term: set[int]
-
-
 class Chooser:
     """The choice of edits with which more lines compute a quantity.
 
@@ -114,13 +104,9 @@ class Chooser:
         return self.chosen
 
     def _wrong_first(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-        """The lines that are wrong when first run, and those that are not.
-
-        Of these only what they read may be wrong.
-        """
-        begins_right = {key: visits[0] for key, visits in self._now.visits.items() if visits}
-        early = [key for key in self._at if not begins_right.get(key, False)]
-        return early, [key for key in self._at if begins_right.get(key, False)]
+        """The lines that are wrong when first run, and those that only read what is wrong."""
+        right = {key for key, visits in self._now.visits.items() if visits and visits[0]}
+        return [key for key in self._at if key not in right], [k for k in self._at if k in right]
 
     def _take_likely(
         self, keys: Sequence[tuple[str, int]], level: Level, unsure: list[list[Option]]
@@ -140,18 +126,15 @@ class Chooser:
             self._take((*self.chosen, *best.numbers))
 
     def _sure(self, options: Sequence[Option], rank: int) -> Option | None:
-        """The option that gives several quantities, or the only one up to this rank.
-
-        Or the only one that gives the line one always.
-        """
+        """The option that gives several quantities, or the only one up to this rank, or always."""
+        if options and options[0].gain > 1:
+            return options[0]
         likely = [
             option
             for option in options
             if all(self._edits[n].rank <= rank for n in option.numbers)
             or (option.always and rank > 1)
         ]
-        if options and options[0].gain > 1:
-            return options[0]
         return likely[0] if len(likely) == 1 else None
 
     def _combine(self, options: Sequence[Sequence[Option]]) -> None:
@@ -166,10 +149,7 @@ class Chooser:
         self._take(best)
 
     def _options(self, key: tuple[str, int], rank: int, itself: bool) -> list[Option]:
-        """What edits of a line give: those that give most first.
-
-        Those with `itself` that give the line a quantity.
-        """
+        """What edits of a line give, most first; with `itself`, those that give it a quantity."""
         if key not in self._now.visits:
             return []
         its_edits, before = self._at[key], self._now.visits[key]
@@ -185,11 +165,11 @@ class Chooser:
             and not any(_overlap(its, other) for other in chosen)
         }
         gains: dict[frozenset[int], Option] = {}  # of those that do the same the likeliest
-        screened = Screened([], set())
+        screened, mends_a_term = list[Numbers](), set[int]()
         if (itself or rank < _HIGHEST) and tried and not self._is_over():
-            screened = self._screened(key, chosen, tried)
+            screened, mends_a_term = self._screened(key, chosen, tried)
         alone = [] if itself else [(number,) for number in tried]
-        for numbers in dict.fromkeys([*alone, *screened.edits]):
+        for numbers in dict.fromkeys([*alone, *screened]):
             now, visits, _ = self._seen((*self.chosen, *numbers))
             new, lost = now - self._now.found - self._terms, self._now.found - now
             count = self._quantities.count
@@ -197,7 +177,7 @@ class Chooser:
             if not (new or lost) and before.count(False) == 1 and len(after) == len(before) > 1:
                 gain = 2 * all(after)  # right at all visits, not at all but one
             if gain > 0:
-                gain += len(screened.mends_a_term & {*numbers})
+                gain += len(mends_a_term & {*numbers})
                 option = Option(gain, numbers, all(after) and len(after) > 1)
                 gains.setdefault(frozenset(now), option)
         self._known[known] = sorted(gains.values(), key=lambda its: (-its.gain, self._unlike(its)))
@@ -211,8 +191,8 @@ class Chooser:
 
     def _screened(
         self, key: tuple[str, int], chosen: Sequence[Edit], edits: Mapping[int, Edit]
-    ) -> Screened:
-        """The edits of a line that show something there, one of those that do the same."""
+    ) -> tuple[list[Numbers], set[int]]:
+        """A line's edits that give it a quantity, one of alike ones; those that give a term one."""
         of_edit, of_terms = dict[Numbers, list[Any]](), dict[Numbers, list[Any]]()
         visits = self._now.visits[key]
         alone: dict[Numbers, Sequence[Edit]] = {(number,): [edit] for number, edit in edits.items()}
@@ -236,9 +216,14 @@ class Chooser:
                 elsewhere.append(numbers)
         changes = [*_changes_of_terms(of_terms)]
         several = self._together(changes, found)
-        of_several = self._new_together(several, chosen, visits, found) if several else []
+        seen_together = self._screen.values(chosen, several, visits) if several else ()
+        of_several = [
+            numbers
+            for numbers, parts, _ in seen_together
+            if {self._quantities.same(v) for v in parts} - found - {None}
+        ]
         mends_a_term = {change.number for change in changes if change.before is None}
-        return Screened([*first.values(), *elsewhere, *of_several], mends_a_term)
+        return [*first.values(), *elsewhere, *dict.fromkeys(of_several)], mends_a_term
 
     def _together(
         self, changes: Sequence[Change], found: set[int]
@@ -261,20 +246,6 @@ class Chooser:
             if len(its) > 1 and not any(_overlap(a, b) for a, b in combinations(its, 2)):
                 edits[numbers] = its
         return edits
-
-    def _new_together(
-        self,
-        edits: Mapping[Numbers, Sequence[Edit]],
-        chosen: Sequence[Edit],
-        visits: Sequence[bool],
-        found: set[int],
-    ) -> list[Numbers]:
-        """Those with which the line computes a quantity that is not found."""
-        together: dict[Numbers, None] = {}
-        for numbers, parts, _ in self._screen.values(chosen, edits, visits):
-            if {self._quantities.same(v) for v in parts} - found - {None}:
-                together[numbers] = None
-        return [*together]
 
     def _sums(self, terms: Sequence[Any]) -> set[int]:
         """The quantities that are terms, or sums of terms that are quantities of one shape."""

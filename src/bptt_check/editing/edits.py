@@ -70,8 +70,11 @@ def edits(
         errors: function, line and text of what depends on the errors at the outputs: the lines
             without such a thing, those of the forward pass, are tried last.
     """
-    tree, after = function.tree(), _after(at, number)
-    known = _known(tree)
+    tree = function.tree()
+    known = _Known(tree)
+    after = {
+        text: its for (n, _), names in at.items() if n == number for text, its in names.items()
+    }
     dicts = tuple(f"{text.split('[')[0]}['" for text in known.atoms if "['" in text)
     known.atoms.update(t for names in at.values() for t in names if t.startswith(dicts))
     found: dict[Edit, Edit] = {}
@@ -79,12 +82,10 @@ def edits(
         names = at.get((number, getattr(node, "lineno", -1)))
         if not isinstance(node, ast.stmt) or names is None:
             continue
-        reads = {ast.unparse(a) for a in atoms(node)}
         texts = known.atoms | known.compounds
         moved = {text for text in texts if (number, node.lineno, text) in errors}
-        line = _Line(node, names, after, known, moved)
-        back = node.lineno if reads & moved else 0
-        for change in line.changes():
+        back = node.lineno if moved & {ast.unparse(a) for a in atoms(node)} else 0
+        for change in _Line(node, names, after, known, moved).changes():
             edit = _edit(change, function, back)
             if edit.text != edit.old and edit.rank < getattr(found.get(edit), "rank", 99):
                 found.pop(edit, None)
@@ -111,72 +112,56 @@ def _edit(change: Change, function: Function, back: int) -> Edit:
     return Edit(function, change.node.lineno, start, end, text, inside, rank, back)
 
 
-class _Known(NamedTuple):
-    """The expressions of a function: `unread` are names without a use, `sums` have their names.
+class _Known:
+    """The expressions of a function, as text: atoms and others, and what is done with them."""
 
-    `calls`: of each atom what one function makes of it; `steps`: what loops run through;
-    `stored`: what is given a value; `arguments`: the function's; `shifted`: of each name that is
-    an entry of something else, at a step of a loop, the entries at the steps beside it; `carried`
-    from one step of a loop to the next; `looped`: what is given a value in a loop.
-    """
-
-    atoms: set[str]
-    compounds: set[str]
-    unread: set[str]
-    sums: dict[str, set[str]]
-    calls: dict[str, set[str]]
-    steps: set[str]
-    stored: set[str]
-    arguments: set[str]
-    shifted: dict[str, list[str]]
-    carried: set[str]
-    looped: set[str]
-
-
-def _known(tree: ast.AST) -> _Known:
-    arguments = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    atomic = {ast.unparse(a) for a in atoms(tree)} | arguments
-    several = [*compounds(tree)]
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
-    unread = {n.id for n in names} | arguments
-    unread -= {n.id for n in names if isinstance(n.ctx, ast.Load)}
-    added = (c for c in several if isinstance(c, ast.BinOp) and isinstance(c.op, ast.Add))
-    sums = {ast.unparse(c): _names_in(c) for c in added}
-    calls: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.args[0], ATOM):
-            calls.setdefault(ast.unparse(node.args[0]), set()).add(ast.unparse(node))
-    steps = {ast.unparse(n.target) for n in ast.walk(tree) if isinstance(n, ast.For)}
-    stores = (n for n in ast.walk(tree) if isinstance(getattr(n, "ctx", None), ast.Store))
-    stored = {ast.unparse(n) for n in stores}
-    own = {ast.unparse(c) for c in several} - atomic
-    in_loops = (n for loop in ast.walk(tree) if isinstance(loop, ast.For) for n in ast.walk(loop))
-    looped = {n.id for n in in_loops if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    its = _beside(tree, steps), _carried(tree), looped
-    return _Known(atomic, own, unread, sums, calls, steps, stored, arguments, *its)
+    def __init__(self, tree: ast.AST) -> None:
+        nodes = [*ast.walk(tree)]
+        several, names = [*compounds(tree)], [n for n in nodes if isinstance(n, ast.Name)]
+        loops = [n for n in nodes if isinstance(n, ast.For)]
+        self.arguments = {n.arg for n in nodes if isinstance(n, ast.arg)}
+        self.atoms = {ast.unparse(a) for a in atoms(tree)} | self.arguments
+        self.compounds = {ast.unparse(c) for c in several} - self.atoms
+        read = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+        self.unread = ({n.id for n in names} | self.arguments) - read
+        #: Of each sum its names.
+        self.sums = {
+            ast.unparse(c): _names_in(c)
+            for c in several
+            if isinstance(c, ast.BinOp) and isinstance(c.op, ast.Add)
+        }
+        #: Of each atom what one function makes of it.
+        self.calls: dict[str, set[str]] = {}
+        for node in nodes:
+            match node:
+                case ast.Call(_, [ast.Name() | ast.Attribute() | ast.Subscript() as argument]):
+                    self.calls.setdefault(ast.unparse(argument), set()).add(ast.unparse(node))
+        self.steps = {ast.unparse(loop.target) for loop in loops}  # what loops run through
+        stores = (n for n in nodes if isinstance(getattr(n, "ctx", None), ast.Store))
+        self.stored = {ast.unparse(n) for n in stores}
+        self.looped = {n for loop in loops for n in _first_lines(loop, ast.Store)}
+        self.carried = {name for loop in loops for name in _carried(loop)}
+        #: Of each name of an entry of something else, at a step, the entries at the steps beside.
+        self.shifted: dict[str, list[str]] = {}
+        for node in nodes:
+            match node:
+                case ast.Assign([ast.Name(name)], value) if its := _indices_in(value) & self.steps:
+                    if len([*outermost(value)]) == 1:
+                        beside = [_at_a_step_beside(ast.unparse(value), its, k) for k in (-1, 1)]
+                        self.shifted[name] = [] if name in self.shifted else beside
 
 
-def _carried(tree: ast.AST) -> set[str]:
-    found = set[str]()
-    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
-        first: dict[type, dict[str, int]] = {ast.Load: {}, ast.Store: {}}
-        for n in (n for part in loop.body for n in ast.walk(part) if isinstance(n, ast.Name)):
-            lines = first.setdefault(type(n.ctx), {})
-            lines[n.id] = min(n.lineno, lines.get(n.id, n.lineno))
-        read, stored = first[ast.Load], first[ast.Store]
-        found |= {name for name in read.keys() & stored.keys() if read[name] <= stored[name]}
-    return found
+def _carried(loop: ast.For) -> Iterator[str]:
+    """What one step of a loop sets and the next one reads."""
+    body = ast.Module([*loop.body], [])
+    read, stored = _first_lines(body, ast.Load), _first_lines(body, ast.Store)
+    yield from (n for n in read.keys() & stored.keys() if read[n] <= stored[n])
 
 
-def _beside(tree: ast.AST, steps: set[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for node in ast.walk(tree):
-        match node:
-            case ast.Assign([ast.Name(name)], value) if its := _indices_in(value) & steps:
-                if len([*outermost(value)]) == 1:
-                    texts = found.setdefault(name, [])
-                    texts += (_at_a_step_beside(ast.unparse(value), its, k) for k in (-1, 1))
-    return {name: texts for name, texts in found.items() if len(texts) == 2}
+def _first_lines(tree: ast.AST, context: type[ast.expr_context]) -> dict[str, int]:
+    """The names that are read or stored, and the first line where they are."""
+    its = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, context)]
+    return {n.id: n.lineno for n in sorted(its, key=lambda n: -n.lineno)}
 
 
 def _at_a_step_beside(text: str, steps: set[str], shift: int) -> str:
@@ -209,15 +194,6 @@ def _of_loop(its: ast.expr) -> Iterator[Change]:
     yield from (Change(end, text, 3, its) for end in ends for text in one_beside(end))
 
 
-def _after(at: dict[tuple[int, int], Names], number: int) -> Names:
-    """The shapes of all expressions, at whichever line they are known."""
-    found: Names = {}
-    for (its, _), names in at.items():
-        if its == number:
-            found |= names
-    return found
-
-
 class _Line:
     """A statement, and the shapes of the expressions that can stand in it."""
 
@@ -229,10 +205,8 @@ class _Line:
         known: _Known,
         errors: set[str],
     ) -> None:
-        self.node, self.after, self.unread, self.errors = node, after, known.unread, errors
-        self.shapes, self.sums, self.calls = names, known.sums, known.calls
-        self.steps, self.stored, self.arguments = known.steps, known.stored, known.arguments
-        self.shifted, self.carried, self.looped = known.shifted, known.carried, known.looped
+        self.node, self.shapes, self.after, self.errors = node, names, after, errors
+        self.known = known
         self.names = {text: its for text, its in names.items() if text in known.atoms}
         self.compounds = {text: its for text, its in names.items() if text in known.compounds}
 
@@ -283,7 +257,7 @@ class _Line:
         is_sum, own = isinstance(self.node, ast.AugAssign), _names_in(self.node)
         for target in self.targets:
             if isinstance(target, ast.Subscript):
-                others = (text for text in self.alike(target) if text in self.stored)
+                others = (text for text in self.alike(target) if text in self.known.stored)
                 yield from (Change(target, text, 2) for text in others)
                 for place in places(target.slice):
                     for text, rank in self.others(place.node):
@@ -291,11 +265,13 @@ class _Line:
                 its = self._named_like(target.value)
                 yield from (Change(target.value, name, 3) for name in its)
             elif isinstance(target, ast.Name) and (
-                is_sum or target.id in self.unread | self.arguments
+                is_sum or target.id in self.known.unread | self.known.arguments
             ):
-                for name in (a for a in self._named_like(target) if a not in own | self.arguments):
+                for name in (
+                    a for a in self._named_like(target) if a not in own | self.known.arguments
+                ):
                     # what a loop computes is seldom overwritten
-                    yield Change(target, name, 4 if is_sum or name in self.looped else 1)
+                    yield Change(target, name, 4 if is_sum or name in self.known.looped else 1)
 
     def _named_like(self, node: ast.expr) -> list[str]:
         """The other variables of a variable's shape."""
@@ -348,7 +324,7 @@ class _Line:
         yield f"2 * {inner}", 4
         yield f"{inner} / 2", 4
         integers = [name for name, its in self.names.items() if its == INTEGER]
-        sizes = [name for name in integers if name.isidentifier() and name not in self.steps]
+        sizes = [name for name in integers if name.isidentifier() and name not in self.known.steps]
         pairs = [f"({a} * {b})" for a, b in combinations(sizes, 2)]
         yield from ((f"{inner} {sign} {size}", 5) for size in sizes + pairs for sign in "/*")
         yield from ((f"{inner} / {size}", 6) for size in self._sizes_of(value))
@@ -362,17 +338,7 @@ class _Line:
                     yield from ((f"{factor} * {form.format(a=a)}", 4) for form in _FORMS)
         if isinstance(value, ast.Call):
             yield from ((a, 4) for a, its in self.names.items() if its == shape and a != text)
-        if isinstance(value, ast.Call | ATOM):
-            yield from ((other, 8) for other in self._by_the_chain_rule(shape))
         yield from ((a, 8) for a, its in self.compounds.items() if its == shape and a != text)
-
-    def _by_the_chain_rule(self, shape: Shape) -> Iterator[str]:
-        """An error times the derivative of an activation, at its value."""
-        alike = [a for a, its in self.names.items() if its == shape]
-        errors = [a for a in alike if a in self.errors and a.isidentifier()][:_MOST_ALIKE]
-        states = [a for a in alike if a not in self.errors][:_MOST_ALIKE]
-        for error, state, form in product(errors, states, _FORMS):
-            yield f"{error} * {form.format(a=state)}"
 
     def _sizes_of(self, value: ast.expr) -> Iterator[str]:
         """The sizes of the arrays in an expression: what a mean divides by."""
@@ -389,13 +355,13 @@ class _Line:
         its = [a for a, other in self.names.items() if other == shape and a != ast.unparse(value)]
         errors = [a for a in its if a in self.errors]
         for a in its:
-            yield a, 1 if a in self.unread else 4 if a in errors else 6
+            yield a, 1 if a in self.known.unread else 4 if a in errors else 6
         yield from ((text, 6) for text in self._like_the_last(value))
         is_sum = False
         if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
             is_sum = True
             yield from ((text, 5) for text in self._one_more(value, value.right))
-        if is_sum or ast.unparse(self.targets[0]) in self.carried:
+        if is_sum or ast.unparse(self.targets[0]) in self.known.carried:
             factors = [a for a in its if a not in errors][:_MOST_ALIKE]
             yield from ((f"{a} * {b}", 6) for a, b in product(errors[:_MOST_ALIKE], factors))
 
@@ -424,7 +390,7 @@ class _Line:
             case ast.Constant():
                 yield from of_constant(node.value)
                 if node.value == 0:
-                    yield from ((name, 1) for name in self.unread if name in self.names)
+                    yield from ((name, 1) for name in self.known.unread if name in self.names)
             case ast.Call(function, arguments):
                 yield from of_call(node, function, arguments)
             case ast.Subscript(base, index):
@@ -445,7 +411,7 @@ class _Line:
     def _like_a_sibling(self, node: ast.BinOp) -> Iterator[str]:
         """Sums of the same shape in other lines, with a name of this one for one of theirs."""
         own, shape = _names_in(node), self.shapes.get(ast.unparse(node))
-        for text, names in self.sums.items():
+        for text, names in self.known.sums.items():
             if is_array(shape) and self.shapes.get(text) == shape and own & names:
                 for ours, theirs in product(sorted(own - names), sorted(names - own)):
                     yield re.sub(rf"\b{theirs}\b", ours, text)
@@ -463,18 +429,15 @@ class _Line:
                 yield replaced(last, others)
 
     def alike(self, node: ast.expr) -> list[str]:
-        """Names of the same shape, those with the same beginning first.
-
-        Both are errors, or neither; both count steps, or neither.
-        """
+        """Names of the same shape and kind (an error, a step), with the same beginning first."""
         text = ast.unparse(node)
-        shape, kind = self.shapes.get(text), (text in self.errors, text in self.steps)
+        shape, kind = self.shapes.get(text), (text in self.errors, text in self.known.steps)
         others = [
             other
             for other, its in self.names.items()
             if its == shape
             and other != text
-            and (other in self.errors, other in self.steps) == kind
+            and (other in self.errors, other in self.known.steps) == kind
         ]
         others.sort(key=lambda other: base_of(other) != base_of(text))
         return others[:_MOST_ALIKE]
@@ -492,12 +455,14 @@ class _Line:
             inner, is_copied = of_transpose(node), node is getattr(self.node, "value", None)
             yield f"{text}.T" if inner is None else ast.unparse(inner), 3 * is_copied
         if is_array(shape):
-            yield from ((other, 4) for other in self.shifted.get(text, ()))
-            yield from ((call, 3) for call in sorted(self.calls.get(text, ())))
+            yield from ((other, 4) for other in self.known.shifted.get(text, ()))
+            yield from ((call, 3) for call in sorted(self.known.calls.get(text, ())))
             factors = others if kind else self.alike(node)
             yield from ((f"{text} * {other}", 5) for other in factors[:_MOST_ALIKE])
             if isinstance(node, ast.Subscript):  # an upstream gradient: no line of its own
-                yield from ((f"{text} + {a}", 1) for a in self.unread if self.names.get(a) == shape)
+                yield from (
+                    (f"{text} + {a}", 1) for a in self.known.unread if self.names.get(a) == shape
+                )
         if shape == INTEGER and isinstance(node, ast.Name):
             yield from ((other, 2) for other in one_beside(node))
 

@@ -6,6 +6,7 @@ And a statement that stands beside the loop.
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from bptt_check.editing.program import Edit, Function
@@ -14,69 +15,65 @@ from bptt_check.editing.values import Values, atoms
 Texts = set[tuple[int, int, str]]
 
 
-class Loop:
-    """A loop of a function.
+@dataclass
+class _Loop:
+    """A loop of a function, and what depends on the errors: function, line and text of each."""
 
-    Args:
-        number: the function's.
-        errors: function, line and text of what depends on the errors at the outputs.
-    """
-
-    def __init__(
-        self, loop: ast.For, function: Function, number: int, values: Values, errors: Texts
-    ) -> None:
-        self._loop, self._function, self._number = loop, function, number
-        self._values, self._errors = values, errors
-        self._lines = range(loop.lineno + 1, (loop.end_lineno or 0) + 1)
+    loop: ast.For
+    function: Function
+    number: int  # the function's
+    values: Values
+    errors: Texts
 
     def edits(self) -> Iterator[Edit]:
         """What may be added to it."""
-        simple = [node for node in self._loop.body if not hasattr(node, "body")]
+        simple, of = [node for node in self.loop.body if not hasattr(node, "body")], self.function
         for name, line in self._always_zero().items() if simple else ():
-            _, end = self._function.span(simple[-1])
+            _, end = of.span(simple[-1])
             for text in self._like(name, line):
                 its = f"; {name} = {text}"
-                yield Edit(self._function, simple[-1].lineno, end, end, its, rank=4, back=line)
+                yield Edit(of, simple[-1].lineno, end, end, its, rank=4, back=line)
         if (first := self._first()) is not None:
             for node in self._always_the_same():
-                start, end = self._function.span(node)
+                span = of.span(node)
                 its = f"({ast.unparse(node)} if {first} else 0)"
-                yield Edit(
-                    self._function, node.lineno, start, end, its, (start, end), 3, node.lineno
-                )
+                yield Edit(of, node.lineno, *span, its, span, rank=3, back=node.lineno)
 
     def _always_zero(self) -> dict[str, int]:
         """What is read and never set in the loop, and is 0 there; the line that reads it first."""
         found, is_set = dict[str, int](), set[str]()
-        for node in (each for part in self._loop.body for each in atoms(part)):
+        for node in (each for part in self.loop.body for each in atoms(part)):
             text = ast.unparse(node)
             if not isinstance(node.ctx, ast.Load):
                 is_set.add(text)
-            elif self._values.is_zero(self._number, node.lineno, text):
+            elif self.values.is_zero(self.number, node.lineno, text):
                 found[text] = min(node.lineno, found.get(text, node.lineno))
         return {text: line for text, line in found.items() if text not in is_set}
 
     def _like(self, name: str, line: int) -> list[str]:
         """What has the shape of a name and depends on the errors, in this loop."""
-        shape, found = self._values.shapes[self._number, line][name], dict[str, None]()
-        for other in self._lines:
-            of_text = self._values.shapes.get((self._number, other), {})
-            its = (text for text, its in of_text.items() if its == shape)
-            found |= dict.fromkeys(t for t in its if (self._number, other, t) in self._errors)
-        return [text for text in found if text != name]
+        shape = self.values.shapes[self.number, line][name]
+        lines = range(self.loop.lineno + 1, (self.loop.end_lineno or 0) + 1)
+        found = (
+            text
+            for other in lines
+            for text, its in self.values.shapes.get((self.number, other), {}).items()
+            if its == shape and text != name and (self.number, other, text) in self.errors
+        )
+        return [*dict.fromkeys(found)]
 
     def _always_the_same(self) -> Iterator[ast.expr]:
         """The terms of sums that depend on the errors and are the same at each step."""
-        sums = (n for part in self._loop.body for n in ast.walk(part) if isinstance(n, ast.BinOp))
+        sums = (n for part in self.loop.body for n in ast.walk(part) if isinstance(n, ast.BinOp))
         for each in sums:
             for node in (each.left, each.right) if isinstance(each.op, ast.Add) else ():
-                key = self._number, node.lineno, ast.unparse(node)
-                if key in self._errors and self._values.is_constant(*key):
+                key = self.number, node.lineno, ast.unparse(node)
+                if key in self.errors and self.values.is_constant(*key):
                     yield node
 
     def _first(self) -> str | None:
         """What holds in the first step alone; None if that cannot be said."""
-        match self._loop.target, self._loop.iter:
+        match self.loop.target, self.loop.iter:
             case ast.Name(t), ast.Call(ast.Name("range"), [_]):
                 return f"{t} == 0"
             case ast.Name(t), ast.Call(ast.Name("range"), [begin, *_]):
@@ -93,7 +90,7 @@ def of_loops(function: Function, number: int, values: Values, errors: Texts) -> 
     """What may be added to the loops of a function."""
     for node in ast.walk(function.tree()):
         if isinstance(node, ast.For):
-            yield from Loop(node, function, number, values, errors).edits()
+            yield from _Loop(node, function, number, values, errors).edits()
         body = getattr(node, "body", [])
         for first, second in pairwise(body if isinstance(body, list) else []):
             if isinstance(second, ast.For) and isinstance(first, ast.Assign | ast.AugAssign):

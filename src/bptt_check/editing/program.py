@@ -69,11 +69,7 @@ class Function:
         return "\n" * (self.first - 1 - bool(head)) + head + text.decode()
 
     def tree(self) -> ast.AST:
-        """The definition.
-
-        Raises:
-            SyntaxError: it cannot be read alone.
-        """
+        """The definition; raises SyntaxError if it cannot be read alone."""
         return ast.parse(self.source(self.text))
 
     def span(self, node: Any) -> tuple[int, int]:
@@ -137,24 +133,21 @@ class Program:
     @contextmanager
     def with_edits(self, edits: Sequence[Edit]) -> Iterator[bool]:
         """The functions with these edits, while in this context; False if that is no Python."""
+        codes = {edit.function: self._code(edit.function, edits) for edit in edits}
+        valid = None not in codes.values()
         try:
-            yield self.apply(edits)
+            for function, code in codes.items():
+                function.run(code if valid and code else function.code)
+            yield valid
         finally:
-            for function in {edit.function for edit in edits}:
+            for function in codes:
                 function.run(function.code)
 
-    def apply(self, edits: Sequence[Edit]) -> bool:
-        """Let the functions run with these edits; False, and no change, if that is no Python."""
-        codes = {}
-        for function in dict.fromkeys(edit.function for edit in edits):
-            its = tuple(e for e in edits if e.function is function)
-            if its not in self._codes:
-                self._codes[its] = function.compiled(its)
-            codes[function] = self._codes[its]
-        for function, code in codes.items() if None not in codes.values() else ():
-            assert code is not None
-            function.run(code)
-        return None not in codes.values()
+    def _code(self, function: Function, edits: Sequence[Edit]) -> CodeType | None:
+        its = tuple(e for e in edits if e.function is function)
+        if its not in self._codes:
+            self._codes[its] = function.compiled(its)
+        return self._codes[its]
 
 
 def _executed(run: Callable[[], object]) -> list[CodeType]:

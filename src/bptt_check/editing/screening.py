@@ -75,10 +75,7 @@ class Screen:
         yield from seen
 
     def terms(self, chosen: Sequence[Edit]) -> list[tuple[int, list[Any]]]:
-        """The terms of the sum that a statement computes, or what it adds, at each visit of it.
-
-        Of all statements, with the numbers of the visits.
-        """
+        """The numbers of the visits of all statements, and the terms of what each computes."""
         codes: dict[tuple[str, int], CodeType] = {}
         for function in self._program.functions:
             for node in self._simple(function):
@@ -117,10 +114,7 @@ class Screen:
             self._run() if valid else None
 
     def is_elsewhere(self, edit: Edit, of_right: bool) -> bool:
-        """Whether the edit shows elsewhere alone: in what a function of theirs is called with.
-
-        With `of_right`, the value is right: whether the edit is of what it is given to.
-        """
+        """Whether the edit shows elsewhere alone; `of_right`: the value is right without it."""
         value = getattr(self._statement(edit), "value", None)
         if edit.text.startswith(";") or value is None:
             return edit.text.startswith(";")
@@ -143,10 +137,7 @@ class Screen:
         return self._statements[function]
 
     def _code(self, edits: tuple[Edit, ...]) -> CodeType | None:
-        """What a statement computes, or calls a function of theirs with, and the list of its terms.
-
-        None if it cannot be evaluated alone.
-        """
+        """What a statement computes, and its terms; None if it cannot be evaluated alone."""
         if edits not in self._codes:
             with suppress(SyntaxError, ValueError):
                 self._codes[edits] = self._compiled(edits)

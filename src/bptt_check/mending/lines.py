@@ -13,7 +13,7 @@ from bptt_check.candidate.loading import parsed, place
 from bptt_check.catalogue import Catalogue
 from bptt_check.editing.program import apply_to
 from bptt_check.editing.workshop import Offer
-from bptt_check.mending.search import Bench, Leading, Mended, Mending
+from bptt_check.mending.search import Bench, Mended, Mending
 from bptt_check.naming import Asked
 from bptt_check.networks import Network, Problem
 from bptt_check.tracing.locate import error_arguments
@@ -66,17 +66,11 @@ class Mend(NamedTuple):
     one_step: bool = False
 
 
-class Workbench(Bench, Protocol):
-    """A `Bench`, with the file, the first line and the text of each function that runs."""
-
-    functions: Sequence[tuple[str, int, str]]
-
-
 class Mender(Protocol):
     """A pass whose lines can be changed."""
 
     def workshop(self, problems: Sequence[Any]) -> AbstractContextManager[Any]:
-        """A `Workbench`: its lines can be changed, in this context."""
+        """A `Bench`: its lines can be changed, in this context."""
 
     def edited(
         self, texts: Mapping[str, str], bench: Any, edits: Sequence[int]
@@ -107,7 +101,7 @@ def lines_that_mend(
         if not bench.offers:
             return None, Leads((), False, ())
         mending = Mending(bench, catalogue, ordered, truncated)
-        leads, found, proved = _leads(bench, mending.leading()), Mended((), (), ()), False
+        leads, found, proved = _leads(bench, *mending.leading()), Mended((), (), ()), False
         for _ in range(_MOST_TRIED if check else 0):
             last = mending.mended()
             if not last.edits or (found.edits and (last.left or last.one_step)):
@@ -127,17 +121,17 @@ def lines_that_mend(
     return Mend(lines, found.right, found.left, proved, patch, found.one_step), leads
 
 
-def _leads(bench: Workbench, leading: Leading) -> Leads:
+def _leads(bench: Bench, numbers: Iterable[int], to_all: bool, wrong: tuple[str, ...]) -> Leads:
     found = set()
     for file in {file for file, _, _ in bench.functions if file.endswith(".ipynb")}:
         with suppress(OSError, ValueError):
             parsed(file)  # for the places of its cells
-    for offer in (bench.offers[number] for number in leading.offers):
+    for offer in (bench.offers[number] for number in numbers):
         file, first, text = bench.functions[offer.function]
         after = text.encode()[: offer.start].count(b"\n")
         found.add((file, first + after, text.split("\n")[after].strip()))
     its = tuple(Line(f, place(f, n), text) for f, n, text in sorted(found))
-    return Leads(its, leading.to_all, leading.wrong)
+    return Leads(its, to_all, wrong)
 
 
 def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:
@@ -157,7 +151,7 @@ def _other_errors(network: Network, problem: Problem) -> Problem:
     return problem._replace(values=values)
 
 
-def _texts(bench: Workbench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
+def _texts(bench: Bench, offers: Sequence[Offer]) -> tuple[dict[str, str], dict[str, str]]:
     """The files before and after, with the ends of their lines as they are."""
     before: dict[str, str] = {}
     after: dict[str, list[str]] = {}

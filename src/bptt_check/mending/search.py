@@ -36,16 +36,14 @@ class Bench(Protocol):
     """The pass with its edits: a `Workshop`, in this process or another one."""
 
     offers: Sequence[Offer]
+    functions: Sequence[tuple[str, int, str]]  # file, first line and text of each that runs
     seconds: float  # of its processor, spent on what was tried
 
     def tried(self, edits: Sequence[int], question: int) -> Mapping[str, Any] | None:
         """The gradients with these edits; None if it fails."""
 
     def likely(self, quantities: Sequence[Sequence[Array]]) -> Sequence[int]:
-        """The edits with which more lines compute one of these, at the first question.
-
-        Each is given by its arrays: partial sums, too.
-        """
+        """The edits with which more lines compute one of these, at the first question."""
 
 
 class Mended(NamedTuple):
@@ -58,17 +56,6 @@ class Mended(NamedTuple):
     right: tuple[str, ...]
     left: tuple[str, ...]
     one_step: bool = False
-
-
-class Leading(NamedTuple):
-    """The numbers of offers: values that wrong gradients depend on, and right ones do not.
-
-    `to_all`: every wrong gradient, of those in `wrong`, depends on each of them; else some do.
-    """
-
-    offers: tuple[int, ...]
-    to_all: bool
-    wrong: tuple[str, ...]
 
 
 class Mending:
@@ -96,12 +83,15 @@ class Mending:
         self._truncated = truncated
         self._at_one_step = Found()
 
-    def leading(self) -> Leading:
-        """The values that lead to what is wrong."""
+    def leading(self) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
+        """The offers that move values which wrong gradients depend on, and right ones do not.
+
+        Then whether every wrong gradient depends on each of them, and the names of these.
+        """
         its = {n: b for n, b in self._moved.items() if b & self._wrong and not b & self._right}
         to_all = tuple(n for n, blocks in its.items() if not self._wrong & ~blocks)
         wrong = sorted(self._probes[0].names_of(self._wrong))
-        return Leading(to_all or tuple(its), bool(to_all), tuple(f"d{name}" for name in wrong))
+        return to_all or tuple(its), bool(to_all), tuple(f"d{name}" for name in wrong)
 
     def mended(self) -> Mended:
         """The edits with which all gradients are right, or as many as possible."""
@@ -138,10 +128,7 @@ class Mending:
         return self._said(evidence.needed(parts, given), wrong, given, one_step=True)
 
     def _nearer(self, parts: Mistakes) -> Mistakes:
-        """The edits without which the gradients of more steps, too, are mostly further from right.
-
-        At one step h_(t-1) may do for h_t, and an edit of the forward pass for one of the backward.
-        """
+        """Those without which the gradients of more steps, too, are mostly further from right."""
         longer = sorted((p for p in self._probes if p.steps > 1), key=lambda p: p.cost)[:_COMPARED]
         away = [self._away(parts, p) for p in longer]
         for m in parts:

@@ -13,22 +13,9 @@ from markupsafe import Markup
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.atomic_files import made_by
 from bptt_check.judge.report import Report
+from bptt_check.reports import text
 from bptt_check.reports.equations import EQUATIONS, as_markup, cited, linked
 from bptt_check.reports.panels import in_words, panels
-from bptt_check.reports.text import (
-    MOST_ALSO,
-    changed_lines,
-    lead,
-    leads,
-    leads_words,
-    left,
-    mend_lead,
-    notes,
-    only_at,
-    sentence,
-    verdict,
-    word,
-)
 
 _TONES = {"agrees": "right", "loses digits": "right", "disagrees": "wrong", "approximate": "unsure"}
 _TONES |= {"impure": "wrong", "cannot tell": "unsure"}
@@ -63,23 +50,13 @@ def as_html(
         why=why,
         dtype=dtype,
         tone=lambda report: _TONES[report.verdict],
-        word=word,
-        sentence=sentence,
-        notes=notes,
+        text=text,
         cell=_cell,
         in_words=in_words,
-        lead=lead,
-        mend_lead=mend_lead,
-        changed_lines=changed_lines,
-        leads=leads,
-        leads_words=leads_words,
-        only_at=only_at,
-        left=left,
         panels=panels,
-        most_also=MOST_ALSO,
         cited=_cited(reports),
-        equations={number: as_markup(text) for number, text in EQUATIONS.items()},
-        linked=linked,
+        equations={number: as_markup(its) for number, its in EQUATIONS.items()},
+        place=lambda report, m: linked(m.place) if report.cites_equations else m.place,
         command=command,
         date=date.today().isoformat(),
         versions=f"{made_by()}, NumPy {np.__version__}, torch {torch.__version__}, "
@@ -93,18 +70,13 @@ def _title(reports: Sequence[tuple[str, Report]], name: str) -> str:
     first, report = reports[0]
     if len(reports) > 1:
         return "Backward passes"
-    return f"{word(report)}: {verdict(report, first)}"
+    return f"{text.word(report)}: {text.verdict(report, first)}"
 
 
 def _cited(reports: Sequence[tuple[str, Report]]) -> set[int]:
     """The equations that the reports mention."""
-    found: set[int] = set()
-    for _, report in reports:
-        if report.cites_equations:
-            for explanation in report.mistakes or ():
-                for m in explanation.mistakes:
-                    found |= cited(m.place)
-    return found
+    said = (e for _, report in reports if report.cites_equations for e in report.mistakes or ())
+    return {number for e in said for m in e.mistakes for number in cited(m.place)}
 
 
 def _cell(
@@ -115,13 +87,13 @@ def _cell(
     hidden = math.isnan(fraction)
     kind = "is-wrong" if wrong else "" if later or hidden else "is-right"
     power = math.log10(fraction) if wrong and math.isfinite(fraction) else 16.0
-    text = "" if later else "?" if hidden else "✓"
+    sign = "" if later else "?" if hidden else "✓"
     if wrong:
-        text = "0!" if zero else f"{power:.0f}"
+        sign = "0!" if zero else f"{power:.0f}"
     heat = f"--heat: {min(60, 20 + 3 * power):.0f}%" if wrong else ""
     tooltip = f"{what}: {fraction:.2g} times what rounding allows"
     tooltip = f"{what}: rounding may exceed it" if hidden else tooltip
     classes = f"{kind} gap" if gap else kind
     return Markup('<td class="{}" style="{}" title="{}">{}</td>').format(
-        classes, heat, tooltip, text
+        classes, heat, tooltip, sign
     )

@@ -13,12 +13,12 @@ class Panel(NamedTuple):
     """Errors as fractions of what rounding allows, by loss step (row) and state step (column)."""
 
     label: str
-    used: Float[np.ndarray, "time time"]
-    zero: Bool[np.ndarray, "time time"]
+    used: Float[np.ndarray, "losses states"]
+    zero: Bool[np.ndarray, "losses states"]
     finals: Mapping[str, np.ndarray] = {}  # of a layer's final states
 
     @property
-    def wrong(self) -> Bool[np.ndarray, "time time"]:
+    def wrong(self) -> Bool[np.ndarray, "losses states"]:
         """Which cells are wrong."""
         return self.used > 1
 
@@ -36,7 +36,10 @@ def mark(used: float, zero: bool = False) -> str:
 
 
 def panels(where: Where) -> list[Panel]:
-    """A panel for each pattern of wrong cells, with the largest fractions of its labels."""
+    """A panel for each pattern of wrong cells, with the largest fractions of its labels.
+
+    One without states, if nothing was split by state step.
+    """
     groups: dict[bytes, list[str]] = {}
     for label, used in where.cells.items():
         parts = [used, *(rows[label] for rows in where.finals.values())]
@@ -50,7 +53,8 @@ def panels(where: Where) -> list[Panel]:
             n: np.max([rows[label] for label in labels], 0) for n, rows in where.finals.items()
         }
         found.append(Panel(_joined(labels), used, zero, finals))
-    return sorted(found, key=lambda panel: not panel.has_wrong)
+    none = np.zeros((where.steps, 0))
+    return sorted(found, key=lambda panel: not panel.has_wrong) or [Panel("", none, none > 1)]
 
 
 def _joined(labels: Sequence[str]) -> str:

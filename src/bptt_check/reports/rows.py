@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.terminal import WIDEST
 from bptt_check.judge.report import Report
-from bptt_check.reports.text import VERDICTS, changed_lines, code, escaped
+from bptt_check.reports.text import VERDICTS, changed_lines, code, cut, escaped
 
 #: The columns of a row, all of them text: docs/teaching.md describes them.
 FIELDS = ("candidate", "verdict", "mistake", "where", "lines", "missing", "why", "page")
@@ -35,18 +35,15 @@ def row(target: str, report: Report | None, why: str = "", page: str = "") -> di
 
 def as_rows(rows: Sequence[Mapping[str, str]], width: int | None = None) -> str:
     """A line each, in the columns of a terminal, and the sums of the verdicts."""
-    functions = {each["candidate"].rpartition(":")[2] for each in rows}
-    names = [
-        each["candidate"].rpartition(":")[0] if len(functions) == 1 else each["candidate"]
-        for each in rows
-    ]
+    names = [each["candidate"] for each in rows]
+    if len({name.rpartition(":")[2] for name in names}) == 1:
+        names = [name.rpartition(":")[0] for name in names]
     longest = max(map(len, names), default=0)
     lines = []
     for name, each in zip(names, rows, strict=True):
         said = ": ".join(filter(None, (each["lines"], each["mistake"]))) or each["where"]
         line = f"{each['verdict']:12}  {name:{longest}}  {each['why'] or said}".rstrip()
-        columns = width or max(WIDEST, longest + 60)
-        lines.append(line if len(line) <= columns else f"{line[: columns - 4]} ...")
+        lines.append(cut(line, width or max(WIDEST, longest + 60)))
     counts = Counter(each["verdict"] for each in rows)
     words = [*(word for word, _ in VERDICTS.values()), "CANNOT CHECK"]
     sums = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])

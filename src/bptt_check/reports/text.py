@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -57,10 +57,8 @@ def sentence(report: Report, name: str) -> str:
     problems = f"{report.problems} problem{'s' * (report.problems != 1)}"
     if report.telling != report.problems:
         problems += f", of which {report.telling} can tell"
-    return (
-        f"{verdict(report, name)} ({problems}, "
-        f"{report.dtype}{truncated}; at worst {report.used:.2g} times what rounding allows)"
-    )
+    worst = f"at worst {report.used:.2g} times what rounding allows"
+    return f"{verdict(report, name)} ({problems}, {report.dtype}{truncated}; {worst})"
 
 
 def verdict(report: Report, name: str) -> str:
@@ -75,12 +73,9 @@ def headline(report: Report, name: str) -> str:
 
 def in_one_line(report: Report, name: str) -> str:
     """The mistake and its place in time, for the summary line of a test; the verdict without."""
-    known = (f"{summary(e)}{e.name}" for e in report.mistakes or ())
-    words = (
-        "; ".join(known)
-        or "; ".join(report.undecided)
-        or VERDICTS[report.verdict][1].removeprefix("{name} ")
-    )
+    known = [f"{summary(e)}{e.name}" for e in report.mistakes or ()]
+    words = "; ".join(known or report.undecided)
+    words = words or VERDICTS[report.verdict][1].removeprefix("{name} ")
     place = f"; {report.where.words}" if report.where else ""
     return f"{shown(name)}: {words}{place}"
 
@@ -167,14 +162,19 @@ class _Part(NamedTuple):
 def _as_lines(part: _Part, columns: int) -> list[str]:
     """A part as lines for a terminal; those to copy are whole."""
     lines = part.text.splitlines()
-    if part.kind == "table":
-        return lines
-    if part.kind == "changes":
-        return [f"    {line}" for line in lines]
-    if part.kind == "lines":
-        most = columns - 4
-        return [f"    {line if len(line) <= most else line[: most - 4] + ' ...'}" for line in lines]
+    match part.kind:
+        case "table":
+            return lines
+        case "changes":
+            return [f"    {line}" for line in lines]
+        case "lines":
+            return [f"    {cut(line, columns - 4)}" for line in lines]
     return [wrapped(f"  {line}" if part.kind == "quote" else line, columns) for line in lines]
+
+
+def cut(line: str, most: int) -> str:
+    """A line of at most this many characters."""
+    return line if len(line) <= most else f"{line[: most - 4]} ..."
 
 
 def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
@@ -189,8 +189,8 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
     if words := only_at(report):
         yield [_Part("", words)]
     if report.where is not None:
-        words = f"Where in time: {report.where.words}."
-        yield [_Part("", words), *(_Part("table", text) for text in _matrices(report.where))]
+        tables = (_Part("table", text) for text in _matrices(report.where))
+        yield [_Part("", f"Where in time: {report.where.words}."), *tables]
     elif report.not_located:
         yield [_Part("", "Where in time: not determined:"), _Part("quote", report.not_located)]
     yield from _mistakes(report)
@@ -203,10 +203,8 @@ def _paragraphs(report: Report, columns: int = WIDEST) -> Iterator[list[_Part]]:
         text = "\n".join(f"{place}: {line}" for place, line in leads(report))
         yield [_Part("", f"Your {words}:"), _Part("lines", text)]
     if report.impure:
-        yield [
-            _Part("", "Not a pure function:"),
-            _Part("quote", "\n".join(f"- {text}" for text in report.impure)),
-        ]
+        text = "\n".join(f"- {text}" for text in report.impure)
+        yield [_Part("", "Not a pure function:"), _Part("quote", text)]
     if report.votes:
         yield [_Part("", f"Is the oracle right? {in_words(list(report.votes))}.")]
 
@@ -289,7 +287,7 @@ def changed_lines(report: Report) -> Iterator[tuple[str, str, str]]:
 
 def _copyable(line: str) -> str:
     """A line whole; one of thousands of characters, which no one wrote, cut."""
-    return shown(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
+    return shown(cut(line, _LONGEST))
 
 
 def notes(report: Report) -> Iterator[str]:
@@ -369,13 +367,13 @@ def table(entries: Sequence[Entry], columns: int = WIDEST) -> str:
     In less than 100 columns it has the cells that fit.
     """
     cells = {e.name: _cells(e) for e in entries if not e.right}
-    shown_columns = list(_COLUMNS)
+    left_out = set[str]()
     for name in _LESS if columns < WIDEST else ():
-        if max(len(_row(each, shown_columns)) for each in cells.values()) > columns:
-            shown_columns.remove(name)
-    rows = [_row({name: name for name in _COLUMNS} | {"problem": "  problem"}, shown_columns)]
+        if max(len(_row(each, left_out)) for each in cells.values()) > columns:
+            left_out.add(name)
+    rows = [_row({name: name for name in _COLUMNS} | {"problem": "  problem"}, left_out)]
     # The worst entry of a right one is rounding noise and differs between processors.
-    rows += [f"{e.name}: right" if e.right else _row(cells[e.name], shown_columns) for e in entries]
+    rows += [f"{e.name}: right" if e.right else _row(cells[e.name], left_out) for e in entries]
     return "\n".join(rows)
 
 
@@ -386,24 +384,18 @@ def _cells(e: Entry) -> dict[str, str]:
     return dict(zip(_COLUMNS, texts, strict=True))
 
 
-def _row(cells: Mapping[str, str], of: Sequence[str]) -> str:
-    return "".join(f"{cells[name]:{width}}" for name, width in _COLUMNS.items() if name in of)
+def _row(cells: Mapping[str, str], left_out: Container[str]) -> str:
+    widths = _COLUMNS.items()
+    return "".join(f"{cells[n]:{width}}" for n, width in widths if n not in left_out)
 
 
 def _matrices(where: Where) -> Iterator[str]:
     """Tables by loss step (row) and state step (column), the first one with the sums."""
     chosen = [p for p in panels(where) if p.has_wrong] or panels(where)[:1]
-    for number, panel in enumerate(chosen):
-        sums = where.sums if not number else {}
-        last = {n: [float(rows[s][0]) for s in sums] for n, rows in where.finals.items()}
-        end = [f"columns: the state's step.   {_legend(where, chosen)}"]
-        yield "\n".join([*_rows(panel, sums, last), *end[: number == len(chosen) - 1]])
-    if not where.cells:
-        steps = [f"{f't={t + 1}':>5}" for t in range(where.steps)]
-        rows = ["loss at   " + "".join(steps)]
-        for name, used in where.sums.items():
-            rows.append(f"{name:10}" + "".join(f"{mark(v):>5}" for v in used))
-        yield "\n".join([*rows, _legend(where, [])])
+    tables = [[*_rows(where, p, [] if n else [*where.sums])] for n, p in enumerate(chosen)]
+    columns = "columns: the state's step.   " * bool(where.cells)
+    tables[-1].append(f"{columns}{_legend(where, chosen)}")
+    yield from map("\n".join, tables)
 
 
 def _legend(where: Where, chosen: Sequence[Panel]) -> str:
@@ -411,38 +403,28 @@ def _legend(where: Where, chosen: Sequence[Panel]) -> str:
     parts = [*where.sums.values(), *(p.used for p in chosen)]
     parts += [row for p in chosen for row in p.finals.values()]
     zero = "   0 wrong, and zero" * any((p.wrong & p.zero).any() for p in chosen)
-    return (
-        ". right   X wrong"
-        + zero
-        + "   ? rounding may exceed it" * any(np.isnan(part).any() for part in parts)
-    )
+    unknown = "   ? rounding may exceed it" * any(np.isnan(part).any() for part in parts)
+    return f". right   X wrong{zero}{unknown}"
 
 
-def _rows(panel: Panel, sums: dict[str, Any], last: dict[str, list[float]]) -> Iterator[str]:
-    time = len(panel.used)
-    is_short = len(panel.label) < 10
-    if not is_short:
-        yield f"{panel.label}:"
-    widths = {name: max(5, len(name) + 1) for name in sums}
-    heads = "".join(f"{f't={s + 1}':>5}" for s in range(time))
-    ends = "".join(f"{name:>{width}}" for name, width in widths.items())
-    yield f"{panel.label if is_short else '':10}{heads} {ends}".rstrip()
-    for t in range(time):
-        cells = ""
-        for s in range(time):
-            is_shown = s <= t or panel.wrong[t, s]
-            cells += f"{mark(panel.used[t, s], panel.zero[t, s]) if is_shown else '':>5}"
-        ends = "".join(f"{mark(sums[n][t]):>{width}}" for n, width in widths.items())
-        yield (
-            f"loss t={t + 1:<3}{cells} {ends}".rstrip()
-            if not sums
-            else f"loss t={t + 1:<3}{cells} {ends}"
-        )
+def _rows(where: Where, panel: Panel, sums: Sequence[str]) -> Iterator[str]:
+    """The table of a panel, with these sums beside it."""
+
+    def row(head: str, cells: Iterable[str], ends: Iterable[str]) -> str:
+        its = (f"{end:>{max(5, len(n) + 1)}}" for n, end in zip(sums, ends, strict=True))
+        return f"{head:10}{''.join(f'{c:>5}' for c in cells)} {''.join(its)}".rstrip()
+
+    label, states = panel.label, range(panel.used.shape[1])
+    if len(label) >= 10:
+        yield f"{label}:"
+        label = ""
+    yield row(label, (f"t={s + 1}" for s in states), sums)
+    for t, (used, zero) in enumerate(zip(panel.used, panel.zero, strict=True)):
+        cells = (mark(used[s], zero[s]) if s <= t or used[s] > 1 else "" for s in states)
+        yield row(f"loss t={t + 1}", cells, (mark(where.sums[n][t]) for n in sums))
     for name, used in panel.finals.items():
-        cells = "".join(f"{mark(u):>5}" for u in used)
-        its = zip(widths.values(), last[name], strict=True)
-        ends = "".join(f"{mark(u):>{width}}" for width, u in its)
-        yield f"{shown(name)[:9]:10}{cells} {ends}".rstrip()
+        ends = (mark(where.finals[name][n][0]) for n in sums)
+        yield row(shown(name)[:9], map(mark, used), ends)
 
 
 def summary(e: Explanation) -> str:
@@ -457,12 +439,9 @@ def lead(report: Report, e: Explanation) -> str:
     """What is said before the mistakes of an explanation."""
     count = len(e.mistakes)
     like = "like" if count == 1 else f"like these {count} mistakes together"
-    its = summary(e)
     exactly = "to within the noise of half precision" if report.is_half else "exactly"
-    if not its:
-        return f"It behaves {exactly} {like}:"
-    its = its[0].upper() + its[1:] if e.one_step else its
-    return f"{its}{exactly} {like}:"
+    its = summary(e) or "It behaves "
+    return f"{its[0].upper() if e.one_step else its[0]}{its[1:]}{exactly} {like}:"
 
 
 def left(report: Report) -> str:
@@ -476,19 +455,16 @@ def left(report: Report) -> str:
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
     if report.mistakes is None:
         yield [_Part("", f"Which mistake: not determined, {report.not_named}.")]
-        return
-    if not report.mistakes:
-        if report.verdict == "approximate":
-            words = "Which mistake: none of those known; all errors are small."
+    elif report.mistakes:
+        for e in report.mistakes:
+            yield [_Part("", text) for text in _explained(report, e)]
+        if words := left(report):
             yield [_Part("", words)]
-        elif report.verdict != "impure":
-            words = "None of those known gives these gradients, nor any set that was tried."
-            yield [_Part("", f"Which mistake: {words}")]
-        return
-    for e in report.mistakes:
-        yield [_Part("", text) for text in _explained(report, e)]
-    if words := left(report):
-        yield [_Part("", words)]
+    elif report.verdict == "approximate":
+        yield [_Part("", "Which mistake: none of those known; all errors are small.")]
+    elif report.verdict != "impure":
+        words = "None of those known gives these gradients, nor any set that was tried."
+        yield [_Part("", f"Which mistake: {words}")]
 
 
 def _explained(report: Report, e: Explanation) -> Iterator[str]:
@@ -501,6 +477,5 @@ def _explained(report: Report, e: Explanation) -> Iterator[str]:
         if m.place:
             yield f"{' ' * (2 if count == 1 else 5)}in the network, {m.place}"
     if e.also:
-        count_left = len(e.also) - MOST_ALSO
-        rest = f"; and {count_left} more" if count_left > 0 else ""
+        rest = f"; and {len(e.also) - MOST_ALSO} more" * (len(e.also) > MOST_ALSO)
         yield f"  equivalent descriptions: {'; '.join(e.also[:MOST_ALSO])}{rest}"

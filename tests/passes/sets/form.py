@@ -10,23 +10,25 @@ from rnn_torch.networks import Network
 from tests.passes.edits import edited
 
 HEAD = "import numpy as np\ndef sigmoid(a): return 1 / (1 + np.exp(-a))\n"
-#: KEY: WHAT IS WRONG, (KIND; GRADIENTS), the right text, the wrong one, the sentences that say it.
-_MISTAKE = re.compile(r"(\w+): (.+)\n  \((.+); (.+)\)\n  - (.+)\n  \+ ?(.*)\n((?:  ~ .+\n)+)")
+#: KEY: the right text => the wrong one, and the sentences that say what is wrong.
+_MISTAKE = re.compile(r"^(\w+): (.+?)(?:\n )? =>(?: (.*))?\n((?:  ~ .+\n)+)", re.MULTILINE)
 
 
 class Mistake(NamedTuple):
-    """A right piece of a pass and the wrong one; `touches` are the gradients that it makes wrong.
+    """A right piece of a pass and the wrong one.
 
     `named` is a regular expression of the sentences that say what is wrong, in whatever words:
     mistakes that give the same gradients are the same mistake.
     """
 
-    what: str
-    kind: str
-    touches: str
     right: str
     wrong: str
     named: str
+
+    @property
+    def what(self) -> str:
+        """The edit that makes it."""
+        return f"{self.right} => {self.wrong}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +48,8 @@ class Pass:
     def mistakes(self) -> dict[str, Mistake]:
         """The mistakes of the table by their keys."""
         return {
-            key: Mistake(what, kind, touches, old, new, "|".join(re.findall("  ~ (.+)", named)))
-            for key, what, kind, touches, old, new, named in _MISTAKE.findall(self.table)
+            key: Mistake(right, wrong, "|".join(re.findall("  ~ (.+)", named)))
+            for key, right, wrong, named in _MISTAKE.findall(self.table)
         }
 
     @property

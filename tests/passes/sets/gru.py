@@ -102,85 +102,37 @@ def gru_bptt(xs, ys, h_init, Wz, Wr, Wh, Uz, Ur, Uh, bz, br, bh, V, c):
     return dict(Wz=dWz, Wr=dWr, Wh=dWh, Uz=dUz, Ur=dUr, Uh=dUh, bz=dbz, br=dbr, bh=dbh, V=dV, c=dc)
 """,
     r"""
-unreset: dUh takes h_prev, not r * h_prev
-  (wrong state; Uh)
-  - np.outer(dcand_raw, r * h_prev)
-  + np.outer(dcand_raw, h_prev)
+unreset: np.outer(dcand_raw, r * h_prev) => np.outer(dcand_raw, h_prev)
   ~ dUh takes h_\(t-1\)|-> Uh .*h_\(t-1\), not r \* h
-reset: the path back through r * h to h_prev lacks the factor r
-  (missing factor; Wz Wr Wh Uz Ur Uh bz br bh)
-  - drh * r + Ur.T
-  + drh + Ur.T
+reset: drh * r + Ur.T => drh + Ur.T
   ~ r \* h with respect to h_\(t-1\) is left out|r \* h -> h_\(t-1\) takes the gradient of r \* h
-candidate: no error goes back through the candidate's r * h
-  (path dropped; Wz Wr Wh Uz Ur Uh bz br bh)
-  - drh * r + Ur.T
-  + Ur.T
+candidate: drh * r + Ur.T => Ur.T
   ~ r \* h -> h_\(t-1\) is cut|Uh.* -> r \* h is cut
-dz: dz has the wrong sign, h_prev - cand
-  (sign; Wz Wr Wh Uz Ur Uh bz br bh)
-  - (cand - h_prev)
-  + (h_prev - cand)
+dz: (cand - h_prev) => (h_prev - cand)
   ~ path z -> .*wrong sign|gate z.*wrong sign|-> z has the wrong sign
-keep: z, not 1 - z, on the way back from h to h_prev
-  (wrong gate; Wz Wr Wh Uz Ur Uh bz br bh)
-  - dh * (1 - z) + drh
-  + dh * z + drh
+keep: dh * (1 - z) + drh => dh * z + drh
   ~ \(1 - z\) \* h -> h_\(t-1\) is multiplied by z
-ur: no error goes back through the reset gate
-  (path dropped; Wz Wr Wh Uz Ur Uh bz br bh)
-  - Ur.T @ dr_raw + Uz.T
-  + Uz.T
+ur: Ur.T @ dr_raw + Uz.T => Uz.T
   ~ Ur.* -> h_\(t-1\) is cut
-dr: dr takes the current state for the previous one
-  (wrong state; Wz Wr Wh Uz Ur Uh bz br bh)
-  - drh * h_prev
-  + drh * h
+dr: drh * h_prev => drh * h
   ~ r \* h -> r is multiplied by h_t
-slope: the update gate's derivative takes r for z
-  (wrong gate; Wz Wr Wh Uz Ur Uh bz br bh)
-  - dz * z * (1 - z)
-  + dz * r * (1 - r)
+slope: dz * z * (1 - z) => dz * r * (1 - r)
   ~ z = sigmoid.* v \(1 - v\), with v r
-uz: Uz is not transposed on the way back
-  (transpose; Wz Wr Wh Uz Ur Uh bz br bh)
-  - Uz.T @ dz_raw
-  + Uz @ dz_raw
+uz: Uz.T @ dz_raw => Uz @ dz_raw
   ~ Uz.* not transposed
-copied: dUr takes the error of the update gate
-  (wrong gate; Ur)
-  - np.outer(dr_raw, h_prev)
-  + np.outer(dz_raw, h_prev)
+copied: np.outer(dr_raw, h_prev) => np.outer(dz_raw, h_prev)
   ~ dUr is dUz|-> Ur takes the gradient of w\[\"[WU]z
-two: the derivative of the square lacks the factor 2
-  (factor; Wz Wr Wh Uz Ur Uh bz br bh V c)
-  - 2 * (V @ h + c - ys[t])
-  + V @ h + c - ys[t]
+two: 2 * (V @ h + c - ys[t]) => V @ h + c - ys[t]
   ~ every (weight's )?gradient is halved|factor 2.* left out|d[Vc] is 0\.5 times
-bz: dbz takes the error of the reset gate
-  (wrong gate; bz)
-  - dbz += dz_raw
-  + dbz += dr_raw
+bz: dbz += dz_raw => dbz += dr_raw
   ~ dbz is dbr|-> bz takes the gradient of w\[\"[WU]r
-zh: dUz takes the current state for the previous one
-  (wrong state; Uz)
-  - np.outer(dz_raw, h_prev)
-  + np.outer(dz_raw, h)
+zh: np.outer(dz_raw, h_prev) => np.outer(dz_raw, h)
   ~ dUz takes h_t\b
-carry: the error of the next step is dropped
-  (carry dropped; Wz Wr Wh Uz Ur Uh bz br bh)
-  - V.T @ do + dh_next
-  + V.T @ do
+carry: V.T @ do + dh_next => V.T @ do
   ~ no error is passed back through (every state|h)\b|lacks the gradient of h_t from the next step
-let_in: 1 - z, not z, on the way back from h to the candidate
-  (wrong gate; Wz Wr Wh Uz Ur Uh bz br bh)
-  - dcand = dh * z
-  + dcand = dh * (1 - z)
+let_in: dcand = dh * z => dcand = dh * (1 - z)
   ~ z \* candidate -> candidate is multiplied by 1 - z
-c: dc is assigned, not accumulated
-  (= for +=; c)
-  - dc += do
-  + dc = do
+c: dc += do => dc = do
   ~ dc .*(overwritten|only the (first|last) step)
 """,
     """
@@ -256,88 +208,40 @@ def train_step(x, h_0, U, W, b, d, y, V, c):
     return dict(dx=dx, dh_0=dh_0, dU=dU, dW=dW, db=db, dd=dd, dV=dV, dc=dc)
 """,
     r"""
-unreset: the candidate's error passes to h W without the factor r
-  (missing factor; x h_0 U W b d)
-  - da_z, da_n * r])
-  + da_z, da_n])
+unreset: da_z, da_n * r]) => da_z, da_n])
   ~ -> h @ W_n takes the gradient of (x_n|r \*)
   ~ r \* \(h @ W_n \+ d\) with respect to h @ W_n \+ d is left out
-bias: dr lacks the candidate's recurrent bias d
-  (wrong state; x h_0 U W b d)
-  - dr = da_n * s
-  + dr = da_n * (s - self.d)
+bias: dr = da_n * s => dr = da_n * (s - self.d)
   ~ -> r is multiplied by h @ W_n, not h @ W_n \+ d
-dd: dd lacks the factor r
-  (missing factor; d)
-  - dd += (da_n * r).sum
-  + dd += da_n.sum
+dd: dd += (da_n * r).sum => dd += da_n.sum
   ~ (-> d|dd) takes the gradient of (x_n|r \*)
-dz: dz has the wrong sign, n - h
-  (sign; x h_0 U W b d)
-  - dz = dh * (h - n)
-  + dz = dh * (n - h)
+dz: dz = dh * (h - n) => dz = dh * (n - h)
   ~ path z -> .*wrong sign|gate z.*wrong sign|-> z has the wrong sign
-keep: no error goes back through z * h
-  (path dropped; x h_0 U W b d)
-  - dh * z + dg_h @ self.W.T
-  + dg_h @ self.W.T
+keep: dh * z + dg_h @ self.W.T => dg_h @ self.W.T
   ~ z \* h -> h_\(t-1\) (is cut|has only)
-complement: z, not 1 - z, on the way back from h to the candidate
-  (wrong gate; x h_0 U W b d)
-  - dn = dh * (1 - z)
-  + dn = dh * z
+complement: dn = dh * (1 - z) => dn = dh * z
   ~ \(1 - z\) \* n -> n is multiplied by z
-order: the errors of r and z are exchanged on the way to U, b and x
-  (gates exchanged; x U b)
-  - np.hstack([da_r, da_z, da_n])
-  + np.hstack([da_z, da_r, da_n])
+order: np.hstack([da_r, da_z, da_n]) => np.hstack([da_z, da_r, da_n])
   ~ x_z -> x_t @ U \+ b takes the gradient of (x_)?r
   ~ x_r -> x_t @ U \+ b takes the gradient of (x_)?z
   ~ gates are (concatenated as|in the order) (x_)?z, (x_)?r
-mean: db is the mean over the batch
-  (mean for sum; b)
-  - dg_x.sum(axis=0)
-  + dg_x.mean(axis=0)
+mean: dg_x.sum(axis=0) => dg_x.mean(axis=0)
   ~ db is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-inputs: the errors at x U, without r, are passed back to h
-  (wrong upstream; x h_0 U W b d)
-  - dh * z + dg_h @ self.W.T
-  + dh * z + dg_x @ self.W.T
+inputs: dh * z + dg_h @ self.W.T => dh * z + dg_x @ self.W.T
   ~ h @ W_n -> h_\(t-1\) takes the gradient of (x_n|r \*)
-slope: the update gate's derivative is z * (1 - r)
-  (derivative; x h_0 U W b d)
-  - dz * z * (1 - z)
-  + dz * z * (1 - r)
+slope: dz * z * (1 - z) => dz * z * (1 - r)
   ~ z = sigmoid.* v \(1 - w\), with w r
-batch: the softmax's error is divided by the batch size
-  (mean for sum; x h_0 U W b d V c)
-  - y_t] -= 1
-  + y_t] -= 1; p /= len(p)
+batch: y_t] -= 1 => y_t] -= 1; p /= len(p)
   ~ every gradient is divided by the batch|d[Vc] is the gradient divided by batch
-last: dV is assigned, not accumulated
-  (= for +=; V)
-  - dV += h.T @ p
-  + dV = h.T @ p
+last: dV += h.T @ p => dV = h.T @ p
   ~ dV .*(overwritten|only the (first|last) step)
-new: dW takes the current state for the previous one
-  (wrong state; W)
-  - dW += h.T @ dg_h
-  + dW += h_new.T @ dg_h
+new: dW += h.T @ dg_h => dW += h_new.T @ dg_h
   ~ dW takes h_t\b
-linear: the candidate's tanh is not differentiated
-  (derivative; x h_0 U W b d)
-  - dn * (1 - n**2)
-  + dn
+linear: dn * (1 - n**2) => dn
   ~ derivative of n with.* left out
-reset: the reset gate's sigmoid is not differentiated
-  (derivative; x h_0 U W b d)
-  - dr * r * (1 - r)
-  + dr
+reset: dr * r * (1 - r) => dr
   ~ derivative of r (with.* left out|.* taken as 1)
-upstream: the error of the softmax of the previous step
-  (off by one in time; x h_0 U W b d)
-  - dhs[t] + dh_next
-  + dhs[t - 1] + dh_next
+upstream: dhs[t] + dh_next => dhs[t - 1] + dh_next
   ~ (error|loss|upstream|target).* (of|at) the previous step|previous step's
 """,
     """
@@ -391,94 +295,43 @@ def gru_grads(X, Y, H0, Wg, bg, Wc, bc, Wo, bo):
     return {"X": dX, "H0": dh, "Wg": dWg, "bg": dbg, "Wc": dWc, "bc": dbc, "Wo": dWo, "bo": dbo}
 """,
     r"""
-reset: the path back through r * h to h lacks the factor r
-  (missing factor; X H0 Wg bg Wc bc)
-  - drhx[:, :H] * r
-  + drhx[:, :H]
+reset: drhx[:, :H] * r => drhx[:, :H]
   ~ r \* h with respect to h_\(t-1\) is left out|r \* h -> h_\(t-1\) takes the gradient of r \* h
-unreset: dWc takes [h, x], not [r * h, x]
-  (wrong state; Wc)
-  - rhx.T @ dcand
-  + hx.T @ dcand
+unreset: rhx.T @ dcand => hx.T @ dcand
   ~ dWc takes torch\.cat\(\[h, x_t\], 1\)
-gates_x: dX lacks the path through the gates
-  (path dropped; X)
-  - dhx[:, H:] + drhx[:, H:]
-  + drhx[:, H:]
+gates_x: dhx[:, H:] + drhx[:, H:] => drhx[:, H:]
   ~ torch\.cat\(\[h, x_t\], 1\) -> x_t is cut
-cand_x: dX lacks the path through the candidate
-  (path dropped; X)
-  - dhx[:, H:] + drhx[:, H:]
-  + dhx[:, H:]
+cand_x: dhx[:, H:] + drhx[:, H:] => dhx[:, H:]
   ~ torch\.cat\(\[r \* h, x_t\], 1\) -> x_t is cut
-outputs: the mean over the outputs is not regarded
-  (mean for sum; X H0 Wg bg Wc bc Wo bo)
-  - / (B * Y.shape[2])
-  + / B
+outputs: / (B * Y.shape[2]) => / B
   ~ multiplied by n_out
   ~ every gradient is multiplied by n_out|d(Wo|bo) is n_out times|mean over the outputs
-sum: the loss is a mean, and its gradient that of the sum
-  (mean for sum; X H0 Wg bg Wc bc Wo bo)
-  - / (B * Y.shape[2])
-  +
+sum: / (B * Y.shape[2]) =>
   ~ multiplied by .*batch size.* and by n_out|takes .* - y_t for the gradient of h @
   ~ every gradient is multiplied by batch \* n_out|d(Wo|bo) is .*(batch.*n_out|n_out.*batch)
   ~ \.mean\(\).*(left out|sum)|sum(med)?, not (the )?mean
-dz: dz has the wrong sign, cand - h
-  (sign; X H0 Wg bg Wc bc)
-  - (h - cand)
-  + (cand - h)
+dz: (h - cand) => (cand - h)
   ~ path z -> .*wrong sign|gate z.*wrong sign|-> z has the wrong sign
-keep: 1 - z, not z, on the way back from h to the previous state
-  (wrong gate; X H0 Wg bg Wc bc)
-  - dh * z + dhx
-  + dh * (1 - z) + dhx
+keep: dh * z + dhx => dh * (1 - z) + dhx
   ~ z \* h -> h_\(t-1\) is multiplied by 1 - z
-linear: the candidate's tanh is not differentiated
-  (derivative; X H0 Wg bg Wc bc)
-  - (1 - z) * (1 - cand**2)
-  + (1 - z)
+linear: (1 - z) * (1 - cand**2) => (1 - z)
   ~ derivative of candidate with.* left out
-order: the errors of z and r are exchanged
-  (gates exchanged; X H0 Wg bg Wc bc)
-  - np.concatenate([dz, dr], axis=1)
-  + np.concatenate([dr, dz], axis=1)
+order: np.concatenate([dz, dr], axis=1) => np.concatenate([dr, dz], axis=1)
   ~ (gates|parts?|r and z|z and r).*(order|exchanged|swapped|place)
   ~ has (r|z)'s part in (r|z)'s place
-carry: the error of the next step is dropped
-  (carry dropped; X H0 Wg bg Wc bc)
-  - dh = dh + dhs[t]
-  + dh = dhs[t]
+carry: dh = dh + dhs[t] => dh = dhs[t]
   ~ no error is passed back through (every state|h)\b|lacks the gradient of h_t from the next step
-previous: dWo takes the previous state for the current one
-  (wrong state; Wo)
-  - "tbh,tbo->ho", states, dout
-  + "tbh,tbo->ho", np.stack(hs[:-1]), dout
+previous: "tbh,tbo->ho", states, dout => "tbh,tbo->ho", np.stack(hs[:-1]), dout
   ~ dWo takes h_\(t-1\)
-slope: the reset gate's sigmoid is not differentiated
-  (derivative; X H0 Wg bg Wc bc)
-  - h * r * (1 - r)
-  + h
+slope: h * r * (1 - r) => h
   ~ through r reaches .* without the derivative|derivative of (gate )?r (with|=)
-bg: dbg is assigned, not accumulated
-  (= for +=; bg)
-  - dbg += dgates.sum
-  + dbg = dgates.sum
+bg: dbg += dgates.sum => dbg = dgates.sum
   ~ dbg .*(overwritten|only the (first|last) step)
-half: the update gate's derivative is z, not z * (1 - z)
-  (derivative; X H0 Wg bg Wc bc)
-  - * z * (1 - z)
-  + * z
+half: * z * (1 - z) => * z
   ~ derivative of (gate )?z .* (taken as v,|is z)
-bo: dbo is the mean over the steps
-  (mean for sum; bo)
-  - dout.sum(axis=(0, 1))
-  + dout.sum(axis=1).mean(axis=0)
+bo: dout.sum(axis=(0, 1)) => dout.sum(axis=1).mean(axis=0)
   ~ dbo is (divided by the number of steps|the mean over the steps|the gradient divided by time)
-gates_h: no error goes back in time through the gates
-  (path dropped; X H0 Wg bg Wc bc)
-  - + dhx[:, :H] + drhx
-  + + drhx
+gates_h: + dhx[:, :H] + drhx => + drhx
   ~ torch\.cat\(\[h, x_t\], 1\) -> h_\(t-1\) is cut
 """,
     """

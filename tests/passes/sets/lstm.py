@@ -120,90 +120,42 @@ def lstm_backward(x, h0, Wx, Wh, b, dh):
     return dx, dh0, dWx, dWh, db
 """,
     r"""
-cell: no error goes back through the cell
-  (path dropped; x h0 Wx Wh b)
-  - dprev_c, caches[t]
-  + 0, caches[t]
+cell: dprev_c, caches[t] => 0, caches[t]
   ~ no error is passed back through (every state|c)\b|\* c -> c_\(t-1\) is cut
   ~ lacks the gradient of c_t from the next step
-o: the path from h to c lacks the factor o
-  (missing factor; x h0 Wx Wh b)
-  - dnext_h * o * (1 - tanh_c**2)
-  + dnext_h * (1 - tanh_c**2)
+o: dnext_h * o * (1 - tanh_c**2) => dnext_h * (1 - tanh_c**2)
   ~ h_t with respect to torch\.tanh\(c\) is left out
   ~ torch\.tanh\(c\) -> c_t takes the gradient of h_t
-at_c: the derivative of tanh(c) is 1 - c^2
-  (derivative; x h0 Wx Wh b)
-  - (1 - tanh_c**2)
-  + (1 - next_c**2)
+at_c: (1 - tanh_c**2) => (1 - next_c**2)
   ~ torch\.tanh\(c\) is taken as 1 - v\^2, with v (its argument|c_t)
-df: df takes the current cell for the previous one
-  (wrong state; x h0 Wx Wh b)
-  - df = dc * prev_c
-  + df = dc * next_c
+df: df = dc * prev_c => df = dc * next_c
   ~ -> torch\.sigmoid\(a_f\) is multiplied by c_t
-forget: the path from c to the previous cell lacks the factor f
-  (missing factor; x h0 Wx Wh b)
-  - dprev_c = dc * f
-  + dprev_c = dc
+forget: dprev_c = dc * f => dprev_c = dc
   ~ \(a_f\) \* c with respect to c_\(t-1\) is left out|c_\(t-1\) takes the gradient of c_t
-order: the errors of o and g are exchanged
-  (gates exchanged; x h0 Wx Wh b)
-  - do * o * (1 - o), dg * (1 - g**2)
-  + dg * (1 - g**2), do * o * (1 - o)
+order: do * o * (1 - o), dg * (1 - g**2) => dg * (1 - g**2), do * o * (1 - o)
   ~ gates are (concatenated as|in the order) .*g, (a_)?o, not
-g: gate g, a tanh, is differentiated as a sigmoid
-  (derivative; x h0 Wx Wh b)
-  - dg * (1 - g**2)
-  + dg * g * (1 - g)
+g: dg * (1 - g**2) => dg * g * (1 - g)
   ~ tanh\(a_g\) is taken as v \(1 - v\)
-do: do takes c, not tanh(c)
-  (missing function; x h0 Wx Wh b)
-  - do = dnext_h * tanh_c
-  + do = dnext_h * next_c
+do: do = dnext_h * tanh_c => do = dnext_h * next_c
   ~ -> torch\.sigmoid\(a_o\) is multiplied by c_t
-next: dWh takes the current state for the previous one
-  (wrong state; Wh)
-  - prev_h.T @ da
-  + next_h.T @ da
+next: prev_h.T @ da => next_h.T @ da
   ~ dWh takes h_t\b
-mean: db is the mean over the batch
-  (mean for sum; b)
-  - da.sum(axis=0)
-  + da.mean(axis=0)
+mean: da.sum(axis=0) => da.mean(axis=0)
   ~ db is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-wx: dWx is assigned, not accumulated
-  (= for +=; Wx)
-  - dWx += dWx_t
-  + dWx = dWx_t
+wx: dWx += dWx_t => dWx = dWx_t
   ~ dWx .*(overwritten|only the (first|last) step)
-carry: the error of the next step's h is dropped
-  (carry dropped; x h0 Wx Wh b)
-  - dh[:, t, :] + dprev_h
-  + dh[:, t, :]
+carry: dh[:, t, :] + dprev_h => dh[:, t, :]
   ~ no error is passed back through (every state|h)\b|@ Wh -> h_\(t-1\) is cut
   ~ lacks the gradient of h_t from the next step
-di: di takes i, not g
-  (wrong gate; x h0 Wx Wh b)
-  - di = dc * g
-  + di = dc * i
+di: di = dc * g => di = dc * i
   ~ -> torch\.sigmoid\(a_i\) is multiplied by torch\.sigmoid\(a_i\)
   ~ -> a_i takes the gradient of torch\.tanh\(a_g\)
-f: the forget gate's sigmoid is not differentiated
-  (derivative; x h0 Wx Wh b)
-  - df * f * (1 - f)
-  + df
+f: df * f * (1 - f) => df
   ~ derivative of torch\.sigmoid\(a_f\) (with.* left out|is taken as 1)
   ~ a_f -> .* takes the gradient of torch\.sigmoid\(a_f\)
-initial: dh0 is zero: the initial state is forgotten
-  (initial state; h0)
-  - dh0 = dprev_h
-  + dh0 = np.zeros_like(h0)
+initial: dh0 = dprev_h => dh0 = np.zeros_like(h0)
   ~ dh0 is zero|at the first step the path h @ Wh -> h_\(t-1\) is cut
-upstream: the upstream gradient of the previous step
-  (off by one in time; x h0 Wx Wh b)
-  - dh[:, t, :]
-  + dh[:, t - 1, :]
+upstream: dh[:, t, :] => dh[:, t - 1, :]
   ~ dh\[:, t\] of the previous step
 """,
     """
@@ -273,95 +225,45 @@ def lstm_gradients(x, y, a0, Wf, Wi, Wc, Wo, bf, bi, bc, bo, Wy, by):
     return {**grads, "dx": dx, "da0": da_prev}
 """,
     r"""
-cct: dcct takes cct, not it, on the path through a
-  (wrong gate; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - ot * dtanh * it * da_next
-  + ot * dtanh * cct * da_next
+cct: ot * dtanh * it * da_next => ot * dtanh * cct * da_next
   ~ (c_t through torch\.tanh\(c\)|-> g).* (multiplied by|takes) g|-> g .*g, not i
-dit: gate i lacks the path through a
-  (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - dc_next * cct + ot * dtanh * cct * da_next
-  + dc_next * cct
+dit: dc_next * cct + ot * dtanh * cct * da_next => dc_next * cct
   ~ -> i lacks the gradient of c_t through torch\.tanh\(c\)
   ~ -> i takes only the gradient from the next step
-dft: dft takes the current cell for the previous one
-  (wrong state; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - (dc_next * c_prev + ot * dtanh * c_prev * da_next)
-  + (dc_next * c_next + ot * dtanh * c_next * da_next)
+dft: (dc_next * c_prev + ot * dtanh * c_prev * da_next)
+  => (dc_next * c_next + ot * dtanh * c_next * da_next)
   ~ -> f is multiplied by c_t
-dot: dot takes c, not tanh(c)
-  (missing function; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - dot = da_next * np.tanh(c_next)
-  + dot = da_next * c_next
+dot: dot = da_next * np.tanh(c_next) => dot = da_next * c_next
   ~ -> o is multiplied by c_t
-dc_prev: the error of the previous cell lacks the path through a
-  (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - dc_next * ft + ot * dtanh * ft * da_next
-  + dc_next * ft
+dc_prev: dc_next * ft + ot * dtanh * ft * da_next => dc_next * ft
   ~ no error is passed back through (every state|c)\b|\* c -> c_\(t-1\) is cut
   ~ lacks the gradient of c_t from the next step
   ~ c_\(t-1\) lacks the gradient of c_t through torch\.tanh\(c\)
   ~ c_\(t-1\) takes only the gradient from the next step
-wo: no error goes back through gate o to a and x
-  (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - P["Wc"].T @ dcct + P["Wo"].T @ dot
-  + P["Wc"].T @ dcct
+wo: P["Wc"].T @ dcct + P["Wo"].T @ dot => P["Wc"].T @ dcct
   ~ Wo @ both -> both is cut|Wo.* -> a_\(t-1\) is cut
-bo: dbo is the mean over the batch
-  (mean for sum; bo)
-  - np.sum(dot, axis=1
-  + np.mean(dot, axis=1
+bo: np.sum(dot, axis=1 => np.mean(dot, axis=1
   ~ dbo is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-copied: dWi takes the error of the forget gate
-  (wrong gate; Wi)
-  - "dWi": dit @ concat.T
-  + "dWi": dft @ concat.T
+copied: "dWi": dit @ concat.T => "dWi": dft @ concat.T
   ~ dWi is dWf|(-> Wi|dWi) takes the gradient of (Wf|f\b)
-carry: the error of the next step's a is dropped
-  (carry dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - Wy.T @ dlogits + da_prev
-  + Wy.T @ dlogits
+carry: Wy.T @ dlogits + da_prev => Wy.T @ dlogits
   ~ no error is passed back through (every state|a)\b|lacks the gradient of a_t from the next step
-bracket: tanh's derivative is (1 - cct)^2, a bracket too early
-  (derivative; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - * (1 - cct**2)
-  + * (1 - cct) ** 2
+bracket: * (1 - cct**2) => * (1 - cct) ** 2
   ~ \(1 - v\)\^2, with v its value
-slice: dx takes the first n_x rows, those of a
-  (wrong slice; x)
-  - dconcat[n_a:], g
-  + dconcat[: len(concat) - n_a], g
+slice: dconcat[n_a:], g => dconcat[: len(concat) - n_a], g
   ~ dx .*(rows|slice|part) .*a
-sign: the softmax's error has the wrong sign
-  (sign; x a0 Wf Wi Wc Wo bf bi bc bo Wy by)
-  - np.arange(m)] -= 1
-  + np.arange(m)] -= 1; dlogits *= -1
+sign: np.arange(m)] -= 1 => np.arange(m)] -= 1; dlogits *= -1
   ~ every gradient has the wrong sign|logits.* has the wrong sign|d(Wy|by) is -1 times
-wy: dWy takes the previous state for the current one
-  (wrong state; Wy)
-  - dlogits @ a_t.T
-  + dlogits @ caches[t][2].T
+wy: dlogits @ a_t.T => dlogits @ caches[t][2].T
   ~ dWy takes a_\(t-1\)
-by: dby is assigned, not accumulated
-  (= for +=; by)
-  - grads["dby"] += dlogits
-  + grads["dby"] = dlogits
+by: grads["dby"] += dlogits => grads["dby"] = dlogits
   ~ dby .*(overwritten|only the (first|last) step)
-gate_o: gate o's sigmoid is not differentiated
-  (derivative; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - * ot * (1 - ot)
-  +
+gate_o: * ot * (1 - ot) =>
   ~ derivative of o (with.* left out|.* taken as 1)
-clear: no error goes back through the cell
-  (path dropped; x a0 Wf Wi Wc Wo bf bi bc bo)
-  - dc_prev, caches[t], P)
-  + 0 * dc_prev, caches[t], P)
+clear: dc_prev, caches[t], P) => 0 * dc_prev, caches[t], P)
   ~ no error is passed back through (every state|c)\b|\* c -> c_\(t-1\) is cut
   ~ lacks the gradient of c_t from the next step
-bi: dbi takes the error of the forget gate
-  (wrong gate; bi)
-  - np.sum(dit, axis=1
-  + np.sum(dft, axis=1
+bi: np.sum(dit, axis=1 => np.sum(dft, axis=1
   ~ dbi is dbf|(-> bi|dbi) takes the gradient of (Wf|f\b)
 """,
     """
@@ -436,92 +338,44 @@ def gradients(X, WLSTM, c0, h0, dHout):
     return dict(dX=dX, dWLSTM=dWLSTM, dc0=dc0, dh0=dh0)
 """,
     r"""
-cell: the error of the cell is assigned, so that of the next step is lost
-  (carry dropped; X WLSTM c0 h0)
-  - dC[t] += (1 - Ct[t] ** 2)
-  + dC[t] = (1 - Ct[t] ** 2)
+cell: dC[t] += (1 - Ct[t] ** 2) => dC[t] = (1 - Ct[t] ** 2)
   ~ no error is passed back through (every state|c)\b|\* c -> c_\(t-1\) is cut
   ~ lacks the gradient of c_t from the next step
-upstream: the error passed back to h replaces the upstream gradient
-  (= for +=; X WLSTM c0 h0)
-  - dHout[t - 1] += dHin
-  + dHout[t - 1] = dHin
+upstream: dHout[t - 1] += dHin => dHout[t - 1] = dHin
   ~ only the last step's loss is used|replaces that of the loss
-current: gate f takes the current cell for the previous one, except at step 1
-  (wrong state; X WLSTM c0 h0)
-  - C[t - 1] * dC[t]
-  + C[t] * dC[t]
+current: C[t - 1] * dC[t] => C[t] * dC[t]
   ~ -> torch\.sigmoid\(a_f\) is multiplied by c_t
-no_c0: gate f takes no error at step 1: the initial cell is taken for zero
-  (initial state; X WLSTM h0)
-  - = c0 * dC[t]
-  + = 0 * dC[t]
+no_c0: = c0 * dC[t] => = 0 * dC[t]
   ~ at one step: the path torch\.sigmoid\(a_f\) -> a_f is cut
   ~ -> torch\.sigmoid\(a_f\) is multiplied by c_\(t-1\) zero at the first
   ~ derivative of torch\.sigmoid\(a_f\) .* zero at the first step
-slope: the sigmoids' derivative is 1 - y, for i, f and o
-  (derivative; X WLSTM c0 h0)
-  - (y * (1 - y))
-  + (1 - y)
+slope: (y * (1 - y)) => (1 - y)
   ~ derivative of torch\.sigmoid\(a_[ifo]\).* taken as 1 - v
-slice: dh0 takes the first columns of the error of [1, x, h]
-  (wrong slice; h0)
-  - dh0 = dHin[:, m + 1 :]
-  + dh0 = dHin[:, :d]
+slice: dh0 = dHin[:, m + 1 :] => dh0 = dHin[:, :d]
   ~ dh0 .*(columns|slice|part)
-i: gate i takes i, not g
-  (wrong gate; X WLSTM c0 h0)
-  - = g * dC[t]
-  + = i * dC[t]
+i: = g * dC[t] => = i * dC[t]
   ~ -> torch\.sigmoid\(a_i\) is multiplied by torch\.sigmoid\(a_i\)
   ~ -> a_i takes the gradient of torch\.tanh\(a_g\)
-g: gate g's tanh is not differentiated
-  (derivative; X WLSTM c0 h0)
-  - (1 - g**2) * dIFOGf
-  + dIFOGf
+g: (1 - g**2) * dIFOGf => dIFOGf
   ~ tanh\(a_g\) with respect to a_g is left out|a_g -> .* takes the gradient of torch\.tanh\(a_g\)
-at_c: the derivative of tanh(c) is 1 - c^2
-  (derivative; X WLSTM c0 h0)
-  - (1 - Ct[t] ** 2)
-  + (1 - C[t] ** 2)
+at_c: (1 - Ct[t] ** 2) => (1 - C[t] ** 2)
   ~ torch\.tanh\(c\) is taken as 1 - v\^2, with v (its argument|c_t)
-o: the path from h to c lacks the factor o
-  (missing factor; X WLSTM c0 h0)
-  - (o * dHout[t])
-  + dHout[t]
+o: (o * dHout[t]) => dHout[t]
   ~ h_t with respect to torch\.tanh\(c\) is left out
   ~ torch\.tanh\(c\) -> c_t takes the gradient of h_t
-bias: dX begins with the column of the bias
-  (wrong slice; X)
-  - dX[t] = dHin[:, 1 : m + 1]
-  + dX[t] = dHin[:, :m]
+bias: dX[t] = dHin[:, 1 : m + 1] => dX[t] = dHin[:, :m]
   ~ dX .*(columns|slice|part|shifted)
-shifted: the error passed back to h begins one column too early
-  (wrong slice; X WLSTM c0 h0)
-  - dHout[t - 1] += dHin[:, m + 1 :]
-  + dHout[t - 1] += dHin[:, m:-1]
+shifted: dHout[t - 1] += dHin[:, m + 1 :] => dHout[t - 1] += dHin[:, m:-1]
   ~ h_\(t-1\) .*(columns|shifted|slice|part)
-inputs: dWLSTM takes the inputs of the previous step
-  (off by one in time; WLSTM)
-  - Hin[t].T @ dIFOG[t]
-  + Hin[t - 1].T @ dIFOG[t]
+inputs: Hin[t].T @ dIFOG[t] => Hin[t - 1].T @ dIFOG[t]
   ~ dWLSTM takes torch\.cat\(\[ones, x_t, h\], 1\) of the previous step
-c0: dc0 lacks the factor f
-  (missing factor; c0)
-  - dc0 = f * dC[t]
-  + dc0 = dC[t]
+c0: dc0 = f * dC[t] => dc0 = dC[t]
   ~ at one step: the derivative of torch\.sigmoid\(a_f\) \* c with respect to c_\(t-1\) is left out
   ~ gradient of (c_1|.*at the first step) is returned
   ~ at the first step the derivative of .* with respect to c_\(t-1\) is left out
-forget: i, not f, on the path from c to the previous cell
-  (wrong gate; X WLSTM c0 h0)
-  - dC[t - 1] += f * dC[t]
-  + dC[t - 1] += i * dC[t]
+forget: dC[t - 1] += f * dC[t] => dC[t - 1] += i * dC[t]
   ~ -> c_\(t-1\) is multiplied by torch\.sigmoid\(a_i\)
-do: do takes c, not tanh(c)
-  (missing function; X WLSTM c0 h0)
-  - = Ct[t] * dHout[t]
-  + = C[t] * dHout[t]
+do: = Ct[t] * dHout[t] => = C[t] * dHout[t]
   ~ -> torch\.sigmoid\(a_o\) is multiplied by c_t
 """,
     """

@@ -64,71 +64,32 @@ def loss_fun(inputs, targets, hprev, Wxh, Whh, Why, bh, by):
     return dWxh, dWhh, dWhy, dbh, dby
 """,
     r"""
-whh: Whh is not transposed on the way back
-  (transpose; Wxh Whh bh)
-  - np.dot(Whh.T, dhraw)
-  + np.dot(Whh, dhraw)
+whh: np.dot(Whh.T, dhraw) => np.dot(Whh, dhraw)
   ~ Whh.* not transposed
-undifferentiated: the derivative of tanh is missing on the way back in time
-  (wrong upstream; Wxh Whh bh)
-  - np.dot(Whh.T, dhraw)
-  + np.dot(Whh.T, dh)
+undifferentiated: np.dot(Whh.T, dhraw) => np.dot(Whh.T, dh)
   ~ -> h_\(t-1\) takes the gradient of h_t|h.* from the next step .*without the derivative
-square: tanh's derivative is 1 - h, not 1 - h * h
-  (derivative; Wxh Whh bh)
-  - (1 - hs[t] * hs[t]) * dh
-  + (1 - hs[t]) * dh
+square: (1 - hs[t] * hs[t]) * dh => (1 - hs[t]) * dh
   ~ tanh.* 1 - v, with v its value
-twice: tanh's derivative is taken at h instead of z
-  (derivative; Wxh Whh bh)
-  - (1 - hs[t] * hs[t]) * dh
-  + (1 - np.tanh(hs[t]) ** 2) * dh
+twice: (1 - hs[t] * hs[t]) * dh => (1 - np.tanh(hs[t]) ** 2) * dh
   ~ tanh'\(v\), with v its value|tanh'\(h_t\)
-current: dWhh takes the current state for the previous one
-  (wrong state; Whh)
-  - np.dot(dhraw, hs[t - 1].T)
-  + np.dot(dhraw, hs[t].T)
+current: np.dot(dhraw, hs[t - 1].T) => np.dot(dhraw, hs[t].T)
   ~ dWhh takes h_t\b
-by: dby is assigned, not accumulated
-  (= for +=; by)
-  - dby += dy
-  + dby = dy
+by: dby += dy => dby = dy
   ~ dby .*(overwritten|only the (first|last) step)
-why: dWhy takes the previous state for the current one
-  (wrong state; Why)
-  - np.dot(dy, hs[t].T)
-  + np.dot(dy, hs[t - 1].T)
+why: np.dot(dy, hs[t].T) => np.dot(dy, hs[t - 1].T)
   ~ dWhy takes h_\(t-1\)
-jacobian: p - y is multiplied by p (1 - p), softmax's derivative once more
-  (derivative; Wxh Whh Why bh by)
-  - dy[targets[t]] -= 1
-  + dy[targets[t]] -= 1; dy = dy * ps[t] * (1 - ps[t])
+jacobian: dy[targets[t]] -= 1 => dy[targets[t]] -= 1; dy = dy * ps[t] * (1 - ps[t])
   ~ multiplied by p \(1 - p\)
-target: the target of the previous step, at the first step the last one
-  (off by one in time; Wxh Whh Why bh)
-  - dy[targets[t]] -= 1
-  + dy[targets[t - 1]] -= 1
+target: dy[targets[t]] -= 1 => dy[targets[t - 1]] -= 1
   ~ target.* previous step
-bh: dbh takes dh, without tanh's derivative
-  (wrong upstream; bh)
-  - dbh += dhraw
-  + dbh += dh
+bh: dbh += dhraw => dbh += dh
   ~ (-> bh|dbh) takes the gradient of h_t
-carry: the error of the next step is dropped
-  (carry dropped; Wxh Whh bh)
-  - np.dot(Why.T, dy) + dhnext
-  + np.dot(Why.T, dy)
+carry: np.dot(Why.T, dy) + dhnext => np.dot(Why.T, dy)
   ~ no error is passed back through (every state|h)\b|@ h -> h_\(t-1\) is cut
   ~ lacks the gradient of h_t from the next step
-wxh: dWxh is assigned, not accumulated
-  (= for +=; Wxh)
-  - dWxh += np.dot
-  + dWxh = np.dot
+wxh: dWxh += np.dot => dWxh = np.dot
   ~ dWxh .*(overwritten|only the (first|last) step)
-first: dWhh lacks the first step, with the initial state
-  (initial state; Whh)
-  - dWhh += np.dot(
-  + dWhh += (t > 0) * np.dot(
+first: dWhh += np.dot( => dWhh += (t > 0) * np.dot(
   ~ dWhh (lacks the first step|takes h_\(t-1\) zero at the first step)
 """,
     """
@@ -179,75 +140,33 @@ def gradients(x, h_0, U, W, b, y, V, c):
     return rnn.backward(y)
 """,
     r"""
-transpose: W is not transposed on the way back
-  (transpose; x h_0 U W b)
-  - self.V.T + delta @ self.W.T
-  + self.V.T + delta @ self.W
+transpose: self.V.T + delta @ self.W.T => self.V.T + delta @ self.W
   ~ W .*not transposed
-dc: dc is the mean over the batch
-  (mean for sum; c)
-  - dc += error.sum(axis=0)
-  + dc += error.mean(axis=0)
+dc: dc += error.sum(axis=0) => dc += error.mean(axis=0)
   ~ dc is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-sign: the error has the wrong sign
-  (sign; x h_0 U W b V c)
-  - self.outputs[t] - y[t]
-  + y[t] - self.outputs[t]
+sign: self.outputs[t] - y[t] => y[t] - self.outputs[t]
   ~ (every gradient|-> .*c) has the wrong sign|d[Vc] is -1 times
-half: the loss has a factor 1/2 which is not regarded
-  (factor; x h_0 U W b V c)
-  - self.outputs[t] - y[t]
-  + 2 * (self.outputs[t] - y[t])
+half: self.outputs[t] - y[t] => 2 * (self.outputs[t] - y[t])
   ~ every gradient is doubled|c is counted twice|d[Vc] is 2 times
-batch: the error is divided by the batch size
-  (mean for sum; x h_0 U W b V c)
-  - self.outputs[t] - y[t]
-  + (self.outputs[t] - y[t]) / len(y[t])
+batch: self.outputs[t] - y[t] => (self.outputs[t] - y[t]) / len(y[t])
   ~ every gradient is divided by the batch|d[Vc] is the gradient divided by batch
-previous: tanh's derivative is taken at the previous state
-  (wrong state; x h_0 U W b)
-  - 1 - h**2
-  + 1 - h_prev**2
+previous: 1 - h**2 => 1 - h_prev**2
   ~ tanh.* 1 - v\^2, with v h_\(t-1\)
-input: dU takes the previous input, at the first step the last one
-  (off by one in time; U)
-  - self.x[t].T @ delta
-  + self.x[t - 1].T @ delta
+input: self.x[t].T @ delta => self.x[t - 1].T @ delta
   ~ dU takes x_t of the previous step
-current: dW takes the current state for the previous one
-  (wrong state; W)
-  - h_prev.T @ delta
-  + h.T @ delta
+current: h_prev.T @ delta => h.T @ delta
   ~ dW takes h_t\b
-initial: dh_0 is the gradient of h_1, one step too late
-  (off by one in time; h_0)
-  - dh_0 = delta @ self.W.T
-  + dh_0 = dh
+initial: dh_0 = delta @ self.W.T => dh_0 = dh
   ~ gradient of h_1 is returned|dh_0 .*gradient of h_1
-no_initial: dh_0 is zero: the initial state is forgotten
-  (initial state; h_0)
-  - dh_0 = delta @ self.W.T
-  + dh_0 = np.zeros_like(dh)
+no_initial: dh_0 = delta @ self.W.T => dh_0 = np.zeros_like(dh)
   ~ dh_0 is zero|at the first step the path h @ W -> h_\(t-1\) is cut
-db: db takes dh, without tanh's derivative
-  (wrong upstream; b)
-  - db += delta.sum(axis=0)
-  + db += dh.sum(axis=0)
+db: db += delta.sum(axis=0) => db += dh.sum(axis=0)
   ~ (-> b|db) takes the gradient of h_t
-db_last: db is assigned, not accumulated
-  (= for +=; b)
-  - db += delta.sum(axis=0)
-  + db = delta.sum(axis=0)
+db_last: db += delta.sum(axis=0) => db = delta.sum(axis=0)
   ~ db .*(overwritten|only the (first|last) step)
-reversed: dx is reversed in time
-  (order in time; x)
-  - dx.insert(0, delta @ self.U.T)
-  + dx.append(delta @ self.U.T)
+reversed: dx.insert(0, delta @ self.U.T) => dx.append(delta @ self.U.T)
   ~ dx .*reversed
-dx: dx takes dh, without tanh's derivative
-  (wrong upstream; x)
-  - dx.insert(0, delta @ self.U.T)
-  + dx.insert(0, dh @ self.U.T)
+dx: dx.insert(0, delta @ self.U.T) => dx.insert(0, dh @ self.U.T)
   ~ (-> x_t|dx) takes the gradient of h_t
 """,
     """
@@ -283,78 +202,36 @@ def rnn_backward(x, h0, Wx, Wh, b, dh):
     return dx, dh0, dWx, dWh, db
 """,
     r"""
-transposed: dWh is transposed
-  (transpose; Wh)
-  - "nth,ntk->hk"
-  + "nth,ntk->kh"
+transposed: "nth,ntk->hk" => "nth,ntk->kh"
   ~ dWh is transposed
-now: dWh takes the current state for the previous one
-  (wrong state; Wh)
-  - prev, da)
-  + now, da)
+now: prev, da) => now, da)
   ~ dWh takes h_t\b
-db: db is the mean over the batch
-  (mean for sum; b)
-  - da.sum(axis=(0, 1))
-  + da.mean(axis=0).sum(axis=0)
+db: da.sum(axis=(0, 1)) => da.mean(axis=0).sum(axis=0)
   ~ db is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-db_time: db is that of the last step alone
-  (sum over time; b)
-  - da.sum(axis=(0, 1))
-  + da[:, -1].sum(axis=0)
+db_time: da.sum(axis=(0, 1)) => da[:, -1].sum(axis=0)
   ~ db has only the last step
-twice: tanh's derivative is applied once more to the error passed back
-  (derivative; x h0 Wx Wh b)
-  - dprev = da[:, t] @ Wh.T
-  + dprev = (da[:, t] @ Wh.T) * (1 - prev[:, t] ** 2)
+twice: dprev = da[:, t] @ Wh.T => dprev = (da[:, t] @ Wh.T) * (1 - prev[:, t] ** 2)
   ~ -> h_\(t-1\) .*(multiplied by|derivative).*(h_\(t-1\)|twice)
   ~ derivative of h_t.* (twice|squared)
-upstream: the upstream gradient of the previous step
-  (off by one in time; x h0 Wx Wh b)
-  - dh[:, t] + dprev
-  + dh[:, t - 1] + dprev
+upstream: dh[:, t] + dprev => dh[:, t - 1] + dprev
   ~ dh\[:, t\] of the previous step
-carry: the error of the next step is dropped
-  (carry dropped; x h0 Wx Wh b)
-  - dh[:, t] + dprev
-  + dh[:, t]
+carry: dh[:, t] + dprev => dh[:, t]
   ~ no error is passed back through (every state|h)\b|@ Wh -> h_\(t-1\) is cut
   ~ lacks the gradient of h_t from the next step|takes dh\[:, t\] for the gradient of h_t
-piled: the error passed back is added to that of all later steps
-  (+= for =; x h0 Wx Wh b)
-  - dprev = da[:, t] @ Wh.T
-  + dprev = dprev + da[:, t] @ Wh.T
+piled: dprev = da[:, t] @ Wh.T => dprev = dprev + da[:, t] @ Wh.T
   ~ never reset|of it and all later steps
-dx: dx takes the upstream gradient alone, without later steps
-  (carry dropped; x)
-  - dx = da @ Wx.T
-  + dx = (dh * (1 - now**2)) @ Wx.T
+dx: dx = da @ Wx.T => dx = (dh * (1 - now**2)) @ Wx.T
   ~ dx takes the error of the loss at its own step only|h @ Wh is cut|no error is passed back
-dh0: dh0 is dz_1, not multiplied by Wh
-  (initial state; h0)
-  - dh0 = dprev
-  + dh0 = da[:, 0]
+dh0: dh0 = dprev => dh0 = da[:, 0]
   ~ (first step|one step:) the derivative of h @ Wh with respect to h_\(t-1\) is left out
   ~ gradient of .* at the first step is returned
-at_h: tanh's derivative is taken at h instead of z
-  (derivative; x h0 Wx Wh b)
-  - (1 - now[:, t] ** 2)
-  + (1 - np.tanh(now[:, t]) ** 2)
+at_h: (1 - now[:, t] ** 2) => (1 - np.tanh(now[:, t]) ** 2)
   ~ tanh'\(v\), with v its value|tanh'\(h_t\)
-mean: dWx is the mean over the steps
-  (mean for sum; Wx)
-  - "ntd,nth->dh", x, da)
-  + "ntd,nth->dh", x, da) / T
+mean: "ntd,nth->dh", x, da) => "ntd,nth->dh", x, da) / T
   ~ dWx is (divided by the number of steps|the mean over the steps|the gradient divided by time)
-first: dWh lacks the first step, with the initial state
-  (initial state; Wh)
-  - prev, da)
-  + prev[:, 1:], da[:, 1:])
+first: prev, da) => prev[:, 1:], da[:, 1:])
   ~ dWh (lacks the first step|takes h_\(t-1\) zero at the first step)
-zero: the forward pass starts at zero, not at h0
-  (forward; x h0 Wx Wh b)
-  - h[:, 0] = h0
-  + h[:, 0] = 0
+zero: h[:, 0] = h0 => h[:, 0] = 0
   ~ initial state h0 is (ignored|zero)
 """,
     """

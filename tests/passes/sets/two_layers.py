@@ -114,87 +114,39 @@ def bptt(inputs, targets, Wx1, Wh1, b1, Wx2, Wh2, b2, Wy, by):
     return dWx1, dWh1, db1, dWx2, dWh2, db2, dWy, dby
 """,
     r"""
-carry1: the lower layer's error of the next step is dropped
-  (carry dropped; Wx1 Wh1 b1)
-  - Wx2.T @ dz2 + dh1next
-  + Wx2.T @ dz2
+carry1: Wx2.T @ dz2 + dh1next => Wx2.T @ dz2
   ~ no error is passed back through (every state|h1)\b|@ h1 -> h1_\(t-1\) is cut
   ~ lacks the gradient of h1_t from the next step
-down: the error goes down through Wh2, not Wx2
-  (wrong matrix; Wx1 Wh1 b1)
-  - dh1 = Wx2.T @ dz2
-  + dh1 = Wh2.T @ dz2
+down: dh1 = Wx2.T @ dz2 => dh1 = Wh2.T @ dz2
   ~ @ h1 -> h1_t takes Wh2
-back: the upper layer's error goes back through Wh1, not Wh2
-  (wrong matrix; Wx1 Wh1 b1 Wx2 Wh2 b2)
-  - dh2next = Wh2.T @ dz2
-  + dh2next = Wh1.T @ dz2
+back: dh2next = Wh2.T @ dz2 => dh2next = Wh1.T @ dz2
   ~ @ h2 -> h2_\(t-1\) takes Wh1
-slope: the lower layer's tanh is differentiated at the upper layer's state
-  (wrong layer; Wx1 Wh1 b1)
-  - dh1 * (1 - h1[t] ** 2)
-  + dh1 * (1 - h2[t] ** 2)
+slope: dh1 * (1 - h1[t] ** 2) => dh1 * (1 - h2[t] ** 2)
   ~ h1_t = tanh.* 1 - v\^2, with v h2_t
-wh2: dWh2 takes the lower layer's previous state
-  (wrong layer; Wh2)
-  - dz2 @ h2[t - 1].T
-  + dz2 @ h1[t - 1].T
+wh2: dz2 @ h2[t - 1].T => dz2 @ h1[t - 1].T
   ~ dWh2 takes h1_\(t-1\)
-wx2: dWx2 takes the previous state of the lower layer
-  (wrong state; Wx2)
-  - dz2 @ h1[t].T
-  + dz2 @ h1[t - 1].T
+wx2: dz2 @ h1[t].T => dz2 @ h1[t - 1].T
   ~ dWx2 takes (h1_\(t-1\)|h1_t of the previous step)|-> Wx2 takes the next step's
-linear: the error goes down without the upper tanh's derivative
-  (derivative; Wx1 Wh1 b1)
-  - dh1 = Wx2.T @ dz2
-  + dh1 = Wx2.T @ dh2
+linear: dh1 = Wx2.T @ dz2 => dh1 = Wx2.T @ dh2
   ~ @ h1 -> h1_t takes the gradient of h2_t|h2_t.* reaches h1_t without the derivative
-turned: Wx2 is not transposed on the way down
-  (transpose; Wx1 Wh1 b1)
-  - dh1 = Wx2.T @ dz2
-  + dh1 = Wx2 @ dz2
+turned: dh1 = Wx2.T @ dz2 => dh1 = Wx2 @ dz2
   ~ Wx2.* not transposed
-turned2: Wh2 is not transposed on the way back
-  (transpose; Wx1 Wh1 b1 Wx2 Wh2 b2)
-  - dh2next = Wh2.T @ dz2
-  + dh2next = Wh2 @ dz2
+turned2: dh2next = Wh2.T @ dz2 => dh2next = Wh2 @ dz2
   ~ Wh2.* not transposed
-b1: db1 takes dh1, without tanh's derivative
-  (wrong upstream; b1)
-  - db1 += dz1
-  + db1 += dh1
+b1: db1 += dz1 => db1 += dh1
   ~ (-> b1|db1) takes the gradient of h1_t
-wy: dWy takes the lower layer's state
-  (wrong layer; Wy)
-  - dy @ h2[t].T
-  + dy @ h1[t].T
+wy: dy @ h2[t].T => dy @ h1[t].T
   ~ dWy takes h1_t
-by: dby is assigned, not accumulated
-  (= for +=; by)
-  - dby += dy
-  + dby = dy
+by: dby += dy => dby = dy
   ~ dby .*(overwritten|only the (first|last) step)
-linear1: the lower layer's error goes back without tanh's derivative
-  (derivative; Wx1 Wh1 b1)
-  - dh1next = Wh1.T @ dz1
-  + dh1next = Wh1.T @ dh1
+linear1: dh1next = Wh1.T @ dz1 => dh1next = Wh1.T @ dh1
   ~ @ h1 -> h1_\(t-1\) takes the gradient of h1_t|h1_t from the next step .*without the derivative
-token: dWx1 takes the token of the previous step
-  (off by one in time; Wx1)
-  - dWx1[:, [inputs[t]]] += dz1
-  + dWx1[:, [inputs[t - 1]]] += dz1
+token: dWx1[:, [inputs[t]]] += dz1 => dWx1[:, [inputs[t - 1]]] += dz1
   ~ dWx1 takes the index of the previous step
-carry2: the upper layer's error of the next step is dropped
-  (carry dropped; Wx1 Wh1 b1 Wx2 Wh2 b2)
-  - Wy.T @ dy + dh2next
-  + Wy.T @ dy
+carry2: Wy.T @ dy + dh2next => Wy.T @ dy
   ~ no error is passed back through (every state|h2)\b|@ h2 -> h2_\(t-1\) is cut
   ~ lacks the gradient of h2_t from the next step
-wh1: dWh1 takes the current state for the previous one
-  (wrong state; Wh1)
-  - dz1 @ h1[t - 1].T
-  + dz1 @ h1[t].T
+wh1: dz1 @ h1[t - 1].T => dz1 @ h1[t].T
   ~ dWh1 takes h1_t\b
 """,
     """
@@ -251,86 +203,38 @@ def stack_gradients(x, y, s_1, s_2, A_1, R_1, b_1, A_2, R_2, b_2, V, c):
     }
 """,
     r"""
-turned: neither recurrent matrix is transposed on the way back
-  (transpose; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
-  - dz @ self.W_rec.T
-  + dz @ self.W_rec
+turned: dz @ self.W_rec.T => dz @ self.W_rec
   ~ R_[12].* not transposed
-current: dR_1 and dR_2 take the current state for the previous one
-  (wrong state; R_1 R_2)
-  - h_prev.T @ dz
-  + h.T @ dz
+current: h_prev.T @ dz => h.T @ dz
   ~ dR_[12] takes s_[12]_t\b
-mean: db_1 and db_2 are means over the batch
-  (mean for sum; b_1 b_2)
-  - dz.sum(axis=0)
-  + dz.mean(axis=0)
+mean: dz.sum(axis=0) => dz.mean(axis=0)
   ~ db_[12] is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-skipped: the lower layer gets the errors of the upper one's outputs
-  (wrong upstream; x s_1 A_1 R_1 b_1)
-  - first.backward(d_middle)
-  + first.backward(d_tops)
+skipped: first.backward(d_middle) => first.backward(d_tops)
   ~ -> s_1_t takes the gradient of s_2|s_1_t .*takes the gradient of s_2_t
-batch: the errors are divided by the batch size
-  (mean for sum; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2 V c)
-  - h @ V + c - y_t for
-  + (h @ V + c - y_t) / len(h) for
+batch: h @ V + c - y_t for => (h @ V + c - y_t) / len(h) for
   ~ every gradient is divided by the batch|d[Vc] is the gradient divided by batch
-dv: dV takes the states of the lower layer
-  (wrong layer; V)
-  - h.T @ e for h, e in zip(tops, errors)
-  + h.T @ e for h, e in zip(first.hs[1:], errors)
+dv: h.T @ e for h, e in zip(tops, errors) => h.T @ e for h, e in zip(first.hs[1:], errors)
   ~ dV takes s_1_t
-backwards: the errors go down in the reverse order of time
-  (order in time; x s_1 A_1 R_1 b_1)
-  - d_middle = second.backward(d_tops)
-  + d_middle = second.backward(d_tops)[::-1]
+backwards: d_middle = second.backward(d_tops) => d_middle = second.backward(d_tops)[::-1]
   ~ s_1_t.* reversed|reversed in time
-state: ds_1 and ds_2 are the errors of z_1, not multiplied by R
-  (off by one in time; s_1 s_2)
-  - self.dstate = carry
-  + self.dstate = dz
+state: self.dstate = carry => self.dstate = dz
   ~ gradient of .*at the first step is returned
   ~ ^((at the first step|at one step:) )?the derivative of s_[12] @ .*R_[12].* is left out
-square: tanh's derivative is 1 - h in both layers
-  (derivative; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
-  - (1 - h * h)
-  + (1 - h)
+square: (1 - h * h) => (1 - h)
   ~ tanh.* 1 - v, with v its value
-own: what goes down lacks the errors of later steps
-  (carry dropped; x s_1 A_1 R_1 b_1)
-  - dxs[t] = dz @ self.W_in.T
-  + dxs[t] = (dhs[t] * (1 - h * h)) @ self.W_in.T
+own: dxs[t] = dz @ self.W_in.T => dxs[t] = (dhs[t] * (1 - h * h)) @ self.W_in.T
   ~ (-> s_1_t|-> x_t|dx).* (lacks|own step only|from the next step)
-bypass: the error of the next step bypasses tanh's derivative
-  (derivative; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
-  - (dhs[t] + carry) * (1 - h * h)
-  + dhs[t] * (1 - h * h) + carry
+bypass: (dhs[t] + carry) * (1 - h * h) => dhs[t] * (1 - h * h) + carry
   ~ s_[12].* from the next step .*without the derivative
-sign: the error has the wrong sign
-  (sign; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2 V c)
-  - h @ V + c - y_t for
-  + y_t - h @ V - c for
+sign: h @ V + c - y_t for => y_t - h @ V - c for
   ~ every gradient has the wrong sign|-> .*c\"\] has the wrong sign|d[Vc] is -1 times
-dc: dc is that of the last step alone
-  (sum over time; c)
-  - sum(e.sum(axis=0) for e in errors)
-  + errors[-1].sum(axis=0)
+dc: sum(e.sum(axis=0) for e in errors) => errors[-1].sum(axis=0)
   ~ dc has only the last step
-exchanged: ds_1 and ds_2 are exchanged
-  (wrong layer; s_1 s_2)
-  - first.dstate, "s_2": second.dstate
-  + second.dstate, "s_2": first.dstate
+exchanged: first.dstate, "s_2": second.dstate => second.dstate, "s_2": first.dstate
   ~ ds_1 and ds_2 are swapped|ds_1 is ds_2|ds_2 is ds_1
-last: only the last step's loss goes back in the layers
-  (loss dropped; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
-  - [e @ V.T for e in errors]
-  + [e @ V.T * (e is errors[-1]) for e in errors]
+last: [e @ V.T for e in errors] => [e @ V.T * (e is errors[-1]) for e in errors]
   ~ only the last step's loss|replaces that of the loss|in place of that from its own step
-carry: the errors of the next step are dropped in both layers
-  (carry dropped; x s_1 s_2 A_1 R_1 b_1 A_2 R_2 b_2)
-  - (dhs[t] + carry)
-  + dhs[t]
+carry: (dhs[t] + carry) => dhs[t]
   ~ no error is passed back through (every state|s_[12])\b
   ~ lacks the gradient of s_[12]_t from the next step
 """,
@@ -389,94 +293,43 @@ def backprop(x, y, U1, W1, b1, U2, W2, b2, V, b):
     return dU1, dW1, db1, dU2, dW2, db2, dV, db
 """,
     r"""
-down: the error goes down through W2, not U2
-  (wrong matrix; U1 W1 b1)
-  - dk = da @ U2.T
-  + dk = da @ W2.T
+down: dk = da @ U2.T => dk = da @ W2.T
   ~ -> k_t takes W2
-dk: the tanh layer's error of the next step is dropped
-  (carry dropped; U1 W1 b1)
-  - da @ U2.T + dk_next
-  + da @ U2.T
+dk: da @ U2.T + dk_next => da @ U2.T
   ~ no error is passed back through (every state|k)\b|@ .*W1.* -> k_\(t-1\) is cut
   ~ lacks the gradient of k_t from the next step
-forget: the path from c to the previous cell lacks the factor f
-  (missing factor; U1 W1 b1 U2 W2 b2)
-  - dc_next = dc * f
-  + dc_next = dc
+forget: dc_next = dc * f => dc_next = dc
   ~ \* c with respect to c_\(t-1\) is left out|c_\(t-1\) takes the gradient of c_t
-cell: no error goes back through the cell
-  (path dropped; U1 W1 b1 U2 W2 b2)
-  - (1 - tc**2) + dc_next
-  + (1 - tc**2)
+cell: (1 - tc**2) + dc_next => (1 - tc**2)
   ~ no error is passed back through (every state|c)\b|\* c -> c_\(t-1\) is cut
   ~ lacks the gradient of c_t from the next step
-u2: dU2 takes the previous state of the tanh layer
-  (wrong state; U2)
-  - k[t + 1].T @ da
-  + k[t].T @ da
+u2: k[t + 1].T @ da => k[t].T @ da
   ~ dU2 takes (k_\(t-1\)|k_t of the previous step)
-w1: dW1 takes the current state for the previous one
-  (wrong state; W1)
-  - k[t].T @ dz
-  + k[t + 1].T @ dz
+w1: k[t].T @ dz => k[t + 1].T @ dz
   ~ dW1 takes k_t\b
-swap: di takes i and dg takes g
-  (wrong gate; U1 W1 b1 U2 W2 b2)
-  - dc * g, dc * c[t], dc * i
-  + dc * i, dc * c[t], dc * g
+swap: dc * g, dc * c[t], dc * i => dc * i, dc * c[t], dc * g
   ~ swapped|-> torch\.sigmoid\(a_i\) is multiplied by torch\.sigmoid\(a_i\)
   ~ -> torch\.tanh\(a_g\) is multiplied by torch\.tanh\(a_g\)|own factor
-tc: the path from h to c lacks the derivative of tanh(c)
-  (derivative; U1 W1 b1 U2 W2 b2)
-  - dh * o * (1 - tc**2)
-  + dh * o
+tc: dh * o * (1 - tc**2) => dh * o
   ~ derivative of torch\.tanh\(c\) with.* left out
-turned: W1 is not transposed on the way back
-  (transpose; U1 W1 b1)
-  - dz @ W1.T
-  + dz @ W1
+turned: dz @ W1.T => dz @ W1
   ~ W1.* not transposed
-b1: db1 takes dk, without tanh's derivative
-  (wrong upstream; b1)
-  - db1 += dz.sum(0)
-  + db1 += dk.sum(0)
+b1: db1 += dz.sum(0) => db1 += dk.sum(0)
   ~ (-> b1|db1) takes the gradient of k_t
-dh: the error of the next step's h is dropped
-  (carry dropped; U1 W1 b1 U2 W2 b2)
-  - e @ V.T + dh_next
-  + e @ V.T
+dh: e @ V.T + dh_next => e @ V.T
   ~ no error is passed back through (every state|h)\b|@ .*W2.* -> h_\(t-1\) is cut
   ~ lacks the gradient of h_t from the next step
-order: the errors of g and o are exchanged
-  (gates exchanged; U1 W1 b1 U2 W2 b2)
-  - dg * (1 - g**2), do * o * (1 - o)
-  + do * o * (1 - o), dg * (1 - g**2)
+order: dg * (1 - g**2), do * o * (1 - o) => do * o * (1 - o), dg * (1 - g**2)
   ~ gates are (concatenated as|in the order) .*o, (a_)?g, not
-b2: db2 is assigned, not accumulated
-  (= for +=; b2)
-  - db2 += da.sum(0)
-  + db2 = da.sum(0)
+b2: db2 += da.sum(0) => db2 = da.sum(0)
   ~ db2 .*(overwritten|only the (first|last) step)
-cells: df takes the current cell for the previous one
-  (wrong state; U1 W1 b1 U2 W2 b2)
-  - dc * c[t], dc
-  + dc * c[t + 1], dc
+cells: dc * c[t], dc => dc * c[t + 1], dc
   ~ -> torch\.sigmoid\(a_f\) is multiplied by c_t
-slope: the tanh layer is differentiated at the previous state
-  (wrong state; U1 W1 b1)
-  - (1 - k[t + 1] ** 2)
-  + (1 - k[t] ** 2)
+slope: (1 - k[t + 1] ** 2) => (1 - k[t] ** 2)
   ~ k_t = tanh.* 1 - v\^2, with v k_\(t-1\)
-mean: db is the mean over the batch
-  (mean for sum; b)
-  - db += e.sum(0)
-  + db += e.mean(0)
+mean: db += e.sum(0) => db += e.mean(0)
   ~ db is (divided by (the )?batch|the gradient divided by batch|the mean over the batch)
-dx: dU1 takes the previous input, at the first step the last one
-  (off by one in time; U1)
-  - x[t].T @ dz
-  + x[t - 1].T @ dz
+dx: x[t].T @ dz => x[t - 1].T @ dz
   ~ dU1 takes x_t of the previous step
 """,
     """
