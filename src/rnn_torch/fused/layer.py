@@ -17,7 +17,7 @@ from rnn_torch.elman_network.model import ElmanRNN
 from rnn_torch.fused import custom_ops
 from rnn_torch.fused.autograd_functions import (
     Layer,
-    States,
+    LayerInFunc,
     apply,
     forward_levels,
     step_by_step,
@@ -48,8 +48,8 @@ def elman(
     # The compiler takes torch.func apart itself, and operators cannot follow it there. And of a
     # forward derivative's forward derivative torch gives 0 for any operation with a jvp of its own.
     if compiling or forward_levels() > 1:
-        return step_by_step(x @ U, W, h_0)
-    return apply(States, x @ U, W, h_0)
+        return step_by_step(x, U, W, h_0)
+    return apply(LayerInFunc, x, U, W, h_0)
 
 
 class FusedElmanRNN(ElmanRNN):
