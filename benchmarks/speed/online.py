@@ -143,7 +143,8 @@ def jax_loop(recipe: Recipe, compile_seconds: dict[str, float]) -> Train | None:
 
     def train() -> Params:
         params, rng = start(recipe)
-        x, y = encode_pairs(draw_pairs(rng, recipe.bits, recipe.iterations), recipe.bits)
+        pairs = draw_pairs(rng, recipe.bits, recipe.iterations)
+        x, y = (array.swapaxes(0, 1) for array in encode_pairs(pairs, recipe.bits))
         return Params(*map(np.asarray, whole(list(params), x, y)))
 
     begin = time.perf_counter()

@@ -95,7 +95,7 @@ def _as_trained(flags: argparse.Namespace, params: Params, target: Target) -> An
     with progress(None, "set") as bar:
         verdict = prove_real(params, target, flags.dtype, limit=limit, on_progress=bar.update)
     proof = real_certificate(params, verdict) if isinstance(verdict, real_verdict.Proved) else None
-    words, document = real_report.in_words(params, verdict), real_report.as_json(params, verdict)
+    words, document = real_report.in_words(verdict), real_report.as_json(verdict)
     return verdict.status, words, document, proof
 
 
@@ -104,7 +104,7 @@ def _rounded(flags: argparse.Namespace, params: Params, target: Target) -> Answe
     with progress(limit, "state") as bar:
         verdict = explore(params, flags.state_bits, target, limit=limit, on_progress=bar.update)
     proof = certificate(params, verdict) if isinstance(verdict, Proved) else None
-    return verdict.status, in_words(params, verdict), as_json(params, verdict), proof
+    return verdict.status, in_words(verdict), as_json(verdict), proof
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
 
     recipe = Recipe(batch_size=2)
     params, _ = start(recipe)
-    sleeper = Sleeper(params, recipe.bits, recipe.learning_rate, recipe.batch_size)
+    sleeper = Sleeper(params, recipe)
     assert vanished(recipe, sleeper) == gone
     assert sleeper.taken <= 1000
 

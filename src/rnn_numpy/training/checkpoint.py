@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bptt_check.commands.atomic_files import (
     WeightsError,
@@ -121,22 +121,23 @@ def read(file: Path) -> Stored:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not a checkpoint of this version")
     try:
-        return _stored(params, **json.loads(metadata["state"]))
+        return _checked(Stored(**json.loads(metadata["state"]), params=params))
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged, or not a checkpoint: {error}") from error
 
 
-def _stored(params: Params, recipe: Any, engine: Any, steps: Any, log: Any) -> Stored:
-    recipe = Recipe(**recipe)
-    check_integer("steps", steps, 0, recipe.iterations)
+def _checked(found: Stored) -> Stored:
+    """This, its recipe and log lines made of plain values; raises as a constructor does."""
+    params, recipe = found.params, Recipe(**found.recipe)  # type: ignore[arg-type]
+    check_integer("steps", found.steps, 0, recipe.iterations)
     sizes = (params.U.shape, params.V.shape, params.W.dtype.name)
     if sizes != ((2, recipe.hidden), (recipe.hidden, 1), recipe.dtype):
         raise ValueError("weights must have the recipe's size")
-    records = [Record(*fields) for fields in log]
-    for record in records:
+    log = [Record(*fields) for fields in found.log]
+    for record in log:
         if not math.isfinite(record.loss) or math.isnan(record.parity or 0.0):
             raise ValueError("loss and parity of a log line must be numbers")
         for name in ("step", "a", "b", "said"):
             check_integer(name, getattr(record, name), 0, None)
-    return Stored(recipe, str(engine), steps, records, params)
+    return found._replace(recipe=recipe, log=log)

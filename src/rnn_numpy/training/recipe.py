@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -196,15 +196,10 @@ class Training:
             steps = min(steps, log_every - 1 - self.steps % log_every)
         return steps
 
-    def _record(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        outputs: Float[np.ndarray, "bits batch 1"],
-        parity: float | None,
-    ) -> Record:
+    def _record(self, pairs: Any, outputs: Any, parity: float | None) -> Record:
         """The log line of the step with these operands."""
-        a, b = (int(operand) for operand in pairs[0])
-        y = encode_pairs(pairs, self.recipe.bits, self.recipe.dtype)[1].transpose(1, 0, 2)
+        a, b = pairs[0].tolist()
+        y = encode_pairs(pairs, self.recipe.bits, self.recipe.dtype)[1]
         loss = absolute_error(outputs, y) / self.recipe.batch_size  # (5)
         return Record(self.steps, loss, a, b, decode(outputs)[0], parity)
 

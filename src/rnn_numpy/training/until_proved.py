@@ -6,13 +6,12 @@ the results, and other methods tried.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.real_proof.verdict import Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.contraction import Contraction
@@ -35,14 +34,6 @@ class Outcome(NamedTuple):
     def is_proved(self) -> bool:
         """Whether the network is proved to add."""
         return isinstance(self.verdict, Proved)
-
-    def headline(self) -> str:
-        """The verdict in one line."""
-        return headline(self.params, self.verdict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The verdict as `prove --json` gives it."""
-        return as_json(self.params, self.verdict)
 
 
 def until_proved(
