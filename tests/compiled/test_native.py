@@ -83,8 +83,8 @@ def test_a_step_agrees_with_numpy(variant: str, dtype: np.dtype, bits: int, hidd
     recipe = Recipe(hidden, bits, hidden, dtype=dtype.name)  # type: ignore[arg-type]
     params, rng = start(recipe)
     pairs = draw_pairs(rng, bits, 1)
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, recipe.dtype))
-    gradient = CompiledSGD(params, bits, 0.1).gradient(pairs)
+    x, y = encode_pairs(pairs, bits, recipe.dtype)
+    gradient = CompiledSGD(params, recipe).gradient(pairs)
     expected = bptt(params, forward(params, x)[1], y)
     assert_gradients(gradient, expected, bounds(params, x, y).params)
 
@@ -93,11 +93,11 @@ def test_a_step_agrees_with_numpy(variant: str, dtype: np.dtype, bits: int, hidd
 def test_a_count_agrees_with_numpy(variant: str, dtype: np.dtype) -> None:
     recipe = Recipe(seed=3, bits=5, dtype=dtype.name)  # type: ignore[arg-type]
     params, rng = start(recipe)
-    network, seen = CompiledSGD(params, recipe.bits, recipe.learning_rate), set()
+    network, seen = CompiledSGD(params, recipe), set()
     for _ in range(8):
         network.descend(draw_pairs(rng, recipe.bits, 800))
-        found = count_exact_compiled(params, recipe.bits)
-        assert found == count_exact(partial(advance, params), len(params.W), 5, dtype)
+        found = count_exact_compiled(network.weights, recipe.bits)
+        assert found == count_exact(partial(advance, network.weights), len(params.W), 5, dtype)
         seen.add(found.exact)
     assert len(seen) > 3
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatenate, stack
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, joined
 
 dtypes = st.sampled_from(["float32", "float64"])
 # A value, and its error as a part of it: none, or small enough for the first order to dominate.
@@ -207,11 +207,11 @@ def test_arrays() -> None:
     assert single[0].error.shape == (3,)
     assert Rounded.of([1.0]).error == 0
     np.testing.assert_array_equal(Rounded(np.array([-2.0]), np.array([0.5])).magnitude, [3])
-    for join, shape in ((stack, (2, 2, 3)), (concatenate, (4, 3))):
-        joined = join([single, Rounded.of(np.zeros((2, 3)), 0.25)])
-        assert joined.value.shape == joined.error.shape == shape
-        assert joined.error.sum() == 6 * 0.75
-        assert joined.value.sum() == 6
+    for join, shape in ((np.stack, (2, 2, 3)), (np.concatenate, (4, 3))):
+        both = joined(join, [single, Rounded.of(np.zeros((2, 3)), 0.25)])
+        assert both.value.shape == both.error.shape == shape
+        assert both.error.sum() == 6 * 0.75
+        assert both.value.sum() == 6
 
 
 def test_results_of_zero_may_have_underflowed() -> None:

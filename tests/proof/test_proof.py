@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from adders import TARGETS, random_params, trained
 from profiles import NIGHTLY, nightly
 from rnn_numpy import Params
-from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, minimise, replay, run_rounded
-from rnn_numpy.proof.report import reason_of
+from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, minimise, run_rounded
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
 from rnn_numpy.training.recipe import Dtype
@@ -67,7 +65,7 @@ def test_verdicts_against_running_every_short_input(
     sure = len(verdict.machine.branches) == 0 and verdict.margin > verdict.margin_error
     if isinstance(verdict, Refuted) and sure:
         assert first == (verdict.depth if verdict.depth <= steps else None)
-        assert replay(params, verdict).said != replay(params, verdict).right
+        assert verdict.example.said != verdict.example.right
     elif isinstance(verdict, Proved):
         assert first is None
     reached = {row.tobytes() for row in states.reshape(-1, hidden)}
@@ -159,7 +157,7 @@ def test_a_tie_that_decides_an_output_gives_no_verdict() -> None:
 def test_a_refutation_is_the_shortest(refuted: Params) -> None:
     verdict = explore(refuted, 5)
     assert isinstance(verdict, Refuted)
-    example = replay(refuted, verdict)
+    example = verdict.example
     a, b = example.operands
     assert example.right == a + b != example.said
     # Run by torch too.
@@ -171,19 +169,6 @@ def test_a_refutation_is_the_shortest(refuted: Params) -> None:
     x = every_path(addition, steps)
     outputs, _ = run_rounded(refuted, x, 5)
     np.testing.assert_array_equal(outputs[..., 0] > 0.5, right_bits(addition, x))
-
-
-def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = Search._keys
-
-    def colliding(self: Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
-        return keys(self, levels, task) & np.uint64(7)
-
-    monkeypatch.setattr(Search, "_keys", colliding)
-    verdict = explore(proved, 5)
-    assert isinstance(verdict, GaveUp)
-    assert verdict.reasons == ("keys",)
-    assert reason_of(verdict).startswith("two states have the same key; all inputs of ")
 
 
 def test_limit(proved: Params) -> None:

@@ -15,7 +15,6 @@ from rnn_numpy.real_proof.enclosure import Network
 from rnn_numpy.real_proof.histories import draw_inputs, histories
 from rnn_numpy.real_proof.metric import Transitions, metric, sample
 from rnn_numpy.real_proof.refutation import wrong_inputs
-from rnn_numpy.real_proof.report import reason_of
 from rnn_numpy.real_proof.verdict import GaveUp, Refuted, prove_real
 from rnn_numpy.storage.weights import load_params, save_params
 from rnn_numpy.tasks.targets import Target, addition, multiplication
@@ -136,7 +135,7 @@ def test_gave_up_has_a_reason(tmp_path: Path, capsys: Capture) -> None:
     assert isinstance(verdict, GaveUp)
     assert isinstance(verdict.reason, TooManySets)
     assert verdict.reason.sets > verdict.reason.limit == 10
-    assert reason_of(verdict) == "more than 10 sets"
+    assert str(verdict.reason) == "more than 10 sets"
 
 
 def test_refutations_of_other_targets_name_their_operation(capsys: Capture) -> None:
