@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from torch.func import functional_call, grad, jvp, stack_module_state, vmap
+from torch.func import functional_call, jvp
 
 from agreement import assert_gradients, numpy_array
 from problems import Problem, generated, problem, problems
 from profiles import nightly
 from rnn_numpy import Params, bounds, bptt, forward, vjp
-from rnn_torch import ElmanRNN, autograd_gradient, squared_error
+from rnn_torch import ElmanRNN, squared_error
 from torch_needs import needs_compiler, uses_torch_script
 
 Weights = dict[str, torch.Tensor]
@@ -53,15 +53,6 @@ def test_a_fresh_model_draws_a_standard_normal() -> None:
     assert repr(model) == "ElmanRNN(n_in=3, hidden=200, n_out=2, dtype=torch.float64)"
 
 
-@given(generated)
-def test_func_grad(problem: Problem) -> None:
-    model, weights, x, y = as_torch(problem)
-    gradient = grad(lambda w: loss(model, w, x, y))(weights)
-    by_hand = bptt(problem.params, forward(problem.params, problem.x)[1], problem.targets)
-    allowed = bounds(problem.params, problem.x, problem.targets).params
-    assert_gradients(Params(*(numpy_array(gradient[n]) for n in "UWV")), by_hand, allowed)
-
-
 @uses_torch_script
 @given(generated)
 def test_func_jvp_is_the_transpose_of_the_hand_written_vjp(problem: Problem) -> None:
@@ -82,30 +73,6 @@ def test_func_jvp_is_the_transpose_of_the_hand_written_vjp(problem: Problem) -> 
     backwards = sum(float((g.astype(np.float64) * t).sum()) for g, t, _ in parts)
     budget = sum(float((2 * bound * np.abs(t)).sum()) for _, t, bound in parts)
     assert abs(forwards - backwards) <= budget
-
-
-def test_func_vmap_over_models() -> None:
-    drawn = [problem(seed, 5, 2, 2, 3, 1) for seed in range(4)]
-    models = [ElmanRNN.from_params(p.params) for p in drawn]
-    stacked, _ = stack_module_state(models)
-    x, y = torch.tensor(drawn[0].x), torch.tensor(drawn[0].targets)
-    gradients = vmap(grad(lambda w: loss(models[0], w, x, y)))(stacked)
-    for index, one in enumerate(drawn):
-        expected = autograd_gradient(models[index], drawn[0].x, drawn[0].targets)
-        allowed = bounds(one.params, drawn[0].x, drawn[0].targets).params
-        assert_gradients(
-            Params(*(numpy_array(gradients[n][index]) for n in "UWV")), expected, allowed
-        )
-
-
-def test_double_backward() -> None:
-    model, weights, x, _ = as_torch(problem(0, 4, 2, 2, 3, 2))
-    leaves = [w.requires_grad_() for w in weights.values()]
-
-    def outputs(*arrays: torch.Tensor) -> torch.Tensor:
-        return functional_call(model, dict(zip(weights, arrays, strict=True)), (x,))[0]
-
-    assert torch.autograd.gradgradcheck(outputs, leaves)
 
 
 @pytest.mark.unannotated  # dynamo would trace into the annotation checks
