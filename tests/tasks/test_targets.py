@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adders import TARGETS, random_params
-from profiles import nightly
+from adders import TARGETS
 from rnn_numpy import Params
 from rnn_numpy.proof.explore import explore
 from rnn_numpy.proof.machine import Proved, minimise
@@ -19,7 +18,6 @@ from rnn_numpy.tasks.targets import (
     multiplication,
     subtraction,
 )
-from rnn_numpy.training.contraction import Contraction
 
 
 def by_hand(target: Target) -> Params:
@@ -40,20 +38,6 @@ def test_other_targets_are_proved(target: Target) -> None:
     minimal = minimise(verdict.machine)
     np.testing.assert_array_equal(minimal.next, target.next)
     np.testing.assert_array_equal(minimal.output, target.output)
-
-
-@nightly
-@pytest.mark.parametrize("target", [subtraction, multiplication(3)], ids=lambda t: t.name)
-def test_other_targets_are_learned(target: Target) -> None:
-    """One of a few seeds is proved, and its machine has the borrow or the carries as states."""
-    for seed in range(6):
-        training = Contraction(random_params(seed, target, 16, 1.0, "float64"), target, seed)
-        training.train(1000)
-        verdict = explore(training.params, 5, target)
-        if verdict.status == "proved":
-            break
-    assert verdict.status == "proved"
-    np.testing.assert_array_equal(minimise(verdict.machine).next, target.next)
 
 
 @given(

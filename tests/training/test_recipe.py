@@ -4,17 +4,15 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import naive_recipe
-from agreement import assert_gradients
 from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy, taken
 from profiles import NIGHTLY
-from rnn_numpy import Params, bounds, bptt, forward
+from rnn_numpy import Params, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.recipe import Diverged, Engine, Recipe, Training, start
+from rnn_numpy.training.sgd import NumPySGD
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
 
@@ -39,49 +37,6 @@ def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None
 @pytest.mark.parametrize("make", ENGINES if NIGHTLY else [compiled_numpy])
 def test_the_trained_network_adds_all_pairs(make: Make) -> None:
     assert count(taken(make, Recipe()).learner.params(), 8) == (16384, 16384, True)
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    bits=st.integers(1, 4),
-    hidden=st.integers(1, 3),
-    dtype=st.sampled_from(["float32", "float64"]),
-    learning_rate=st.sampled_from([0.01, 0.1]),
-    batch=st.sampled_from([1, 3]),
-)
-@pytest.mark.unannotated
-@settings(max_examples=36 if NIGHTLY else 4)
-def test_100_steps_from_equal_weights_stay_equal(
-    seed: int, bits: int, hidden: int, dtype: str, learning_rate: float, batch: int
-) -> None:
-    """The bound is propagated through the training, so there is no tolerance."""
-    recipe = Recipe(seed, bits, hidden, 100, learning_rate, dtype, batch)  # type: ignore[arg-type]
-    params, rng = start(recipe)
-    one, *others = (make(params, recipe) for make in ENGINES)
-    unit_roundoff = np.finfo(dtype).eps / 2
-    allowed = Params(*(np.zeros(p.shape) for p in params))
-    for _ in range(100):
-        pairs = draw_pairs(rng, bits, batch)
-        x, y = encode_pairs(pairs, bits, dtype)
-        before = one.params()
-        # How far weights that are `allowed` off may be after p - learning_rate * g, rounded twice.
-        gradient = bptt(before, forward(before, x)[1], y)
-        gradient_error = bounds(before, x, y, params_error=allowed).params
-        allowed = Params(
-            *(
-                (e + learning_rate * ge) * (1 + 4 * unit_roundoff)
-                + 3 * unit_roundoff * (np.abs(p) + learning_rate * np.abs(g, dtype=np.float64))
-                for p, g, e, ge in zip(before, gradient, allowed, gradient_error, strict=True)
-            )
-        )
-        one.descend(pairs)
-        for other in others:
-            other.descend(pairs)
-            assert_gradients(one.params(), other.params(), allowed)
-    # The bound must still be able to tell: in float64 it is far below what the weights moved by.
-    moved = max(np.abs(p - q).max() for p, q in zip(one.params(), params, strict=True))
-    if dtype == "float64":
-        assert max(e.max() for e in allowed) < 1e-3 * moved
 
 
 @pytest.mark.parametrize("make", [plain_numpy, AutogradLearner], ids=["numpy", "torch"])
@@ -123,14 +78,22 @@ def test_steps_before_a_diverging_one_are_kept(make: Make, good: int, batch: int
 def test_one_step_or_many_at_once(make: Make, batch: int) -> None:
     recipe = Recipe(seed=1, iterations=50, batch_size=batch)
     (params, rng), (_, same) = start(recipe), start(recipe)
-    at_once, one_by_one = make(params, recipe), make(params, recipe)
-    outputs = at_once.descend(draw_pairs(rng, recipe.bits, 50 * batch))
-    assert outputs.shape == (8, batch, 1)
+    at_once, one_by_one, other = (
+        make(params, recipe),
+        make(params, recipe),
+        NumPySGD(params, recipe),
+    )
+    pairs = draw_pairs(rng, recipe.bits, 50 * batch)
+    outputs = at_once.descend(pairs)
+    assert np.abs(outputs - other.descend(pairs)).max() < 1e-12
     for _ in range(50):
         last = one_by_one.descend(draw_pairs(same, recipe.bits, batch))
     np.testing.assert_array_equal(outputs, last)
-    for one, other in zip(at_once.params(), one_by_one.params(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, same_one, near in zip(
+        at_once.params(), one_by_one.params(), other.params(), strict=True
+    ):
+        np.testing.assert_array_equal(one, same_one)
+        assert np.abs(one - near).max() < 1e-12
 
 
 @learners

@@ -118,15 +118,6 @@ def test_resuming_trains_only_what_is_missing(
     assert trained == []
 
 
-def test_the_same_bytes_in_any_order_of_training(tmp_path: Path, capsys: Capture) -> None:
-    whole, resumed = tmp_path / "whole.jsonl", tmp_path / "resumed.jsonl"
-    assert sweep.main(["--seeds", "0:3", "5", "7", *SMALL, "--out", str(whole)]) == 0
-    for some in (["7", "5"], ["2", "0"], ["0:3", "7"]):
-        assert sweep.main(["--seeds", *some, *SMALL, "--out", str(resumed), "--resume"]) == 0
-    assert resumed.read_bytes() == whole.read_bytes()
-    assert capsys.readouterr().out.splitlines()[-1] == "4 networks; engine: compiled"
-
-
 def test_a_sweep_of_a_billion_networks_starts_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

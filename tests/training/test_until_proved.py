@@ -50,12 +50,6 @@ def test_all_engines_stop_after_the_last_step_with_the_same_network(
     assert (document["steps"], document["proof"]["status"]) == (300, "refuted")
 
 
-def test_it_stops_at_a_proof() -> None:
-    params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
-    (outcome,) = until_proved(params, 0, most_steps=9)
-    assert (outcome.verdict.status, outcome.steps) == ("proved", 0)
-
-
 def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
     program = f"""
 import signal, sys
