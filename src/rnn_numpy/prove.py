@@ -70,16 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_outputs(flags, "certificate")
         params, _ = load_params(flags.weights)
         status, words, document, proof = prove(flags, params, target)
-    failure, written = "", []
+    failure, lines = "", list(words)
     if flags.certificate is not None and proof is None:
-        written = [f"{flags.certificate} not written: nothing is proved"]
+        lines.append(f"{flags.certificate} not written: nothing is proved")
     elif flags.certificate is not None and proof is not None:
         try:
             write_bytes(flags.certificate, "\n".join([*proof, ""]).encode())
-            written = [f"written to {flags.certificate}"]
+            lines.append(f"written to {flags.certificate}")
         except WeightsError as error:  # since it was asked; the verdict is shown all the same
             failure = str(error)
-    say(json.dumps(document, allow_nan=False) if flags.json else "\n".join([*words, *written]))
+    say(json.dumps(document, allow_nan=False) if flags.json else "\n".join(lines))
     if failure:
         complain(f"error: {failure}")
         return 2

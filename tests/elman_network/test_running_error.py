@@ -4,6 +4,8 @@ The worst case is computed exactly, in rational numbers: every operand as far of
 allows, in every combination of signs, and every rounding as large as it can be.
 """
 
+import operator
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
@@ -52,52 +54,47 @@ def roundings(arithmetic: Arithmetic, count: int) -> list[Fraction]:
     return [(1 + unit) ** count, (1 - unit) ** count, Fraction(1)]
 
 
-@given(dtypes, operands, operands)
-def test_times(dtype: str, a: Operand, b: Operand) -> None:
-    arithmetic = Arithmetic(np.dtype(dtype))
-    worst = max(
-        abs(a_seen * b_seen * factor - a_exact * b_exact)
+def worst_of(
+    function: Callable[[Fraction, Fraction], Fraction],
+    a: Operand,
+    b: Operand,
+    arithmetic: Arithmetic,
+    count: int,
+) -> Fraction:
+    """How far this function, after so many roundings, can be off."""
+    return max(
+        abs(function(a_seen, b_seen) * factor - function(a_exact, b_exact))
         for (a_exact, a_seen), (b_exact, b_seen) in product(cases(a), cases(b))
-        for factor in roundings(arithmetic, 2)
+        for factor in roundings(arithmetic, count)
     )
+
+
+@given(dtypes, operands, operands)
+def test_times_and_minus(dtype: str, a: Operand, b: Operand) -> None:
+    arithmetic = Arithmetic(np.dtype(dtype))
     got = arithmetic.times(rounded(a), rounded(b))
     assert got.value.item() == a[0] * b[0]
-    check(got, worst, arithmetic, 2)
+    check(got, worst_of(operator.mul, a, b, arithmetic, 2), arithmetic, 2)
 
-
-@given(dtypes, operands, operands)
-def test_minus(dtype: str, a: Operand, b: Operand) -> None:
-    arithmetic = Arithmetic(np.dtype(dtype))
-    worst = max(
-        abs((a_seen - b_seen) * factor - (a_exact - b_exact))
-        for (a_exact, a_seen), (b_exact, b_seen) in product(cases(a), cases(b))
-        for factor in roundings(arithmetic, 1)
-    )
     got = arithmetic.minus(rounded(a), rounded(b))
     assert got.value.item() == a[0] - b[0]
     # Where the operands nearly cancel, the error is theirs: twice as loose, and still sound.
     error, unit = Fraction(got.error.item()), Fraction(arithmetic.unit_roundoff)
-    assert error * (1 + Fraction(1, 2**20)) >= worst + Fraction(arithmetic.underflow)
-    largest = abs(Fraction(a[0]) - Fraction(b[0])) + 2 * sum(
-        Fraction(abs(v) * part) for v, part in (a, b)
-    )
+    worst, tiny = worst_of(operator.sub, a, b, arithmetic, 1), Fraction(arithmetic.underflow)
+    assert error * (1 + Fraction(1, 2**20)) >= worst + tiny
     inherited = sum(Fraction(abs(v) * part) for v, part in (a, b))
-    allowed = inherited + unit * largest + Fraction(arithmetic.underflow)
-    assert error <= allowed * (1 + Fraction(1, 2**20))
+    largest = abs(Fraction(a[0]) - Fraction(b[0])) + 2 * inherited
+    assert error <= (inherited + unit * largest + tiny) * (1 + Fraction(1, 2**20))
 
 
 @given(dtypes, st.lists(st.tuples(operands, operands), min_size=1, max_size=3), st.booleans())
 def test_dot(dtype: str, terms: list[tuple[Operand, Operand]], in_pairs: bool) -> None:
     """One sum of all terms, given as one product or as several."""
     arithmetic = Arithmetic(np.dtype(dtype))
-    worst = Fraction(0)
-    for a, b in terms:
-        # The worst of a sum: every term off in the same direction.
-        worst += max(
-            abs(a_seen * b_seen * factor - a_exact * b_exact)
-            for (a_exact, a_seen), (b_exact, b_seen) in product(cases(a), cases(b))
-            for factor in roundings(arithmetic, len(terms))
-        )
+    # The worst of a sum: every term off in the same direction.
+    worst = sum(
+        (worst_of(operator.mul, a, b, arithmetic, len(terms)) for a, b in terms), Fraction(0)
+    )
     if in_pairs:
         got = arithmetic.dot(*((rounded(a), rounded(b)) for a, b in terms))
     else:

@@ -44,8 +44,7 @@ class Stored(NamedTuple):
 class Checkpoint:
     """The file of `train --checkpoint`; without a path it does nothing.
 
-    Args:
-        say: called with a line when the file cannot be written.
+    `say` is called with a line when the file cannot be written.
     """
 
     def __init__(self, path: str | None, say: Callable[[str], object]) -> None:
@@ -109,11 +108,7 @@ def packed(training: Training) -> bytes:
 
 
 def read(file: Path) -> Stored:
-    """Read a checkpoint; the file is not trusted.
-
-    Raises:
-        CheckpointError: it cannot be read, is damaged, or is not a checkpoint.
-    """
+    """Read a checkpoint, which is not trusted: CheckpointError if it is damaged, or is none."""
     try:
         params, metadata = load_params(file, need_checksum=True)
     except WeightsError as error:

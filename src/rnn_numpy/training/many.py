@@ -170,11 +170,7 @@ class Results:
             raise ValueError("its sums were counted after other steps")
 
     def add(self, trained: Trained) -> None:
-        """Add a result; write it to the file first.
-
-        Raises:
-            ResultsError: it cannot be written; the file is unchanged.
-        """
+        """Add a result, to the file first: ResultsError if that fails; the file is unchanged."""
         if self.path is not None:
             line = as_line(asdict(trained))
             before = os.fstat(self._file).st_size
@@ -197,11 +193,7 @@ class Results:
         )
 
     def complete(self) -> None:
-        """Put the lines in order, so that a complete file has the same bytes every time.
-
-        Raises:
-            WeightsError: the file cannot be written; it is unchanged.
-        """
+        """Put the lines in order, so that a complete file has the same bytes every time."""
         if self.path is not None:
             write_bytes(self.path, b"".join(as_line(asdict(each)) for each in self.in_order()))
 
@@ -213,11 +205,7 @@ def as_line(fields: dict[str, object]) -> bytes:
 
 
 def read_line(line: bytes) -> Trained:
-    """A result from its line; the file is not trusted.
-
-    Raises:
-        ValueError, TypeError, LookupError, AttributeError, RecursionError: it is not a result.
-    """
+    """A result from its line, which is not trusted: any of the errors of `_read` if it is none."""
     fields = json.loads(line)
     if fields.get("format") != FORMAT:
         raise ValueError("it has another format or version")

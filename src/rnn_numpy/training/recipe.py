@@ -165,11 +165,8 @@ class Training:
     ) -> Iterator[Record | None]:
         """Take the remaining steps; yields after some steps each, with the log line if it has one.
 
-        After each yield the caller may inspect or save this object, or stop.
-
-        Args:
-            log_every: steps between two log lines; None for never.
-            pause_every: it also yields after each multiple of these steps; None for never.
+        After each yield the caller may inspect or save this object, or stop. It also yields after
+        each multiple of `pause_every` steps.
         """
         while self.steps < self.recipe.iterations:
             logged = log_every is not None and (self.steps + 1) % log_every == 0

@@ -61,9 +61,7 @@ class FusedElmanRNN(ElmanRNN):
         h_0: Float[Tensor, "batch hidden"] | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
         """As `ElmanRNN.forward`."""
-        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
-        if h_0 is not None:
-            self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})
+        self._check(x, h_0)
         states = elman(x, self.U, self.W, h_0)
         return torch.sigmoid(states @ self.V), states  # (3)
 
