@@ -75,11 +75,7 @@ class Operand(NamedTuple):
 
 
 def operand(text: str) -> Operand:
-    """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not such an integer.
-    """
+    """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input."""
     try:
         if text == "-":
             text = sys.stdin.read()

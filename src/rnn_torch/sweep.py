@@ -118,11 +118,7 @@ def settings_of(flags: argparse.Namespace) -> dict[Recipe, None]:
 
 
 def process_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """This process's number and the number of processes, as torchrun or SLURM sets them.
-
-    Raises:
-        ValueError: they are not such numbers.
-    """
+    """This process's number and the number of processes, as torchrun or SLURM sets them."""
     for names in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if all(name in environment for name in names):
             rank, world = (int(environment[name]) for name in names)
@@ -135,11 +131,7 @@ def process_of(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def out_of(flags: argparse.Namespace, rank: int, world: int) -> Path | None:
-    """The file that this process writes.
-
-    Raises:
-        ValueError: there is none and one is needed, or it is of another kind.
-    """
+    """The file that this process writes; ValueError if one is needed, or it is of another kind."""
     if flags.out is None:
         if flags.resume:
             raise ValueError("--resume needs --out FILE")

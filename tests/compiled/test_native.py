@@ -78,8 +78,7 @@ def test_the_layer_agrees_with_numpy(variant: str, dtype: np.dtype, seed: int) -
 
 
 @dtypes
-@pytest.mark.parametrize("bits", [1, 5, 64])
-@pytest.mark.parametrize("hidden", [1, 7, 16, 33])
+@pytest.mark.parametrize(("bits", "hidden"), [(1, 7), (5, 16), (64, 1), (64, 33)])
 def test_a_step_agrees_with_numpy(variant: str, dtype: np.dtype, bits: int, hidden: int) -> None:
     """With 64 bits a sum exceeds the largest int64."""
     recipe = Recipe(hidden, bits, hidden, dtype=dtype.name)  # type: ignore[arg-type]

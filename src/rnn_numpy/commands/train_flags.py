@@ -24,11 +24,7 @@ EXAMPLES = (
 
 
 def parser(program: str, description: str, engines: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The flags of both `train` commands; the defaults are the recipe.
-
-    Args:
-        engines: a description of each engine, by its name for --engine.
-    """
+    """The flags of both `train` commands, with these engines; the defaults are the recipe."""
     result = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
     add = result.add_argument
     add("--seed", type=SEED, default=Recipe().seed,

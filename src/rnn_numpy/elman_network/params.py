@@ -39,9 +39,7 @@ def initial_params(
 def check_params(params: Params) -> None:
     """Raise unless U, W, V match each other, share one dtype (float32 or float64) and are finite.
 
-    Raises:
-        TypeError: they are not arrays of one floating-point dtype.
-        ValueError: the shapes do not match, or an entry is NaN or infinite.
+    TypeError for another type or dtype, ValueError for shapes and entries.
     """
     for name, array in zip(Params._fields, params, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:

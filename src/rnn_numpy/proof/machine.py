@@ -126,11 +126,8 @@ class Minimal(NamedTuple):
 def minimise(machine: Machine) -> Minimal:
     """Merge the states that no input tells apart: Moore's partition refinement.
 
-    What a state is like is what it says after each input, so that the beginning is as good as any
-    other. States are numbered in the order in which they are reached.
-
-    Raises:
-        ValueError: a machine that was not explored to the end.
+    A state is like another if it says the same after each input. States are numbered in the order
+    in which they are reached. ValueError for a machine that was not explored to the end.
     """
     if (machine.next < 0).any():
         raise ValueError("machine must be explored to the end: pass that of a proved verdict")

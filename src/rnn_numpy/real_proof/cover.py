@@ -157,10 +157,8 @@ def cover(
 ) -> Cover | TooManySets | Uncertain:
     """Sets that are closed under every input, or why none were found.
 
-    Args:
-        usual: least radius of a set, except in the first steps.
-        limit: largest number of sets.
-        on_progress: called with the number of sets found since the last call.
+    `usual` is the least radius of a set but in the first steps, `limit` the largest number of sets;
+    `on_progress` is called with the number of sets found since the last call.
     """
     work = Worklist(network, usual)
     while work.followed < work.count * work.inputs:

@@ -39,13 +39,7 @@ class Images(NamedTuple):
 
 
 class Network:
-    """The network with its metric, prepared to enclose many sets at a time.
-
-    Args:
-        dtype: the dtype in which the network is evaluated.
-        classes: the classes of the target's histories.
-        L: the metric of each class.
-    """
+    """The network, evaluated in this dtype, with the metric L of each class; for many sets."""
 
     def __init__(
         self,

@@ -45,8 +45,7 @@ def metric(
 ) -> Float[np.ndarray, "classes hidden hidden"]:
     """L_q of every class, scaled so that a radius is about the size of an error in the state.
 
-    Args:
-        shorter: the metric of histories that are shorter by one input, from which to start.
+    `shorter` is the metric of histories shorter by one input, from which to start.
     """
     transitions, L = sample(params, target, classes, np.random.default_rng(0))
     if shorter is not None:

@@ -58,11 +58,7 @@ def from_bits(bits: Any) -> list[int]:
 def encode(
     a: Iterable[int], b: Iterable[int], bits: int, dtype: np.typing.DTypeLike = np.float64
 ) -> tuple[Float[np.ndarray, "bits count 2"], Float[np.ndarray, "bits count 1"]]:
-    """Inputs and targets for the sums a + b.
-
-    Raises:
-        TypeError, ValueError: as `to_bits`; also if a and b have different lengths.
-    """
+    """Inputs and targets for the sums a + b; raises as `to_bits`, and for different lengths."""
     a, b = list(a), list(b)
     if len(a) != len(b):
         raise ValueError(f"a and b must have equal lengths, got {len(a)} and {len(b)}")

@@ -56,10 +56,8 @@ class Checkpoint:
     def begin(self, recipe: Recipe, engine: Engine, *, resume: bool) -> Training:
         """A training from its beginning, or, if `resume`, from the checkpoint if there is one.
 
-        Raises:
-            CheckpointError: the file exists and `resume` is False, or is not of this training.
-            WeightsError: the file cannot be written.
-            ValueError: the engine cannot run here.
+        CheckpointError if the file exists and `resume` is False, or is not of this training;
+        WeightsError if it cannot be written; ValueError if the engine cannot run here.
         """
         training = Training(recipe, engine)
         if self.path is None:

@@ -39,12 +39,7 @@ class Trained:
 
 
 def train(recipe: Recipe, count_every: int = 1000, engine: str | None = None) -> Trained:
-    """Train one network by the recipe, and count its exact sums during the training.
-
-    Args:
-        count_every: steps between two counts; sums are also counted after the last step.
-        engine: as for `rnn_numpy.training.sgd.choose`.
-    """
+    """Train one network; count its exact sums every so many steps, and after the last one."""
     training = Training(recipe, choose(engine, recipe.hidden))
     steps: list[int] = []
     exact: list[int] = []
@@ -76,10 +71,8 @@ def train_many(
 ) -> Iterator[Trained]:
     """Train a network for each recipe; yields each result when its training ends, in any order.
 
-    Args:
-        count_every, engine: as in `train`.
-        threads: number of networks at a time; None for the number of cores.
-        stop: called before each network; True starts no more, and waits for those in training.
+    So many `threads`, one for each core by default, train a network each. `stop` is called before
+    each network; True starts no more, and waits for those in training.
     """
     workers = threads or cores()
     waiting = iter(recipes)
@@ -103,11 +96,7 @@ class ResultsError(ValueError):
 class Results:
     """The results of a sweep: in memory, and a line of JSON each, on the disk when it is added.
 
-    Args:
-        path: the file, locked until the end of the process; None for memory only.
-        settings: the recipes of the sweep, with seed 0.
-        count_every: as in `train`.
-        resume: continue an existing file instead of refusing it.
+    The file is locked until the end of the process. `settings` are the recipes with seed 0.
 
     Raises:
         ResultsError: the file exists and `resume` is False, is in use, or is not this sweep's.

@@ -157,8 +157,7 @@ def choose(name: str | None, hidden: int) -> Engine:
 def engine_for(hidden: int, engine: str | None = None) -> str:
     """The given engine, or the faster one: compiled, if it is built and suits the size.
 
-    Raises:
-        ValueError: `engine` is compiled and the kernels are not built, or RNN_KERNELS is wrong.
+    ValueError if that is to be compiled and the kernels are not built, or RNN_KERNELS is wrong.
     """
     if native.available():
         native.variant()

@@ -39,15 +39,10 @@ class Outcome(NamedTuple):
 def until_proved(
     params: Params, seed: int, *, most_steps: int, limit: int = FEW_SETS
 ) -> Iterator[Outcome]:
-    """Train on from the recipe's weights until they are proved to add.
+    """Train on from the weights of a finished run of this seed until they are proved to add.
 
-    Yields the outcome for the recipe's weights, and for the weights after each round of steps. The
-    last one is the result; the caller may stop after any.
-
-    Args:
-        params, seed: the weights and the seed of a finished run of the recipe.
-        most_steps: largest number of steps.
-        limit: as for `prove_real`.
+    Yields the outcome for these weights, and for the weights after each round of steps, of which
+    the last one is the result; the caller may stop after any. `limit` is that of `prove_real`.
     """
     outcome = Outcome(params, prove_real(params, limit=limit), 0)
     yield outcome
