@@ -15,7 +15,7 @@ from rnn_numpy.tasks.exact_sums import advance, count, count_exact, count_exact_
 from rnn_numpy.training import recipe
 from rnn_numpy.training.many import Trained, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_numpy.training.sgd import CompiledSGD, NumPySGD, numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 
 sizes = {
     "seed": st.integers(0, 2**32 - 1),
@@ -71,7 +71,7 @@ def test_both_counts_agree(seed: int, bits: int, hidden: int, dtype: str, scale:
 def test_what_no_engine_takes() -> None:
     params, rng = start(Recipe(bits=13))
     with pytest.raises(ValueError, match="the number of pairs must be a multiple of 3, got 8"):
-        numpy_learner(params, Recipe(batch_size=3)).descend(draw_pairs(rng, 8, 8))
+        NumPySGD(params, Recipe(batch_size=3)).descend(draw_pairs(rng, 8, 8))
     with pytest.raises(ValueError, match="bits must be at most 12, got 13"):
         count_exact_compiled(params, 13)
     assert not count(params, 13).exhaustive

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import naive_recipe
-from learners import ENGINES, Make, compiled_numpy, learners, plain_numpy, taken
+from learners import ENGINES, Make, learners, taken
 from profiles import NIGHTLY
 from rnn_numpy import Params, forward
 from rnn_numpy.tasks.addition import decode, draw_pairs, encode_pairs
 from rnn_numpy.tasks.exact_sums import count
 from rnn_numpy.training.recipe import Diverged, Engine, Recipe, Training, start
-from rnn_numpy.training.sgd import NumPySGD
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 from rnn_torch.training.learners import AutogradLearner, FusedLearner
 
 
@@ -34,12 +34,12 @@ def test_same_seed_same_weights_as_a_naive_script(make: Make, seed: int) -> None
 
 
 @pytest.mark.unannotated
-@pytest.mark.parametrize("make", ENGINES if NIGHTLY else [compiled_numpy])
+@pytest.mark.parametrize("make", ENGINES if NIGHTLY else [CompiledSGD])
 def test_the_trained_network_adds_all_pairs(make: Make) -> None:
     assert count(taken(make, Recipe()).learner.params(), 8) == (16384, 16384, True)
 
 
-@pytest.mark.parametrize("make", [plain_numpy, AutogradLearner], ids=["numpy", "torch"])
+@pytest.mark.parametrize("make", [NumPySGD, AutogradLearner], ids=["numpy", "torch"])
 def test_weights_so_large_that_the_forward_pass_overflows(make: Make) -> None:
     # x_t U is infinite where both bits are 1, h_{t-1} W is minus infinite right after that.
     params = Params(np.full((2, 8), 1.7e308), np.full((8, 8), -1.7e308), np.ones((8, 1)))
@@ -128,7 +128,7 @@ def test_the_log_of_a_batch_is_its_first_example_and_the_mean_loss(make: Make) -
 
 def test_events() -> None:
     """A logged step is taken separately; the training counts the steps taken so far."""
-    training = Training(Recipe(iterations=100), Engine("made", plain_numpy))
+    training = Training(Recipe(iterations=100), Engine("made", NumPySGD))
     events = []
     for record in training.run(30):
         events.append((training.steps, record))
@@ -142,7 +142,7 @@ def test_events() -> None:
 
 
 def test_pauses() -> None:
-    training = Training(Recipe(iterations=100), Engine("made", plain_numpy))
+    training = Training(Recipe(iterations=100), Engine("made", NumPySGD))
     assert [training.steps for _ in training.run(60, pause_every=20)] == [20, 40, 59, 60, 80, 100]
     assert [record.step for record in training.log] == [60]
     assert not list(training.run())

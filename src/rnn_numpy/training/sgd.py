@@ -142,12 +142,6 @@ class CompiledSGD(NumPySGD):
         return outputs
 
 
-def numpy_learner(params: Params, recipe: Recipe, engine: str | None = None) -> NumPySGD:
-    """A network in training by this recipe; raises as `engine_for`."""
-    chosen = CompiledSGD if engine_for(recipe.hidden, engine) == "compiled" else NumPySGD
-    return chosen(params, recipe)
-
-
 def choose(name: str | None, hidden: int) -> Engine:
     """The engine of this name, or the faster one for this size; raises as `engine_for`."""
     name = engine_for(hidden, name)
