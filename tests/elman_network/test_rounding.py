@@ -112,7 +112,7 @@ def assert_halves(problem: Problem) -> None:
 def test_the_bound_is_tight() -> None:
     rng = np.random.default_rng(3)
     relative: dict[str, list[float]] = {"float32": [], "float64": []}
-    for _ in range(200):
+    for _ in range(100):
         params, x, targets, h_0 = drawn = random_problem(rng)
         _, trace = forward(params, x, h_0)
         allowed = bounds(params, x, targets, h_0=h_0).params
