@@ -16,7 +16,7 @@ from benchmarks.harness import interleaved, keep, spread
 from rnn_numpy import Params
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
 from rnn_numpy.training.recipe import Engine, Learner, Recipe, Training, start
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "helpers"))
@@ -62,8 +62,8 @@ def contenders(recipe: Recipe, compile_seconds: dict[str, float]) -> dict[str, T
     """Ours, and what is installed of the others."""
     found: dict[str, Train | None] = {
         "naive per-step NumPy": lambda: Params(*naive_recipe.train(recipe.seed, recipe.iterations)),
-        "compiled kernel": by(recipe, lambda p, r: numpy_learner(p, r, "compiled")),
-        "NumPy loop": by(recipe, lambda p, r: numpy_learner(p, r, "numpy")),
+        "compiled kernel": by(recipe, CompiledSGD),
+        "NumPy loop": by(recipe, NumPySGD),
         "torch: compiled": by(recipe, CompiledLearner),
         "torch: fused": by(recipe, FusedLearner),
         "torch: autograd": by(recipe, AutogradLearner),
@@ -143,7 +143,8 @@ def jax_loop(recipe: Recipe, compile_seconds: dict[str, float]) -> Train | None:
 
     def train() -> Params:
         params, rng = start(recipe)
-        x, y = encode_pairs(draw_pairs(rng, recipe.bits, recipe.iterations), recipe.bits)
+        pairs = draw_pairs(rng, recipe.bits, recipe.iterations)
+        x, y = (array.swapaxes(0, 1) for array in encode_pairs(pairs, recipe.bits))
         return Params(*map(np.asarray, whole(list(params), x, y)))
 
     begin = time.perf_counter()

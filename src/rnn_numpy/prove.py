@@ -70,16 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_outputs(flags, "certificate")
         params, _ = load_params(flags.weights)
         status, words, document, proof = prove(flags, params, target)
-    failure, written = "", []
+    failure, lines = "", list(words)
     if flags.certificate is not None and proof is None:
-        written = [f"{flags.certificate} not written: nothing is proved"]
+        lines.append(f"{flags.certificate} not written: nothing is proved")
     elif flags.certificate is not None and proof is not None:
         try:
             write_bytes(flags.certificate, "\n".join([*proof, ""]).encode())
-            written = [f"written to {flags.certificate}"]
+            lines.append(f"written to {flags.certificate}")
         except WeightsError as error:  # since it was asked; the verdict is shown all the same
             failure = str(error)
-    say(json.dumps(document, allow_nan=False) if flags.json else "\n".join([*words, *written]))
+    say(json.dumps(document, allow_nan=False) if flags.json else "\n".join(lines))
     if failure:
         complain(f"error: {failure}")
         return 2
@@ -95,7 +95,7 @@ def _as_trained(flags: argparse.Namespace, params: Params, target: Target) -> An
     with progress(None, "set") as bar:
         verdict = prove_real(params, target, flags.dtype, limit=limit, on_progress=bar.update)
     proof = real_certificate(params, verdict) if isinstance(verdict, real_verdict.Proved) else None
-    words, document = real_report.in_words(params, verdict), real_report.as_json(params, verdict)
+    words, document = real_report.in_words(verdict), real_report.as_json(verdict)
     return verdict.status, words, document, proof
 
 
@@ -104,7 +104,7 @@ def _rounded(flags: argparse.Namespace, params: Params, target: Target) -> Answe
     with progress(limit, "state") as bar:
         verdict = explore(params, flags.state_bits, target, limit=limit, on_progress=bar.update)
     proof = certificate(params, verdict) if isinstance(verdict, Proved) else None
-    return verdict.status, in_words(params, verdict), as_json(params, verdict), proof
+    return verdict.status, in_words(verdict), as_json(verdict), proof
 
 
 if __name__ == "__main__":

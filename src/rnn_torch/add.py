@@ -75,11 +75,7 @@ class Operand(NamedTuple):
 
 
 def operand(text: str) -> Operand:
-    """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not such an integer.
-    """
+    """An integer >= 0, in decimal, 0x or 0b; @FILE or - reads it from a file or standard input."""
     try:
         if text == "-":
             text = sys.stdin.read()
@@ -124,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict = prove_real(params, limit=flags.limit) if flags.prove else None
     right = a + b
     if flags.json:
-        proof = None if verdict is None else as_json(params, verdict)
+        proof = None if verdict is None else as_json(verdict)
         say(json.dumps({"sum": said, "right": said == right, "proof": proof}, allow_nan=False))
         return 0 if said == right else 1
     say(format(said, notation))
@@ -132,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first = ((said ^ right) & -(said ^ right)).bit_length() - 1
         say(f"wrong: bit {first} of {width} is the first that is not that of the sum")
     if verdict is not None:
-        say(headline(params, verdict))
+        say(headline(verdict))
     else:
         say("nothing is proved about other sums without --prove")
     return 0 if said == right else 1

@@ -12,9 +12,8 @@ from pathlib import Path
 from bptt_check.commands import terminal
 from bptt_check.commands.atomic_files import WeightsError
 from bptt_check.commands.flag_types import POSITIVE
-from rnn_numpy.commands import flag_types
 from rnn_numpy.commands.sweep_report import headline, print_json, print_tables
-from rnn_numpy.commands.train_flags import add_recipe
+from rnn_numpy.commands.train_flags import add_recipe, seeds
 from rnn_numpy.training.many import Results, ResultsError, Trained, cores, train_many
 from rnn_numpy.training.recipe import Recipe
 from rnn_numpy.training.sgd import choose
@@ -36,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """The flags; the defaults are the recipe, for a hundred seeds."""
     result = terminal.parser("rnn_torch.sweep", DESCRIPTION, EXIT_CODES, EXAMPLES)
     add = result.add_argument
-    add("--seeds", type=flag_types.seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
+    add("--seeds", type=seeds, nargs="+", default=[range(100)], metavar="SEED|FIRST:END",
         help="seeds, or ranges of seeds: 0:1000 is 0 to 999 (0:100)")  # fmt: skip
     add_recipe(result, several=True)
     add("--count-every", type=POSITIVE, default=1000, metavar="STEPS",
@@ -64,11 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = " and ".join(dict.fromkeys(choose(flags.engine, h).name for h in flags.hidden))
         settings = settings_of(flags)
         results = Results(out, settings, flags.count_every, resume=flags.resume)
-    seeds = share(flags.seeds, rank, world)
-    wanted = len(settings) * sum(map(len, seeds))
+    mine = share(flags.seeds, rank, world)
+    wanted = len(settings) * sum(map(len, mine))
     try:
         with terminal.interruptible() as stopped:
-            trained = _train(flags, results, settings, seeds, stopped)
+            trained = _train(flags, results, settings, mine, stopped)
             if len(trained) == wanted:
                 results.complete()
     except (ResultsError, WeightsError) as error:
@@ -98,16 +97,12 @@ def _train(
     def ours() -> list[Trained]:
         return [each for each in results.in_order() if any(each.recipe.seed in s for s in seeds)]
 
-    recipes = (
-        replace(setting, seed=seed) for setting in settings for some in seeds for seed in some
-    )
+    recipes = (replace(each, seed=seed) for each in settings for some in seeds for seed in some)
     missing = (recipe for recipe in recipes if recipe not in results.trained)
     threads = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    total = len(settings) * sum(map(len, seeds))
+    total, every = len(settings) * sum(map(len, seeds)), flags.count_every
     with terminal.progress(total, "network", done=len(ours())) as bar:
-        for trained in train_many(
-            missing, flags.count_every, flags.engine, threads=threads, stop=stop
-        ):
+        for trained in train_many(missing, every, flags.engine, threads=threads, stop=stop):
             results.add(trained)
             bar.update(1)
     return ours()
@@ -123,11 +118,7 @@ def settings_of(flags: argparse.Namespace) -> dict[Recipe, None]:
 
 
 def process_of(environment: Mapping[str, str]) -> tuple[int, int]:
-    """This process's number and the number of processes, as torchrun or SLURM sets them.
-
-    Raises:
-        ValueError: they are not such numbers.
-    """
+    """This process's number and the number of processes, as torchrun or SLURM sets them."""
     for names in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if all(name in environment for name in names):
             rank, world = (int(environment[name]) for name in names)
@@ -140,11 +131,7 @@ def process_of(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def out_of(flags: argparse.Namespace, rank: int, world: int) -> Path | None:
-    """The file that this process writes.
-
-    Raises:
-        ValueError: there is none and one is needed, or it is of another kind.
-    """
+    """The file that this process writes; ValueError if one is needed, or it is of another kind."""
     if flags.out is None:
         if flags.resume:
             raise ValueError("--resume needs --out FILE")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bptt_check.commands.flag_types import NOT_NEGATIVE
-from rnn_numpy.commands import flag_types, train_log
+from bptt_check.commands.flag_types import NOT_NEGATIVE, Integer
+from rnn_numpy.commands import train_flags, train_log
 from rnn_numpy.commands.train_plot import Learning
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.tasks.exact_sums import Count
-from rnn_numpy.training.recipe import Recipe
+from rnn_numpy.training.recipe import RANGES, Recipe
 from trainings import MAINS, SHORT, both, bytes_of
 
 ROOT = Path(__file__).parents[2]
@@ -73,12 +73,12 @@ def test_divergence(package: str, capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 def test_ranges_include_their_ends() -> None:
-    assert [flag_types.BITS(end) for end in ("1", "64")] == [1, 64]
+    assert [Integer(*RANGES["bits"])(end) for end in ("1", "64")] == [1, 64]
     assert [NOT_NEGATIVE(text) for text in ("0", str(10**30))] == [0, 10**30]
     last = 2**32 - 1
-    assert flag_types.seeds(str(last)) == range(last, last + 1)
-    assert flag_types.seeds(f"5:{last + 1}") == range(5, last + 1)
-    assert flag_types.seeds(":3") == range(3)
+    assert train_flags.seeds(str(last)) == range(last, last + 1)
+    assert train_flags.seeds(f"5:{last + 1}") == range(5, last + 1)
+    assert train_flags.seeds(":3") == range(3)
 
 
 def test_sampled_sums_are_reported_as_sampled() -> None:

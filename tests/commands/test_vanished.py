@@ -11,7 +11,7 @@ from rnn_numpy.elman_network.params import Params
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.many import read_line, train
 from rnn_numpy.training.recipe import Recipe, start, vanished
-from rnn_numpy.training.sgd import NumPySGD, numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 from rnn_torch import sweep
 from trainings import MAINS
 
@@ -61,7 +61,7 @@ def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
 
     recipe = Recipe(batch_size=2)
     params, _ = start(recipe)
-    sleeper = Sleeper(params, recipe.bits, recipe.learning_rate, recipe.batch_size)
+    sleeper = Sleeper(params, recipe)
     assert vanished(recipe, sleeper) == gone
     assert sleeper.taken <= 1000
 
@@ -69,7 +69,7 @@ def test_a_change_in_the_thousandth_step_counts(wakes: int, gone: bool) -> None:
 def test_diverging_is_not_vanishing() -> None:
     recipe = Recipe(seed=6, bits=64, hidden=4, learning_rate=3e38, dtype="float32")
     params, _ = start(recipe)
-    assert not vanished(recipe, numpy_learner(params, recipe))
+    assert not vanished(recipe, CompiledSGD(params, recipe))
 
 
 @pytest.mark.parametrize("engine", ["compiled", "numpy"])

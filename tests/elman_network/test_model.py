@@ -52,70 +52,54 @@ def test_bad_weights(changed: dict[str, Any], error: type[Exception], message: s
         check_params(params._replace(**changed))
 
 
-@pytest.mark.parametrize("function", [forward, rtrl, complex_step])
-def test_bad_inputs(function: object) -> None:
-    def call(x: object, h_0: object = h_0) -> None:
-        if function is forward:
-            forward(params, x, h_0)  # type: ignore[arg-type]
-        else:
-            function(params, x, targets, h_0)  # type: ignore[operator]
-
-    with pytest.raises(ValueError, match=r"x must be \(time, batch, n_in=2\), got \(3, 5, 1\)"):
-        call(x[..., :1])
-    with pytest.raises(
-        ValueError, match=r"got \(3, 2\): add the batch axis with x\[:, None, :\]\?"
-    ):
-        call(x[:, 0])
-    with pytest.raises(TypeError, match=r"pass x.astype\(np.float64\)\?"):
-        call(x.astype(np.float32))
-    with pytest.raises(TypeError, match="x must be a NumPy array, got list"):
-        call(x.tolist())
-    with pytest.raises(ValueError, match=r"x must be finite, got inf at \[0, 0, 0\]"):
-        call(x + np.inf)
-    with pytest.raises(
-        ValueError, match=r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T\?"
-    ):
-        call(x, h_0.T)
+_, TRACE = forward(params, x)
+GRADIENTS: dict[str, Callable[..., object]] = {
+    "forward": lambda x=x, targets=targets, h_0=h_0: forward(params, x, h_0),
+    "rtrl": lambda x=x, targets=targets, h_0=h_0: rtrl(params, x, targets, h_0),
+    "complex_step": lambda x=x, targets=targets, h_0=h_0: complex_step(params, x, targets, h_0),
+    "bptt": lambda x=x, targets=targets, h_0=h_0: bptt(params, TRACE, targets),
+}
+OF_X = ("forward", "rtrl", "complex_step")
+OF_TARGETS = ("rtrl", "complex_step", "bptt")
 
 
-def test_bad_targets() -> None:
-    _, trace = forward(params, x)
-    calls: list[Callable[[Any], Params]] = [
-        lambda y: bptt(params, trace, y),
-        lambda y: rtrl(params, x, y),
-        lambda y: complex_step(params, x, y),
-    ]
-    for call in calls:
-        with pytest.raises(
-            ValueError, match=r"targets must be \(time=3, batch=5, n_out=1\), got \(2"
-        ):
-            call(targets[:2])
-        with pytest.raises(ValueError, match="targets must be finite, got nan"):
-            call(targets * np.nan)
-        with pytest.raises(TypeError, match=r"targets.astype\(np.float64\)"):
-            call(targets.astype(np.float32))
+@pytest.mark.parametrize(
+    ("names", "given", "message"),
+    [
+        (OF_X, {"x": x[..., :1]}, r"x must be \(time, batch, n_in=2\), got \(3, 5, 1\)"),
+        (OF_X, {"x": x[:, 0]}, r"got \(3, 2\): add the batch axis with x\[:, None, :\]\?"),
+        (OF_X, {"x": x.astype(np.float32)}, r"pass x.astype\(np.float64\)\?"),
+        (OF_X, {"x": x.tolist()}, "x must be a NumPy array, got list"),
+        (OF_X, {"x": x + np.inf}, r"x must be finite, got inf at \[0, 0, 0\]"),
+        (OF_X, {"h_0": h_0.T}, r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T\?"),
+        (OF_TARGETS, {"targets": targets[:2]}, r"must be \(time=3, batch=5, n_out=1\), got \(2"),
+        (OF_TARGETS, {"targets": targets * np.nan}, "targets must be finite, got nan"),
+        (OF_TARGETS, {"targets": targets.astype("f4")}, r"targets.astype\(np.float64\)"),
+    ],
+)
+def test_bad_inputs_and_targets(
+    names: tuple[str, ...], given: dict[str, Any], message: str
+) -> None:
+    for name in names:
+        with pytest.raises((TypeError, ValueError), match=message):
+            GRADIENTS[name](**given)
 
 
 def test_bad_upstream_window_and_trace() -> None:
-    _, trace = forward(params, x)
-    with pytest.raises(ValueError, match=r"upstream must be \(time=3, batch=5, n_out=1\)"):
-        vjp(params, trace, targets[:, :1])
+    def refused(message: str, given: Any = targets, trace: Any = TRACE, **window: Any) -> None:
+        for function in (bptt, vjp):
+            with pytest.raises(ValueError, match=message):
+                function(params, trace, given, **window)
+
+    refused(r"must be \(time=3, batch=5, n_out=1\)", targets[:, :1])
     for window in (-1, 1.0, "all"):
-        with pytest.raises(
-            ValueError, match=f"window must be None or an integer >= 0, got {window!r}"
-        ):
-            bptt(params, trace, targets, window=window)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="window must be None or an integer >= 0"):
-            vjp(params, trace, targets, window=window)  # type: ignore[arg-type]
-    other = Params(*problem(1, 3, 5, 2, 3, 1).params)
-    with pytest.raises(
-        ValueError, match=r"trace.x must be \(time=3, batch=5, n_in=2\), got \(3, 4, 2\)"
-    ):
-        bptt(params, trace._replace(x=x[:, :4]), targets)
-    with pytest.raises(ValueError, match=r"trace.outputs must be finite, got nan"):
-        bptt(params, trace._replace(outputs=trace.outputs * np.nan), targets)
-    with pytest.raises(ValueError, match=r"trace.states must be \(time\+1=4, batch=5, hidden=3\)"):
-        bptt(other, trace, targets)
+        refused(f"window must be None or an integer >= 0, got {window!r}", window=window)
+    refused(r"trace.x must be \(time=3, batch=5, n_in=2\)", trace=TRACE._replace(x=x[:, :4]))
+    refused("trace.outputs must be finite", trace=TRACE._replace(outputs=TRACE.outputs * np.nan))
+    other = forward(Params(*problem(1, 3, 5, 2, 3, 1).params), x)[1]
+    refused(r"trace.states must be \(time\+1=4, batch=5, hidden=4\)", trace=other)
+    with pytest.raises(ValueError, match="into_states must be"):
+        vjp(params, TRACE, targets, into_states=np.zeros((3, 5, 5)))
 
 
 def test_arguments_are_not_changed() -> None:

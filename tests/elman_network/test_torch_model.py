@@ -4,27 +4,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 from agreement import assert_gradients, numpy_array
-from problems import Problem, generated, problem, problems
+from problems import Problem, problem, problems
 from profiles import nightly
-from rnn_numpy import Params, bounds, bptt, forward, vjp
-from rnn_torch import ElmanRNN, autograd_gradient, squared_error
+from rnn_numpy import Params, bounds, bptt, forward
+from rnn_torch import ElmanRNN, squared_error
 from torch_needs import needs_compiler, uses_torch_script
-
-Weights = dict[str, torch.Tensor]
-
-
-def loss(model: ElmanRNN, weights: Weights, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    outputs, _ = functional_call(model, weights, (x,))
-    return squared_error(outputs, y)
-
-
-def as_torch(problem: Problem) -> tuple[ElmanRNN, Weights, torch.Tensor, torch.Tensor]:
-    model = ElmanRNN.from_params(problem.params)
-    weights = {name: p.detach() for name, p in model.named_parameters()}
-    return model, weights, torch.tensor(problem.x), torch.tensor(problem.targets)
 
 
 @given(problems)
@@ -53,66 +39,10 @@ def test_a_fresh_model_draws_a_standard_normal() -> None:
     assert repr(model) == "ElmanRNN(n_in=3, hidden=200, n_out=2, dtype=torch.float64)"
 
 
-@given(generated)
-def test_func_grad(problem: Problem) -> None:
-    model, weights, x, y = as_torch(problem)
-    gradient = grad(lambda w: loss(model, w, x, y))(weights)
-    by_hand = bptt(problem.params, forward(problem.params, problem.x)[1], problem.targets)
-    allowed = bounds(problem.params, problem.x, problem.targets).params
-    assert_gradients(Params(*(numpy_array(gradient[n]) for n in "UWV")), by_hand, allowed)
-
-
-@uses_torch_script
-@given(generated)
-def test_func_jvp_is_the_transpose_of_the_hand_written_vjp(problem: Problem) -> None:
-    model, weights, x, _ = as_torch(problem)
-    rng = np.random.default_rng(0)
-    tangent = Params(*(rng.standard_normal(p.shape).astype(p.dtype) for p in problem.params))
-    upstream = problem.targets
-
-    def outputs(w: Weights) -> torch.Tensor:
-        return functional_call(model, w, (x,))[0]
-
-    tangents = {name: torch.tensor(t) for name, t in tangent._asdict().items()}
-    moved: torch.Tensor = jvp(outputs, (weights,), (tangents,))[1]
-    gradient = vjp(problem.params, forward(problem.params, problem.x)[1], upstream).params
-    allowed = bounds(problem.params, problem.x, upstream=upstream).params
-    forwards = float((numpy_array(moved).astype(np.float64) * upstream).sum())
-    parts = list(zip(gradient, tangent, allowed, strict=True))
-    backwards = sum(float((g.astype(np.float64) * t).sum()) for g, t, _ in parts)
-    budget = sum(float((2 * bound * np.abs(t)).sum()) for _, t, bound in parts)
-    assert abs(forwards - backwards) <= budget
-
-
-def test_func_vmap_over_models() -> None:
-    drawn = [problem(seed, 5, 2, 2, 3, 1) for seed in range(4)]
-    models = [ElmanRNN.from_params(p.params) for p in drawn]
-    stacked, _ = stack_module_state(models)
-    x, y = torch.tensor(drawn[0].x), torch.tensor(drawn[0].targets)
-    gradients = vmap(grad(lambda w: loss(models[0], w, x, y)))(stacked)
-    for index, one in enumerate(drawn):
-        expected = autograd_gradient(models[index], drawn[0].x, drawn[0].targets)
-        allowed = bounds(one.params, drawn[0].x, drawn[0].targets).params
-        assert_gradients(
-            Params(*(numpy_array(gradients[n][index]) for n in "UWV")), expected, allowed
-        )
-
-
-def test_double_backward() -> None:
-    model, weights, x, _ = as_torch(problem(0, 4, 2, 2, 3, 2))
-    leaves = [w.requires_grad_() for w in weights.values()]
-
-    def outputs(*arrays: torch.Tensor) -> torch.Tensor:
-        return functional_call(model, dict(zip(weights, arrays, strict=True)), (x,))[0]
-
-    assert torch.autograd.gradgradcheck(outputs, leaves)
-
-
+@nightly  # by day the fused layer is compiled
 @pytest.mark.unannotated  # dynamo would trace into the annotation checks
 @uses_torch_script
-@pytest.mark.parametrize(
-    "backend", ["aot_eager", pytest.param("inductor", marks=[needs_compiler, nightly])]
-)
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
 def test_compile(backend: str) -> None:
     params, x, targets, _ = problem(0, 3, 2, 2, 4, 1)
     model = ElmanRNN.from_params(params)
@@ -150,21 +80,17 @@ def test_any_device() -> None:
 @pytest.mark.unannotated
 def test_bad_input_to_the_module() -> None:
     model = ElmanRNN(2, 4, 1, dtype=torch.float64)
-    x = torch.zeros(3, 5, 2, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"x must be \(time, batch, n_in=2\), got \(3, 5, 4\)"):
-        model(torch.zeros(3, 5, 4))
-    with pytest.raises(ValueError, match=r"add the batch axis with x\[:, None, :\]\?"):
-        model(x[:, 0])
-    with pytest.raises(ValueError, match="every axis needs at least one entry"):
-        model(x[:0])
-    with pytest.raises(TypeError, match=r"x must be torch.float64 .* pass x.to\(torch.float64\)\?"):
-        model(x.float())
-    with pytest.raises(TypeError, match=r"x must be on cpu .* got meta: pass x.to\('cpu'\)\?"):
-        model(x.to("meta"))
-    with pytest.raises(
-        ValueError, match=r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T"
+    x, h_0 = torch.zeros(3, 5, 2).double(), torch.zeros(5, 4).double()
+    for arguments, message in (
+        ((x[..., :1],), r"x must be \(time, batch, n_in=2\), got \(3, 5, 1\)"),
+        ((x[:, 0],), r"add the batch axis with x\[:, None, :\]\?"),
+        ((x[:0],), "every axis needs at least one entry"),
+        ((x.float(),), r"x must be torch.float64 .* pass x.to\(torch.float64\)\?"),
+        ((x.to("meta"),), r"x must be on cpu .* got meta: pass x.to\('cpu'\)\?"),
+        ((x, h_0.T), r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T"),
     ):
-        model(x, torch.zeros(4, 5, dtype=torch.float64))
+        with pytest.raises((TypeError, ValueError), match=message):
+            model(*arguments)
     for name in ("n_in", "hidden", "n_out"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             ElmanRNN(**{name: 0})  # type: ignore[arg-type]

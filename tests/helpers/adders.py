@@ -8,7 +8,7 @@ from rnn_numpy import Params, initial_params
 from rnn_numpy.tasks.addition import draw_pairs
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication, subtraction
 from rnn_numpy.training.recipe import Dtype, Recipe, start
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.sgd import choose
 
 TARGETS = (addition, subtraction, comparison, multiplication(3), multiplication(1))
 
@@ -18,7 +18,7 @@ def trained(seed: int, dtype: Dtype = "float64") -> Params:
     """The recipe's weights."""
     recipe = Recipe(seed=seed, dtype=dtype)
     params, rng = start(recipe)
-    learner = numpy_learner(params, recipe)
+    learner = choose(None, recipe.hidden).learner(params, recipe)
     learner.descend(draw_pairs(rng, recipe.bits, recipe.iterations))
     return learner.params()
 

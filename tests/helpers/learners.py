@@ -6,21 +6,13 @@ import pytest
 
 from rnn_numpy import Params
 from rnn_numpy.training.recipe import Engine, Learner, Recipe, Training
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 from rnn_torch.training.learners import AutogradLearner, CompiledLearner, FusedLearner
 
 Make = Callable[[Params, Recipe], Learner]
 
 
-def plain_numpy(params: Params, recipe: Recipe) -> Learner:
-    return numpy_learner(params, recipe, "numpy")
-
-
-def compiled_numpy(params: Params, recipe: Recipe) -> Learner:
-    return numpy_learner(params, recipe, "compiled")
-
-
-ENGINES: list[Make] = [plain_numpy, compiled_numpy, AutogradLearner, FusedLearner, CompiledLearner]
+ENGINES: list[Make] = [NumPySGD, CompiledSGD, AutogradLearner, FusedLearner, CompiledLearner]
 
 NAMES = ["numpy", "numpy-compiled", "torch", "torch-fused", "torch-compiled"]
 

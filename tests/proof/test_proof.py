@@ -4,16 +4,14 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adders import TARGETS, random_params, trained
-from profiles import NIGHTLY, nightly
+from profiles import nightly
 from rnn_numpy import Params
-from rnn_numpy.proof.breadth_first import Search
 from rnn_numpy.proof.explore import explore
-from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, minimise, replay, run_rounded
-from rnn_numpy.proof.report import reason_of
+from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, minimise, run_rounded
 from rnn_numpy.tasks.addition import encode, from_bits
 from rnn_numpy.tasks.targets import Target, addition, comparison, multiplication
 from rnn_numpy.training.recipe import Dtype
@@ -67,7 +65,7 @@ def test_verdicts_against_running_every_short_input(
     sure = len(verdict.machine.branches) == 0 and verdict.margin > verdict.margin_error
     if isinstance(verdict, Refuted) and sure:
         assert first == (verdict.depth if verdict.depth <= steps else None)
-        assert replay(params, verdict).said != replay(params, verdict).right
+        assert verdict.example.said != verdict.example.right
     elif isinstance(verdict, Proved):
         assert first is None
     reached = {row.tobytes() for row in states.reshape(-1, hidden)}
@@ -102,7 +100,7 @@ def operands(bits: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("bits", [1, 2, 9, 64, 1000, pytest.param(4096, marks=nightly)])
+@pytest.mark.parametrize("bits", [1, 9, 200, pytest.param(4096, marks=nightly)])
 def test_a_proved_adder_adds_whatever_the_order_of_summation(bits: int, dtype: Dtype) -> None:
     params = trained(3, dtype)
     assert explore(params, 5).status == "proved"
@@ -115,19 +113,6 @@ def test_a_proved_adder_adds_whatever_the_order_of_summation(bits: int, dtype: D
         outputs, _ = run_rounded(weights, x, 5)
         np.testing.assert_array_equal(outputs > 0.5, y > 0.5)
         np.testing.assert_array_equal(said_by_torch(weights, x, 5), y[..., 0] > 0.5)
-
-
-@given(bits=st.integers(1, 4096), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=15 if NIGHTLY else 5)
-def test_random_operands_in_random_orders(bits: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    U, W, V = trained(3)
-    order = rng.permutation(len(W))
-    a, b = ([int.from_bytes(rng.bytes(bits // 8 + 1), "little") >> (8 - bits % 8)
-             for _ in range(4)] for _ in "ab")  # fmt: skip
-    x, y = encode(a, b, bits + 1)
-    outputs, _ = run_rounded(Params(U[:, order], W[order][:, order], V[order]), x, 5)
-    np.testing.assert_array_equal(outputs > 0.5, y > 0.5)
 
 
 def test_float32_follows_both_sides_of_a_tie() -> None:
@@ -159,7 +144,7 @@ def test_a_tie_that_decides_an_output_gives_no_verdict() -> None:
 def test_a_refutation_is_the_shortest(refuted: Params) -> None:
     verdict = explore(refuted, 5)
     assert isinstance(verdict, Refuted)
-    example = replay(refuted, verdict)
+    example = verdict.example
     a, b = example.operands
     assert example.right == a + b != example.said
     # Run by torch too.
@@ -173,19 +158,6 @@ def test_a_refutation_is_the_shortest(refuted: Params) -> None:
     np.testing.assert_array_equal(outputs[..., 0] > 0.5, right_bits(addition, x))
 
 
-def test_colliding_keys_are_noticed(proved: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = Search._keys
-
-    def colliding(self: Search, levels: np.ndarray, task: np.ndarray) -> np.ndarray:
-        return keys(self, levels, task) & np.uint64(7)
-
-    monkeypatch.setattr(Search, "_keys", colliding)
-    verdict = explore(proved, 5)
-    assert isinstance(verdict, GaveUp)
-    assert verdict.reasons == ("keys",)
-    assert reason_of(verdict).startswith("two states have the same key; all inputs of ")
-
-
 def test_limit(proved: Params) -> None:
     assert explore(proved, 5, limit=4020).status == "proved"
     verdict = explore(proved, 5, limit=4019)
@@ -195,13 +167,6 @@ def test_limit(proved: Params) -> None:
         explore(proved, 5, limit=0)
     with pytest.raises(ValueError, match="explored to the end"):
         minimise(verdict.machine)
-
-
-def test_weights_too_large_for_a_verdict() -> None:
-    huge = Params(*(np.full(shape, 1e300) for shape in ((2, 3), (3, 3), (3, 1))))
-    verdict = explore(huge, 5)
-    assert isinstance(verdict, GaveUp)
-    assert verdict.reasons == ("rounding",)
 
 
 def test_weights_that_do_not_fit_the_target(proved: Params) -> None:

@@ -3,8 +3,6 @@
 import io
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +55,9 @@ def test_refuted(wrong: str, tmp_path: Path, capsys: Capture) -> None:
     assert a + b == total != said
     assert lines[-1] == f"{file} not written: nothing is proved"
     assert not file.exists()
+    assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
+    example = json.loads(capsys.readouterr().out)["counterexample"]
+    assert (example["operands"], example["right"], example["said"]) == ([a, b], total, said)
 
 
 def test_gave_up(right: str, capsys: Capture) -> None:
@@ -74,12 +75,6 @@ def test_json(limit: str, code: int, right: str, capsys: Capture) -> None:
     if code == 0:
         assert document["states"] == 4020
         assert document["minimal"]["next"] == [[0, 0, 0, 1], [0, 1, 1, 1]]
-
-
-def test_json_of_a_refutation(wrong: str, capsys: Capture) -> None:
-    assert prove.main([wrong, "--state-bits", "5", "--json"]) == 1
-    example = json.loads(capsys.readouterr().out)["counterexample"]
-    assert sum(example["operands"]) == example["right"] != example["said"]
 
 
 def test_the_refutation_of_another_target_names_its_operation(right: str, capsys: Capture) -> None:
@@ -138,9 +133,3 @@ def test_operands_that_are_no_integers_are_refused(right: str) -> None:
     assert add.add(params, np.int64(3), 4) == 7
     with pytest.raises(TypeError, match="float"):
         add.add(params, 1.5, 2)  # type: ignore[arg-type]
-
-
-def test_a_closed_pipe(right: str) -> None:
-    command = f"{sys.executable} -m rnn_numpy.prove {right} --state-bits 4 | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert done.stderr == ""

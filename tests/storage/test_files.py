@@ -22,10 +22,11 @@ def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory, problem: Problem, says: dict[str, str]
 ) -> None:
     file = tmp_path_factory.mktemp("files") / "w.safetensors"
-    save_params(file, problem.params, says)
+    params = problem.params._replace(W=problem.params.W.T)  # a view
+    save_params(file, params, says)
     back, metadata = load_params(file)
     assert metadata == says
-    for one, other in zip(back, problem.params, strict=True):
+    for one, other in zip(back, params, strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
 
 
@@ -85,11 +86,6 @@ def test_permissions_and_links_are_kept(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
-def test_views_are_saved_with_their_values(tmp_path: Path) -> None:
-    save_params(tmp_path / "w", params._replace(W=params.W.T), {})
-    np.testing.assert_array_equal(load_params(tmp_path / "w")[0].W, params.W.T)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -124,8 +120,3 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(WeightsError, match="it is a folder"):
         save_params(tmp_path, params, {})
-
-
-def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
-    check_writable(tmp_path / "w.safetensors")
-    assert list(tmp_path.iterdir()) == []

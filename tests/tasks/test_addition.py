@@ -1,6 +1,7 @@
 """The task: integers to bits and back, for any width; counting exact sums."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -37,35 +38,23 @@ def test_the_target_is_the_sum(drawn: tuple[int, int, int]) -> None:
     assert decode(y) == [a + b]
 
 
-@given(st.integers(-(2**70), -1))
-def test_negative_operands_are_refused(integer: int) -> None:
-    with pytest.raises(ValueError, match=rf"operands must be 0 to 2\^8 - 1 .* got {integer}"):
-        to_bits([integer], 8)
-
-
-@given(st.integers(1, 100), st.integers(0, 2**70))
-def test_too_wide_operands_are_refused(width: int, more: int) -> None:
-    with pytest.raises(ValueError, match=f"to fit {width} bits"):
-        to_bits([2**width + more], width)
-
-
-@pytest.mark.parametrize("operand", [1.0, "1", None, np.float64(3), float("nan"), 1 + 0j])
-def test_non_integer_operands_are_refused(operand: object) -> None:
-    with pytest.raises(TypeError, match="operands must be integers"):
-        to_bits([operand], 8)  # type: ignore[list-item]
-
-
-def test_other_bad_input() -> None:
-    with pytest.raises(ValueError, match="width must be at least 1"):
-        to_bits([0], 0)
-    with pytest.raises(ValueError, match=r"bits must be \(width, count\), got \(3,\)"):
-        from_bits([0, 1, 0])
-    with pytest.raises(ValueError, match="bits must be 0 or 1"):
-        from_bits([[0.5]])
-    with pytest.raises(ValueError, match="equal lengths, got 2 and 1"):
-        encode([1, 2], [3], 8)
-    with pytest.raises(ValueError, match="to fit 8 bits, got 256"):
-        encode([255], [1], 8)  # a sum that overflows
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda: to_bits([-(2**70)], 8), r"operands must be 0 to 2\^8 - 1 .* got -11805916"),
+        (lambda: to_bits([3, 256], 8), "to fit 8 bits, got 256"),
+        (lambda: to_bits(np.array([1.0]), 8), "operands must be integers, got .*1.0"),
+        (lambda: to_bits("1", 8), "operands must be integers, got '1'"),  # type: ignore[arg-type]
+        (lambda: to_bits([0], 0), "width must be at least 1"),
+        (lambda: from_bits([0, 1, 0]), r"bits must be \(width, count\), got \(3,\)"),
+        (lambda: from_bits([[0.5]]), "bits must be 0 or 1"),
+        (lambda: encode([1, 2], [3], 8), "equal lengths, got 2 and 1"),
+        (lambda: encode([255], [1], 8), "to fit 8 bits, got 256"),  # a sum that overflows
+    ],
+)
+def test_bad_input(convert: Callable[[], object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        convert()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 64), st.integers(1, 5), st.integers(1, 5))
@@ -85,7 +74,7 @@ def test_encode_pairs_equals_encode(bits: int, dtype: str, data: st.DataObject) 
     x, y = encode_pairs(np.array(drawn, np.int64), bits, dtype)
     a, b = zip(*drawn, strict=True)
     for one, other in zip((x, y), encode(a, b, bits, dtype), strict=True):
-        np.testing.assert_array_equal(one.transpose(1, 0, 2), other, strict=True)
+        np.testing.assert_array_equal(one, other, strict=True)
 
 
 def adder(h: Array, x: Array) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from rnn_numpy.tasks.targets import (
     multiplication,
     subtraction,
 )
-from rnn_torch import FusedElmanRNN
 
 
 def by_hand(target: Target) -> Params:
@@ -40,30 +38,6 @@ def test_other_targets_are_proved(target: Target) -> None:
     minimal = minimise(verdict.machine)
     np.testing.assert_array_equal(minimal.next, target.next)
     np.testing.assert_array_equal(minimal.output, target.output)
-
-
-@pytest.mark.parametrize("target", [subtraction, multiplication(3)], ids=lambda t: t.name)
-def test_other_targets_are_learned(target: Target) -> None:
-    """One of a few seeds is proved, and its machine has the borrow or the carries as states."""
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(seed)
-        model = FusedElmanRNN(target.operands, 16, 1, dtype=torch.float64)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-        for _ in range(600):
-            numbers = rng.integers(2**target.operands, size=(12, 32))
-            x = numbers[..., np.newaxis] >> np.arange(target.operands) & 1
-            y = target.run(numbers)[..., np.newaxis]
-            outputs, _ = model(torch.tensor(x, dtype=torch.float64))
-            loss = torch.nn.functional.binary_cross_entropy(outputs, torch.tensor(y * 1.0))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        verdict = explore(model.to_params(), 5, target)
-        if verdict.status == "proved":
-            break
-    assert verdict.status == "proved"
-    np.testing.assert_array_equal(minimise(verdict.machine).next, target.next)
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Training that survives: one checkpoint file, signals, kill -9, full disks."""
+"""Training that survives: signals, kill -9, full disks, checkpoints that are damaged or foreign."""
 
 import json
 import os
@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from forked import Forked
-from profiles import NIGHTLY
+from profiles import NIGHTLY, nightly
 from rnn_numpy import train as numpy_train
-from rnn_numpy.storage.weights import load_params
+from rnn_numpy.storage.weights import as_safetensors, load_params
 from rnn_numpy.training import checkpoint
-from rnn_numpy.training.checkpoint import read
+from rnn_numpy.training.checkpoint import CheckpointError, read
 from rnn_torch import train as torch_train
 from trainings import SMALL, bytes_of, run
 
@@ -77,7 +77,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(recipe, "draw_pairs", counting)
 
 
-@pytest.mark.parametrize("package", ["rnn_numpy", "rnn_torch"])
+@pytest.mark.parametrize("package", ["rnn_numpy", pytest.param("rnn_torch", marks=nightly)])
 def test_kill_9(package: str, tmp_path: Path) -> None:
     """After a kill at any moment there is the old or the new file; the result is the same."""
     engine, more = {"rnn_numpy": ("numpy", 1500), "rnn_torch": ("autograd", 200)}[package]
@@ -113,43 +113,6 @@ def wait_for_progress(file: Path, process: Forked) -> None:
     before = version()
     while version() == before and process.poll() is None:
         time.sleep(0.001)
-
-
-def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
-    kept = tmp_path / "kept"
-    assert run(kept, capsys)[0] == 0
-    before = kept.read_bytes()
-    code, _, err = run(kept, capsys)
-    assert code == 2
-    assert "kept exists: pass --resume to continue it" in err
-    assert kept.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("flags", "difference"),
-    [(["--seed", "1"], "seed 0, not 1"), (["--learning-rate", "0.2"], "learning_rate 0.1, not 0.2"),
-     (["--bits", "6"], "bits 5, not 6"), (["--dtype", "float32"], "dtype float64, not float32"),
-     (["--iterations", "900"], "iterations 700, not 900"),
-     (["--engine", "numpy"], "engine compiled, not numpy")],
-)  # fmt: skip
-def test_another_recipe_is_refused(
-    flags: list[str], difference: str, tmp_path: Path, capsys: Capture
-) -> None:
-    kept = tmp_path / "kept"
-    assert run(kept, capsys)[0] == 0
-    before = kept.read_bytes()
-    code, _, err = run(kept, capsys, "--resume", *flags)
-    assert code == 2
-    assert f"holds a run with {difference}" in err
-    assert kept.read_bytes() == before
-
-
-def test_resume_without_a_checkpoint_starts_from_the_beginning(
-    tmp_path: Path, capsys: Capture
-) -> None:
-    code, out, _ = run(tmp_path / "kept", capsys, "--resume")
-    assert code == 0
-    assert "continuing" not in out
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, capsys: Capture) -> None:
@@ -197,8 +160,7 @@ def test_a_full_disk(tmp_path: Path, capsys: Capture, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == [kept]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals(number: signal.Signals, tmp_path: Path) -> None:
+def test_ctrl_c(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     command: list[Any] = [sys.executable, "-m", "rnn_numpy.train", "--engine", "numpy",
                           "--log-every", "100", "--checkpoint", kept,
@@ -208,11 +170,84 @@ def test_signals(number: signal.Signals, tmp_path: Path) -> None:
     for line in process.stdout:
         if line.startswith("     200"):
             break
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "interrupted after step " in out
-    assert err == ""
+    assert (process.returncode, err) == (128 + signal.SIGINT, "")
     step = int(out.split("interrupted after step ")[1].split()[0])
     assert read(kept).steps == step
     assert load_params(tmp_path / "out")[1]["steps"] == str(step)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A checkpoint with one log line."""
+    file = tmp_path_factory.mktemp("finished") / "kept"
+    assert numpy_train.main([*SMALL, "--log-every", "700", "--checkpoint", str(file)]) == 0
+    return file.read_bytes()
+
+
+def refused(file: Path, octets: bytes, capsys: Capture, *flags: str) -> str:
+    """What is said about a checkpoint that is refused, and not changed."""
+    file.write_bytes(octets)
+    code, out, err = run(file, capsys, *flags)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert file.read_bytes() == octets
+    return err
+
+
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [([], "kept exists: pass --resume to continue it"),
+     (["--resume", "--seed", "1"], "holds a run with seed 0, not 1"),
+     (["--resume", "--learning-rate", "0.2"], "learning_rate 0.1, not 0.2"),
+     (["--resume", "--bits", "6"], "bits 5, not 6"),
+     (["--resume", "--dtype", "float32"], "dtype float64, not float32"),
+     (["--resume", "--iterations", "900"], "iterations 700, not 900"),
+     (["--resume", "--engine", "numpy"], "engine compiled, not numpy")],
+)  # fmt: skip
+def test_another_run_is_refused(
+    flags: list[str], difference: str, finished: bytes, tmp_path: Path, capsys: Capture
+) -> None:
+    assert difference in refused(tmp_path / "kept", finished, capsys, *flags)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "weights"])
+def test_a_damaged_checkpoint_is_refused(
+    damage: str, finished: bytes, tmp_path: Path, capsys: Capture
+) -> None:
+    file, params = tmp_path / "kept", load_params_of(finished, tmp_path)
+    octets = {
+        "truncated": finished[: len(finished) // 2],
+        "flipped": finished[:-100] + bytes([finished[-100] ^ 1]) + finished[-99:],
+        "empty": b"",
+        "foreign": b"mine",
+        "weights": as_safetensors(params, {"steps": "1"}),
+    }[damage]
+    said = refused(file, octets, capsys, "--resume")
+    assert str(file) in said
+    assert "checkpoint" in said
+
+
+def load_params_of(octets: bytes, folder: Path) -> dict[str, np.ndarray]:
+    (folder / "w").write_bytes(octets)
+    return load_params(folder / "w")[0]._asdict()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", -1), ("steps", 701), ("steps", 1.5), ("steps", "5"), ("steps", None), ("log", [[]]),
+     ("log", 3), ("log", [[1, "x", 1, 1, 1, None]]), ("log", [[1, float("nan"), 1, 1, 1, None]]),
+     ("log", [[1, 1.0, 1, 1, 1, float("nan")]]), ("log", [[1, 1.0, -1, 1, 1, None]]),
+     ("recipe", {}), ("recipe", {"hidden": 6}), ("recipe", {"dtype": "float32"}), ("more", 1)],
+    ids=str,
+)  # fmt: skip
+def test_a_malicious_checkpoint(name: str, value: Any, finished: bytes, tmp_path: Path) -> None:
+    """Its checksum is right."""
+    (tmp_path / "kept").write_bytes(finished)
+    params, metadata = load_params(tmp_path / "kept")
+    state = json.loads(metadata["state"])
+    changed = {**state[name], **value} if isinstance(value, dict) and value else value
+    metadata["state"] = json.dumps({**state, name: changed})
+    (tmp_path / "kept").write_bytes(as_safetensors(params._asdict(), metadata))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read(tmp_path / "kept")

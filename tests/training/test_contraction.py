@@ -13,8 +13,8 @@ from rnn_numpy.elman_network.model import forward, vjp
 from rnn_numpy.elman_network.params import Params, initial_params
 from rnn_numpy.real_proof.cover import TooManySets
 from rnn_numpy.real_proof.verdict import GaveUp, Proved, prove_real
-from rnn_numpy.tasks.targets import addition, subtraction
-from rnn_numpy.training.contraction import PENALTY, SEQUENCES, Contraction, penalty_gradient
+from rnn_numpy.tasks.targets import subtraction
+from rnn_numpy.training.contraction import PENALTY, Contraction, penalty_gradient
 from rnn_numpy.training.recipe import Dtype
 
 
@@ -47,21 +47,6 @@ def test_the_gradient_of_the_penalty_is_that_of_the_jacobians_norm_by_autograd(
     got = vjp(params, trace, outputs - y, into_states=0.3 * into_states).params
     for mine, theirs in zip((got.U, got.W + 0.3 * into_W, got.V), wanted, strict=True):
         np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-10, atol=1e-13)
-
-
-def test_into_states_is_checked() -> None:
-    params, x, y = small(0, 3, 2, 4)
-    outputs, trace = forward(params, x)
-    with pytest.raises(ValueError, match="into_states must be"):
-        vjp(params, trace, outputs - y, into_states=np.zeros((3, 2, 5)))
-
-
-def test_counterexamples_begin_some_sequences() -> None:
-    training = Contraction(small(0, 1, 1, 4)[0], addition)
-    wrong = [np.array([3, 0, 1, 2, 3, 3, 1, 0, 2, 1])]
-    inputs = training._draw(wrong)
-    assert (wrong[0] == inputs[:10].T).all(axis=1).sum() == SEQUENCES // 8
-    assert not (wrong[0] == training._draw([])[:10].T).all(axis=1).any()
 
 
 def learned(dtype: Dtype, steps: int, penalty: float = PENALTY) -> Params:

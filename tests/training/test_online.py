@@ -1,5 +1,7 @@
 """The recipe's loop, compiled and in NumPy, and many networks in parallel."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -9,14 +11,12 @@ from agreement import assert_gradients
 from problems import Array
 from rnn_numpy import Params, bounds, bptt, forward
 from rnn_numpy.tasks.addition import draw_pairs, encode_pairs
-from rnn_numpy.tasks.exact_sums import Count, count, count_exact, count_exact_compiled
+from rnn_numpy.tasks.exact_sums import advance, count, count_exact, count_exact_compiled
 from rnn_numpy.training import recipe
-from rnn_numpy.training.many import Trained, counted_steps, train, train_many
+from rnn_numpy.training.many import Trained, train, train_many
 from rnn_numpy.training.recipe import Recipe, start
-from rnn_numpy.training.sgd import MOST_HIDDEN_COMPILED, CompiledSGD, NumPySGD, numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD, NumPySGD
 
-Engine = type[NumPySGD | CompiledSGD]
-engines = pytest.mark.parametrize("engine", [NumPySGD, CompiledSGD])
 sizes = {
     "seed": st.integers(0, 2**32 - 1),
     "bits": st.integers(1, 12) | st.just(64),
@@ -24,7 +24,6 @@ sizes = {
     "dtype": st.sampled_from(["float32", "float64"]),
     "scale": st.sampled_from([0.01, 1.0, 8.0]),
 }
-batches = st.sampled_from([1, 1, 2, 3, 7])
 
 
 def drawn(recipe: Recipe, scale: float) -> tuple[Params, Array]:
@@ -33,53 +32,28 @@ def drawn(recipe: Recipe, scale: float) -> tuple[Params, Array]:
     return scaled, draw_pairs(rng, recipe.bits, recipe.batch_size)
 
 
-@engines
-@given(batch=batches, **sizes)
-def test_its_gradient_is_that_of_bptt(
-    engine: type[NumPySGD | CompiledSGD],
-    seed: int,
-    bits: int,
-    hidden: int,
-    dtype: str,
-    scale: float,
-    batch: int,
+@pytest.mark.parametrize("engine", [NumPySGD, CompiledSGD])
+@given(batch=st.sampled_from([1, 1, 2, 3, 7]), **sizes)
+def test_a_step_descends_the_gradient_of_bptt_and_gives_the_outputs(
+    engine: type[NumPySGD], seed: int, bits: int, hidden: int, dtype: str, scale: float, batch: int
 ) -> None:
-    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
+    recipe = Recipe(seed, bits, hidden, 1, 0.5, dtype, batch)  # type: ignore[arg-type]
     params, pairs = drawn(recipe, scale)
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
-    expected = bptt(params, forward(params, x)[1], y)
-    before = [array.copy() for array in params]
-    gradient = engine(params, bits, 0.1, batch).gradient(pairs)
-    assert_gradients(gradient, expected, bounds(params, x, y).params)
-    for one, other in zip(params, before, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@engines
-@given(batch=batches, **sizes)
-def test_a_step_descends_its_gradient_and_gives_the_outputs(
-    engine: type[NumPySGD | CompiledSGD],
-    seed: int,
-    bits: int,
-    hidden: int,
-    dtype: str,
-    scale: float,
-    batch: int,
-) -> None:
-    recipe = Recipe(seed, bits, hidden, dtype=dtype, batch_size=batch)  # type: ignore[arg-type]
-    params, pairs = drawn(recipe, scale)
-    before = Params(*(array.copy() for array in params))
-    network = engine(params, bits, 0.5, batch)
+    x, y = encode_pairs(pairs, bits, dtype)
+    outputs, trace = forward(params, x)
+    allowed, network = bounds(params, x, y), engine(params, recipe)
     gradient = network.gradient(pairs)
-    outputs = network.descend(pairs)
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
-    allowed = bounds(before, x, y)
-    unit = np.finfo(dtype).eps / 2
-    for weight, old, slope, bound in zip(params, before, gradient, allowed.params, strict=True):
+    assert_gradients(gradient, bptt(params, trace, y), allowed.params)
+    for one, other in zip(params, network.params(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    said, unit = network.descend(pairs), np.finfo(dtype).eps / 2
+    assert (np.abs(said - outputs) <= 2 * allowed.outputs).all()
+    for weight, old, slope, bound in zip(
+        network.params(), params, gradient, allowed.params, strict=True
+    ):
         # The gradient may be added to the weight in parts, each rounded: for a bit and example.
         limit = bound + (bits * batch + 4) * unit * (np.abs(old) + np.abs(slope) + bound)
         assert (np.abs(weight - (old - 0.5 * slope)) <= limit + np.finfo(dtype).tiny).all()
-    assert (np.abs(outputs - forward(before, x)[0]) <= 2 * allowed.outputs).all()
 
 
 @given(**sizes)
@@ -87,69 +61,20 @@ def test_both_counts_agree(seed: int, bits: int, hidden: int, dtype: str, scale:
     """Unless rounding decides an output: of a state near 0 all are near 1/2."""
     bits = min(bits, 5)
     params, _ = drawn(Recipe(seed, bits, hidden, dtype=dtype), scale)  # type: ignore[arg-type]
-    pairs = np.indices(2 * (2 ** (bits - 1),)).reshape(2, -1).T
-    x, y = (array.transpose(1, 0, 2) for array in encode_pairs(pairs, bits, dtype))
+    x, y = encode_pairs(np.indices(2 * (2 ** (bits - 1),)).reshape(2, -1).T, bits, dtype)
     near = 2 * bounds(params, x, y).outputs
     assume((np.abs(forward(params, x)[0] - 0.5) > near).all())
-    assert count_exact_compiled(params, bits) == counted(params, bits)
+    by_numpy = count_exact(partial(advance, params), hidden, bits, dtype)
+    assert count_exact_compiled(params, bits) == by_numpy
 
 
-def counted(params: Params, bits: int) -> Count:
-    def advance(h: Array, x: Array) -> tuple[Array, Array]:
-        outputs, trace = forward(params, x, h)
-        return outputs, trace.states[1]
-
-    return count_exact(advance, len(params.W), bits, params.W.dtype)
-
-
-@pytest.mark.unannotated
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_counting_while_it_learns(dtype: str) -> None:
-    """From no exact sum to all, so that prefixes are dropped at every bit."""
-    recipe = Recipe(seed=3, bits=6, dtype=dtype)  # type: ignore[arg-type]
-    params, rng = start(recipe)
-    network = CompiledSGD(params, recipe.bits, recipe.learning_rate)
-    seen = set()
-    for _ in range(12):
-        network.descend(draw_pairs(rng, recipe.bits, 600))
-        found = count_exact_compiled(params, recipe.bits)
-        assert found == counted(params, recipe.bits)
-        assert found == count(params, recipe.bits)
-        seen.add(found.exact)
-    assert len(seen) > 4
-    assert max(seen) == 4**5
-
-
-@engines
-def test_an_incomplete_batch(engine: Engine) -> None:
-    params, rng = start(Recipe())
+def test_what_no_engine_takes() -> None:
+    params, rng = start(Recipe(bits=13))
     with pytest.raises(ValueError, match="the number of pairs must be a multiple of 3, got 8"):
-        engine(params, 8, 0.1, 3).descend(draw_pairs(rng, 8, 8))
-
-
-def test_too_many_bits_to_count() -> None:
-    params, _ = start(Recipe(bits=13))
+        NumPySGD(params, Recipe(batch_size=3)).descend(draw_pairs(rng, 8, 8))
     with pytest.raises(ValueError, match="bits must be at most 12, got 13"):
         count_exact_compiled(params, 13)
     assert not count(params, 13).exhaustive
-
-
-def test_the_default_engine() -> None:
-    small, _ = start(Recipe())
-    wide = Recipe(hidden=MOST_HIDDEN_COMPILED + 1)
-    large, _ = start(wide)
-    assert numpy_learner(small, Recipe()).engine == "compiled"
-    assert numpy_learner(large, wide).engine == "numpy"
-    assert numpy_learner(small, Recipe(), "numpy").engine == "numpy"
-    assert numpy_learner(large, wide, "compiled").engine == "compiled"
-    with pytest.raises(ValueError, match=r"W must be C-contiguous: pass np.ascontiguousarray\(W\)"):
-        CompiledSGD(small._replace(W=small.W.T), 8, 0.1)
-
-
-def test_counted_steps() -> None:
-    for iterations, steps in {10: [4, 8, 10], 8: [4, 8], 0: [0]}.items():
-        assert list(counted_steps(Recipe(iterations=iterations), 4)) == steps
-    assert next(counted_steps(Recipe(iterations=10**15), 1)) == 1  # and not all of them at once
 
 
 @pytest.mark.unannotated
@@ -162,8 +87,10 @@ def test_parallel_training_equals_sequential_training(engine: str) -> None:
     assert alone[0].steps == [300, 600, 700]
     # The weights counted are those of the train command, at the same step.
     params, rng = start(recipes[0])
-    NumPySGD(params, 4, 0.1).descend(draw_pairs(rng, 4, 700))
-    assert alone[0].exact[-1] == counted(params, 4).exact
+    network = NumPySGD(params, recipes[0])
+    network.descend(draw_pairs(rng, 4, 700))
+    assert alone[0].exact[-1] == count(network.params(), 4).exact
+    assert train(Recipe(iterations=0)).steps == [0]
 
 
 @pytest.mark.unannotated

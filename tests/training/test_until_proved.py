@@ -14,7 +14,7 @@ from rnn_numpy import Params, prove
 from rnn_numpy import train as numpy_train
 from rnn_numpy.storage.weights import load_params
 from rnn_numpy.training.recipe import Recipe
-from rnn_numpy.training.sgd import numpy_learner
+from rnn_numpy.training.sgd import CompiledSGD
 from rnn_numpy.training.until_proved import until_proved
 from rnn_torch import train as torch_train
 
@@ -50,12 +50,6 @@ def test_all_engines_stop_after_the_last_step_with_the_same_network(
     assert (document["steps"], document["proof"]["status"]) == (300, "refuted")
 
 
-def test_it_stops_at_a_proof() -> None:
-    params, _ = load_params(Path(__file__).parents[2] / "examples/smallest-adder.safetensors")
-    (outcome,) = until_proved(params, 0, most_steps=9)
-    assert (outcome.verdict.status, outcome.steps) == ("proved", 0)
-
-
 def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
     program = f"""
 import signal, sys
@@ -79,7 +73,7 @@ sys.exit(main([*{SHORT!r}, "--hidden", "3", "--out", {str(tmp_path / "w")!r}]))
 @nightly  # README.md has one by day
 def test_refuted_networks_are_proved_in_a_few_rounds() -> None:
     for seed in (14, 16, 17):
-        params = taken(numpy_learner, Recipe(seed)).learner.params()
+        params = taken(CompiledSGD, Recipe(seed)).learner.params()
         outcomes = until_proved(params, seed, most_steps=3000)
         statuses = [outcome.verdict.status for outcome in outcomes]
         assert statuses[0] == "refuted"

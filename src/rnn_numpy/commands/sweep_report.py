@@ -49,15 +49,9 @@ def _rows(results: Sequence[Trained]) -> Iterator[dict[str, Any]]:
 def print_json(results: Sequence[Trained], wanted: int, engine: str, out: Path | None) -> None:
     """Print the summary as one JSON object on one line; `wanted` networks are in the sweep."""
     ends = Counter(each.status for each in results)
-    document = {
-        "networks": len(results),
-        "wanted": wanted,
-        "diverged": ends["diverged"],
-        "vanished": ends["vanished"],
-        "engine": engine,
-        "out": out and str(out),
-        "settings": summary(results),
-    }
+    document: dict[str, Any] = {"networks": len(results), "wanted": wanted}
+    document |= {end: ends[end] for end in ("diverged", "vanished")}
+    document |= {"engine": engine, "out": out and str(out), "settings": summary(results)}
     say(json.dumps(document, allow_nan=False))
 
 

@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bptt_check.commands.atomic_files import WeightsError, made_by
 from bptt_check.commands.terminal import (
@@ -52,6 +52,7 @@ class _Run:
     def __init__(self, flags: argparse.Namespace, training: Training, kept: Checkpoint) -> None:
         self.flags, self.training, self.kept = flags, training, kept
         self.curve = Learning(training.recipe.bits) if flags.plot is not None else None
+        self.proof: dict[str, Any] | None = None  #: of --until-proved, for --json
         self.tell: Callable[[str], object] = (lambda line: None) if flags.json else say
 
     def code(self) -> int:
@@ -72,8 +73,7 @@ class _Run:
             training.status = "vanished"
             self.tell(*train_log.ending(training))
         if flags.json:
-            proof = outcome and outcome.as_json()
-            say(train_log.as_json(training, sums, None if failure else flags.out, proof))
+            say(train_log.as_json(training, sums, None if failure else flags.out, self.proof))
         failures = [reason for reason in (failure, self.kept.failure) if reason]
         for reason in failures:
             complain(f"error: {reason}")
@@ -116,6 +116,7 @@ class _Run:
     def prove(self, stopped: Stop) -> "Outcome":
         """Train on until the network is proved, and put the result into `training`."""
         # Imported here: most trainings end without a proof, and start sooner without its modules.
+        from rnn_numpy.real_proof.report import as_json, headline
         from rnn_numpy.training.until_proved import until_proved
 
         training, recipe = self.training, self.training.recipe
@@ -126,25 +127,24 @@ class _Run:
                 bar.update(outcome.steps - bar.n)
                 training.steps = recipe.iterations + outcome.steps
                 training.learner = training.engine.learner(outcome.params, recipe)
-                self.tell(f"{training.steps:8}  {outcome.headline()}")
+                self.tell(f"{training.steps:8}  {headline(outcome.verdict)}")
                 self.measure()
                 if not outcome.is_proved and stopped():
                     training.status = "interrupted"
                     break
+        self.proof = as_json(outcome.verdict)
         return outcome
 
     def save(self) -> str:
         """Write --out and --plot, if given; returns the reason of a failure, or an empty text."""
         flags, training = self.flags, self.training
-        params, metadata = (
-            training.learner.params(),
-            {
-                "made_by": made_by(),
-                "recipe": json.dumps(asdict(training.recipe)),
-                "steps": str(training.steps),
-                "status": training.status,
-            },
-        )
+        params = training.learner.params()
+        metadata = {
+            "made_by": made_by(),
+            "recipe": json.dumps(asdict(training.recipe)),
+            "steps": str(training.steps),
+            "status": training.status,
+        }
         try:
             if flags.out is not None:
                 save_params(flags.out, params, metadata)

@@ -3,12 +3,14 @@
 import argparse
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 
 from bptt_check.commands import terminal
-from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, positive
-from rnn_numpy.commands import flag_types
-from rnn_numpy.training.recipe import Recipe
+from bptt_check.commands.flag_types import NOT_NEGATIVE, POSITIVE, Integer, positive
+from rnn_numpy.training.recipe import RANGES, Recipe
+
+SEED = Integer(*RANGES["seed"])
 
 EXIT_CODES = """\
 exit codes: 0 trained, and proved if --until-proved was given; 1 the run diverged (--out gets the
@@ -22,14 +24,10 @@ EXAMPLES = (
 
 
 def parser(program: str, description: str, engines: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The flags of both `train` commands; the defaults are the recipe.
-
-    Args:
-        engines: a description of each engine, by its name for --engine.
-    """
+    """The flags of both `train` commands, with these engines; the defaults are the recipe."""
     result = terminal.parser(program, description, EXIT_CODES, EXAMPLES)
     add = result.add_argument
-    add("--seed", type=flag_types.SEED, default=Recipe().seed,
+    add("--seed", type=SEED, default=Recipe().seed,
         help="seed of weights and examples (%(default)s)")  # fmt: skip
     add_recipe(result, several=False)
     add("--log-every", type=POSITIVE, default=1000, metavar="STEPS",
@@ -62,19 +60,18 @@ def parser(program: str, description: str, engines: Mapping[str, str]) -> argpar
 
 def add_recipe(parser: argparse.ArgumentParser, *, several: bool) -> None:
     """The flags of a recipe but its seed; in a sweep, most take `several` values."""
-    for name, kind, metavar, text in (
-        ("bits", flag_types.BITS, "N", "bits in a sum, 1 to 64"),
-        ("hidden", flag_types.HIDDEN, "N", "number of hidden units"),
-        ("batch_size", flag_types.BATCH_SIZE, "N",
-         "examples in each SGD step; their gradients are summed"),
-        ("learning_rate", positive, "RATE", "step size of SGD"),
-        ("iterations", flag_types.ITERATIONS, "N", "number of SGD steps"),
-    ):  # fmt: skip
+    for name, metavar, text in (
+        ("bits", "N", "bits in a sum, 1 to 64"),
+        ("hidden", "N", "number of hidden units"),
+        ("batch_size", "N", "examples in each SGD step; their gradients are summed"),
+        ("learning_rate", "RATE", "step size of SGD"),
+        ("iterations", "N", "number of SGD steps"),
+    ):
         default, many = getattr(Recipe(), name), several and name != "iterations"
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, metavar=metavar, nargs="+" if many else None,
-            default=[default] if many else default,
-            help=f"{text} ({default})",
+            f"--{name.replace('_', '-')}", metavar=metavar, nargs="+" if many else None,
+            type=Integer(*RANGES[name]) if name in RANGES else positive,
+            default=[default] if many else default, help=f"{text} ({default})",
         )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=["float32", "float64"], default=Recipe().dtype,
@@ -105,3 +102,17 @@ def recipe_of(arguments: argparse.ArgumentParser, flags: argparse.Namespace) -> 
     if os.environ.get("WORLD_SIZE", "1") != "1":
         arguments.error("one training runs in one process, not under torchrun: sweep trains many")
     return recipe
+
+
+def seeds(text: str) -> range:
+    """A seed, or a range of seeds in the form of a Python slice: 0:1000 is 0 to 999."""
+    first, colon, end = text.partition(":")
+    with suppress(ValueError, argparse.ArgumentTypeError):
+        begin = SEED(first or "0") if colon else SEED(first)
+        found = range(begin, SEED(str(int(end) - 1)) + 1 if colon else begin + 1)
+        if found:
+            return found
+    raise argparse.ArgumentTypeError(
+        f"must be a seed from {SEED.least} to {SEED.most}, or a range of them such as 0:1000, "
+        f"got {text or 'nothing'}"
+    )

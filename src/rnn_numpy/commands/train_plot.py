@@ -89,12 +89,7 @@ def draw_states(axes: Any, params: Params) -> None:
 
 
 def train_plot(learning: Learning, params: Params, file: str | Path) -> None:
-    """Draw a training and its network.
-
-    Raises:
-        WeightsError: the file cannot be written.
-        ValueError: matplotlib does not know the file's suffix.
-    """
+    """Draw a training and its network; raises as `pictures.check_format` and `write_bytes`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.8, 8), layout="constrained")

@@ -11,11 +11,8 @@ def check_array(
 ) -> None:
     """Raise unless `array` is a finite NumPy array of this dtype with these axes.
 
-    `axes` maps each axis' name to its size; None accepts any size of at least 1.
-
-    Raises:
-        TypeError: it is not a NumPy array, or has another dtype.
-        ValueError: it has another shape, or contains a NaN or infinity.
+    TypeError for another type or dtype, ValueError for another shape, a NaN or an infinity. `axes`
+    maps each axis' name to its size; None accepts any size of at least 1.
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from rnn_numpy.elman_network.checks import check_array
-from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.elman_network.params import Params, check_problem
 
 _STEP = 1e-40
 
@@ -35,15 +34,7 @@ def complex_step(
     Raises:
         TypeError, ValueError: as `rnn_numpy.forward`.
     """
-    check_params(params)
-    U, W, V = params
-    check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
-    time, batch, _ = x.shape
-    check_array("targets", targets, {"time": time, "batch": batch, "n_out": V.shape[1]}, U.dtype)
-    if h_0 is None:
-        h_0 = np.zeros((batch, len(W)), U.dtype)
-    check_array("h_0", h_0, {"batch": batch, "hidden": len(W)}, U.dtype)
-
+    h_0 = check_problem(params, x, h_0, targets)
     weights = [array.astype(np.clongdouble) for array in params]
     x, targets = x.astype(np.longdouble), targets.astype(np.longdouble)
     gradients: list[Any] = [np.zeros(array.shape) for array in params]

@@ -6,13 +6,13 @@ steps is `rnn_numpy.elman_network.textbook`.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy.elman_network.checks import check_array
-from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.elman_network.params import Params, check_params, check_problem
 
 
 class Trace(NamedTuple):
@@ -50,16 +50,11 @@ def forward(
         TypeError: the arguments are not arrays of one dtype.
         ValueError: shapes do not match, or an entry is NaN or infinite.
     """
-    check_params(params)
+    first = check_problem(params, x, h_0)
     U, W, V = params
-    check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
     time, batch, _ = x.shape
     states = np.empty((time + 1, batch, len(W)), U.dtype)
-    if h_0 is None:
-        states[0] = 0
-    else:
-        check_array("h_0", h_0, {"batch": batch, "hidden": len(W)}, U.dtype)
-        states[0] = h_0
+    states[0] = first
 
     # exp(-z) = inf is right: sigmoid(z) = 0. Weights near the largest number make NaN of z itself.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,7 +86,7 @@ def bptt(
     Raises:
         TypeError, ValueError: as `forward`, and for a window that is not an integer >= 0.
     """
-    _check_backward(params, trace, "targets", targets, window)
+    _check_backward(params, trace, window, targets=targets)
     eps, delta, _ = _errors(params, trace, trace.outputs - targets, window)
     return _weight_gradients(trace, eps, delta)
 
@@ -109,11 +104,7 @@ def vjp(
     Arguments and errors are those of `bptt`, which passes the upstream gradient of (4),
     `outputs - targets`. `into_states` is dE/dh_t of what E has of h_t itself, apart from o_t.
     """
-    _check_backward(params, trace, "upstream", upstream, window)
-    if into_states is not None:
-        time, batch, _ = trace.outputs.shape
-        axes = {"time": time, "batch": batch, "hidden": len(params.W)}
-        check_array("into_states", into_states, axes, params.W.dtype)
+    _check_backward(params, trace, window, upstream=upstream, into_states=into_states)
     eps, delta, into_h_0 = _errors(params, trace, upstream, window, into_states)
     into_x = (_rows(delta) @ params.U.T).reshape(trace.x.shape)
     return Gradients(_weight_gradients(trace, eps, delta), x=into_x, h_0=into_h_0)
@@ -216,18 +207,21 @@ def _sigmoid_in_place(z: np.ndarray) -> None:
     np.reciprocal(z, out=z)
 
 
-def _check_backward(
-    params: Params, trace: Trace, name: str, array: object, window: int | None
-) -> None:
+def _check_backward(params: Params, trace: Trace, window: int | None, **given: Any) -> None:
     check_params(params)
     time, batch, _ = trace.outputs.shape
-    U, W, V = params
+    outer, U, W, V = {"time": time, "batch": batch}, *params
+    outputs, hidden = {**outer, "n_out": V.shape[1]}, {"hidden": len(W)}
     # The trace of other weights would give a meaningless gradient.
-    check_array("trace.x", trace.x, {"time": time, "batch": batch, "n_in": len(U)}, W.dtype)
-    hidden_axes = {"time+1": time + 1, "batch": batch, "hidden": len(W)}
-    check_array("trace.states", trace.states, hidden_axes, W.dtype)
-    output_axes = {"time": time, "batch": batch, "n_out": V.shape[1]}
-    check_array("trace.outputs", trace.outputs, output_axes, W.dtype)
-    check_array(name, array, output_axes, W.dtype)
+    check_array("trace.x", trace.x, {**outer, "n_in": len(U)}, W.dtype)
+    check_array(
+        "trace.states", trace.states, {"time+1": time + 1, "batch": batch} | hidden, W.dtype
+    )
+    check_array("trace.outputs", trace.outputs, outputs, W.dtype)
+    for name, array in given.items():
+        if name != "into_states":
+            check_array(name, array, outputs, W.dtype)
+        elif array is not None:
+            check_array(name, array, outer | hidden, W.dtype)
     if window is not None and (not isinstance(window, int) or window < 0):
         raise ValueError(f"window must be None or an integer >= 0, got {window!r}")

@@ -1,6 +1,6 @@
 """The parameters U, W, V of (1) and (3): shapes and initial draw."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -39,9 +39,7 @@ def initial_params(
 def check_params(params: Params) -> None:
     """Raise unless U, W, V match each other, share one dtype (float32 or float64) and are finite.
 
-    Raises:
-        TypeError: they are not arrays of one floating-point dtype.
-        ValueError: the shapes do not match, or an entry is NaN or infinite.
+    TypeError for another type or dtype, ValueError for shapes and entries.
     """
     for name, array in zip(Params._fields, params, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:
@@ -54,3 +52,20 @@ def check_params(params: Params) -> None:
     check_array("U", U, {"n_in": None, "hidden": hidden}, W.dtype)
     check_array("V", V, {"hidden": hidden, "n_out": None}, W.dtype)
     check_finite("W", W)
+
+
+def check_problem(
+    params: Params, x: Any, h_0: Any, targets: Any = None
+) -> Float[np.ndarray, "batch hidden"]:
+    """Raise as `check_params` unless these fit the weights, too; returns h_0, zero if left out."""
+    check_params(params)
+    U, W, V = params
+    check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, W.dtype)
+    time, batch, _ = x.shape
+    if targets is not None:
+        axes = {"time": time, "batch": batch, "n_out": V.shape[1]}
+        check_array("targets", targets, axes, W.dtype)
+    if h_0 is None:
+        return np.zeros((batch, len(W)), W.dtype)
+    check_array("h_0", h_0, {"batch": batch, "hidden": len(W)}, W.dtype)
+    return np.asarray(h_0)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, concatenate, stack
+from rnn_numpy.elman_network.running_error import Arithmetic, Rounded, joined
 
 
 class Bounds(NamedTuple):
@@ -65,7 +65,7 @@ def bounds(
     for x_t in inputs:
         h_t = rounded.sigmoid(rounded.dot((x_t, U), (states[-1], W)))  # (1), (2)
         states.append(h_t)
-    outputs = rounded.sigmoid(rounded.dot((stack(states[1:]), V)))  # (3)
+    outputs = rounded.sigmoid(rounded.dot((joined(np.stack, states[1:]), V)))  # (3)
 
     if targets is None:
         from_above = rounded.given(upstream)
@@ -79,7 +79,7 @@ def bounds(
 
     return Bounds(
         outputs=rounded.bound(outputs),
-        states=rounded.bound(stack(states[1:])),
+        states=rounded.bound(joined(np.stack, states[1:])),
         params=Params(
             U=rounded.bound(_sum_over_steps(rounded, inputs, deltas)) + forward,  # (9)
             W=rounded.bound(_sum_over_steps(rounded, states[:-1], deltas)) + forward,  # (10)
@@ -113,7 +113,7 @@ def _deltas(
             dE_dh = rounded.dot(own, (deltas[0][0], W.T))[np.newaxis]  # (7)
         else:
             travelled = rounded.dot((deltas[0][:window], W.T))
-            dE_dh = concatenate([rounded.dot(own)[np.newaxis], travelled])
+            dE_dh = joined(np.concatenate, [rounded.dot(own)[np.newaxis], travelled])
         deltas.insert(0, rounded.times(dE_dh, rounded.slope(states[t])))  # (8)
         reach += float(np.where(np.isinf(dE_dh.error), np.inf, dE_dh.magnitude).sum())
     return deltas, deltas[0][:window], reach
@@ -123,20 +123,13 @@ def _sum_over_steps(
     rounded: Arithmetic, lefts: Sequence[Rounded], deltas: Sequence[Rounded]
 ) -> Rounded:
     """The sum over time, batch and rows of left_t^T delta_t: equations (9)-(11)."""
-    left = concatenate(
-        [left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value]
-    )
-    flat = Rounded(
-        *(a.reshape(-1, a.shape[-1]) for d in [concatenate(deltas)] for a in (d.value, d.error))
-    )
-    return rounded.dot((left.T, flat))
+    repeated = [left for left, delta in zip(lefts, deltas, strict=True) for _ in delta.value]
+    left, right = joined(np.concatenate, repeated), joined(np.concatenate, deltas)
+    return rounded.dot((left.T, right.arranged(lambda a: a.reshape(-1, a.shape[-1]))))
 
 
 def _sum_over_rows(rounded: Arithmetic, delta: Rounded, weights: Rounded) -> Rounded:
     """The sum over the rows of delta_t of their products with these weights, as one sum."""
     rows, batch, _ = delta.value.shape
-    side_by_side = Rounded(
-        *(np.moveaxis(a, 0, 1).reshape(batch, -1) for a in (delta.value, delta.error))
-    )
-    repeated = Rounded(*(np.tile(a, (rows, 1)) for a in (weights.value, weights.error)))
-    return rounded.dot((side_by_side, repeated))
+    side_by_side = delta.arranged(lambda a: np.moveaxis(a, 0, 1).reshape(batch, -1))
+    return rounded.dot((side_by_side, weights.arranged(lambda a: np.tile(a, (rows, 1)))))

@@ -15,8 +15,7 @@ O(hidden^4), so this is an oracle for small networks. It shares no code with
 import numpy as np
 from jaxtyping import Float
 
-from rnn_numpy.elman_network.checks import check_array
-from rnn_numpy.elman_network.params import Params, check_params
+from rnn_numpy.elman_network.params import Params, check_problem
 
 
 def rtrl(
@@ -30,18 +29,9 @@ def rtrl(
     Raises:
         TypeError, ValueError: as `rnn_numpy.forward`.
     """
-    check_params(params)
+    h = check_problem(params, x, h_0, targets)
     U, W, V = params
-    check_array("x", x, {"time": None, "batch": None, "n_in": len(U)}, U.dtype)
-    time, batch, n_in = x.shape
-    hidden, n_out = V.shape
-    output_axes = {"time": time, "batch": batch, "n_out": n_out}
-    check_array("targets", targets, output_axes, U.dtype)
-    h = np.zeros((batch, hidden), U.dtype)
-    if h_0 is not None:
-        check_array("h_0", h_0, {"batch": batch, "hidden": hidden}, U.dtype)
-        h = h_0
-
+    (n_in, hidden), batch = U.shape, len(h)
     dh_dU = np.zeros((batch, n_in, hidden, hidden), U.dtype)  # [:, a, b, i]: dh_t[i] / dU[a, b]
     dh_dW = np.zeros((batch, hidden, hidden, hidden), U.dtype)
     unit = np.eye(hidden, dtype=U.dtype)

@@ -4,7 +4,7 @@ N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3;
 derives the bound of each operation. No second-order term is dropped, so large bounds also hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -41,7 +41,11 @@ class Rounded:
     @property
     def T(self) -> "Rounded":
         """The transpose."""
-        return Rounded(self.value.T, self.error.T)
+        return self.arranged(np.transpose)
+
+    def arranged(self, arrange: Callable[[Any], Any]) -> "Rounded":
+        """Both arrays, arranged by this function."""
+        return Rounded(arrange(self.value), arrange(self.error))
 
     def __getitem__(self, index: Any) -> "Rounded":
         return Rounded(self.value[index], self.error[index])
@@ -114,13 +118,6 @@ class Arithmetic:
         return Rounded(value, np.where(unknown, np.inf, error))
 
 
-def stack(parts: Sequence[Rounded]) -> Rounded:
-    """As np.stack, along a new first axis."""
-    return Rounded(np.stack([p.value for p in parts]), np.stack([p.error for p in parts]))
-
-
-def concatenate(parts: Sequence[Rounded]) -> Rounded:
-    """As np.concatenate, along the first axis."""
-    return Rounded(
-        np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts])
-    )
+def joined(join: Callable[[list[Any]], Any], parts: Sequence[Rounded]) -> Rounded:
+    """As np.stack or np.concatenate of arrays."""
+    return Rounded(join([part.value for part in parts]), join([part.error for part in parts]))

@@ -16,6 +16,28 @@ from rnn_numpy.tasks.addition import from_bits
 from rnn_numpy.tasks.targets import Target
 
 
+class Table:
+    """Columns that grow together; `rows` are the first."""
+
+    def __init__(self, **rows: np.ndarray) -> None:
+        self._columns, self._count = rows, len(next(iter(rows.values())))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, name: str) -> Any:
+        return self._columns[name][: self._count]
+
+    def append(self, count: int, **rows: Any) -> None:
+        """Add so many rows; a row's column that is not given is as that of the first row."""
+        before, self._count = self._count, self._count + count
+        for name, column in self._columns.items():
+            if len(column) < self._count:
+                more = np.empty((2 * self._count - len(column), *column.shape[1:]), column.dtype)
+                self._columns[name] = column = np.concatenate([column, more])
+            column[before : self._count] = rows.get(name, column[0])
+
+
 class Machine(NamedTuple):
     """The part that was explored; entry 0 of each is the beginning, h_0 = 0."""
 
@@ -57,17 +79,26 @@ class Proved(_Explored):
     status: ClassVar = "proved"
 
 
+class Example(NamedTuple):
+    """A result that the network gets wrong."""
+
+    operands: list[int]
+    said: int
+    right: int
+    steps: int
+
+
 @dataclass(frozen=True)
 class Refuted(_Explored):
-    """The last output after these inputs is wrong, in every evaluation."""
+    """The last output of the example is wrong, in every evaluation."""
 
     status: ClassVar = "refuted"
-    inputs: Int64[np.ndarray, " steps"]
+    example: Example
 
 
-#: Rounding errors exceed the steps of the state; more states than the limit; two states with one
-#: key; whether an output is right depends on a tie.
-Reason = Literal["rounding", "limit", "keys", "tie"]
+#: Rounding errors exceed the steps of the state; more states than the limit; whether an output is
+#: right depends on a tie.
+Reason = Literal["rounding", "limit", "tie"]
 
 
 @dataclass(frozen=True)
@@ -95,11 +126,8 @@ class Minimal(NamedTuple):
 def minimise(machine: Machine) -> Minimal:
     """Merge the states that no input tells apart: Moore's partition refinement.
 
-    What a state is like is what it says after each input, so that the beginning is as good as any
-    other. States are numbered in the order in which they are reached.
-
-    Raises:
-        ValueError: a machine that was not explored to the end.
+    A state is like another if it says the same after each input. States are numbered in the order
+    in which they are reached. ValueError for a machine that was not explored to the end.
     """
     if (machine.next < 0).any():
         raise ValueError("machine must be explored to the end: pass that of a proved verdict")
@@ -118,20 +146,6 @@ def minimise(machine: Machine) -> Minimal:
     names = np.empty(count, np.int64)
     names[classes[first]] = np.arange(count)
     return Minimal(names[classes], names[classes[machine.next[first]]], said[first])
-
-
-class Example(NamedTuple):
-    """A result that the network gets wrong."""
-
-    operands: list[int]
-    said: int
-    right: int
-    steps: int
-
-
-def replay(params: Params, refuted: Refuted) -> Example:
-    """Run the network on the inputs of a refutation, until all of its result is out."""
-    return run_example(params, refuted.target, refuted.inputs, refuted.state_bits)
 
 
 def run_example(

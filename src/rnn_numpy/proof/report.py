@@ -6,25 +6,32 @@ from typing import Any
 import numpy as np
 
 from bptt_check.commands.numbers import finite
-from rnn_numpy.elman_network.params import Params
-from rnn_numpy.proof.machine import GaveUp, Proved, Refuted, Verdict, minimise, replay
+from rnn_numpy.proof.machine import Example, GaveUp, Proved, Refuted, Verdict, minimise
+from rnn_numpy.tasks.targets import Target
 
 
-def headline(params: Params, verdict: Verdict) -> str:
+def headline(verdict: Verdict) -> str:
     """The verdict in one line."""
-    bits, target = verdict.state_bits, verdict.target
+    scope = f"with a state of {verdict.state_bits} bits"
     match verdict:
         case Proved():
-            return (
-                f"proved: {target.text.format('a', 'b')} is right for operands of every length, "
-                f"with a state of {bits} bits"
-            )
-        case GaveUp():
-            return f"gave up, with a state of {bits} bits: {reason_of(verdict)}"
+            return proved(verdict.target, scope)
         case Refuted():
-            example = replay(params, verdict)
-            sum_ = f"{target.text.format(*example.operands)} = {example.right}"
-            return f"refuted, with a state of {bits} bits: {sum_}, the network says {example.said}"
+            return refuted(verdict.target, scope, verdict.example)
+        case GaveUp():
+            return f"gave up, {scope}: {reason_of(verdict)}"
+
+
+def proved(target: Target, scope: str) -> str:
+    """What is proved."""
+    text = target.text.format("a", "b")
+    return f"proved: {text} is right for operands of every length, {scope}"
+
+
+def refuted(target: Target, scope: str, example: Example) -> str:
+    """The example that refutes it."""
+    text = f"{target.text.format(*example.operands)} = {example.right}"
+    return f"refuted, {scope}: {text}, the network says {example.said}"
 
 
 def reason_of(verdict: GaveUp) -> str:
@@ -32,18 +39,17 @@ def reason_of(verdict: GaveUp) -> str:
     words = {
         "rounding": "rounding errors are larger than the steps of the state: fewer state bits?",
         "limit": f"more than {verdict.limit} states",
-        "keys": "two states have the same key",
         "tie": "whether a bit is right depends on how a rounding tie falls",
     }
     reasons = [words[reason] for reason in verdict.reasons]
-    if verdict.reasons in (("limit",), ("keys",)):
+    if verdict.reasons == ("limit",):
         reasons.append(f"all inputs of {verdict.depth} steps are right")
     return "; ".join(reasons)
 
 
-def in_words(params: Params, verdict: Verdict) -> Iterator[str]:
+def in_words(verdict: Verdict) -> Iterator[str]:
     """The verdict for a reader."""
-    yield headline(params, verdict)
+    yield headline(verdict)
     yield f"{verdict.states} states, the last of them found after {verdict.depth} steps"
     if isinstance(verdict, Refuted):
         yield (
@@ -71,7 +77,7 @@ def in_words(params: Params, verdict: Verdict) -> Iterator[str]:
             yield f"{state:7}   " + "".join(f"{cell:>10}" for cell in cells)
 
 
-def as_json(params: Params, verdict: Verdict) -> dict[str, Any]:
+def as_json(verdict: Verdict) -> dict[str, Any]:
     """The verdict for a program."""
     names = ("status", "state_bits", "states", "depth", "margin", "margin_error",
              "tie_distance", "tie_error")  # fmt: skip
@@ -81,7 +87,7 @@ def as_json(params: Params, verdict: Verdict) -> dict[str, Any]:
     result["ties"] = len(verdict.machine.branches)
     result["counterexample"] = result["minimal"] = None
     if isinstance(verdict, Refuted):
-        result["counterexample"] = replay(params, verdict)._asdict()
+        result["counterexample"] = verdict.example._asdict()
     if isinstance(verdict, Proved):
         minimal = minimise(verdict.machine)
         result["minimal"] = {"next": minimal.next.tolist(), "output": minimal.output.tolist()}

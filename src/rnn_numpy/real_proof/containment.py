@@ -26,11 +26,8 @@ def nearest_that_contain(
 ) -> tuple[Int64[np.ndarray, " images"], Float[np.ndarray, " images"]]:
     """For each image a ball that contains it, or -1; and lambda over the ball's squared radius.
 
-    Args:
-        seen: the centres of the images, in the coordinates of the metric (L c).
-        images: the images, all of one class.
-        balls: the centres of the balls, in the same coordinates.
-        radii: their radii.
+    The images are of one class. `seen` has their centres and `balls` those of the balls, in the
+    coordinates of the metric (L c).
     """
     square = (seen**2).sum(axis=1)[:, np.newaxis] + (balls**2).sum(axis=1)
     away = (square - 2 * seen @ balls.T) / radii**2

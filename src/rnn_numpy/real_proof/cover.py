@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64
 
+from rnn_numpy.proof.machine import Table
 from rnn_numpy.real_proof.containment import nearest_that_contain
 from rnn_numpy.real_proof.enclosure import Images, Network
 
@@ -38,6 +39,9 @@ class TooManySets(NamedTuple):
     sets: int
     limit: int
 
+    def __str__(self) -> str:
+        return f"more than {self.limit} sets"
+
 
 class Uncertain(NamedTuple):
     """No cover was found: the output after a step is not certain."""
@@ -47,6 +51,14 @@ class Uncertain(NamedTuple):
     inputs: Int64[np.ndarray, " steps"]  # those that lead to it, and the input of the step
     factor: float  # by which the step multiplies errors in the metric
 
+    def __str__(self) -> str:
+        *before, last = map(str, self.inputs)
+        return (
+            f"an output is not certain after inputs {' '.join(before)} and then {last}, which lead "
+            f"on from set {self.source} of {self.sets}; this step multiplies errors by at most "
+            f"{self.factor:.2f}"
+        )
+
 
 class Worklist:
     """The sets found so far, in columns, and the transitions to follow, the oldest first."""
@@ -54,40 +66,43 @@ class Worklist:
     def __init__(self, network: Network, usual: float) -> None:
         self.network, self.usual = network, usual
         hidden, self.inputs = len(network.W), network.classes.next.shape[1]
-        size = 1024
-        self.columns: dict[str, Any] = {
-            "centre": np.zeros((size, hidden)),
-            "seen": np.zeros((size, hidden)),  # L c
-            "radius": np.full(size, usual * FIRST),
-            "q": np.zeros(size, np.int64),
-            "next": np.full((size, self.inputs), -1),
-            "share": np.zeros((size, self.inputs)),
-            "depth": np.zeros(size, np.int64),
-            "parent": np.zeros((size, 2), np.int64),
-        }
+        self.table = Table(
+            centre=np.zeros((1, hidden)),
+            seen=np.zeros((1, hidden)),  # L c
+            radius=np.full(1, usual * FIRST),
+            q=np.zeros(1, np.int64),
+            next=np.full((1, self.inputs), -1),
+            share=np.zeros((1, self.inputs)),
+            depth=np.zeros(1, np.int64),
+            parent=np.zeros((1, 2), np.int64),
+        )
         # Set 0 is no member of its class: it must not contain an image, as its output is no bit.
         self.members: list[list[int]] = [[] for _ in network.classes.task]
-        self.count, self.followed = 1, 0
+        self.followed = 0
         self.obstacle: Uncertain | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of sets."""
+        return len(self.table)
 
     def follow(self) -> None:
         """Follow a batch of transitions; set `obstacle` if an output is not certain."""
         batch = np.arange(self.followed, min(self.followed + BATCH, self.count * self.inputs))
         self.followed += len(batch)
         source, number = np.divmod(batch, self.inputs)
-        columns = self.columns
-        centre, radius, q = (columns[name][source] for name in ("centre", "radius", "q"))
+        centre, radius, q = (self.table[name][source] for name in ("centre", "radius", "q"))
         images = self.network.step(centre, radius, q, number)
         to, share = np.full(len(batch), -1), np.zeros(len(batch))
         for q in np.unique(images.q).tolist():
             mine = np.flatnonzero(images.q == q)
             parents = np.column_stack([source, number])[mine]
             to[mine], share[mine] = self._place(q, Images(*(c[mine] for c in images)), parents)
-        self.columns["next"][source, number] = to
-        self.columns["share"][source, number] = share
+        self.table["next"][source, number] = to
+        self.table["share"][source, number] = share
         if (to < 0).any():
             i = int(np.argmax(to < 0))
-            factor = float(np.sqrt(images.axes[i, -1]) / columns["radius"][source[i]])
+            factor = float(np.sqrt(images.axes[i, -1]) / self.table["radius"][source[i]])
             path = np.append(self._path(int(source[i])), number[i])
             self.obstacle = Uncertain(self.count, int(source[i]), path, factor)
 
@@ -103,11 +118,13 @@ class Worklist:
         waiting = np.flatnonzero((found < 0) & (need <= most))
         while len(waiting):
             i = waiting[0]
-            early = self.columns["depth"][parents[i, 0]] + 1 < EARLY
-            radius = need[i] if early else min(most[i], max(self.usual, need[i]))
-            new = self._add(
-                centre=images.centre[i], seen=seen[i], radius=radius, q=q, parent=parents[i],
-                depth=self.columns["depth"][parents[i, 0]] + 1,
+            depth = self.table["depth"][parents[i, 0]] + 1
+            radius = need[i] if depth < EARLY else min(most[i], max(self.usual, need[i]))
+            new = self.count
+            self.members[q].append(new)
+            self.table.append(
+                1, centre=images.centre[i], seen=seen[i], radius=radius, q=q, parent=parents[i],
+                depth=depth, next=-1, share=0,
             )  # fmt: skip
             remaining = Images(*(column[waiting] for column in images))
             found[waiting], share[waiting] = self._search([new], seen[waiting], remaining)
@@ -119,26 +136,15 @@ class Worklist:
         if not sets:
             return np.full(len(seen), -1), np.zeros(len(seen))
         members = np.array(sets)
-        balls = self.columns["seen"][members], self.columns["radius"][members]
+        balls = self.table["seen"][members], self.table["radius"][members]
         found, share = nearest_that_contain(seen, images, *balls)
         return np.where(found < 0, -1, members[found]), share
-
-    def _add(self, **row: Any) -> int:
-        """Add a set with these columns; return its number."""
-        new, self.count = self.count, self.count + 1
-        for name, column in self.columns.items():
-            if new == len(column):
-                self.columns[name] = np.concatenate([column, np.full_like(column, -1)])
-            if name in row:
-                self.columns[name][new] = row[name]
-        self.members[row["q"]].append(new)
-        return new
 
     def _path(self, i: int) -> list[int]:
         """The inputs that lead from h_0 to the image for which this set was added."""
         inputs: list[int] = []
         while i:
-            i, number = self.columns["parent"][i].tolist()
+            i, number = self.table["parent"][i].tolist()
             inputs.append(number)
         return inputs[::-1]
 
@@ -151,10 +157,8 @@ def cover(
 ) -> Cover | TooManySets | Uncertain:
     """Sets that are closed under every input, or why none were found.
 
-    Args:
-        usual: least radius of a set, except in the first steps.
-        limit: largest number of sets.
-        on_progress: called with the number of sets found since the last call.
+    `usual` is the least radius of a set but in the first steps, `limit` the largest number of sets;
+    `on_progress` is called with the number of sets found since the last call.
     """
     work = Worklist(network, usual)
     while work.followed < work.count * work.inputs:
@@ -166,4 +170,4 @@ def cover(
         if work.count > limit:
             return TooManySets(work.count, limit)
     names = ("centre", "radius", "q", "next", "share")
-    return Cover(*(work.columns[name][: work.count] for name in names))
+    return Cover(*(work.table[name] for name in names))

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.textbook import sigmoid
 from rnn_numpy.real_proof.histories import Histories
 from rnn_numpy.tasks.targets import Target
 
@@ -38,13 +39,7 @@ class Images(NamedTuple):
 
 
 class Network:
-    """The network with its metric, prepared to enclose many sets at a time.
-
-    Args:
-        dtype: the dtype in which the network is evaluated.
-        classes: the classes of the target's histories.
-        L: the metric of each class.
-    """
+    """The network, evaluated in this dtype, with the metric L of each class; for many sets."""
 
     def __init__(
         self,
@@ -74,7 +69,7 @@ class Network:
         """The images of these sets of classes q under the inputs of these numbers."""
         after = self.classes.next[q, number]
         z = centre @ self.W + self.driven[number]
-        h, reach = _sigmoid(z), radius[:, np.newaxis] * self.reach[q]
+        h, reach = sigmoid(z), radius[:, np.newaxis] * self.reach[q]
         slope = h * (1 - h)
         second = slope * (1 - 2 * h) * reach**2 / 4
         # The third derivative is at most 1/8, and at most the first derivative, which grows within
@@ -119,8 +114,3 @@ def errors(params: Params, dtype: str) -> tuple[float, float]:
 
 def _gamma(n: int, unit: float) -> float:
     return n * unit / (1 - n * unit)
-
-
-def _sigmoid(z: Any) -> Any:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))

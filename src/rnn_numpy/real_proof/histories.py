@@ -27,11 +27,7 @@ class Histories(NamedTuple):
 
 
 def histories(target: Target, more: int = 0) -> Histories:
-    """The classes of a target: its state before the last inputs, and these inputs.
-
-    Args:
-        more: number of further inputs, by which histories are longer than usual.
-    """
+    """The classes of a target, of histories that are longer than usual by so many inputs."""
     states, inputs = target.next.shape
     depth = 1
     while states * inputs ** (depth + 1) <= MOST_CLASSES:

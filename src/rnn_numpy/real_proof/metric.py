@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_numpy.elman_network.params import Params
+from rnn_numpy.elman_network.textbook import sigmoid
 from rnn_numpy.real_proof.histories import Histories, draw_inputs
 from rnn_numpy.tasks.targets import Target
 
@@ -44,8 +45,7 @@ def metric(
 ) -> Float[np.ndarray, "classes hidden hidden"]:
     """L_q of every class, scaled so that a radius is about the size of an error in the state.
 
-    Args:
-        shorter: the metric of histories that are shorter by one input, from which to start.
+    `shorter` is the metric of histories shorter by one input, from which to start.
     """
     transitions, L = sample(params, target, classes, np.random.default_rng(0))
     if shorter is not None:
@@ -70,8 +70,7 @@ def sample(
     places = np.arange(len(classes.task))[:, np.newaxis]
     found: list[Transitions] = []
     for t, number in enumerate(inputs):
-        with np.errstate(over="ignore"):
-            h = 1 / (1 + np.exp(-(h @ W + driven[number])))
+        h = sigmoid(h @ W + driven[number])
         slopes, after = h * (1 - h), classes.next[q, number]
         jacobian = W * slopes[:, np.newaxis]
         spread = jacobian.swapaxes(1, 2) @ spread @ jacobian / FORGOTTEN**2

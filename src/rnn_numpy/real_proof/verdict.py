@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from rnn_numpy.elman_network.params import DTYPES, Params, check_params
+from rnn_numpy.proof.machine import Example, run_example
 from rnn_numpy.real_proof.cover import Cover, TooManySets, Uncertain, cover
 from rnn_numpy.real_proof.enclosure import Network
 from rnn_numpy.real_proof.histories import Histories, histories
@@ -30,9 +31,12 @@ LONGER = (0, 1)
 
 
 class NoMetric(NamedTuple):
-    """No metric was found: the weights are too large."""
+    """No metric was found."""
 
     sets: int = 0
+
+    def __str__(self) -> str:
+        return "no metric was found: the weights are too large"
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,11 @@ class Proved(_Verdict):
 
 @dataclass(frozen=True)
 class Refuted(_Verdict):
-    """The last output after these inputs is wrong."""
+    """The last output after these inputs is wrong; the example has all of the result."""
 
     status: ClassVar = "refuted"
     inputs: Int64[np.ndarray, " steps"]
+    example: Example
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def prove_real(
     evaluated = Params(*(array.astype(name) for array in params))
     wrong = wrong_inputs(evaluated, target)
     if wrong is not None:
-        return Refuted(target, name, wrong)
+        return Refuted(target, name, wrong, run_example(evaluated, target, wrong))
     L, gave_up = None, GaveUp(target, name, NoMetric())
     for more in LONGER:
         classes = histories(target, more)

@@ -58,11 +58,7 @@ def from_bits(bits: Any) -> list[int]:
 def encode(
     a: Iterable[int], b: Iterable[int], bits: int, dtype: np.typing.DTypeLike = np.float64
 ) -> tuple[Float[np.ndarray, "bits count 2"], Float[np.ndarray, "bits count 1"]]:
-    """Inputs and targets for the sums a + b.
-
-    Raises:
-        TypeError, ValueError: as `to_bits`; also if a and b have different lengths.
-    """
+    """Inputs and targets for the sums a + b; raises as `to_bits`, and for different lengths."""
     a, b = list(a), list(b)
     if len(a) != len(b):
         raise ValueError(f"a and b must have equal lengths, got {len(a)} and {len(b)}")
@@ -78,15 +74,11 @@ def decode(outputs: Float[np.ndarray, "bits count 1"]) -> list[int]:
 
 def encode_pairs(
     pairs: Int64[np.ndarray, "examples 2"], bits: int, dtype: np.typing.DTypeLike = np.float64
-) -> tuple[Float[np.ndarray, "examples bits 2"], Float[np.ndarray, "examples bits 1"]]:
-    """Inputs and targets for operands of at most 63 bits, with the examples along the first axis.
-
-    Like `encode`, without Python's integers.
-    """
-    place = np.arange(bits)[:, np.newaxis]
-    x = pairs[:, np.newaxis, :] >> place & 1
+) -> tuple[Float[np.ndarray, "bits examples 2"], Float[np.ndarray, "bits examples 1"]]:
+    """Like `encode`, without Python's integers, for operands of at most 63 bits."""
+    place = np.arange(bits)[:, np.newaxis, np.newaxis]
     # A sum of 64 bits wraps around to a negative number with the right bits.
-    y = pairs.sum(axis=1)[:, np.newaxis, np.newaxis] >> place & 1
+    x, y = (each >> place & 1 for each in (pairs, pairs.sum(axis=1, keepdims=True)))
     return x.astype(dtype), y.astype(dtype)
 
 
@@ -98,7 +90,7 @@ def encode_batches(
 ) -> tuple[Float[np.ndarray, "steps bits batch 2"], Float[np.ndarray, "steps bits batch 1"]]:
     """Inputs and targets of `batch` examples for each step, in the order of the steps."""
     x, y = (
-        array.reshape(-1, batch, bits, array.shape[-1]).swapaxes(1, 2)
+        np.ascontiguousarray(array.reshape(bits, -1, batch, array.shape[-1]).swapaxes(0, 1))
         for array in encode_pairs(pairs, bits, dtype)
     )
     return x, y

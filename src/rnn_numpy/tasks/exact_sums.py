@@ -36,8 +36,7 @@ def count(
 ) -> Count:
     """Count the exact sums of the network with these weights, by the fastest implementation.
 
-    Args:
-        on_progress: as for `count_exact`; not called by the kernel, which takes half a second.
+    `on_progress` is as for `count_exact`; the kernel, which takes half a second, does not call it.
     """
     if bits <= MOST_BITS_EXHAUSTIVE and native.available():
         return count_exact_compiled(params, bits)
@@ -107,12 +106,7 @@ def count_exact(
 
 
 def count_exact_compiled(params: Params, bits: int) -> Count:
-    """`count_exact` of a network with these weights, by a compiled kernel.
-
-    Raises:
-        ValueError: there are too many bits to try every sum.
-        ModuleNotFoundError: the kernels are not built.
-    """
+    """`count_exact` by a compiled kernel; ValueError if there are too many sums to try all."""
     check_params(params)
     if bits > MOST_BITS_EXHAUSTIVE:
         raise ValueError(f"bits must be at most {MOST_BITS_EXHAUSTIVE}, got {bits}")

@@ -79,11 +79,7 @@ comparison = _target(
 
 
 def multiplication(factor: int) -> Target:
-    """The multiple of one operand by a constant from 1 to 256.
-
-    Raises:
-        ValueError: the factor is out of range.
-    """
+    """The multiple of one operand by a constant; ValueError unless that is 1 to 256."""
     if not 1 <= factor <= MOST_FACTOR:
         raise ValueError(f"factor must be 1 to {MOST_FACTOR}, got {factor}")
     return _target(
@@ -93,11 +89,7 @@ def multiplication(factor: int) -> Target:
 
 
 def by_name(name: str) -> Target:
-    """The target of this name: addition, subtraction, comparison or multiplication:FACTOR.
-
-    Raises:
-        ValueError: there is no target of this name.
-    """
+    """The target of this name, multiplication:FACTOR included; ValueError if there is none."""
     fixed = {target.name: target for target in (addition, subtraction, comparison)}
     if name in fixed:
         return fixed[name]

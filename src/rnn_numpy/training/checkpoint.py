@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bptt_check.commands.atomic_files import (
     WeightsError,
@@ -44,8 +44,7 @@ class Stored(NamedTuple):
 class Checkpoint:
     """The file of `train --checkpoint`; without a path it does nothing.
 
-    Args:
-        say: called with a line when the file cannot be written.
+    `say` is called with a line when the file cannot be written.
     """
 
     def __init__(self, path: str | None, say: Callable[[str], object]) -> None:
@@ -57,10 +56,8 @@ class Checkpoint:
     def begin(self, recipe: Recipe, engine: Engine, *, resume: bool) -> Training:
         """A training from its beginning, or, if `resume`, from the checkpoint if there is one.
 
-        Raises:
-            CheckpointError: the file exists and `resume` is False, or is not of this training.
-            WeightsError: the file cannot be written.
-            ValueError: the engine cannot run here.
+        CheckpointError if the file exists and `resume` is False, or is not of this training;
+        WeightsError if it cannot be written; ValueError if the engine cannot run here.
         """
         training = Training(recipe, engine)
         if self.path is None:
@@ -109,11 +106,7 @@ def packed(training: Training) -> bytes:
 
 
 def read(file: Path) -> Stored:
-    """Read a checkpoint; the file is not trusted.
-
-    Raises:
-        CheckpointError: it cannot be read, is damaged, or is not a checkpoint.
-    """
+    """Read a checkpoint, which is not trusted: CheckpointError if it is damaged, or is none."""
     try:
         params, metadata = load_params(file, need_checksum=True)
     except WeightsError as error:
@@ -121,22 +114,23 @@ def read(file: Path) -> Stored:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not a checkpoint of this version")
     try:
-        return _stored(params, **json.loads(metadata["state"]))
+        return _checked(Stored(**json.loads(metadata["state"]), params=params))
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
             RecursionError) as error:  # fmt: skip
         raise CheckpointError(f"{file} is damaged, or not a checkpoint: {error}") from error
 
 
-def _stored(params: Params, recipe: Any, engine: Any, steps: Any, log: Any) -> Stored:
-    recipe = Recipe(**recipe)
-    check_integer("steps", steps, 0, recipe.iterations)
+def _checked(found: Stored) -> Stored:
+    """This, its recipe and log lines made of plain values; raises as a constructor does."""
+    params, recipe = found.params, Recipe(**found.recipe)  # type: ignore[arg-type]
+    check_integer("steps", found.steps, 0, recipe.iterations)
     sizes = (params.U.shape, params.V.shape, params.W.dtype.name)
     if sizes != ((2, recipe.hidden), (recipe.hidden, 1), recipe.dtype):
         raise ValueError("weights must have the recipe's size")
-    records = [Record(*fields) for fields in log]
-    for record in records:
+    log = [Record(*fields) for fields in found.log]
+    for record in log:
         if not math.isfinite(record.loss) or math.isnan(record.parity or 0.0):
             raise ValueError("loss and parity of a log line must be numbers")
         for name in ("step", "a", "b", "said"):
             check_integer(name, getattr(record, name), 0, None)
-    return Stored(recipe, str(engine), steps, records, params)
+    return found._replace(recipe=recipe, log=log)

@@ -45,11 +45,8 @@ class Contraction:
     def train(self, steps: int, wrong: Sequence[Int64[np.ndarray, " inputs"]] = ()) -> None:
         """Take steps of Adam on (4) and the penalty, both as means over the sequences.
 
-        Args:
-            wrong: inputs that the network got wrong, with which some of the sequences begin.
-
-        Raises:
-            Diverged: the gradient is not finite; no step was taken with it.
+        Some sequences begin with inputs that the network got `wrong`. Raises Diverged where a
+        gradient is not finite; no step was taken with it.
         """
         for _ in range(steps):
             self._step(self._gradient(self.params, self._draw(wrong)))

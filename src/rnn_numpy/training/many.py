@@ -38,35 +38,20 @@ class Trained:
     tried: int
 
 
-def counted_steps(recipe: Recipe, count_every: int) -> Iterator[int]:
-    """The steps after which sums are counted: the multiples of `count_every`, and the last."""
-    yield from range(count_every, recipe.iterations, count_every)
-    yield recipe.iterations
-
-
 def train(recipe: Recipe, count_every: int = 1000, engine: str | None = None) -> Trained:
-    """Train one network by the recipe, and count its exact sums during the training.
-
-    Args:
-        count_every: steps between two counts; sums are also counted after the last step.
-        engine: as for `rnn_numpy.training.sgd.choose`.
-    """
+    """Train one network; count its exact sums every so many steps, and after the last one."""
     training = Training(recipe, choose(engine, recipe.hidden))
-    taken = training.run(pause_every=count_every)
-    result = Trained(recipe, "finished", [], [], 0)
-    for step in counted_steps(recipe, count_every):
-        for _ in taken:
-            if training.steps == step:
-                break
-        if training.status == "diverged":
-            return replace(result, status="diverged")
-        exact, tried, _ = count(training.learner.params(), recipe.bits)
-        result.steps.append(step)
-        result.exact.append(exact)
-        result = replace(result, tried=tried)
-    if result.exact[-1] < result.tried and vanished(recipe, training.learner):
-        return replace(result, status="vanished")
-    return result
+    steps: list[int] = []
+    exact: list[int] = []
+    tried = 0
+    for _ in training.run(pause_every=count_every) if recipe.iterations else [None]:
+        if training.steps % count_every == 0 or training.steps == recipe.iterations:
+            number, tried, _ = count(training.learner.params(), recipe.bits)
+            steps.append(training.steps)
+            exact.append(number)
+    if training.status == "finished" and exact[-1] < tried and vanished(recipe, training.learner):
+        training.status = "vanished"
+    return Trained(recipe, training.status, steps, exact, tried)
 
 
 def cores() -> int:
@@ -86,10 +71,8 @@ def train_many(
 ) -> Iterator[Trained]:
     """Train a network for each recipe; yields each result when its training ends, in any order.
 
-    Args:
-        count_every, engine: as in `train`.
-        threads: number of networks at a time; None for the number of cores.
-        stop: called before each network; True starts no more, and waits for those in training.
+    So many `threads`, one for each core by default, train a network each. `stop` is called before
+    each network; True starts no more, and waits for those in training.
     """
     workers = threads or cores()
     waiting = iter(recipes)
@@ -113,11 +96,7 @@ class ResultsError(ValueError):
 class Results:
     """The results of a sweep: in memory, and a line of JSON each, on the disk when it is added.
 
-    Args:
-        path: the file, locked until the end of the process; None for memory only.
-        settings: the recipes of the sweep, with seed 0.
-        count_every: as in `train`.
-        resume: continue an existing file instead of refusing it.
+    The file is locked until the end of the process. `settings` are the recipes with seed 0.
 
     Raises:
         ResultsError: the file exists and `resume` is False, is in use, or is not this sweep's.
@@ -153,13 +132,7 @@ class Results:
         try:
             for number, line in enumerate(lines, 1):  # noqa: B007 (the message has it)
                 trained = read_line(line)
-                counted = islice(
-                    counted_steps(trained.recipe, self._count_every), len(trained.steps)
-                )
-                if replace(trained.recipe, seed=0) not in self._order:
-                    raise ValueError(f"it has {self._difference(trained.recipe)}")
-                if trained.steps != list(counted):
-                    raise ValueError("its sums were counted after other steps")
+                self._check(trained)
                 self.trained[trained.recipe] = trained
             number, begun = len(lines) + 1, unfinished.rstrip(b"\0")  # as power failures leave it
             if begun[: len(_BEGINNING)] != _BEGINNING[: len(begun)]:
@@ -170,20 +143,23 @@ class Results:
             ) from error
         return len(octets) - len(unfinished)
 
-    def _difference(self, recipe: Recipe) -> str:
-        """The settings of this recipe that no recipe of the sweep has."""
-        return ", ".join(
-            f"{name} {value}"
-            for name, value in asdict(replace(recipe, seed=0)).items()
-            if all(getattr(setting, name) != value for setting in self._order)
-        )
+    def _check(self, trained: Trained) -> None:
+        """Raise ValueError unless this is a result of this sweep."""
+        setting = replace(trained.recipe, seed=0)
+        if setting not in self._order:
+            differences = (
+                f"{name} {value}"
+                for name, value in asdict(setting).items()
+                if all(getattr(other, name) != value for other in self._order)
+            )
+            raise ValueError(f"it has {', '.join(differences)}")
+        last, counted = setting.iterations, len(trained.steps)
+        every = range(self._count_every, last, self._count_every)
+        if trained.steps != [*every[:counted], last][:counted]:
+            raise ValueError("its sums were counted after other steps")
 
     def add(self, trained: Trained) -> None:
-        """Add a result; write it to the file first.
-
-        Raises:
-            ResultsError: it cannot be written; the file is unchanged.
-        """
+        """Add a result, to the file first: ResultsError if that fails; the file is unchanged."""
         if self.path is not None:
             line = as_line(asdict(trained))
             before = os.fstat(self._file).st_size
@@ -199,18 +175,14 @@ class Results:
 
     def in_order(self) -> list[Trained]:
         """The results, in the order of the settings and seeds."""
-
-        def place(trained: Trained) -> tuple[int, int]:
-            return self._order[replace(trained.recipe, seed=0)], trained.recipe.seed
-
-        return sorted(self.trained.values(), key=place)
+        order = self._order
+        return sorted(
+            self.trained.values(),
+            key=lambda each: (order[replace(each.recipe, seed=0)], each.recipe.seed),
+        )
 
     def complete(self) -> None:
-        """Put the lines in order, so that a complete file has the same bytes every time.
-
-        Raises:
-            WeightsError: the file cannot be written; it is unchanged.
-        """
+        """Put the lines in order, so that a complete file has the same bytes every time."""
         if self.path is not None:
             write_bytes(self.path, b"".join(as_line(asdict(each)) for each in self.in_order()))
 
@@ -222,11 +194,7 @@ def as_line(fields: dict[str, object]) -> bytes:
 
 
 def read_line(line: bytes) -> Trained:
-    """A result from its line; the file is not trusted.
-
-    Raises:
-        ValueError, TypeError, LookupError, AttributeError, RecursionError: it is not a result.
-    """
+    """A result from its line, which is not trusted: any of the errors of `_read` if it is none."""
     fields = json.loads(line)
     if fields.get("format") != FORMAT:
         raise ValueError("it has another format or version")
@@ -234,11 +202,11 @@ def read_line(line: bytes) -> Trained:
         raise ValueError("its checksum is wrong")
     del fields["format"]
     result = Trained(Recipe(**fields.pop("recipe")), **fields)
-    lists = [result.steps, result.exact]
-    if not all(isinstance(some, list) and all(type(n) is int for n in some) for some in lists):
-        raise TypeError("steps and exact must be lists of integers")
-    if len(result.steps) != len(result.exact) or type(result.tried) is not int:
-        raise ValueError("steps, exact and tried do not fit each other")
+    for some in (result.steps, result.exact, [result.tried]):
+        if not isinstance(some, list) or any(type(n) is not int for n in some):
+            raise TypeError("steps and exact must be lists of integers, tried an integer")
+    if len(result.steps) != len(result.exact):
+        raise ValueError("steps and exact do not fit each other")
     if result.status not in ("finished", "diverged", "vanished"):
         raise ValueError(f"no such status: {result.status!r}")
     return result

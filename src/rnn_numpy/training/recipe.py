@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -165,11 +165,8 @@ class Training:
     ) -> Iterator[Record | None]:
         """Take the remaining steps; yields after some steps each, with the log line if it has one.
 
-        After each yield the caller may inspect or save this object, or stop.
-
-        Args:
-            log_every: steps between two log lines; None for never.
-            pause_every: it also yields after each multiple of these steps; None for never.
+        After each yield the caller may inspect or save this object, or stop. It also yields after
+        each multiple of `pause_every` steps.
         """
         while self.steps < self.recipe.iterations:
             logged = log_every is not None and (self.steps + 1) % log_every == 0
@@ -196,15 +193,10 @@ class Training:
             steps = min(steps, log_every - 1 - self.steps % log_every)
         return steps
 
-    def _record(
-        self,
-        pairs: Int64[np.ndarray, "batch 2"],
-        outputs: Float[np.ndarray, "bits batch 1"],
-        parity: float | None,
-    ) -> Record:
+    def _record(self, pairs: Any, outputs: Any, parity: float | None) -> Record:
         """The log line of the step with these operands."""
-        a, b = (int(operand) for operand in pairs[0])
-        y = encode_pairs(pairs, self.recipe.bits, self.recipe.dtype)[1].transpose(1, 0, 2)
+        a, b = pairs[0].tolist()
+        y = encode_pairs(pairs, self.recipe.bits, self.recipe.dtype)[1]
         loss = absolute_error(outputs, y) / self.recipe.batch_size  # (5)
         return Record(self.steps, loss, a, b, decode(outputs)[0], parity)
 

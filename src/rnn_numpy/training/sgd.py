@@ -5,8 +5,6 @@ and the weight gradients are single matrix products, and all updates are in plac
 `rnn_numpy.training.many.train_many` trains many networks.
 """
 
-from abc import abstractmethod
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from rnn_numpy.compiled import native
 from rnn_numpy.elman_network.params import Params, check_params
-from rnn_numpy.tasks.addition import encode_batches
+from rnn_numpy.tasks.addition import encode_batches, encode_pairs
 from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe
 
 #: Largest number of hidden units for which the kernel is faster than NumPy's BLAS; at 128 it is
@@ -23,28 +21,15 @@ from rnn_numpy.training.recipe import Diverged, Engine, Learner, Recipe
 MOST_HIDDEN_COMPILED = 96
 
 
-class OnlineSGD(Learner):
-    """Plain SGD on (4), summed over a batch; changes `weights` in place.
+class NumPySGD(Learner):
+    """Plain SGD on (4), summed over a batch, from a copy of these weights; in NumPy."""
 
-    Args:
-        weights: U (2, hidden), W, V (hidden, 1), C-contiguous, checked as by `check_params`.
-        bits: bits in a sum, 1 to 64.
-        learning_rate: step size.
-        batch_size: examples in each step.
-    """
-
-    engine: str
-
-    def __init__(
-        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
-    ) -> None:
-        check_params(weights)
-        self.weights = weights
-        self.bits = bits
-        self.batch_size = batch_size
-        self.hidden = len(weights.W)
-        self.dtype = weights.W.dtype
-        self.learning_rate = learning_rate
+    def __init__(self, params: Params, recipe: Recipe) -> None:
+        check_params(params)
+        self.weights = Params(*(np.array(array, order="C") for array in params))
+        self.bits, self.batch_size = recipe.bits, recipe.batch_size
+        self.learning_rate, self.dtype = recipe.learning_rate, params.W.dtype
+        self.stride = max(1, 100 // recipe.batch_size)
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """As `Learner.descend`; ValueError if the number of pairs is no multiple of the batch."""
@@ -71,35 +56,15 @@ class OnlineSGD(Learner):
 
     def params(self) -> Params:
         """As `Learner.params`."""
-        return Params(*(array.copy() for array in self.weights))
+        return Params(*map(np.copy, self.weights))
 
-    @abstractmethod
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
         """The gradient of this batch, computed by the code of the SGD step."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._differentiate(*encode_pairs(pairs, self.bits, self.dtype))[1]
 
-    @abstractmethod
     def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
         """Take the steps in place without checks; return the outputs for the last, before it."""
-
-
-class NumPySGD(OnlineSGD):
-    """The recipe's loop in NumPy."""
-
-    engine = "numpy"
-
-    def __init__(
-        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
-    ) -> None:
-        super().__init__(weights, bits, learning_rate, batch_size)
-        self.stride = max(1, 100 // batch_size)
-
-    def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        """As `OnlineSGD.gradient`."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            ((x,), (y,)) = encode_batches(pairs, self.bits, self.batch_size, self.dtype)
-            return self._differentiate(x, y)[1]
-
-    def _descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch"]:
         for x, y in zip(
             *encode_batches(pairs, self.bits, self.batch_size, self.dtype), strict=True
         ):
@@ -135,32 +100,21 @@ class NumPySGD(OnlineSGD):
         return o, Params(np.dot(x.T, delta), np.dot(before.T, delta), np.dot(h.T, eps))  # (9)-(11)
 
 
-class CompiledSGD(OnlineSGD):
-    """The recipe's loop as a compiled kernel.
+class CompiledSGD(NumPySGD):
+    """The recipe's loop as a compiled kernel; raises ModuleNotFoundError if that is not built."""
 
-    Raises:
-        ModuleNotFoundError: the kernels are not built.
-    """
-
-    engine = "compiled"
-
-    def __init__(
-        self, weights: Params, bits: int, learning_rate: float, batch_size: int = 1
-    ) -> None:
-        super().__init__(weights, bits, learning_rate, batch_size)
-        for name, array in zip(Params._fields, weights, strict=True):
-            if not array.flags.c_contiguous:
-                raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})?")
-        hidden = self.hidden
+    def __init__(self, params: Params, recipe: Recipe) -> None:
+        super().__init__(params, recipe)
+        bits, hidden = recipe.bits, len(params.W)
         # A step costs about 4 x bits x hidden^2 multiplications and additions.
-        self.stride = max(1, min(1000, 10**7 // (bits * hidden**2)) // batch_size)
+        self.stride = max(1, min(1000, 10**7 // (bits * hidden**2)) // recipe.batch_size)
         sizes = ((bits + 1) * hidden, bits * hidden, bits, hidden**2)
         self._workspace = [np.empty(size, self.dtype) for size in sizes]
         self._kernel = native.kernel("descend", self.dtype)
 
     def gradient(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        """As `OnlineSGD.gradient`."""
-        result = Params(*(np.zeros_like(array) for array in self.weights))
+        """As `NumPySGD.gradient`."""
+        result = Params(*map(np.zeros_like, self.weights))
         self._run(result, pairs, -1.0)
         return result
 
@@ -169,7 +123,7 @@ class CompiledSGD(OnlineSGD):
             outputs = self._run(self.weights, pairs, self.learning_rate)
         else:
             for batch in pairs.reshape(-1, self.batch_size, 2):
-                gradient = Params(*(np.zeros_like(array) for array in self.weights))
+                gradient = Params(*map(np.zeros_like, self.weights))
                 outputs = self._run(gradient, batch, -1.0)
                 for array, slope in zip(self.weights, gradient, strict=True):
                     array -= self.learning_rate * slope
@@ -180,7 +134,7 @@ class CompiledSGD(OnlineSGD):
     ) -> Float[np.ndarray, "examples bits"]:
         """Subtract rate times each example's gradient from `into`; return the earlier outputs."""
         pairs = np.ascontiguousarray(pairs)
-        sizes = (len(pairs), self.bits, self.hidden)
+        sizes = (len(pairs), self.bits, len(self.weights.W))
         outputs = np.empty((len(pairs), self.bits), self.dtype)
         arrays, after = (*self.weights, *into, pairs), (outputs, *self._workspace)
         addresses, workspace = ([a.ctypes.data for a in some] for some in (arrays, after))
@@ -188,29 +142,16 @@ class CompiledSGD(OnlineSGD):
         return outputs
 
 
-def numpy_learner(params: Params, recipe: Recipe, engine: str | None = None) -> OnlineSGD:
-    """A network in training by this recipe, from a copy of these weights.
-
-    Args:
-        engine: as for `engine_for`, which raises the same errors.
-    """
-    weights = Params(*(np.array(array, order="C") for array in params))
-    classes = {"compiled": CompiledSGD, "numpy": NumPySGD}
-    chosen = classes[engine_for(recipe.hidden, engine)]
-    return chosen(weights, recipe.bits, recipe.learning_rate, recipe.batch_size)
-
-
 def choose(name: str | None, hidden: int) -> Engine:
     """The engine of this name, or the faster one for this size; raises as `engine_for`."""
     name = engine_for(hidden, name)
-    return Engine(name, partial(numpy_learner, engine=name))
+    return Engine(name, CompiledSGD if name == "compiled" else NumPySGD)
 
 
 def engine_for(hidden: int, engine: str | None = None) -> str:
     """The given engine, or the faster one: compiled, if it is built and suits the size.
 
-    Raises:
-        ValueError: `engine` is compiled and the kernels are not built, or RNN_KERNELS is wrong.
+    ValueError if that is to be compiled and the kernels are not built, or RNN_KERNELS is wrong.
     """
     if native.available():
         native.variant()

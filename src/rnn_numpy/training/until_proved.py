@@ -6,13 +6,12 @@ the results, and other methods tried.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from rnn_numpy.elman_network.params import Params
-from rnn_numpy.real_proof.report import as_json, headline
 from rnn_numpy.real_proof.verdict import Proved, RealVerdict, Refuted, prove_real
 from rnn_numpy.tasks.targets import addition
 from rnn_numpy.training.contraction import Contraction
@@ -36,27 +35,14 @@ class Outcome(NamedTuple):
         """Whether the network is proved to add."""
         return isinstance(self.verdict, Proved)
 
-    def headline(self) -> str:
-        """The verdict in one line."""
-        return headline(self.params, self.verdict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The verdict as `prove --json` gives it."""
-        return as_json(self.params, self.verdict)
-
 
 def until_proved(
     params: Params, seed: int, *, most_steps: int, limit: int = FEW_SETS
 ) -> Iterator[Outcome]:
-    """Train on from the recipe's weights until they are proved to add.
+    """Train on from the weights of a finished run of this seed until they are proved to add.
 
-    Yields the outcome for the recipe's weights, and for the weights after each round of steps. The
-    last one is the result; the caller may stop after any.
-
-    Args:
-        params, seed: the weights and the seed of a finished run of the recipe.
-        most_steps: largest number of steps.
-        limit: as for `prove_real`.
+    Yields the outcome for these weights, and for the weights after each round of steps, of which
+    the last one is the result; the caller may stop after any. `limit` is that of `prove_real`.
     """
     outcome = Outcome(params, prove_real(params, limit=limit), 0)
     yield outcome

@@ -49,11 +49,7 @@ class ElmanRNN(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Model:
-        """A module with a copy of these weights, in their own dtype unless another is given.
-
-        Raises:
-            TypeError, ValueError: as `rnn_numpy.check_params`.
-        """
+        """A copy of these weights, in their own dtype by default; raises as `check_params`."""
         check_params(params)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
@@ -63,11 +59,7 @@ class ElmanRNN(nn.Module):
         return model
 
     def to_params(self) -> Params:
-        """A copy of the weights as NumPy arrays, from any device.
-
-        Raises:
-            TypeError: the dtype is not float32 or float64.
-        """
+        """A copy of the weights as NumPy arrays; TypeError if not float32 or float64."""
         if self.W.dtype not in (torch.float32, torch.float64):
             raise TypeError(
                 f"Params are float32 or float64, these weights are {self.W.dtype}: "
@@ -83,17 +75,10 @@ class ElmanRNN(nn.Module):
         """The outputs o_1 ... o_T and the states h_1 ... h_T; h_0 is zero if left out.
 
         Raises:
-            TypeError: the inputs have another dtype or device than the weights.
-            ValueError: shapes do not match the weights.
+            TypeError, ValueError: the inputs' dtype, device or shape is not that of the weights.
         """
-        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
-        batch, hidden = x.shape[1], self.W.shape[0]
-        if h_0 is None:
-            h = x.new_zeros(batch, hidden)
-        else:
-            self._check("h_0", h_0, {"batch": batch, "hidden": hidden})
-            h = h_0
-        states = []
+        self._check(x, h_0)
+        h, states = x.new_zeros(x.shape[1], len(self.W)) if h_0 is None else h_0, []
         for x_t in x.unbind():
             h = torch.sigmoid(x_t @ self.U + h @ self.W)  # (1), (2)
             states.append(h)
@@ -105,17 +90,25 @@ class ElmanRNN(nn.Module):
         n_in, hidden = self.U.shape
         return f"n_in={n_in}, hidden={hidden}, n_out={self.V.shape[1]}, dtype={self.W.dtype}"
 
-    def _check(self, name: str, tensor: Tensor, axes: dict[str, int | None]) -> None:
-        check_shape(name, tuple(tensor.shape), axes)
-        if tensor.dtype != self.W.dtype:
+    def _check(self, x: Tensor, h_0: Tensor | None) -> None:
+        n_in, hidden = self.U.shape
+        check_shape("x", tuple(x.shape), {"time": None, "batch": None, "n_in": n_in})
+        self._check_kind("x", x)
+        if h_0 is not None:
+            check_shape("h_0", tuple(h_0.shape), {"batch": x.shape[1], "hidden": hidden})
+            self._check_kind("h_0", h_0)
+
+    def _check_kind(self, name: str, tensor: Tensor) -> None:
+        dtype, device = self.W.dtype, self.W.device
+        if tensor.dtype != dtype:
             raise TypeError(
-                f"{name} must be {self.W.dtype} like the weights, got {tensor.dtype}: "
-                f"pass {name}.to({self.W.dtype})?"
+                f"{name} must be {dtype} like the weights, got {tensor.dtype}: "
+                f"pass {name}.to({dtype})?"
             )
-        if tensor.device != self.W.device:
+        if tensor.device != device:
             raise TypeError(
-                f"{name} must be on {self.W.device} like the weights, got {tensor.device}: "
-                f"pass {name}.to({str(self.W.device)!r})?"
+                f"{name} must be on {device} like the weights, got {tensor.device}: "
+                f"pass {name}.to({str(device)!r})?"
             )
 
 
@@ -138,11 +131,7 @@ def autograd_gradient(
     x: Float[np.ndarray, "time batch n_in"],
     targets: Float[np.ndarray, "time batch n_out"],
 ) -> Params:
-    """The gradient of the squared error (4) by autograd, on the model's device, as NumPy arrays.
-
-    Raises:
-        TypeError, ValueError: as `ElmanRNN.forward`.
-    """
+    """The gradient of (4) by autograd, on the model's device; raises as `ElmanRNN.forward`."""
     device = model.W.device
     outputs, _ = model(torch.as_tensor(x, device=device))
     loss = squared_error(outputs, torch.as_tensor(targets, device=device))

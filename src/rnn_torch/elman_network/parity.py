@@ -16,17 +16,10 @@ def gradient_parity(
     targets: Float[np.ndarray, "time batch n_out"],
     hand_written: Params | None = None,
 ) -> float | None:
-    """How far a hand-written gradient is from autograd's, at this model and problem.
+    """The largest difference from autograd's gradient as a fraction of what rounding allows.
 
-    Args:
-        model: the model with the weights; an `ElmanRNN` with copies of them provides autograd's.
-        x, targets: the problem.
-        hand_written: the gradient to compare; that of `rnn_numpy.bptt` if left out.
-
-    Returns:
-        The largest difference as a fraction of what rounding allows; above 1, one is wrong.
-        None if nothing can be decided: every entry is smaller than its rounding error, or the
-        forward pass overflows.
+    Above 1, one of the two is wrong. None if nothing can be decided: every entry is smaller than
+    its rounding error, or the forward pass overflows. `hand_written` is by default that of `bptt`.
     """
     params = model.to_params()
     outputs, trace = forward(params, x)

@@ -17,7 +17,7 @@ from rnn_torch.elman_network.model import ElmanRNN
 from rnn_torch.fused import custom_ops
 from rnn_torch.fused.autograd_functions import (
     Layer,
-    States,
+    LayerInFunc,
     apply,
     forward_levels,
     step_by_step,
@@ -48,8 +48,8 @@ def elman(
     # The compiler takes torch.func apart itself, and operators cannot follow it there. And of a
     # forward derivative's forward derivative torch gives 0 for any operation with a jvp of its own.
     if compiling or forward_levels() > 1:
-        return step_by_step(x @ U, W, h_0)
-    return apply(States, x @ U, W, h_0)
+        return step_by_step(x, U, W, h_0)
+    return apply(LayerInFunc, x, U, W, h_0)
 
 
 class FusedElmanRNN(ElmanRNN):
@@ -61,9 +61,7 @@ class FusedElmanRNN(ElmanRNN):
         h_0: Float[Tensor, "batch hidden"] | None = None,
     ) -> tuple[Float[Tensor, "time batch n_out"], Float[Tensor, "time batch hidden"]]:
         """As `ElmanRNN.forward`."""
-        self._check("x", x, {"time": None, "batch": None, "n_in": self.U.shape[0]})
-        if h_0 is not None:
-            self._check("h_0", h_0, {"batch": x.shape[1], "hidden": self.W.shape[0]})
+        self._check(x, h_0)
         states = elman(x, self.U, self.W, h_0)
         return torch.sigmoid(states @ self.V), states  # (3)
 

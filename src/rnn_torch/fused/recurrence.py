@@ -67,9 +67,7 @@ def gradients(
         if _small(x, hidden):
             return _small_gradients(x, U, W, h_0, h, upstream)
         all_deltas = _errors_by_kernel(W, h, upstream)
-    into_x = x.new_empty(x.shape)
-    into_U: Tensor | None = None
-    into_W: Tensor | None = None
+    into_x, into_U, into_W = x.new_empty(x.shape), torch.zeros_like(U), torch.zeros_like(W)
     from_next: Tensor | None = None
     for part in reversed(_parts(h)):
         if by_kernel:
@@ -78,20 +76,15 @@ def gradients(
             delta = _errors(W.mT, h[part], upstream[part], from_next)
             from_next = delta[0]
         _multiply(delta, U.mT, into_x[part])
-        into_U = _plus(into_U, _sum_of_products(x[part], delta))  # (9)
+        into_U += _sum_of_products(x[part], delta)  # (9)
         first = max(part.start, 1)  # (10), without the term of h_0
         if first < part.stop:
             before, after = h[first - 1 : part.stop - 1], delta[first - part.start :]
-            into_W = _plus(into_W, _sum_of_products(before, after))
-    if h_0 is not None:
-        into_W = _plus(into_W, _sum_of_products(h_0.unsqueeze(0), delta[:1]))
-    assert into_U is not None  # there is at least one step
-    into_W = torch.zeros_like(W) if into_W is None else into_W  # only one, from no state
-    return into_x, into_U, into_W, None if h_0 is None else delta[0] @ W.mT
-
-
-def _plus(total: Tensor | None, term: Tensor) -> Tensor:
-    return term if total is None else total.add_(term)
+            into_W += _sum_of_products(before, after)
+    if h_0 is None:
+        return into_x, into_U, into_W, None
+    into_W += _sum_of_products(h_0.unsqueeze(0), delta[:1])
+    return into_x, into_U, into_W, delta[0] @ W.mT
 
 
 def _parts(sequence: Tensor) -> list[slice]:

@@ -1,11 +1,10 @@
 """The engines in torch and their learners; logged gradients are compared with autograd's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
 
 from rnn_numpy.elman_network.params import Params
 from rnn_numpy.tasks.addition import encode_batches, encode_pairs
@@ -18,23 +17,24 @@ from rnn_torch.elman_network.parity import gradient_parity
 class AutogradLearner(Learner):
     """Plain SGD on (4), the gradient from torch autograd; audits the one of `rnn_numpy.bptt`."""
 
-    model_class: type[ElmanRNN] = ElmanRNN
     audited = True
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
-        self.model = self.model_class.from_params(params, device=device)
+        self.model = self._model_class().from_params(params, device=device)
         self.stride = max(1, 100 // recipe.batch_size)
-        self._recipe = recipe
-        self._device = device
+        self._recipe, self._device = recipe, device
+
+    def _model_class(self) -> type[ElmanRNN]:
+        return ElmanRNN
 
     def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
         """As `Learner.descend`."""
-        weights = [self.model.U, self.model.W, self.model.V]
-        recipe = self._recipe
+        weights, recipe = [self.model.U, self.model.W, self.model.V], self._recipe
         encoded = encode_batches(pairs, recipe.bits, recipe.batch_size, recipe.dtype)
         x, y = (torch.as_tensor(array, device=self._device) for array in encoded)
         for step, (x_step, y_step) in enumerate(zip(x, y, strict=True)):
-            outputs, gradients = self._differentiate(x_step, y_step)
+            outputs, _ = self.model(x_step)
+            gradients = torch.autograd.grad(squared_error(outputs, y_step), weights)
             with torch.no_grad():
                 rate = recipe.learning_rate
                 updated = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
@@ -44,67 +44,53 @@ class AutogradLearner(Learner):
                     old.copy_(new)
         return outputs.numpy(force=True)
 
-    def _differentiate(
-        self, x: Float[Tensor, "bits batch 2"], y: Float[Tensor, "bits batch 1"]
-    ) -> tuple[Float[Tensor, "bits batch 1"], Sequence[Tensor]]:
-        """The outputs for a batch, and its gradient."""
-        outputs, _ = self.model(x)
-        weights = [self.model.U, self.model.W, self.model.V]
-        return outputs, torch.autograd.grad(squared_error(outputs, y), weights)
-
     def params(self) -> Params:
         """As `Learner.params`."""
         return self.model.to_params()
 
     def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
         """The distance of this batch's hand-written gradient from autograd's."""
-        return gradient_parity(self.model, *self._encoded(pairs), self._hand_written(pairs))
+        x, y = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
+        return gradient_parity(self.model, x, y, self._hand_written(x, y))
 
-    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params | None:
+    def _hand_written(self, x: np.ndarray, y: np.ndarray) -> Params | None:
         """The gradient that is audited; None for that of `rnn_numpy.bptt`."""
         return None
-
-    def _encoded(
-        self, pairs: Int64[np.ndarray, "batch 2"]
-    ) -> tuple[Float[np.ndarray, "bits batch 2"], Float[np.ndarray, "bits batch 1"]]:
-        """Inputs and targets of one batch."""
-        x, y = encode_pairs(pairs, self._recipe.bits, self._recipe.dtype)
-        return x.transpose(1, 0, 2), y.transpose(1, 0, 2)
 
 
 class FusedLearner(AutogradLearner):
     """Plain SGD, the gradient from the hand-written backward of `rnn_torch.fused`; audits it."""
 
-    def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+    def _model_class(self) -> type[ElmanRNN]:
         # Imported here: it registers operators with torch, which other engines need not wait for.
         from rnn_torch.fused.layer import FusedElmanRNN
 
-        self.model_class = FusedElmanRNN
-        super().__init__(params, recipe, device)
+        return FusedElmanRNN
 
-    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        return autograd_gradient(self.model, *self._encoded(pairs))
+    def _hand_written(self, x: np.ndarray, y: np.ndarray) -> Params:
+        return autograd_gradient(self.model, x, y)
 
 
-class CompiledLearner(AutogradLearner):
-    """Plain SGD by the compiled kernel, on the parameters' own memory; audits its gradient."""
+class CompiledLearner(CompiledSGD):
+    """Plain SGD by the compiled kernel, on the CPU; audits its gradient."""
+
+    audited = True
 
     def __init__(self, params: Params, recipe: Recipe, device: torch.device | str = "cpu") -> None:
-        super().__init__(params, recipe, device)
-        shared = (p.detach().numpy() for p in (self.model.U, self.model.W, self.model.V))
-        sizes = (recipe.bits, recipe.learning_rate, recipe.batch_size)
-        self._sgd = CompiledSGD(Params(*shared), *sizes)
-        self.stride = self._sgd.stride
+        super().__init__(params, recipe)
 
-    def descend(self, pairs: Int64[np.ndarray, "examples 2"]) -> Float[np.ndarray, "bits batch 1"]:
-        """As `Learner.descend`."""
-        return self._sgd.descend(pairs)
-
-    def _hand_written(self, pairs: Int64[np.ndarray, "batch 2"]) -> Params:
-        return self._sgd.gradient(pairs)
+    def audit(self, pairs: Int64[np.ndarray, "batch 2"]) -> float | None:
+        """As `AutogradLearner.audit`."""
+        model = ElmanRNN.from_params(self.weights)
+        problem = encode_pairs(pairs, self.bits, self.dtype)
+        return gradient_parity(model, *problem, self.gradient(pairs))
 
 
-LEARNERS = {"compiled": CompiledLearner, "fused": FusedLearner, "autograd": AutogradLearner}
+LEARNERS: dict[str, Callable[[Params, Recipe, str], Learner]] = {
+    "compiled": CompiledLearner,
+    "fused": FusedLearner,
+    "autograd": AutogradLearner,
+}
 
 
 def choose(name: str | None, device: str, hidden: int) -> Engine:
