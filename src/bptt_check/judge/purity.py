@@ -42,9 +42,11 @@ def kept_between_calls(ask: Ask, subject: AnyNetwork, dtype: str) -> tuple[str, 
         except CannotCheck as error:
             outcome = str(error)
         else:
-            if agrees(answer.gradients, expected) and agrees(answer.second, expected):
+            in_place = agrees(answer.gradients, expected)
+            if in_place and agrees(answer.second, expected):
                 continue
-            outcome = "the last answer differs from the answer to that problem alone"
+            where = ", in the arrays of the call before, changed in place," * in_place
+            outcome = f"the last answer{where} differs from the answer to that problem alone"
         names = ", ".join(p.name for p in (*earlier, problem))
         return (f"state is kept between calls: asked {names} in one process, {outcome}",)
     return ()
