@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 
 from bptt_check.networks.network import Array
 from bptt_check.tracing.calls import call, passed_back
@@ -267,7 +268,7 @@ def _passed_back(reverse: Reverse, state: int, step: int) -> Any:
     for site, j in _ways(graph, state):
         user = graph.tape.node_at.get((site, step))
         if user is not None and (g := reverse.of(user)) is not None:
-            total = total + graph.back(user, j)(g)
+            total = total + graph.back(user, j, g)
     return total
 
 
@@ -432,13 +433,17 @@ def finished(mistake: Mistake, tape: Tape, found: Gradients) -> Gradients:
     return found | {n: ARRAYS[change](found[n], *by) for n in part.names if n in found}
 
 
-def _as(node: Node, op: str, **kwargs: Any) -> Node:
-    return replace(node, op=op, func=None, kwargs=kwargs)
+def _as(node: Node, op: str) -> Node:
+    return replace(node, op=op, func=None, kwargs={})
 
 
-def _around(node: Node, op: str, **kwargs: Any) -> Node:
-    """An operation of `calls` on the result, or the arguments, of the node's own operation."""
-    return replace(node, op=op, func=node, kwargs=kwargs)
+def _by(node: Node, function: Callable[..., Any]) -> Node:
+    """Another function of the same arguments, in torch."""
+    return replace(node, op="altered", func=function, kwargs={})
+
+
+def _own(node: Node, *args: Any) -> Any:
+    return node.func(*args, **node.kwargs)
 
 
 def _argument(node: Node, at: int, to: Any) -> Node:
@@ -454,17 +459,23 @@ def _taking(graph: Graph, node: Node, at: int, q: Quantity, *_: Any) -> Node:
 
 #: Changes of an operation: a node of a graph.
 OPERATIONS: dict[str, Callable[..., Node]] = {
-    "missing": lambda graph, node, j, *_: _as(node, "copy of an argument", of=j),
+    "missing": lambda graph, node, j, *_: _by(
+        node, lambda *args: torch.broadcast_tensors(*args)[j]
+    ),
     "subtracted": lambda graph, node, _: _as(node, "sub"),
     "added": lambda graph, node, _: _as(node, "add"),
     "factors added": lambda graph, node: _as(node, "add"),
     "factors divided": lambda graph, node: _as(node, "div"),
-    "function missing": lambda graph, node: _as(node, "copy of an argument", of=0),
-    "constant": lambda graph, node, c, j, _: _around(node, "constant inside", constant=c, of=j),
+    "function missing": lambda graph, node: _by(node, lambda a: a),
+    "constant": lambda graph, node, c, j, _: _by(
+        node, lambda *args: _own(node, *args[:j], args[j] + c, *args[j + 1 :])
+    ),
     "another function": lambda graph, node, op: _as(node, op),
-    "negated": lambda graph, node: _around(node, "minus"),
-    "complement": lambda graph, node: _around(node, "one minus"),
-    "transposed": lambda graph, node, j, _: _around(node, f"transposed {j}"),
+    "negated": lambda graph, node: _by(node, lambda *args: -_own(node, *args)),
+    "complement": lambda graph, node: _by(node, lambda *args: 1 - _own(node, *args)),
+    "transposed": lambda graph, node, j, _: _by(
+        node, lambda *args: _own(node, *args[:j], args[j].T, *args[j + 1 :])
+    ),
     "softmax's axis": lambda graph, node, axis: _argument(node, 1, axis),
     "takes": _taking,
 }

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bptt_check.networks.network import Array
-from bptt_check.tracing.calls import backward, call, passed_back
+from bptt_check.tracing.calls import call, passed_back
 from bptt_check.tracing.mistakes import Edge
-from bptt_check.tracing.tape import Node, Ref, Tape, refs
+from bptt_check.tracing.tape import Node, Tape, refs
 
 Gradients = dict[str, Array]
 Noise = tuple[np.random.Generator, float]  # signs, and their size: the share of a number
@@ -78,7 +78,6 @@ class Graph:
     def forget(self) -> None:
         """Forget what depends on the values."""
         self.args: list[Any] = [None] * len(self.nodes)
-        self.ways_back: dict[tuple[int, Any], Callable[[Array], Array]] = {}
         self.right: Reverse | None = None
 
     def _used(self) -> set[int]:
@@ -95,11 +94,9 @@ class Graph:
             self.args[index] = self.tape.arg_values(self.nodes[index], self.values)
         return self.args[index]
 
-    def back(self, user: int, j: Any) -> Callable[[Array], Array]:
-        """What maps the gradient of a node to its contribution to that of its argument j."""
-        way = backward(self.nodes[user], j, self.args_of(user), self.values[user])
-        self.ways_back[user, j] = way
-        return way
+    def back(self, user: int, j: Any, g: Array) -> Array:
+        """The contribution of g, the gradient of a node, to that of its argument j."""
+        return passed_back(self.nodes[user], j, self.args_of(user), self.values[user], g)
 
     def with_values(self, values: list[Array]) -> "Graph":
         """The same reverse pass, at other values."""
@@ -273,7 +270,7 @@ class Reverse:
         if edge in self.altered.edges:
             part: Any = self.altered.edges[edge](Contribution(self, user, j, g))
         else:
-            part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
+            part = graph.back(user, j, g)
         if self.noise is not None and part is not None:
             part = _moved(part, self._terms(user, j, g, part), self.noise)
         return part
@@ -284,7 +281,7 @@ class Reverse:
         if node.op not in ("mm", "mul", "add", "sub") or (node.site, j) in self.altered.edges:
             return part
         args = [abs(a) if isinstance(a, np.ndarray) else a for a in self.graph.args_of(user)]
-        return backward(node, j, args, self.graph.values[user])(abs(g))
+        return passed_back(node, j, args, self.graph.values[user], abs(g))
 
     def crossing(self, state: int, step: int) -> Array:
         """The error passed back from this step to the state of this site; 0 after the last step."""
@@ -362,6 +359,3 @@ class Contribution:
     def value(self, index: int | None) -> Array:
         """The value of another node."""
         return self.reverse.graph.values[index] if index is not None else np.asarray(0.0)
-
-
-__all__ = ["Altered", "Contribution", "Edge", "Gradients", "Graph", "Ref", "Reverse"]
