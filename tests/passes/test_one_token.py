@@ -1,4 +1,4 @@
-"""The one-token changes of a textbook pass: reproducible, and each wrong as described."""
+"""The one-token changes of a textbook pass: of every kind, each wrong, and named."""
 
 import inspect
 from itertools import islice
@@ -19,21 +19,12 @@ from tests.passes.stock_problems import answer, first_wrong, posed
 pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("stock problems")]
 
 
-def described(name: str) -> list[tuple[int, str]]:
-    return [(change.line, change.description) for change in every_change(name)]
-
-
-def test_they_are_the_same_every_time() -> None:
-    assert described("tanh") == described("tanh")
-
-
 def test_they_are_many_and_in_the_lines_of_the_pass() -> None:
     """One of each kind: operator, constant, index, name, transpose, sign, slice, call, +=."""
     lines, first = inspect.getsourcelines(textbook.lstm)
-    changes = described("lstm")
+    changes = [*every_change("lstm")]
     assert len(changes) > 4 * len(lines)
-    assert {line - first for line, _ in changes} < set(range(len(lines)))
-    found = {description for _, description in changes}
+    assert {change.line - first for change in changes} < set(range(len(lines)))
     assert {
         "dy @ V.T + dh_next -> dy @ V.T - dh_next",
         "2 -> 1",
@@ -45,7 +36,7 @@ def test_they_are_many_and_in_the_lines_of_the_pass() -> None:
         "np.tanh(s[t]) -> sigmoid(s[t])",
         "ds += ds_next -> ds = ds_next",
         "reversed(range(T)) -> range(T)",
-    } <= found
+    } <= {change.description for change in changes}
 
 
 def test_the_changes_used_are_wrong() -> None:
