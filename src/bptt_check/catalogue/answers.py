@@ -95,11 +95,12 @@ def clipped(answers: Sequence[Gradients], rights: Sequence[Gradients], tape: Tap
             ([got[n] for n in names if n in got], [right[n] for n in names if n in got])
             for got, right in zip(answers, rights, strict=True)
         ]
-        for measure, change in ((_largest, "clipped alone"), (norm, "norm clipped alone")):
+        for measure, change in ((_largest, "clipped"), (norm, "norm clipped")):
             sizes = [(measure(got), measure(right)) for got, right in pairs]
             size = max(got for got, _ in sizes)
             if size > 0 and any(size * (1 + 1e-9) < right for _, right in sizes):
-                found.append(_answer(_of(tuple(names), label), change, (size,), len(names) == 1))
+                part = _of(tuple(names), f"right, but clipped: {label}")
+                found.append(_answer(part, change, (size,), len(names) == 1))
     return found
 
 

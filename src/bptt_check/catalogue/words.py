@@ -268,8 +268,6 @@ WORDS: dict[str, dict[str, Any]] = {
         "rounded": "{p.label} is rounded through float32",
         "clipped": "{p.label} is clipped to [-{0:g}, {0:g}]",
         "norm clipped": "{p.label} is clipped to norm {0:g}",
-        "clipped alone": "right, but clipped: {p.label} is clipped to [-{0:g}, {0:g}]",
-        "norm clipped alone": "right, but clipped: {p.label} is clipped to norm {0:g}",
         "summed over later steps": "{p.label} at a step is the sum over it and all later steps",
         "of another step": lambda p, _, by: (
             f"{p.label} at a step is that of the step {'before' if by > 0 else 'after'}, wrapping"

@@ -115,16 +115,11 @@ def node_of(graph: Graph, q: Quantity, step: int, own: int) -> int | None:
 
 def _initial(graph: Graph, state: int) -> int | None:
     """The node of a state's initial value."""
-    for site, j in _ways(graph, state):
-        if isinstance(j, int) and (site, 0) in graph.tape.node_at:
+    for (site, j), source in graph.crossing.items():
+        if source == state and isinstance(j, int) and (site, 0) in graph.tape.node_at:
             first: int = graph.nodes[graph.tape.node_at[site, 0]].args[j]
             return first
     return None
-
-
-def _ways(graph: Graph, state: int) -> list[Edge]:
-    """The contributions to a state from the next step."""
-    return [edge for edge, source in graph.crossing.items() if source == state]
 
 
 def value(c: Contribution, q: Quantity) -> Any:
@@ -132,11 +127,6 @@ def value(c: Contribution, q: Quantity) -> Any:
     graph, own = c.reverse.graph, c.node.site
     at = lambda step: c.value(node_of(graph, q, step, own))  # noqa: E731
     return OF_VALUE[q.form](_EVERY_SHIFT[q.shift](at, c.step, c.steps))
-
-
-def _other(c: Contribution, other: Any) -> Array:
-    """The contribution, with another value for the other factor, or the second argument."""
-    return c.replaced(1 - c.j, other)
 
 
 def _from_gradient(c: Contribution, q: Quantity) -> Array | None:
@@ -164,7 +154,7 @@ def _summed(c: Contribution, uses: tuple[Edge, ...], start: int) -> Array:
         for site, j in uses:
             part = c.reverse.part(node_at[site, t], j)
             total = total if part is None else total + part
-    return _other(c, total)
+    return c.times(total)
 
 
 def _from(c: Contribution, sources: Part) -> Any:
@@ -262,21 +252,6 @@ def _reshaped(a: Array) -> Array:
     return np.ascontiguousarray(a).reshape(a.T.shape).T
 
 
-def _passed_back(reverse: Reverse, state: int, step: int) -> Any:
-    """The error that a step passes back to a state."""
-    graph, total = reverse.graph, np.zeros(())
-    for site, j in _ways(graph, state):
-        user = graph.tape.node_at.get((site, step))
-        if user is not None and (g := reverse.of(user)) is not None:
-            total = total + graph.back(user, j, g)
-    return total
-
-
-def _at_the_end(reverse: Reverse, state: int, step: int, *_: Any) -> Any:
-    last = len(reverse.graph.tape.losses) - 1
-    return _passed_back(reverse, state, last) if step == 0 else np.zeros(())
-
-
 def _accumulated(reverse: Reverse, state: int, step: int) -> Array:
     total: Any = reverse.crossing(state, step)
     previous = reverse.carried.get((state, step + 1))
@@ -291,7 +266,6 @@ ARRAYS: dict[str, Callable[..., Any]] = {
     "factor": lambda g, f: g * f,
     "starts from 1": lambda g: g + 1.0,
     "clipped": lambda g, size: np.clip(g, -size, size),
-    "clipped alone": lambda g, size: np.clip(g, -size, size),
     "rounded": lambda g: g.astype(np.float32).astype(np.float64),
     "summed over later steps": lambda g, axis: np.flip(np.flip(g, axis).cumsum(axis), axis),
     "of another step": lambda g, axis, by: np.roll(g, by, axis),
@@ -308,19 +282,19 @@ EDGES: dict[str, Callable[..., Any]] = {
     "factor divided": lambda c: c.g / c.args[1 - c.j],
     "factor added": lambda c: c.g + c.args[1 - c.j],
     "own factors": lambda c: c.g * c.args[c.j],
-    "not conjugated": lambda c: c.replaced(1 - c.j, np.conj(c.args[1 - c.j])),
+    "not conjugated": lambda c: c.times(np.conj(c.args[1 - c.j])),
     "derivative": lambda c, form, q: FORMS[form](c.g, value(c, q)),
     "v of the derivative": lambda c, v: c.g * value(c, v) * (1 - c.out),
     "w of the derivative": lambda c, w: c.g * c.out * (1 - value(c, w)),
-    "operand": lambda c, q: _other(c, value(c, q)),
-    "operand transposed": lambda c: _other(c, c.args[1 - c.j].T),
-    "operand reshaped": lambda c: _other(c, _reshaped(c.args[1 - c.j])),
-    "operand reversed": lambda c: _other(c, np.flip(c.args[1 - c.j], c.j - 1)),
+    "operand": lambda c, q: c.times(value(c, q)),
+    "operand transposed": lambda c: c.times(c.args[1 - c.j].T),
+    "operand reshaped": lambda c: c.times(_reshaped(c.args[1 - c.j])),
+    "operand reversed": lambda c: c.times(np.flip(c.args[1 - c.j], c.j - 1)),
     "operand's gradient": _summed,
-    "operands swapped": lambda c, a, b: _other(c, value(c, b if a.site == c.node.site else a)),
+    "operands swapped": lambda c, a, b: c.times(value(c, b if a.site == c.node.site else a)),
     "last of equal indices": _last_index,
     "index": _with_index,
-    "target": lambda c, q: _other(c, value(c, q)),
+    "target": lambda c, q: c.times(value(c, q)),
     "sign for value": lambda c: c.g * 2 * np.sign(c.args[0]),
     "factor 2 left out": lambda c: c.base() / 2,
     "no target": lambda c, axis: c.base() - c.g,
@@ -369,7 +343,7 @@ EDGES: dict[str, Callable[..., Any]] = {
         _of_first_step(c, dict(ends)[c.edge]) if c.edge in dict(ends) else None
     ),
     "forward in time": lambda c, *ends: (
-        c.base() + _passed_back(c.reverse, dict(ends)[c.edge], c.step - 1)
+        c.base() + c.reverse.crossing(dict(ends)[c.edge], c.step - 1)
     ),
 }
 #: Changes of the error passed back to a state s from step t of a reverse pass r.
@@ -379,7 +353,9 @@ CARRIES: dict[str, Callable[..., Any]] = {
     "doubled": lambda r, s, t, k: r.crossing(s, t) * (1 + (t % k == 0)),
     "shifted": lambda r, s, t, k, by: 0 * r.crossing(s, t) + r.crossing(s, t if t % k else t + by),
     "swapped": lambda r, s, t, a, b: r.crossing(b if s == a else a, t),
-    "forward in time": _at_the_end,
+    "forward in time": lambda r, s, t, *ends: (
+        r.crossing(s, len(r.graph.tape.losses) - 1) if t == 0 else np.zeros(())
+    ),
 }
 #: Changes of all finished gradients g: those of these names.
 ANSWERS: dict[str, Callable[..., Gradients]] = {
@@ -391,7 +367,6 @@ ANSWERS: dict[str, Callable[..., Gradients]] = {
     ),
     "mean squared": lambda g, tape, names: _times(g, names, 2 / max(1, _targets_size(tape))),
     "norm clipped": lambda g, tape, names, size: _norm_clipped(g, names, size),
-    "norm clipped alone": lambda g, tape, names, size: _norm_clipped(g, names, size),
     "itself": lambda g, tape, names: {n: np.asarray(tape.problem.values[n], float) for n in names},
     "another's": lambda g, tape, names, other: {names[0]: g[other]},
     "swapped": lambda g, tape, names: {names[0]: g[names[1]], names[1]: g[names[0]]},

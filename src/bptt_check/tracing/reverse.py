@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,17 +114,12 @@ class Graph:
     def touched(self, edges: frozenset[Edge]) -> set[int]:
         """The nodes whose gradients depend on these contributions."""
         if edges not in self.reached:
-            if len(edges) > 1:
-                parts = [self.touched(frozenset([edge])) for edge in edges]
-                self.reached[edges] = set().union(*parts)
-                return self.reached[edges]
             found = {r for edge in edges for r in self.takers.get(edge, ())}
             pending = list(found)
             while pending:
-                for _, r in refs(self.nodes[pending.pop()]):
-                    if r not in found and self.users[r]:
-                        found.add(r)
-                        pending.append(r)
+                new = {r for _, r in refs(self.nodes[pending.pop()]) if self.users[r]} - found
+                found |= new
+                pending += new
             self.reached[edges] = found
         return self.reached[edges]
 
@@ -181,7 +175,6 @@ class Reverse:
         self, graph: Graph, altered: Altered, loss_step: int | None, noise: Noise | None
     ) -> None:
         self.graph, self.altered, self.noise = graph, altered, noise
-        self.loss_step = loss_step
         self.computed: dict[int, Array | None] = {}
         self.cut = -1  # no error is passed back from this or an earlier step
         if altered.window is not None and loss_step is not None:
@@ -195,37 +188,26 @@ class Reverse:
             if weight and loss_step in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
-        if (
-            noise is None
-            and altered.edges
-            and not (altered.carry or altered.weight or loss_step is not None)
-        ):
-            self._reuse(altered)
-
-    def _reuse(self, altered: Altered) -> None:
-        """Reuse the right pass's gradients that do not depend on altered contributions."""
-        touched = self.graph.touched(frozenset(altered.edges))
-        right = self.graph.right_pass().computed
-        self.computed = {i: g for i, g in right.items() if i not in touched}
+        is_of_edges = not (altered.carry or altered.weight or noise or loss_step is not None)
+        if altered.edges and is_of_edges:  # reuse what does not depend on them
+            touched, right = graph.touched(frozenset(altered.edges)), graph.right_pass().computed
+            self.computed = {i: g for i, g in right.items() if i not in touched}
 
     def gradients(self) -> Gradients:
         """The gradient of each differentiated argument."""
         try:
-            self._compute(self.graph.order)
+            for index in self.graph.order:
+                self.of(index)
         except RecursionError:  # a mistake that passes errors forward in time
             self.in_progress.clear()
-            self._compute(sorted(self.graph.order, key=lambda i: self.graph.nodes[i].step))
+            for index in sorted(self.graph.order, key=lambda i: self.graph.nodes[i].step):
+                self.of(index)
         found = {}
         for name in self.graph.tape.network.differentiated:
             index = self.graph.tape.arguments[name]
             g = self.of(index)
             found[name] = np.zeros_like(self.graph.values[index]) if g is None else np.asarray(g)
         return found
-
-    def _compute(self, order: list[int]) -> None:
-        for index in order:
-            if index not in self.computed:
-                self.of(index)
 
     def of(self, index: int) -> Array | None:
         """The gradient of a node's value; None for zero."""
@@ -305,44 +287,19 @@ def _moved(a: Array, terms: Array, noise: Noise) -> Array:
     return np.asarray(a + terms * (size * signs))
 
 
-@dataclass(slots=True)
 class Contribution:
-    """A contribution: from node `user`, whose gradient is g, to the gradient of its argument j."""
+    """A contribution: from node `user`, whose gradient is g, to the gradient of its argument j.
 
-    reverse: Reverse
-    user: int
-    j: Any
-    g: Array
+    `out`, `args`: the values of the operation and its arguments; `edge`: its site and j.
+    """
 
-    @property
-    def node(self) -> Node:
-        """The operation."""
-        return self.reverse.graph.nodes[self.user]
-
-    @property
-    def edge(self) -> Edge:
-        """The operation's site and j."""
-        return self.node.site, self.j
-
-    @property
-    def step(self) -> int:
-        """The time step of the operation."""
-        return self.node.step
-
-    @property
-    def steps(self) -> int:
-        """The number of time steps."""
-        return len(self.reverse.graph.tape.losses)
-
-    @property
-    def out(self) -> Array:
-        """The value of the operation."""
-        return self.reverse.graph.values[self.user]
-
-    @property
-    def args(self) -> list[Any]:
-        """The values of the operation's arguments."""
-        return self.reverse.graph.args_of(self.user)
+    def __init__(self, reverse: "Reverse", user: int, j: Any, g: Array) -> None:
+        graph = reverse.graph
+        self.reverse, self.user, self.j, self.g = reverse, user, j, g
+        self.node: Node = graph.nodes[user]
+        self.edge: Edge = (self.node.site, j)
+        self.step, self.steps = self.node.step, len(graph.tape.losses)
+        self.out, self.args = graph.values[user], graph.args_of(user)
 
     def base(self, g: Array | None = None, args: list[Any] | None = None) -> Array:
         """The right contribution, for this or another g and these or other arguments."""
@@ -350,10 +307,10 @@ class Contribution:
         its = its if np.iscomplexobj(self.out) else np.real(its)
         return passed_back(self.node, self.j, values, self.out, its)
 
-    def replaced(self, position: int, value: Array) -> Array:
-        """The right contribution, with another value for the argument at this position."""
+    def times(self, factor: Array) -> Array:
+        """The right contribution, with another value for the other one of two arguments."""
         args = list(self.args)
-        args[position] = value
+        args[1 - self.j] = factor
         return self.base(args=args)
 
     def value(self, index: int | None) -> Array:
