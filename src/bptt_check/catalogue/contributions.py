@@ -19,9 +19,8 @@ _OF_A_GATE = {"operand", "operand transposed", "operand reshaped", "operand reve
 _OF_A_GATE |= {"without its derivative", "gradient of", "factor", "first example"}
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 #: Wrong values for p - 1 at a softmax's target, and their ranks.
-_SOFTMAX = [("no target", 1), ("no probabilities", 1), ("target added", 2), ("target twice", 3)]
-_SOFTMAX += [("target assigned", 3), ("targets everywhere", 2), ("over maximum", 3)]
-_SOFTMAX += [("over mean", 3), ("times sum", 3), ("slope", 2), ("diagonal", 2)]
+_SOFTMAX = [("no target", 1), ("no probabilities", 1), ("target added", 2), ("slope", 2)]
+_SOFTMAX += [("target assigned", 3), ("targets everywhere", 2), ("diagonal", 2)]
 
 
 def edge_mistakes(step: Step) -> Iterator[Mistake]:
@@ -202,6 +201,7 @@ def _derivatives(step: Step, user: int, ref: int, is_known: bool) -> Iterator[Ch
 
 def _softmax_errors(axes: int, axis: int) -> Iterator[Change]:
     yield from ((change, (axis,), rank) for change, rank in _SOFTMAX)
+    yield from (("over another", (axis, name), 3) for name in ("maximum", "mean"))
     for wrong in sorted(set(range(axes)) - {axis % axes}):
         yield "targets shared", (axis, wrong), 2
         yield "wrong maximum", (axis, wrong), 3

@@ -192,11 +192,6 @@ def _first_example(c: Contribution, axis: int) -> Array:
     return c.base(g)
 
 
-def _softmax(c: Contribution, axis: int, p: Any) -> Array:
-    """The error of a softmax with other probabilities; c.g is -1 at the target."""
-    return np.asarray(c.g - p * c.g.sum(axis, keepdims=True))
-
-
 def _exp(c: Contribution, *axes: int | None) -> Array:
     """The exponentials of the logits, after their maximum over each of these axes is subtracted."""
     a = c.args[0]
@@ -205,8 +200,13 @@ def _exp(c: Contribution, *axes: int | None) -> Array:
     return np.asarray(np.exp(a))
 
 
-def _over_sum(e: Array, axis: int | None) -> Array:
-    return np.asarray(e / e.sum(axis, keepdims=True))
+def _over(e: Array, axis: int | None, by: Callable[..., Any] = np.sum) -> Array:
+    return np.asarray(e / by(e, axis, keepdims=True))
+
+
+def _softmax(c: Contribution, axis: int, p: Any) -> Array:
+    """The error of a softmax with other probabilities; c.g is -1 at the target."""
+    return np.asarray(c.g - p * c.g.sum(axis, keepdims=True))
 
 
 def _member(c: Contribution, site: int) -> tuple[Graph, int, list[Any]]:
@@ -272,7 +272,6 @@ ARRAYS: dict[str, Callable[..., Any]] = {
     "transposed": lambda g: g.swapaxes(-1, -2),
     "reshaped": lambda g: g.swapaxes(-1, -2).reshape(g.shape),
     "rows reversed": lambda g: g[::-1],
-    "mean over axis": lambda g, axis: np.broadcast_to(np.mean(g, axis), np.shape(g)),
     "summed over its axis": lambda g: np.broadcast_to(g.sum(), np.shape(g)),
 }
 #: Changes of a contribution c; None is zero.
@@ -291,7 +290,6 @@ EDGES: dict[str, Callable[..., Any]] = {
     "operand reshaped": lambda c: c.times(_reshaped(c.args[1 - c.j])),
     "operand reversed": lambda c: c.times(np.flip(c.args[1 - c.j], c.j - 1)),
     "operand's gradient": _summed,
-    "operands swapped": lambda c, a, b: c.times(value(c, b if a.site == c.node.site else a)),
     "last of equal indices": _last_index,
     "index": _with_index,
     "target": lambda c, q: c.times(value(c, q)),
@@ -300,23 +298,16 @@ EDGES: dict[str, Callable[..., Any]] = {
     "no target": lambda c, axis: c.base() - c.g,
     "no probabilities": lambda c, axis: c.g,
     "target added": lambda c, axis: c.base() - 2 * c.g,
-    "target twice": lambda c, axis: c.base() + c.g,
     "target assigned": lambda c, axis: np.where(c.g != 0, -c.g, c.base()),
     "targets everywhere": lambda c, axis: c.base() - c.g + c.g.sum(axis, keepdims=True),
     "targets shared": lambda c, axis, wrong: c.base() - c.g + c.g.min(wrong, keepdims=True),
     "slope": lambda c, axis: c.base() * np.exp(c.out) * (1 - np.exp(c.out)),
     "diagonal": lambda c, axis: c.g * (1 - np.exp(c.out)),
-    "over maximum": lambda c, axis: _softmax(c, axis, _exp(c, axis)),
-    "over mean": lambda c, axis: _softmax(
-        c, axis, _exp(c, axis) / _exp(c, axis).mean(axis, keepdims=True)
+    "over another": lambda c, axis, name: _softmax(
+        c, axis, _over(_exp(c, axis), axis, {"maximum": np.max, "mean": np.mean}[name])
     ),
-    "times sum": lambda c, axis: _softmax(
-        c, axis, _exp(c, axis) * _exp(c, axis).sum(axis, keepdims=True)
-    ),
-    "wrong maximum": lambda c, axis, wrong: _softmax(
-        c, axis, _over_sum(_exp(c, axis, wrong), axis)
-    ),
-    "wrong sum": lambda c, axis, wrong: _softmax(c, axis, _over_sum(_exp(c, wrong), wrong)),
+    "wrong maximum": lambda c, axis, wrong: _softmax(c, axis, _over(_exp(c, axis, wrong), axis)),
+    "wrong sum": lambda c, axis, wrong: _softmax(c, axis, _over(_exp(c, wrong), wrong)),
     "probabilities": lambda c, axis, q: _softmax(c, axis, np.exp(value(c, q))),
     "gradient of": _from_gradient,
     "gradient from next": lambda c, q: c.base(c.reverse.crossing(q.site, c.step + 1) + 0 * c.g),
@@ -333,9 +324,6 @@ EDGES: dict[str, Callable[..., Any]] = {
     "lacks part": _exchanged,
     "part for part": _exchanged,
     "before derivatives": _before_derivatives,
-    "replaced by": lambda c, q, own: (
-        c.base() + value(c, q) if c.edge == own else c.base() if c.step == 0 else None
-    ),
     "gradient of first state": lambda c, q, end: (
         _of_first_step(c, q.site) if c.edge == end else None
     ),
