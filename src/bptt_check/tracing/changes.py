@@ -200,7 +200,7 @@ def _exp(c: Contribution, *axes: int | None) -> Array:
     return np.asarray(np.exp(a))
 
 
-def _over(e: Array, axis: int | None, by: Callable[..., Any] = np.sum) -> Array:
+def _over(e: Array, axis: int | None, by: Any = np.sum) -> Array:
     return np.asarray(e / by(e, axis, keepdims=True))
 
 
