@@ -75,7 +75,7 @@ def _at_its_place(node: Node, args: list[Any], g: Array) -> Array:
     """g at the entries of the argument that a view shows, 0 elsewhere."""
     whole = torch.zeros_like(_tensors(args[0]))
     out = node.func(whole, *args[1:], **node.kwargs)
-    (out if node.which is None else out[node.which]).copy_(_tensors(g))
+    (out if node.which is None else out[node.which]).copy_(_tensors(np.asarray(g)))
     return np.asarray(whole.numpy())
 
 
@@ -100,7 +100,7 @@ def _by_autograd(node: Node, j: Any, args: list[Any], g: Array) -> Array:
         if not out.requires_grad:
             return np.zeros(np.shape(argument.detach()))
         # Of a scalar: for the gradient of an array torch imports what takes seconds.
-        scalar = (out * _tensors(g).to(out.dtype).conj()).sum().real
+        scalar = (out * _tensors(np.asarray(g)).to(out.dtype).conj()).sum().real
         (gradient,) = torch.autograd.grad(scalar, argument, materialize_grads=True)
     return np.asarray(gradient.resolve_conj().numpy())
 
