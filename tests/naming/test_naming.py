@@ -12,8 +12,6 @@ from bptt_check.catalogue import Catalogue
 from bptt_check.error_bound.bound import Reference, reference
 from bptt_check.naming import Asked, Explanation, name_mistakes
 from bptt_check.tracing.locate import error_arguments, locate
-from bptt_check.tracing.reverse import Graph
-from bptt_check.tracing.tape import record
 from hand_written import PLANTED, embedded, planted
 from profiles import NIGHTLY
 from rnn_torch.networks import Network, Problem, designed, network, random, stock, upstream
@@ -67,32 +65,6 @@ def test_what_changes_nothing_explains_no_small_error() -> None:
 
     (problem,) = (p for p in designed(last_alone) if p.name == "weights of 3")
     assert named(last_alone, Catalogue(last_alone), [problem], updated) == []
-
-
-@pytest.mark.parametrize(
-    "its", [stock("gru"), stock("lstm", columns=True), embedded], ids=lambda its: its.name
-)
-def test_the_recorded_reverse_pass_is_autograds(its: Network) -> None:
-    like = record(its, designed(its)[0])
-    for problem in [*designed(its)[:6], *random(its, seed=4, count=4, longest=9)]:
-        found = Graph(record(its, problem, like)).gradients()
-        right = reference(its, problem)
-        for name, gradient in found.items():
-            assert (abs(gradient - right.gradients[name]) <= 2 * right.bounds[name]).all()
-
-
-def test_sites_know_their_line_their_expression_and_their_variable() -> None:
-    tape = record(embedded, designed(embedded)[0])
-    sites = {s.name: s for s in tape.sites}
-    assert sites["h"].text == "torch.tanh(E[word] + h @ W)"
-    assert sites["h"].where.endswith("of hand_written.py: h = torch.tanh(E[word] + h @ W)")
-    assert [tape.sites[s].name for s in set(Graph(tape).crossing.values())] == ["h"]
-
-
-def test_a_right_pass_has_no_mistake_and_no_location() -> None:
-    its, catalogue, problems = lstm()
-    assert named(its, catalogue, problems, planted()) == []
-    assert not locate(its, planted()).wrong
 
 
 #: Reported: a softmax's derivative, and not that of softmax and loss together.

@@ -42,6 +42,9 @@ _OF_ONE: dict[str, Callable[..., Any]] = {
     "expand": lambda g, _, a, *__: _summed(g, a),
     "_log_softmax": lambda g, out, _, dim, *__: g - np.exp(out) * g.sum(axis=dim, keepdims=True),
     "pow": lambda g, _, a, power: g * power * a ** (power - 1),
+    "sum": lambda g, _, a, dims=(), keep=False: np.broadcast_to(
+        g if keep else np.expand_dims(g, tuple(dims)), a.shape
+    ),
 }
 
 
