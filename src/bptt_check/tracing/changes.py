@@ -143,7 +143,7 @@ def _of_first_step(c: Contribution, site: int) -> Array | None:
 
 
 def _of_own_loss(c: Contribution) -> Array | None:
-    g = Reverse(c.reverse.graph, Altered(window=0), c.step, None).of(c.user)
+    g = Reverse(c.reverse.graph, Altered(window=0), c.step).of(c.user)
     return None if g is None else c.base(g)
 
 
@@ -565,7 +565,7 @@ def gradients(graph: Graph, *mistakes: Mistake, noise: Noise | None = None) -> G
     if changed is graph and altered == Altered():
         found = graph.right_pass().gradients()
     else:
-        found = changed.gradients(altered, noise)
+        found = changed.gradients(altered)
     for mistake in mistakes:
         found = finished(mistake, graph.tape, found)
     return found

@@ -107,7 +107,7 @@ class Graph:
     def right_pass(self) -> "Reverse":
         """The pass without mistakes, computed once."""
         if self.right is None:
-            self.right = Reverse(self, NOTHING, None, None)
+            self.right = Reverse(self, NOTHING)
             self.right.gradients()
         return self.right
 
@@ -152,29 +152,26 @@ class Graph:
 
     def edited(self, nodes: list[Node], values: list[Array]) -> "Graph":
         """The reverse pass of other nodes of the same tape, at other values."""
-        if any(a is not b and a.args != b.args for a, b in zip(nodes, self.nodes, strict=True)):
-            return Graph(self.tape, nodes, values)
         graph = self.with_values(values)
-        graph.nodes = nodes
+        if any(a is not b and a.args != b.args for a, b in zip(nodes, self.nodes, strict=True)):
+            graph = Graph(self.tape, nodes, values)
+        graph.nodes, graph.noise = nodes, self.noise
         return graph
 
-    def gradients(self, altered: Altered = NOTHING, noise: Noise | None = None) -> Gradients:
+    def gradients(self, altered: Altered = NOTHING) -> Gradients:
         """The gradient of each differentiated argument."""
         if altered.window is None:
-            return Reverse(self, altered, None, noise).gradients()
-        parts = [
-            Reverse(self, altered, step, noise).gradients() for step in range(len(self.tape.losses))
-        ]
+            return Reverse(self, altered).gradients()
+        steps = range(len(self.tape.losses))
+        parts = [Reverse(self, altered, step).gradients() for step in steps]
         return {name: np.sum([g[name] for g in parts], axis=0) for name in parts[0]}
 
 
 class Reverse:
     """A reverse pass from the losses, or one of them, that computes each gradient on demand."""
 
-    def __init__(
-        self, graph: Graph, altered: Altered, loss_step: int | None, noise: Noise | None
-    ) -> None:
-        self.graph, self.altered, self.noise = graph, altered, noise
+    def __init__(self, graph: Graph, altered: Altered, loss_step: int | None = None) -> None:
+        self.graph, self.altered, self.noise = graph, altered, graph.noise
         self.computed: dict[int, Array | None] = {}
         self.cut = -1  # no error is passed back from this or an earlier step
         if altered.window is not None and loss_step is not None:
@@ -188,7 +185,7 @@ class Reverse:
             if weight and loss_step in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
-        is_of_edges = not (altered.carry or altered.weight or noise or loss_step is not None)
+        is_of_edges = not (altered.carry or altered.weight or graph.noise or loss_step is not None)
         if altered.edges and is_of_edges:  # reuse what does not depend on them
             touched, right = graph.touched(frozenset(altered.edges)), graph.right_pass().computed
             self.computed = {i: g for i, g in right.items() if i not in touched}
