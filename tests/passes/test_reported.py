@@ -16,10 +16,6 @@ FOLDER = Path(__file__).parent / "reported"
 Fields = dict[str, Any]
 
 
-def names(fields: Fields) -> list[str]:
-    return [m["name"] for each in fields["mistakes"] or [] for m in each["mistakes"]]
-
-
 def changed(fields: Fields) -> list[str]:
     (explanation,) = fields["mistakes"]
     return [m["changes"][0]["change"] for m in explanation["mistakes"]]
@@ -37,15 +33,9 @@ def mended(f: Fields) -> list[str]:
 STOCK = "--loss upstream --network"
 #: The file, what to check, its flags (:NETWORK of the same file), the exit code, a property.
 REPORTED: list[tuple[str, str, str, int, Callable[[Fields], object]]] = [
-    ("autograd_function", "backward", f"{STOCK} tanh", 1, lambda f: len(wrong(f)) == 5),
     ("layer_class", "backward", f"{STOCK} tanh", 1, lambda f: mended(f) == ["line 18"]),
     ("nan_cannot_check", "backward", "", 1,
      lambda f: f["not_finite"] == f["only_at"] == ["a state beyond exp"]),
-    ("one_problem_hides_the_rest", "backward", f"{STOCK} tanh", 1, lambda f: (
-        {(e["axis"], e["size"]) for e in f["conditions"]} == {("batch", 1), ("hidden", 1)}
-        and "W is not transposed on the path h @ W -> h_(t-1)" in names(f))),
-    ("returned_but_ignored", "backward", f"{STOCK} lstm", 1,
-     lambda f: wrong(f) == {"dU", "dW"} and f["unidentified"] == ["dh", "dc"]),
     ("class_with_params", "TwoLayerRNN.loss", ":two", 1,
      lambda f: wrong(f) == {"dU1", "dW1"} and not f["impure"]),
     ("embedding_called_E", "loss_and_grad", ":lm", 1,
@@ -76,7 +66,7 @@ def test_reported(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not {"names", "changed"} & {*holds.__code__.co_names}:
+    if "changed" not in holds.__code__.co_names:
         monkeypatch.setattr(AnyNetwork, "names", lambda *_: [])
     monkeypatch.setattr(AnyNetwork, "locate", lambda *_: None)
     monkeypatch.setattr(AnyNetwork, "votes", lambda *_: [])
