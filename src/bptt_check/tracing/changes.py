@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bptt_check.networks.network import Array
-from bptt_check.tracing.calls import call, passed_back
+from bptt_check.tracing.calls import call
 from bptt_check.tracing.mistakes import OWN, Edge, Mistake, Part, Quantity
 from bptt_check.tracing.reverse import Altered, Contribution, Gradients, Graph, Noise, Reverse
 from bptt_check.tracing.tape import Node, Ref, Tape
@@ -209,21 +209,18 @@ def _softmax(c: Contribution, axis: int, p: Any) -> Array:
     return np.asarray(c.g - p * c.g.sum(axis, keepdims=True))
 
 
-def _member(c: Contribution, site: int) -> tuple[Graph, int, list[Any]]:
-    graph = c.reverse.graph
-    index = graph.tape.node_at[site, c.step]
-    return graph, index, graph.tape.arg_values(graph.nodes[index], graph.values)
+def _member(c: Contribution, site: int) -> int:
+    return c.reverse.graph.tape.node_at[site, c.step]
 
 
 def _placed(c: Contribution, site: int, g: Array) -> Array:
     """g at the entries of this part of an array, 0 elsewhere."""
-    graph, index, args = _member(c, site)
-    return passed_back(graph.nodes[index], 0, args, graph.values[index], g)
+    return c.reverse.graph.back(_member(c, site), 0, g)
 
 
 def _part_of(c: Contribution, site: int) -> Array:
-    graph, index, args = _member(c, site)
-    return call(graph.nodes[index], [c.g, *args[1:]])
+    graph, index = c.reverse.graph, _member(c, site)
+    return call(graph.nodes[index], [c.g, *graph.args_of(index)[1:]])
 
 
 def _exchanged(c: Contribution, part: Quantity, other: Quantity | None = None) -> Array:
@@ -235,7 +232,7 @@ def _exchanged(c: Contribution, part: Quantity, other: Quantity | None = None) -
 def _before_derivatives(c: Contribution, *parts: Quantity) -> Array | None:
     total: Any = 0 * c.g
     for site in [part.site for part in parts]:
-        users = c.reverse.graph.users[_member(c, site)[1]]
+        users = c.reverse.graph.users[_member(c, site)]
         g = c.reverse.of(users[0][0]) if len(users) == 1 else None
         if g is None or np.shape(g) != np.shape(_part_of(c, site)):
             return None
