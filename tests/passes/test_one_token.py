@@ -13,6 +13,7 @@ from bptt_check.naming import Asked, name_mistakes
 from profiles import NIGHTLY
 from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook
+from tests.passes.planted import PLANTED, made
 from tests.passes.stock_problems import answer, first_wrong, posed
 
 # Thousands of small calls; in one process, which keeps what is right at each problem.
@@ -70,3 +71,16 @@ def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> N
             refuted[change.description] = found[0].sentence, said
     assert named >= 0.75 * len(changes)
     assert refuted == {}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "axes"), [("the batch", "axis 0"), ("batch and outputs together", "all axes")]
+)
+def test_a_softmax_less_its_own_maximum_over_a_wrong_sum(mistake: str, axes: str) -> None:
+    """Only that less the maximum over the wrong axis was known."""
+    one = next(p for p in PLANTED if p.mistake == f"the softmax is normalised over {mistake}")
+    (found,) = name_mistakes(asked(made(one), posed("tanh")[:6]), Catalogue(stock("tanh")))
+    assert (found.sentence, found.left) == (
+        f"the softmax of the error is normalised over {axes}",
+        (),
+    )

@@ -197,11 +197,12 @@ def _derivatives(step: Step, user: int, ref: int, is_known: bool) -> Iterator[Ch
 def _softmax_errors(axes: int, axis: int) -> Iterator[Change]:
     yield from ((change, (axis,), rank) for change, rank in _SOFTMAX)
     yield from (("over another", (axis, name), 3) for name in ("maximum", "mean"))
-    for wrong in sorted(set(range(axes)) - {axis % axes}):
+    others = sorted(set(range(axes)) - {axis % axes})
+    for wrong in others:
         yield "targets shared", (axis, wrong), 2
         yield "wrong maximum", (axis, wrong), 3
-        yield "wrong sum", (axis, wrong), 3
-        yield "wrong sum", (axis, None), 3
+    for its in (*others, None):  # of the logits less their maximum over these axes or their own
+        yield from (("wrong sum", (axis, its, less), 3) for less in (its, axis))
     yield from (("probabilities", (axis, Quantity("", shift=shift)), 3) for shift in SHIFTS)
 
 

@@ -188,7 +188,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "wrong maximum": (
             "the softmax is of logits from which their maximum over axis {1} is subtracted"
         ),
-        "wrong sum": lambda p, _, axis: (
+        "wrong sum": lambda p, _, axis, less: (
             "the softmax of the error is normalised over "
             f"{'all axes' if axis is None else f'axis {axis}'}"
         ),

@@ -304,7 +304,7 @@ EDGES: dict[str, Callable[..., Any]] = {
         c, axis, _over(_exp(c, axis), axis, {"maximum": np.max, "mean": np.mean}[name])
     ),
     "wrong maximum": lambda c, axis, wrong: _softmax(c, axis, _over(_exp(c, axis, wrong), axis)),
-    "wrong sum": lambda c, axis, wrong: _softmax(c, axis, _over(_exp(c, wrong), wrong)),
+    "wrong sum": lambda c, axis, wrong, less: _softmax(c, axis, _over(_exp(c, less), wrong)),
     "probabilities": lambda c, axis, q: _softmax(c, axis, np.exp(value(c, q))),
     "gradient of": _from_gradient,
     "gradient from next": lambda c, q: c.base(c.reverse.crossing(q.site, c.step + 1) + 0 * c.g),
