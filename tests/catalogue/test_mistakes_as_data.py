@@ -53,13 +53,6 @@ def test_the_mistakes_of_a_network_are_distinct_and_print(name: str) -> None:
         assert sentence(mistake)
 
 
-def test_rank_and_line_are_no_part_of_a_mistake() -> None:
-    assert Mistake(A, "cut") == Mistake(A, "cut", rank=1, where="line 3")
-    assert Mistake(A, "cut") != Mistake(B, "cut")
-    assert Mistake(A, "cut") != Mistake(A, "cut", step="first")
-    assert Mistake(A, "factor", (2,)) != Mistake(A, "factor", (3,))
-
-
 def test_mistakes_in_the_same_contribution_cannot_be_combined() -> None:
     cut, doubled, other = Mistake(A, "cut"), Mistake(A, "factor", (2,)), Mistake(B, "cut")
     assert cut + doubled is None
@@ -72,17 +65,6 @@ def test_mistakes_in_the_same_contribution_cannot_be_combined() -> None:
     assert dropped + Mistake(Part("carry", states=(3, 4)), "cut") is None
     halved, is_zero = (Mistake(Part("answer", names=("W",)), c) for c in ("factor", "cut"))
     assert halved + is_zero == (halved, is_zero)  # one after the other
-
-
-def test_two_mistakes_are_run_and_worded_as_both() -> None:
-    its = catalogue("elman")
-    cut = next(m for m in its.mistakes if m.part.kind == "carry" and m.change == "cut")
-    doubled = next(m for m in its.mistakes if (m.part.label, m.change) == ("dV", "factor"))
-    graph = its.graph(its.template.problem)
-    right, both = gradients(graph), gradients(graph, *(cut + doubled or ()))
-    assert (both["V"] == doubled.by[0] * right["V"]).all()
-    assert (both["W"] == gradients(graph, cut)["W"]).all()
-    assert sentence(cut, doubled) == f"{sentence(cut)}; and {sentence(doubled)}"
 
 
 def test_the_initial_state_is_found_at_any_number_of_steps() -> None:

@@ -27,107 +27,73 @@ class Mistake(NamedTuple):
 
 _SINGLE = """
 - dh = eps @ V.T + delta_next @ W.T
-(7): recurrent term dropped
-+ dh = eps @ V.T
-(7): W not transposed
-+ dh = eps @ V.T + delta_next @ W
-(7): V reshaped or not transposed
-+ dh = eps @ V.reshape(V.T.shape) + delta_next @ W.T
++ dh = eps @ V.T  # (7): recurrent term dropped
++ dh = eps @ V.T + delta_next @ W  # (7): W not transposed
++ dh = eps @ V.reshape(V.T.shape) + delta_next @ W.T  # (7): V reshaped or not transposed
 
 - delta_next = delta
-(7): only the local delta passed on
-+ delta_next = eps @ V.T * h[t] * (1 - h[t])
-(7): dE/dh passed on instead of delta
-+ delta_next = dh
++ delta_next = eps @ V.T * h[t] * (1 - h[t])  # (7): only the local delta passed on
++ delta_next = dh  # (7): dE/dh passed on instead of delta
 
 - delta = dh * h[t] * (1 - h[t])
-(8): derivative of the sigmoid missing
-+ delta = dh
-(8): derivative of the pre-activation
-+ delta = dh * z[t] * (1 - z[t])
-(8): sigmoid applied twice in its derivative
-+ delta = dh * sigmoid(h[t]) * (1 - sigmoid(h[t]))
-(8): tanh's derivative
-+ delta = dh * (1 - h[t] ** 2)
-(8): derivative at the previous state
-+ delta = dh * h[t - 1] * (1 - h[t - 1])
-(8): recurrent error not damped by the derivative
++ delta = dh  # (8): derivative of the sigmoid missing
++ delta = dh * z[t] * (1 - z[t])  # (8): derivative of the pre-activation
++ delta = dh * sigmoid(h[t]) * (1 - sigmoid(h[t]))  # (8): sigmoid applied twice in its derivative
++ delta = dh * (1 - h[t] ** 2)  # (8): tanh's derivative
++ delta = dh * h[t - 1] * (1 - h[t - 1])  # (8): derivative at the previous state
+# (8): recurrent error not damped by the derivative
 + delta = eps @ V.T * h[t] * (1 - h[t]) + delta_next @ W.T
 
 - eps = (o[t] - y[t]) * o[t] * (1 - o[t])
-(6): factor 2
-+ eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * 2
-(6): cross-entropy's delta
-+ eps = o[t] - y[t]
-(6): L1's sign
-+ eps = np.sign(o[t] - y[t]) * o[t] * (1 - o[t])
-(6): delta of the output used twice
-+ eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * o[t] * (1 - o[t])
-(6): output buffer overwritten by the error
++ eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * 2  # (6): factor 2
++ eps = o[t] - y[t]  # (6): cross-entropy's delta
++ eps = np.sign(o[t] - y[t]) * o[t] * (1 - o[t])  # (6): L1's sign
++ eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * o[t] * (1 - o[t])  # (6): delta of the output used twice
+# (6): output buffer overwritten by the error
 + eps = (o[t] - y[t]) * (o[t] - y[t]) * (1 - (o[t] - y[t]))
-(6): off by one in y
-+ eps = (o[t] - y[t - 1]) * o[t] * (1 - o[t])
-(4): only the last step's loss
++ eps = (o[t] - y[t - 1]) * o[t] * (1 - o[t])  # (6): off by one in y
+# (4): only the last step's loss
 + eps = (o[t] - y[t]) * o[t] * (1 - o[t]) * x.dtype.type(t == time - 1)
 
 - return dU, dW, dV
-(6): sign flipped
-+ return -dU, -dW, -dV
-(4): mean over time
-+ return dU / time, dW / time, dV / time
-(4): batch averaged, not summed
-+ return dU / batch, dW / batch, dV / batch
-(4): mean over the outputs
-+ return dU / y.shape[2], dW / y.shape[2], dV / y.shape[2]
-(4): mean squared error
-+ return dU / (y.size / 2), dW / (y.size / 2), dV / (y.size / 2)
-(10): dW transposed
-+ return dU, dW.T, dV
-(9)-(11): gradients clipped
-+ return np.clip(dU, -1, 1), np.clip(dW, -1, 1), np.clip(dV, -1, 1)
++ return -dU, -dW, -dV  # (6): sign flipped
++ return dU / time, dW / time, dV / time  # (4): mean over time
++ return dU / batch, dW / batch, dV / batch  # (4): batch averaged, not summed
++ return dU / y.shape[2], dW / y.shape[2], dV / y.shape[2]  # (4): mean over the outputs
++ return dU / (y.size / 2), dW / (y.size / 2), dV / (y.size / 2)  # (4): mean squared error
++ return dU, dW.T, dV  # (10): dW transposed
++ return np.clip(dU, -1, 1), np.clip(dW, -1, 1), np.clip(dV, -1, 1)  # (9)-(11): gradients clipped
 
 - dW += h[t - 1].T @ delta
-(10): h_t for h_{t-1} in dW
-+ dW += h[t].T @ delta
-(10): dW overwritten, not accumulated
-+ dW = h[t - 1].T @ delta
++ dW += h[t].T @ delta  # (10): h_t for h_{t-1} in dW
++ dW = h[t - 1].T @ delta  # (10): dW overwritten, not accumulated
 
 - dV += h[t].T @ eps
-(11): h_{t-1} for h_t in dV
-+ dV += h[t - 1].T @ eps
-(11): dV overwritten, not accumulated
-+ dV = h[t].T @ eps
++ dV += h[t - 1].T @ eps  # (11): h_{t-1} for h_t in dV
++ dV = h[t].T @ eps  # (11): dV overwritten, not accumulated
 
 - h = np.zeros((time + 1, batch, hidden), x.dtype)
-(10): h_{-1} wraps round to the last state
-+ h = np.zeros((time, batch, hidden), x.dtype)
++ h = np.zeros((time, batch, hidden), x.dtype)  # (10): h_{-1} wraps round to the last state
 
 - for t in range(time):
-(2): h_0 treated as h_1
-+ for t in range(1, time):
++ for t in range(1, time):  # (2): h_0 treated as h_1
 
 - dU += x[t].T @ delta
-(9): dU overwritten, not accumulated
-+ dU = x[t].T @ delta
-(9): dU takes the next step's delta
-+ dU += x[t].T @ delta_next
-(9): inputs reversed in time
-+ dU += x[time - 1 - t].T @ delta
-(9): rows of dU swapped (bit order)
-+ dU += x[t][:, ::-1].T @ delta
++ dU = x[t].T @ delta  # (9): dU overwritten, not accumulated
++ dU += x[t].T @ delta_next  # (9): dU takes the next step's delta
++ dU += x[time - 1 - t].T @ delta  # (9): inputs reversed in time
++ dU += x[t][:, ::-1].T @ delta  # (9): rows of dU swapped (bit order)
 
 - dU, dW, dV = np.zeros_like(U), np.zeros_like(W), np.zeros_like(V)
-(9)-(11): stale gradient buffers
+# (9)-(11): stale gradient buffers
 + dU, dW, dV = buffers.setdefault((U.shape, V.shape, U.dtype), [0 * U, 0 * W, 0 * V])
 
 - for t in reversed(range(time)):
-(9)-(11): first step skipped
-+ for t in reversed(range(1, time)):
-(9)-(11): last step skipped
-+ for t in reversed(range(time - 1)):
++ for t in reversed(range(1, time)):  # (9)-(11): first step skipped
++ for t in reversed(range(time - 1)):  # (9)-(11): last step skipped
 
 - time, batch, hidden = len(x), x.shape[1], len(W)
-(1): bits most significant first
+# (1): bits most significant first
 + x, y, time, batch, hidden = x[::-1], y[::-1], len(x), x.shape[1], len(W)
 """
 

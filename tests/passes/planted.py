@@ -1,16 +1,15 @@
 """Mistakes that people make, planted in the text of the textbook passes.
 
 They were written without a look at how the judge derives its catalogue, from what is asked and
-answered in forums, courses and code review; those in `KNOWN` were seen before. The tables are in
+answered in forums, courses and code review; those with a star were seen before. The tables are in
 plants_tanh.py, plants_gru.py and plants_lstm.py; below what is right, each mistake in it:
 
     - what is right
-    where: what a person would call the mistake
-    + what stands there instead
+    + what stands there instead  # where: what a person would call the mistake
 
-`where` is a gate (`tanh` where there is one function only, `gates` for several), the gradient of
-one argument (`dW`), the path through the state (`h`) or the cell (`c`), `loss`, `time`, `forward`
-or `all`.
+or, if that is too long for a line, the comment before it. `where` is a gate (`tanh` where there is
+one function only, `gates` for several), the gradient of one argument (`dW`), the path through the
+state (`h`) or the cell (`c`), `loss`, `time`, `forward` or `all`.
 """
 
 import inspect
@@ -57,13 +56,17 @@ def made(*mistakes: Planted) -> Backward:
 
 def read(network: str, table: str) -> list[Planted]:
     """The mistakes of a table in the format above."""
-    found = []
+    found: list[Planted] = []
     for block in table.strip().split("\n\n"):
-        right, *mistakes = re.split(r"\n(?![-+])", block)
-        for head, *wrong in (mistake.splitlines() for mistake in mistakes):
-            where, _, words = head.partition(": ")
-            old, new = ("\n".join(x[2:] for x in lines) for lines in (right.splitlines(), wrong))
-            found.append(Planted(network, where, words, old, new))
+        old = "\n".join(re.findall("^- (.*)", block, re.MULTILINE))
+        for line in re.findall("^[#+] .*", block, re.MULTILINE):
+            new, _, head = line.partition("# ")
+            if head:
+                where, _, words = head.lstrip("*").partition(": ")
+                found.append(Planted(network, where, words, old, new[2:].rstrip()))
+            else:
+                last = found[-1]
+                found[-1] = last._replace(new=f"{last.new}\n{line[2:]}".lstrip("\n"))
     return found
 
 
@@ -71,7 +74,8 @@ _TABLES = {"tanh": plants_tanh, "gru": plants_gru, "lstm": plants_lstm}
 #: One mistake each, as people make them.
 PLANTED = [one for name, its in _TABLES.items() for one in read(name, its.PLANTED)]
 #: Those that stand in tests/helpers/hand_written.py, too: the judge has been tried on them.
-KNOWN = [one for one in PLANTED if one.network == "lstm" and one.mistake in plants_lstm.KNOWN]
+_STARRED = re.findall(r"# \*\w+: (.*)", plants_lstm.PLANTED)
+KNOWN = [one for one in PLANTED if one.network == "lstm" and one.mistake in _STARRED]
 #: Wrong on purpose, in ways that no catalogue can be expected to have.
 STRANGE = [one for name, its in _TABLES.items() for one in read(name, its.STRANGE)]
 #: Two at once.

@@ -1,4 +1,4 @@
-"""The one-token changes of a textbook pass: reproducible, and each wrong as described."""
+"""The one-token changes of a textbook pass: of every kind, each wrong, and named."""
 
 import inspect
 from itertools import islice
@@ -13,27 +13,19 @@ from bptt_check.naming import Asked, name_mistakes
 from profiles import NIGHTLY
 from rnn_torch.networks import Problem, random, stock
 from tests.passes import textbook
+from tests.passes.planted import PLANTED, made
 from tests.passes.stock_problems import answer, first_wrong, posed
 
 # Thousands of small calls; in one process, which keeps what is right at each problem.
 pytestmark = [pytest.mark.unannotated, pytest.mark.xdist_group("stock problems")]
 
 
-def described(name: str) -> list[tuple[int, str]]:
-    return [(change.line, change.description) for change in every_change(name)]
-
-
-def test_they_are_the_same_every_time() -> None:
-    assert described("tanh") == described("tanh")
-
-
 def test_they_are_many_and_in_the_lines_of_the_pass() -> None:
     """One of each kind: operator, constant, index, name, transpose, sign, slice, call, +=."""
     lines, first = inspect.getsourcelines(textbook.lstm)
-    changes = described("lstm")
+    changes = [*every_change("lstm")]
     assert len(changes) > 4 * len(lines)
-    assert {line - first for line, _ in changes} < set(range(len(lines)))
-    found = {description for _, description in changes}
+    assert {change.line - first for change in changes} < set(range(len(lines)))
     assert {
         "dy @ V.T + dh_next -> dy @ V.T - dh_next",
         "2 -> 1",
@@ -45,7 +37,7 @@ def test_they_are_many_and_in_the_lines_of_the_pass() -> None:
         "np.tanh(s[t]) -> sigmoid(s[t])",
         "ds += ds_next -> ds = ds_next",
         "reversed(range(T)) -> range(T)",
-    } <= found
+    } <= {change.description for change in changes}
 
 
 def test_the_changes_used_are_wrong() -> None:
@@ -79,3 +71,16 @@ def test_three_in_four_are_named_by_what_holds_at_other_problems(name: str) -> N
             refuted[change.description] = found[0].sentence, said
     assert named >= 0.75 * len(changes)
     assert refuted == {}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "axes"), [("the batch", "axis 0"), ("batch and outputs together", "all axes")]
+)
+def test_a_softmax_less_its_own_maximum_over_a_wrong_sum(mistake: str, axes: str) -> None:
+    """Only that less the maximum over the wrong axis was known."""
+    one = next(p for p in PLANTED if p.mistake == f"the softmax is normalised over {mistake}")
+    (found,) = name_mistakes(asked(made(one), posed("tanh")[:6]), Catalogue(stock("tanh")))
+    assert (found.sentence, found.left) == (
+        f"the softmax of the error is normalised over {axes}",
+        (),
+    )

@@ -44,9 +44,8 @@ def value_mistakes(step: Step) -> Iterator[Mistake]:
         if node.op not in _ACTIVATIONS or not step.graph.users[user]:
             continue
         part = _operation("taken", step, user)
-        for op in _ACTIVATIONS:
-            if op != node.op:
-                yield Mistake(part, "another function", (op,), "", 4, where)
+        for op in (op for op in _ACTIVATIONS if op != node.op):
+            yield Mistake(part, "another function", (op,), "", 4, where)
         yield Mistake(part, "function missing", (), "", 4, where)
         state = step.tape.nodes[node.args[0]].site
         for place in ("_(t+1)", "_(t-1)") if state in step.states else ():
@@ -62,9 +61,8 @@ def _operation(kind: str, step: Step, user: int) -> Part:
 def _edits(step: Step, user: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
     node, values = step.tape.nodes[user], step.tape.values
     op, inputs = node.op, [a for a in node.args if isinstance(a, Ref)]
-    names, shape = [step.name(a) for a in inputs], np.shape(values[user])
-    is_binary = len(inputs) == 2 == len(node.args)
-    shapes = [np.shape(values[i]) for i in inputs]
+    names, shapes = [step.name(a) for a in inputs], [np.shape(values[a]) for a in inputs]
+    shape, is_binary = np.shape(values[user]), len(inputs) == 2 == len(node.args)
     if op in ("add", "mul", "sub") and is_binary and np.broadcast_shapes(*shapes) == shape:
         yield "missing", (0, names[1])
         yield "missing", (1, names[0])
@@ -77,17 +75,14 @@ def _edits(step: Step, user: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "added", (names[0],)
     if op in _ACTIVATIONS:
         yield "function missing", ()
-        for other in _ACTIVATIONS:
-            if other != op:
-                yield "another function", (other,)
+        yield from (("another function", (other,)) for other in _ACTIVATIONS if other != op)
     if op in _TAKE_CONSTANTS:
-        j = int(op == "div")
-        its = "denominator" if j else "argument"
-        yield from (("constant", (constant, j, its)) for constant in _CONSTANTS)
+        its = (1, "denominator") if op == "div" else (0, "argument")
+        yield from (("constant", (constant, *its)) for constant in _CONSTANTS)
     if op in ("mm", "mul", "tanh", "sigmoid"):
         yield "negated", ()
     for j, a in enumerate(inputs) if op == "mm" else ():
-        if len(set(np.shape(values[a]))) == 1 and a in step.leaf:
+        if len(set(shapes[j])) == 1 and a in step.leaf:
             yield "transposed", (j, names[j])
     if op == "sigmoid":
         yield "complement", ()

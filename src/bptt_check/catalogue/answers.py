@@ -11,43 +11,38 @@ from bptt_check.tracing.mistakes import Mistake, Part
 from bptt_check.tracing.reverse import Gradients
 from bptt_check.tracing.tape import Tape, refs
 
+_SIZES = (1, 5, 10)  # to which gradients are clipped
+
 
 def answer_mistakes(tape: Tape) -> Iterator[Mistake]:
     """The mistakes in the finished gradients of a tape."""
     names, weights = tuple(tape.network.differentiated), tuple(_weights(tape))
-    every, sizes = _of(names, "every gradient"), tape.problem.sizes
-    for change in _scalings(sizes, 0):
-        yield _answer(every, *change)
+    sizes = tape.problem.sizes
+    changes = [*_scalings(sizes, 0), ("rounded", (), 0)]
     for count in (2, 3):  # a mean over several axes that is not taken
-        for axes in combinations(sorted(sizes), count):
-            yield _answer(every, "multiplied", axes, count)
+        changes += [("multiplied", axes, count) for axes in combinations(sorted(sizes), count)]
+    changes += [(change, (size,), 1) for change in ("clipped", "norm clipped") for size in _SIZES]
+    yield from (_answer("every gradient", names, *change) for change in changes)
     if weights != names:
-        of_weights = _of(weights, "every weight's gradient")
-        clips = [("clipped", (size,), 2) for size in (1, 5, 10)]
+        clips = [("clipped", (size,), 2) for size in _SIZES]
         for change in (*_scalings(sizes, 1), ("starts from 1", (), 2), *clips):
-            yield _answer(of_weights, *change)
-    yield _answer(every, "rounded", (), 0)
-    for size in (1, 5, 10):
-        yield _answer(every, "clipped", (size,), 1)
-        yield _answer(every, "norm clipped", (size,), 1)
+            yield _answer("every weight's gradient", weights, *change)
     shapes = {n: tape.problem.values[n].shape for n in names}
     for name in names:
         axis = tape.network.arguments[name].time_axis
         for change in (*_scalings(sizes, 1), *_of_one(shapes[name], axis)):
-            yield _answer(_of((name,), f"d{name}"), *change)
+            yield _answer(f"d{name}", (name,), *change)
         for other in names:
             if other != name and shapes[other] == shapes[name]:
-                yield _answer(_of((name,), f"d{name}"), "another's", (other,), 2)
+                yield _answer(f"d{name}", (name,), "another's", (other,), 2)
                 if name < other:
-                    yield _answer(_of((name, other), f"d{name} and d{other}"), "swapped", (), 1)
+                    yield _answer(f"d{name} and d{other}", (name, other), "swapped", (), 1)
 
 
-def _of(names: tuple[str, ...], label: str) -> Part:
-    return Part("answer", label, names=names)
-
-
-def _answer(part: Part, change: str, by: tuple[Any, ...], rank: int) -> Mistake:
-    return Mistake(part, change, by, rank=rank)
+def _answer(
+    label: str, names: tuple[str, ...], change: str, by: tuple[Any, ...], rank: int
+) -> Mistake:
+    return Mistake(Part("answer", label, names=names), change, by, rank=rank)
 
 
 def _scalings(sizes: dict[str, int], rank: int) -> Iterator[Change]:
@@ -65,8 +60,7 @@ def _scalings(sizes: dict[str, int], rank: int) -> Iterator[Change]:
 
 
 def _of_one(shape: tuple[int, ...], time_axis: int | None) -> Iterator[Change]:
-    for size in (1, 5, 10):
-        yield "clipped", (size,), 3
+    yield from (("clipped", (size,), 3) for size in _SIZES)
     if time_axis is not None:
         yield "summed over later steps", (time_axis,), 2
         for by in (1, -1):
@@ -91,15 +85,13 @@ def clipped(answers: Sequence[Gradients], rights: Sequence[Gradients], tape: Tap
     groups = {"every gradient": [*answers[0]], "every weight's gradient": _weights(tape)}
     groups |= {f"d{name}": [name] for name in answers[0]}
     for label, names in groups.items():
-        pairs = [
-            ([got[n] for n in names if n in got], [right[n] for n in names if n in got])
-            for got, right in zip(answers, rights, strict=True)
-        ]
-        for measure, change in ((_largest, "clipped alone"), (norm, "norm clipped alone")):
-            sizes = [(measure(got), measure(right)) for got, right in pairs]
-            size = max(got for got, _ in sizes)
-            if size > 0 and any(size * (1 + 1e-9) < right for _, right in sizes):
-                found.append(_answer(_of(tuple(names), label), change, (size,), len(names) == 1))
+        its = [name for name in names if name in answers[0]]
+        for measure, change in ((_largest, "clipped"), (norm, "norm clipped")):
+            got, right = ([measure(g[n] for n in its) for g in of] for of in (answers, rights))
+            size = max(got)
+            if size > 0 and any(size * (1 + 1e-9) < each for each in right):
+                words = f"right, but clipped: {label}"
+                found.append(_answer(words, tuple(names), change, (size,), len(names) == 1))
     return found
 
 

@@ -18,10 +18,11 @@ _OF_A_USE |= {"summed over its axis", "first example", "maximum over batch", "me
 _OF_A_GATE = {"operand", "operand transposed", "operand reshaped", "operand reversed", "derivative"}
 _OF_A_GATE |= {"without its derivative", "gradient of", "factor", "first example"}
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
+#: A state of other steps, from an array with the initial state in its last place.
+_PLACES = ("_(t+1)", "_(t-2)", "of the last step at every step")
 #: Wrong values for p - 1 at a softmax's target, and their ranks.
-_SOFTMAX = [("no target", 1), ("no probabilities", 1), ("target added", 2), ("target twice", 3)]
-_SOFTMAX += [("target assigned", 3), ("targets everywhere", 2), ("over maximum", 3)]
-_SOFTMAX += [("over mean", 3), ("times sum", 3), ("slope", 2), ("diagonal", 2)]
+_SOFTMAX = [("no target", 1), ("no probabilities", 1), ("target added", 2), ("slope", 2)]
+_SOFTMAX += [("target assigned", 3), ("targets everywhere", 2), ("diagonal", 2)]
 
 
 def edge_mistakes(step: Step) -> Iterator[Mistake]:
@@ -116,11 +117,12 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
     yield "cut", (), 0
     yield "factor", (-1,), 1
     yield "factor", (2,), 2
-    if op == "mul" and isinstance(node.args[1 - j], Ref) and step.is_upstream(node.args[1 - j]):
+    factor = node.args[1 - j] if op in ("mul", "mm") else None
+    if op == "mul" and isinstance(factor, Ref) and step.is_upstream(factor):
         yield "factor", (0.5,), 2
     if same_shape and op not in ("add", "neg", "sub"):
         yield "without its derivative", (), 1
-    if op == "mul" and isinstance(node.args[1 - j], Ref):
+    if op == "mul" and isinstance(factor, Ref):
         if is_known:
             yield from _other_operand(step, user, j, 3)
         if same_shape:
@@ -128,7 +130,6 @@ def _alterations(step: Step, user: int, j: Any, ref: int) -> Iterator[Change]:
             yield "factor added", (), 5
     if op in ACTIVATIONS:
         yield from _derivatives(step, user, ref, is_known)
-    factor = node.args[1 - j] if op in ("mul", "mm") else None
     if isinstance(factor, Ref) and np.iscomplexobj(values[factor]):
         yield "not conjugated", (), 0
     if op == "mm":
@@ -167,18 +168,12 @@ def _other_operand(step: Step, user: int, j: int, rank: int) -> Iterator[Change]
         inner = Quantity(step.name(nodes[factor].args[0]), nodes[factor].site, 0)
         values += [inner._replace(form=form) for form in ("1 + v", "2 - v", "-v")]
     if nodes[factor].site in step.states:
-        shifts = ("_(t+1)", "_(t-2)")[:: 1 if factor in step.inner else -1]
-        values += _places(step, nodes[factor].site, shifts)
-    state = step.graph.crossing.get(step.edge(user, 1 - j))
-    if state is not None:
-        values.append(step.state(state)._replace(shift="last at the first step"))
+        state = step.state(nodes[factor].site)
+        values += [state._replace(shift=shift) for shift in _PLACES]
+    site = step.graph.crossing.get(step.edge(user, 1 - j))
+    if site is not None:
+        values.append(step.state(site)._replace(shift="last at the first step"))
     yield from (("operand", (value,), rank) for value in values)
-
-
-def _places(step: Step, state: int, shifts: tuple[str, ...]) -> list[Quantity]:
-    """A state of other steps, from an array with the initial state in its last place."""
-    shifts = (*shifts, "of the last step at every step")
-    return [step.state(state)._replace(shift=shift) for shift in shifts]
 
 
 def _derivatives(step: Step, user: int, ref: int, is_known: bool) -> Iterator[Change]:
@@ -190,9 +185,8 @@ def _derivatives(step: Step, user: int, ref: int, is_known: bool) -> Iterator[Ch
     values = [*step.alike(np.shape(step.tape.values[user]), user, ref)]
     for index in (user, ref):
         values += [step.result(index)._replace(shift=shift) for shift in SHIFTS]
-    site = step.tape.nodes[user].site
-    if site in step.states:
-        values += _places(step, site, ("_(t+1)", "_(t-2)"))
+    if (site := step.tape.nodes[user].site) in step.states:
+        values += [step.state(site)._replace(shift=shift) for shift in _PLACES]
     for value in values:
         for form in ("v (1 - v)", "1 - v^2", "v"):
             yield "derivative", (form, value), 4
@@ -202,11 +196,13 @@ def _derivatives(step: Step, user: int, ref: int, is_known: bool) -> Iterator[Ch
 
 def _softmax_errors(axes: int, axis: int) -> Iterator[Change]:
     yield from ((change, (axis,), rank) for change, rank in _SOFTMAX)
-    for wrong in sorted(set(range(axes)) - {axis % axes}):
+    yield from (("over another", (axis, name), 3) for name in ("maximum", "mean"))
+    others = sorted(set(range(axes)) - {axis % axes})
+    for wrong in others:
         yield "targets shared", (axis, wrong), 2
         yield "wrong maximum", (axis, wrong), 3
-        yield "wrong sum", (axis, wrong), 3
-        yield "wrong sum", (axis, None), 3
+    for its in (*others, None):  # of the logits less their maximum over these axes or their own
+        yield from (("wrong sum", (axis, its, less), 3) for less in (its, axis))
     yield from (("probabilities", (axis, Quantity("", shift=shift)), 3) for shift in SHIFTS)
 
 

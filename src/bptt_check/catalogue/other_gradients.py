@@ -28,10 +28,8 @@ def other_gradients(step: Step, user: int, ref: int, same_shape: bool) -> Iterat
             if leaf or node.op == "mm":
                 yield "value for gradient", (quantity._replace(shift="last"),), 5
     own = Quantity(step.name(user))
-    if node.site not in step.late:  # it has no other step's gradient
-        yield "gradient of", (own._replace(shift="first"),), 4
-        yield "gradient of", (own._replace(shift="last"),), 4
-        yield "gradient of", (own._replace(shift="next"),), 2 if leaf else 4
+    for shift in ("first", "last", "next") if node.site not in step.late else ():
+        yield "gradient of", (own._replace(shift=shift),), 2 if leaf and shift == "next" else 4
     if leaf:
         if np.ndim(values[ref]) == 1:
             yield "summed over its axis", (), 2
@@ -52,15 +50,14 @@ def _incomplete(step: Step, user: int, may_be_bare: bool) -> Iterator[Change]:
     edges = tuple(dict.fromkeys(step.edge(u, k) for u, k in step.graph.users[total]))
     if len(edges) < 2:
         return
+    changes = ("lacks", "bare") if may_be_bare else ("lacks",)
     crossing = tuple(e for e in edges if e in step.graph.crossing)
     for edge in edges:
         is_next = edge in crossing
         source = node_at.get((edge[0], step.tape.nodes[user].step + is_next))
         through = "" if source is None else step.name(source)
         part = Part("sources", name, (edge,), site=site, operand=through, leaf=is_next)
-        yield "lacks", (part,), 2
-        if may_be_bare:
-            yield "bare", (part,), 2
+        yield from ((change, (part,), 2) for change in changes)
         if len(edges) > 2:
             yield "only", (part,), 3
     if crossing:
@@ -68,9 +65,7 @@ def _incomplete(step: Step, user: int, may_be_bare: bool) -> Iterator[Change]:
         yield "next for own", (Part("sources", name, own, site=site),), 2
     if 1 < len(crossing) < len(edges):
         part = Part("sources", name, crossing, site=site, leaf=True)
-        yield "lacks", (part,), 2
-        if may_be_bare:
-            yield "bare", (part,), 2
+        yield from ((change, (part,), 2) for change in changes)
 
 
 def _sum_of(step: Step, user: int) -> int:

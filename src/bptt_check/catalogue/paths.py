@@ -5,7 +5,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from bptt_check.tracing.mistakes import Edge, Mistake, Part, Quantity
+from bptt_check.tracing.mistakes import Edge, Mistake, Part
 from bptt_check.tracing.step import Step
 from bptt_check.tracing.tape import VIEWS, Ref
 
@@ -34,7 +34,6 @@ def path_mistakes(step: Step) -> Iterator[Mistake]:
             both = Part("uses", step.name(user), (step.edge(user, 0), step.edge(user, 1)))
             yield Mistake(both, "own factors", rank=2, where=step.where(user))
     yield from _functions_left_out(step)
-    yield from _weights_swapped(step)
     yield from _parts(step)
 
 
@@ -59,20 +58,6 @@ def _is_function(step: Step, user: int, ref: int) -> bool:
     """Whether a node is a function of this argument alone, entry by entry."""
     factors = [a for a in step.tape.nodes[user].args if isinstance(a, Ref)]
     return factors == [ref] and np.shape(step.tape.values[user]) == np.shape(step.tape.values[ref])
-
-
-def _weights_swapped(step: Step) -> Iterator[Mistake]:
-    nodes, values = step.tape.nodes, step.tape.values
-    products = [(u, j) for u, j, ref in step.edges if nodes[u].op == "mm" and ref not in step.leaf]
-    for a, j in products:
-        for b, k in products:
-            w, v = (nodes[u].args[1 - i] for u, i in ((a, j), (b, k)))
-            if a < b and j == k and w != v and np.shape(values[w]) == np.shape(values[v]):
-                both = Part("uses", "", (step.edge(a, j), step.edge(b, j)))
-                factors = [
-                    Quantity(step.name(f), nodes[u].site, 1 - j) for u, f in ((a, w), (b, v))
-                ]
-                yield Mistake(both, "operands swapped", tuple(factors), "", 4, step.where(a))
 
 
 def _parts(step: Step) -> Iterator[Mistake]:

@@ -39,9 +39,8 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
     for group in groups:
         where = step.where(step.of[group.states[0]])
         yield Mistake(group, "accumulated", (), "", 1, where)
-        network = step.tape.network
-        chunks = (16, 32, 64) if network.outputs else ()  # of a layer's kernel
-        for change, by, rank in _carried("batch" in network.axis_names, chunks):
+        chunks = (16, 32, 64) if step.tape.network.outputs else ()  # of a layer's kernel
+        for change, by, rank in _carried(chunks):
             for when in ("", "not first"):  # the initial state's error, or not
                 yield Mistake(group, change, by, when, rank, where)
         inner = tuple(step.inner_edges(group.states))
@@ -49,7 +48,8 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
             own = group._replace(states=(), edges=inner)
             yield Mistake(own, "cut", (), "not last", 1, where)
         if len(group.states) == 1 and inner:
-            yield from _wrong_errors(step, group, inner[0], where)
+            starts = group._replace(states=(), edges=inner[:1])
+            yield Mistake(starts, "starts from 1", (), "last", 2, where)
     yield from _initial_states(step)
     ends = [(edge, s) for s in states for edge in step.inner_edges([s])[:1]]
     every = Part("carry", "every state", tuple(edge for edge, _ in ends), states)
@@ -62,7 +62,7 @@ def time_mistakes(step: Step) -> Iterator[Mistake]:
         yield Mistake(Part("loss"), "cut", step=when, rank=0)
 
 
-def _carried(batch: bool, chunks: tuple[int, ...]) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+def _carried(chunks: tuple[int, ...]) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Wrong changes of the error passed back to a state."""
     yield "cut", (), 0
     for k in (2, 3, 4, 5, 8, 10, *chunks):
@@ -70,8 +70,6 @@ def _carried(batch: bool, chunks: tuple[int, ...]) -> Iterator[tuple[str, tuple[
         if chunks:
             yield "doubled", (k,), 1
             yield from (("shifted", (k, by), 2) for by in (1, k))
-    if batch:
-        yield "mean over axis", (0,), 3
     for bound in (0.1, 0.5, 1, 5, 10):
         yield "clipped", (bound,), 2
     for factor in (-1, 2, 0.5):
@@ -98,14 +96,3 @@ def _initial_states(step: Step) -> Iterator[Mistake]:
     cut += step.inner_edges(step.states)
     stopped = Part("uses", "the loop", tuple(dict.fromkeys([*cut, *(edge for edge, _ in ends)])))
     yield Mistake(stopped, "stops early", tuple(ends), "first", 1)
-
-
-def _wrong_errors(step: Step, group: Part, own: Edge, where: str) -> Iterator[Mistake]:
-    """Another value in place of the error passed back to a state, from the last step on."""
-    (state,) = group.states
-    starts = group._replace(states=(), edges=(own,))
-    yield Mistake(starts, "starts from 1", (), "last", 2, where)
-    lost = [edge for edge, its_state in step.graph.crossing.items() if its_state == state]
-    replaced = group._replace(states=(), edges=(own, *lost))
-    for quantity in step.alike(np.shape(step.value(state))):
-        yield Mistake(replaced, "replaced by", (quantity, own), "", 5, where)

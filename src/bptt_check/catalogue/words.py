@@ -177,7 +177,6 @@ WORDS: dict[str, dict[str, Any]] = {
         "no target": "the softmax's error lacks the -1 at the target",
         "no probabilities": "the softmax's error lacks the probabilities",
         "target added": "1 is added at the softmax's target, not subtracted",
-        "target twice": "2 is subtracted at the softmax's target",
         "target assigned": "1 is assigned, not subtracted, at the softmax's target",
         "targets everywhere": (
             "1 is subtracted from every entry of the softmax, not only at the target"
@@ -185,13 +184,11 @@ WORDS: dict[str, dict[str, Any]] = {
         "targets shared": "1 is subtracted at the targets of all examples in every example",
         "slope": "the softmax's error is multiplied by p (1 - p)",
         "diagonal": "the softmax's derivative is taken as p (1 - p), without its other entries",
-        "over maximum": "the softmax is divided by its maximum, not by its sum",
-        "over mean": "the softmax is divided by its mean, not by its sum",
-        "times sum": "the softmax is multiplied by its sum, not divided",
+        "over another": "the softmax is divided by its {1}, not by its sum",
         "wrong maximum": (
             "the softmax is of logits from which their maximum over axis {1} is subtracted"
         ),
-        "wrong sum": lambda p, _, axis: (
+        "wrong sum": lambda p, _, axis, less: (
             "the softmax of the error is normalised over "
             f"{'all axes' if axis is None else f'axis {axis}'}"
         ),
@@ -224,7 +221,6 @@ WORDS: dict[str, dict[str, Any]] = {
         "own factors": (
             "both paths of {p.label} are multiplied by their own factor, not by the other"
         ),
-        "operands swapped": "{0} and {1} are swapped in the backward pass",
         "gates in order": _placed,
         "gradient of first state": _first_state,
         "stops early": "the backward loop stops before the first step",
@@ -239,13 +235,11 @@ WORDS: dict[str, dict[str, Any]] = {
             f"the error passed back through {p.label} is every {k} steps that of {by} "
             f"step{'s' * (by > 1)} later"
         ),
-        "mean over axis": f"{_ERROR} is averaged over the batch",
         "clipped": _ERROR + " is clipped to [-{0}, {0}]",
         "factor": lambda p, f: f"the error passed back through {p.label} {_FACTORS[f]}",
         "swapped": "the errors of the two states are swapped",
         "forward in time": "the loop of the backward pass runs forward in time",
         "starts from 1": f"{_ERROR} starts from 1, not 0, at the last step",
-        "replaced by": "{0} is taken for the error passed back through {p.label}",
     },
     "loss": {
         "cut, not last": "only the last step's loss is used",
@@ -268,8 +262,6 @@ WORDS: dict[str, dict[str, Any]] = {
         "rounded": "{p.label} is rounded through float32",
         "clipped": "{p.label} is clipped to [-{0:g}, {0:g}]",
         "norm clipped": "{p.label} is clipped to norm {0:g}",
-        "clipped alone": "right, but clipped: {p.label} is clipped to [-{0:g}, {0:g}]",
-        "norm clipped alone": "right, but clipped: {p.label} is clipped to norm {0:g}",
         "summed over later steps": "{p.label} at a step is the sum over it and all later steps",
         "of another step": lambda p, _, by: (
             f"{p.label} at a step is that of the step {'before' if by > 0 else 'after'}, wrapping"

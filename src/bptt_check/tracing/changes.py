@@ -11,9 +11,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 
 from bptt_check.networks.network import Array
-from bptt_check.tracing.calls import call, passed_back
+from bptt_check.tracing.calls import call
 from bptt_check.tracing.mistakes import OWN, Edge, Mistake, Part, Quantity
 from bptt_check.tracing.reverse import Altered, Contribution, Gradients, Graph, Noise, Reverse
 from bptt_check.tracing.tape import Node, Ref, Tape
@@ -114,16 +115,11 @@ def node_of(graph: Graph, q: Quantity, step: int, own: int) -> int | None:
 
 def _initial(graph: Graph, state: int) -> int | None:
     """The node of a state's initial value."""
-    for site, j in _ways(graph, state):
-        if isinstance(j, int) and (site, 0) in graph.tape.node_at:
+    for (site, j), source in graph.crossing.items():
+        if source == state and isinstance(j, int) and (site, 0) in graph.tape.node_at:
             first: int = graph.nodes[graph.tape.node_at[site, 0]].args[j]
             return first
     return None
-
-
-def _ways(graph: Graph, state: int) -> list[Edge]:
-    """The contributions to a state from the next step."""
-    return [edge for edge, source in graph.crossing.items() if source == state]
 
 
 def value(c: Contribution, q: Quantity) -> Any:
@@ -131,11 +127,6 @@ def value(c: Contribution, q: Quantity) -> Any:
     graph, own = c.reverse.graph, c.node.site
     at = lambda step: c.value(node_of(graph, q, step, own))  # noqa: E731
     return OF_VALUE[q.form](_EVERY_SHIFT[q.shift](at, c.step, c.steps))
-
-
-def _other(c: Contribution, other: Any) -> Array:
-    """The contribution, with another value for the other factor, or the second argument."""
-    return c.replaced(1 - c.j, other)
 
 
 def _from_gradient(c: Contribution, q: Quantity) -> Array | None:
@@ -152,7 +143,7 @@ def _of_first_step(c: Contribution, site: int) -> Array | None:
 
 
 def _of_own_loss(c: Contribution) -> Array | None:
-    g = Reverse(c.reverse.graph, Altered(window=0), c.step, None).of(c.user)
+    g = Reverse(c.reverse.graph, Altered(window=0), c.step).of(c.user)
     return None if g is None else c.base(g)
 
 
@@ -163,7 +154,7 @@ def _summed(c: Contribution, uses: tuple[Edge, ...], start: int) -> Array:
         for site, j in uses:
             part = c.reverse.part(node_at[site, t], j)
             total = total if part is None else total + part
-    return _other(c, total)
+    return c.times(total)
 
 
 def _from(c: Contribution, sources: Part) -> Any:
@@ -201,11 +192,6 @@ def _first_example(c: Contribution, axis: int) -> Array:
     return c.base(g)
 
 
-def _softmax(c: Contribution, axis: int, p: Any) -> Array:
-    """The error of a softmax with other probabilities; c.g is -1 at the target."""
-    return np.asarray(c.g - p * c.g.sum(axis, keepdims=True))
-
-
 def _exp(c: Contribution, *axes: int | None) -> Array:
     """The exponentials of the logits, after their maximum over each of these axes is subtracted."""
     a = c.args[0]
@@ -214,25 +200,27 @@ def _exp(c: Contribution, *axes: int | None) -> Array:
     return np.asarray(np.exp(a))
 
 
-def _over_sum(e: Array, axis: int | None) -> Array:
-    return np.asarray(e / e.sum(axis, keepdims=True))
+def _over(e: Array, axis: int | None, by: Any = np.sum) -> Array:
+    return np.asarray(e / by(e, axis, keepdims=True))
 
 
-def _member(c: Contribution, site: int) -> tuple[Graph, int, list[Any]]:
-    graph = c.reverse.graph
-    index = graph.tape.node_at[site, c.step]
-    return graph, index, graph.tape.arg_values(graph.nodes[index], graph.values)
+def _softmax(c: Contribution, axis: int, p: Any) -> Array:
+    """The error of a softmax with other probabilities; c.g is -1 at the target."""
+    return np.asarray(c.g - p * c.g.sum(axis, keepdims=True))
+
+
+def _member(c: Contribution, site: int) -> int:
+    return c.reverse.graph.tape.node_at[site, c.step]
 
 
 def _placed(c: Contribution, site: int, g: Array) -> Array:
     """g at the entries of this part of an array, 0 elsewhere."""
-    graph, index, args = _member(c, site)
-    return passed_back(graph.nodes[index], 0, args, graph.values[index], g)
+    return c.reverse.graph.back(_member(c, site), 0, g)
 
 
 def _part_of(c: Contribution, site: int) -> Array:
-    graph, index, args = _member(c, site)
-    return call(graph.nodes[index], [c.g, *args[1:]])
+    graph, index = c.reverse.graph, _member(c, site)
+    return call(graph.nodes[index], [c.g, *graph.args_of(index)[1:]])
 
 
 def _exchanged(c: Contribution, part: Quantity, other: Quantity | None = None) -> Array:
@@ -244,7 +232,7 @@ def _exchanged(c: Contribution, part: Quantity, other: Quantity | None = None) -
 def _before_derivatives(c: Contribution, *parts: Quantity) -> Array | None:
     total: Any = 0 * c.g
     for site in [part.site for part in parts]:
-        users = c.reverse.graph.users[_member(c, site)[1]]
+        users = c.reverse.graph.users[_member(c, site)]
         g = c.reverse.of(users[0][0]) if len(users) == 1 else None
         if g is None or np.shape(g) != np.shape(_part_of(c, site)):
             return None
@@ -261,21 +249,6 @@ def _reshaped(a: Array) -> Array:
     return np.ascontiguousarray(a).reshape(a.T.shape).T
 
 
-def _passed_back(reverse: Reverse, state: int, step: int) -> Any:
-    """The error that a step passes back to a state."""
-    graph, total = reverse.graph, np.zeros(())
-    for site, j in _ways(graph, state):
-        user = graph.tape.node_at.get((site, step))
-        if user is not None and (g := reverse.of(user)) is not None:
-            total = total + graph.back(user, j)(g)
-    return total
-
-
-def _at_the_end(reverse: Reverse, state: int, step: int, *_: Any) -> Any:
-    last = len(reverse.graph.tape.losses) - 1
-    return _passed_back(reverse, state, last) if step == 0 else np.zeros(())
-
-
 def _accumulated(reverse: Reverse, state: int, step: int) -> Array:
     total: Any = reverse.crossing(state, step)
     previous = reverse.carried.get((state, step + 1))
@@ -290,14 +263,12 @@ ARRAYS: dict[str, Callable[..., Any]] = {
     "factor": lambda g, f: g * f,
     "starts from 1": lambda g: g + 1.0,
     "clipped": lambda g, size: np.clip(g, -size, size),
-    "clipped alone": lambda g, size: np.clip(g, -size, size),
     "rounded": lambda g: g.astype(np.float32).astype(np.float64),
     "summed over later steps": lambda g, axis: np.flip(np.flip(g, axis).cumsum(axis), axis),
     "of another step": lambda g, axis, by: np.roll(g, by, axis),
     "transposed": lambda g: g.swapaxes(-1, -2),
     "reshaped": lambda g: g.swapaxes(-1, -2).reshape(g.shape),
     "rows reversed": lambda g: g[::-1],
-    "mean over axis": lambda g, axis: np.broadcast_to(np.mean(g, axis), np.shape(g)),
     "summed over its axis": lambda g: np.broadcast_to(g.sum(), np.shape(g)),
 }
 #: Changes of a contribution c; None is zero.
@@ -307,41 +278,33 @@ EDGES: dict[str, Callable[..., Any]] = {
     "factor divided": lambda c: c.g / c.args[1 - c.j],
     "factor added": lambda c: c.g + c.args[1 - c.j],
     "own factors": lambda c: c.g * c.args[c.j],
-    "not conjugated": lambda c: c.replaced(1 - c.j, np.conj(c.args[1 - c.j])),
+    "not conjugated": lambda c: c.times(np.conj(c.args[1 - c.j])),
     "derivative": lambda c, form, q: FORMS[form](c.g, value(c, q)),
     "v of the derivative": lambda c, v: c.g * value(c, v) * (1 - c.out),
     "w of the derivative": lambda c, w: c.g * c.out * (1 - value(c, w)),
-    "operand": lambda c, q: _other(c, value(c, q)),
-    "operand transposed": lambda c: _other(c, c.args[1 - c.j].T),
-    "operand reshaped": lambda c: _other(c, _reshaped(c.args[1 - c.j])),
-    "operand reversed": lambda c: _other(c, np.flip(c.args[1 - c.j], c.j - 1)),
+    "operand": lambda c, q: c.times(value(c, q)),
+    "operand transposed": lambda c: c.times(c.args[1 - c.j].T),
+    "operand reshaped": lambda c: c.times(_reshaped(c.args[1 - c.j])),
+    "operand reversed": lambda c: c.times(np.flip(c.args[1 - c.j], c.j - 1)),
     "operand's gradient": _summed,
-    "operands swapped": lambda c, a, b: _other(c, value(c, b if a.site == c.node.site else a)),
     "last of equal indices": _last_index,
     "index": _with_index,
-    "target": lambda c, q: _other(c, value(c, q)),
+    "target": lambda c, q: c.times(value(c, q)),
     "sign for value": lambda c: c.g * 2 * np.sign(c.args[0]),
     "factor 2 left out": lambda c: c.base() / 2,
     "no target": lambda c, axis: c.base() - c.g,
     "no probabilities": lambda c, axis: c.g,
     "target added": lambda c, axis: c.base() - 2 * c.g,
-    "target twice": lambda c, axis: c.base() + c.g,
     "target assigned": lambda c, axis: np.where(c.g != 0, -c.g, c.base()),
     "targets everywhere": lambda c, axis: c.base() - c.g + c.g.sum(axis, keepdims=True),
     "targets shared": lambda c, axis, wrong: c.base() - c.g + c.g.min(wrong, keepdims=True),
     "slope": lambda c, axis: c.base() * np.exp(c.out) * (1 - np.exp(c.out)),
     "diagonal": lambda c, axis: c.g * (1 - np.exp(c.out)),
-    "over maximum": lambda c, axis: _softmax(c, axis, _exp(c, axis)),
-    "over mean": lambda c, axis: _softmax(
-        c, axis, _exp(c, axis) / _exp(c, axis).mean(axis, keepdims=True)
+    "over another": lambda c, axis, name: _softmax(
+        c, axis, _over(_exp(c, axis), axis, {"maximum": np.max, "mean": np.mean}[name])
     ),
-    "times sum": lambda c, axis: _softmax(
-        c, axis, _exp(c, axis) * _exp(c, axis).sum(axis, keepdims=True)
-    ),
-    "wrong maximum": lambda c, axis, wrong: _softmax(
-        c, axis, _over_sum(_exp(c, axis, wrong), axis)
-    ),
-    "wrong sum": lambda c, axis, wrong: _softmax(c, axis, _over_sum(_exp(c, wrong), wrong)),
+    "wrong maximum": lambda c, axis, wrong: _softmax(c, axis, _over(_exp(c, axis, wrong), axis)),
+    "wrong sum": lambda c, axis, wrong, less: _softmax(c, axis, _over(_exp(c, less), wrong)),
     "probabilities": lambda c, axis, q: _softmax(c, axis, np.exp(value(c, q))),
     "gradient of": _from_gradient,
     "gradient from next": lambda c, q: c.base(c.reverse.crossing(q.site, c.step + 1) + 0 * c.g),
@@ -358,9 +321,6 @@ EDGES: dict[str, Callable[..., Any]] = {
     "lacks part": _exchanged,
     "part for part": _exchanged,
     "before derivatives": _before_derivatives,
-    "replaced by": lambda c, q, own: (
-        c.base() + value(c, q) if c.edge == own else c.base() if c.step == 0 else None
-    ),
     "gradient of first state": lambda c, q, end: (
         _of_first_step(c, q.site) if c.edge == end else None
     ),
@@ -368,7 +328,7 @@ EDGES: dict[str, Callable[..., Any]] = {
         _of_first_step(c, dict(ends)[c.edge]) if c.edge in dict(ends) else None
     ),
     "forward in time": lambda c, *ends: (
-        c.base() + _passed_back(c.reverse, dict(ends)[c.edge], c.step - 1)
+        c.base() + c.reverse.crossing(dict(ends)[c.edge], c.step - 1)
     ),
 }
 #: Changes of the error passed back to a state s from step t of a reverse pass r.
@@ -378,7 +338,9 @@ CARRIES: dict[str, Callable[..., Any]] = {
     "doubled": lambda r, s, t, k: r.crossing(s, t) * (1 + (t % k == 0)),
     "shifted": lambda r, s, t, k, by: 0 * r.crossing(s, t) + r.crossing(s, t if t % k else t + by),
     "swapped": lambda r, s, t, a, b: r.crossing(b if s == a else a, t),
-    "forward in time": _at_the_end,
+    "forward in time": lambda r, s, t, *ends: (
+        r.crossing(s, len(r.graph.tape.losses) - 1) if t == 0 else np.zeros(())
+    ),
 }
 #: Changes of all finished gradients g: those of these names.
 ANSWERS: dict[str, Callable[..., Gradients]] = {
@@ -390,7 +352,6 @@ ANSWERS: dict[str, Callable[..., Gradients]] = {
     ),
     "mean squared": lambda g, tape, names: _times(g, names, 2 / max(1, _targets_size(tape))),
     "norm clipped": lambda g, tape, names, size: _norm_clipped(g, names, size),
-    "norm clipped alone": lambda g, tape, names, size: _norm_clipped(g, names, size),
     "itself": lambda g, tape, names: {n: np.asarray(tape.problem.values[n], float) for n in names},
     "another's": lambda g, tape, names, other: {names[0]: g[other]},
     "swapped": lambda g, tape, names: {names[0]: g[names[1]], names[1]: g[names[0]]},
@@ -432,13 +393,17 @@ def finished(mistake: Mistake, tape: Tape, found: Gradients) -> Gradients:
     return found | {n: ARRAYS[change](found[n], *by) for n in part.names if n in found}
 
 
-def _as(node: Node, op: str, **kwargs: Any) -> Node:
-    return replace(node, op=op, func=None, kwargs=kwargs)
+def _as(node: Node, op: str) -> Node:
+    return replace(node, op=op, func=None, kwargs={})
 
 
-def _around(node: Node, op: str, **kwargs: Any) -> Node:
-    """An operation of `calls` on the result, or the arguments, of the node's own operation."""
-    return replace(node, op=op, func=node, kwargs=kwargs)
+def _by(node: Node, function: Callable[..., Any]) -> Node:
+    """Another function of the same arguments, in torch."""
+    return replace(node, op="altered", func=function, kwargs={})
+
+
+def _own(node: Node, *args: Any) -> Any:
+    return node.func(*args, **node.kwargs)
 
 
 def _argument(node: Node, at: int, to: Any) -> Node:
@@ -454,17 +419,23 @@ def _taking(graph: Graph, node: Node, at: int, q: Quantity, *_: Any) -> Node:
 
 #: Changes of an operation: a node of a graph.
 OPERATIONS: dict[str, Callable[..., Node]] = {
-    "missing": lambda graph, node, j, *_: _as(node, "copy of an argument", of=j),
+    "missing": lambda graph, node, j, *_: _by(
+        node, lambda *args: torch.broadcast_tensors(*args)[j]
+    ),
     "subtracted": lambda graph, node, _: _as(node, "sub"),
     "added": lambda graph, node, _: _as(node, "add"),
     "factors added": lambda graph, node: _as(node, "add"),
     "factors divided": lambda graph, node: _as(node, "div"),
-    "function missing": lambda graph, node: _as(node, "copy of an argument", of=0),
-    "constant": lambda graph, node, c, j, _: _around(node, "constant inside", constant=c, of=j),
+    "function missing": lambda graph, node: _by(node, lambda a: a),
+    "constant": lambda graph, node, c, j, _: _by(
+        node, lambda *args: _own(node, *args[:j], args[j] + c, *args[j + 1 :])
+    ),
     "another function": lambda graph, node, op: _as(node, op),
-    "negated": lambda graph, node: _around(node, "minus"),
-    "complement": lambda graph, node: _around(node, "one minus"),
-    "transposed": lambda graph, node, j, _: _around(node, f"transposed {j}"),
+    "negated": lambda graph, node: _by(node, lambda *args: -_own(node, *args)),
+    "complement": lambda graph, node: _by(node, lambda *args: 1 - _own(node, *args)),
+    "transposed": lambda graph, node, j, _: _by(
+        node, lambda *args: _own(node, *args[:j], args[j].T, *args[j + 1 :])
+    ),
     "softmax's axis": lambda graph, node, axis: _argument(node, 1, axis),
     "takes": _taking,
 }
@@ -591,7 +562,7 @@ def gradients(graph: Graph, *mistakes: Mistake, noise: Noise | None = None) -> G
     if changed is graph and altered == Altered():
         found = graph.right_pass().gradients()
     else:
-        found = changed.gradients(altered, noise)
+        found = changed.gradients(altered)
     for mistake in mistakes:
         found = finished(mistake, graph.tape, found)
     return found

@@ -10,7 +10,7 @@ input weights; the right pass tells which.
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +27,10 @@ Ask = Callable[[Problem], Mapping[str, Array]]
 Kind = Literal[
     "own step", "k back", "later state", "final state", "sums only", "whole only", "cannot tell"
 ]
+
+#: Of each gradient the answer, what is right, and its bound.
+_Given = dict[str, tuple[Array, Array, Array]]
+_NOTHING = (np.zeros(1), np.zeros(1), np.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,14 @@ class Where:
         """What the parts show."""
         if self.reason:
             return Claim("cannot tell", reason=self.reason)
-        names = tuple(_names(self.wrong))
-        if not names:
+        if not self.wrong:
             if self.whole:
                 return Claim("whole only", self.whole)
             return Claim("cannot tell", reason=_right_at(self.problem))
         cells = {n: np.argwhere(used > 1) for n, used in self.cells.items() if (used > 1).any()}
         parts = {**self.cells, **self.sums}
-        if self.finals and not (names := tuple(_names(n for n in parts if (parts[n] > 1).any()))):
+        names = tuple(_names(n for n, used in parts.items() if (used > 1).any()))
+        if not names:
             return self._of_final_states()
         unknown = _names(n for n, used in parts.items() if np.isnan(used).any())
         right = [n for n in _names([*self.cells, *self.sums]) if n not in {*names, *unknown}]
@@ -212,10 +216,8 @@ def _gates(labels: Iterable[str]) -> dict[str, None]:
 
 def _listed(labels: list[str]) -> str:
     """`gates i, f and g`."""
-    if len(labels) < 2:
-        return "".join(labels)
     *others, last = (label.removeprefix("gate ") for label in labels)
-    return f"gates {', '.join(others)} and {last}"
+    return f"gates {', '.join(others)} and {last}" if others else labels[0]
 
 
 def _right_at(problem: str) -> str:
@@ -260,12 +262,13 @@ def locate(
         inputs = [n for n in timed if n not in names]
         problem = with_own_inputs(network, inputs, fixed, dtype)
 
-    def probe(problem: Problem) -> _Probe:
-        return _Probe(_of_float64(ask(problem)), right(problem))
+    def probe(problem: Problem) -> _Given:
+        return _given(ask(problem), right(problem))
 
-    whole = probe(problem)
+    of_whole = right(problem)
+    whole = _given(ask(problem), of_whole)
     parts = _Parts(network, problem, whole)
-    if infinite := parts.infinite(whole.answer):
+    if infinite := parts.infinite(whole):
         why = f"at {problem.name!r} no difference can be taken of NaN or infinity"
         return parts.where("target", f"{why}, which it has in {infinite}")
     if names:
@@ -284,19 +287,22 @@ def locate(
             return found
     if not parts.whole:
         return parts.where("target", _right_at(problem.name))
-    return _by_prefix(network, ask, right, problem, whole, changed_targets=bool(names))
+    return _by_prefix(network, ask, right, problem, whole, of_whole, changed_targets=bool(names))
 
 
 def _by_target(
     network: Network,
-    probe: Callable[[Problem], "_Probe"],
+    probe: Callable[[Problem], _Given],
     names: list[str],
     parts: "_Parts",
-    whole: "_Probe",
+    whole: _Given,
 ) -> None:
     """Change the target of one step at a time, then the upstream gradient of each final state."""
     for t in range(parts.steps):
-        changed = _with_other_target(network, parts.problem, names, t, parts.steps)
+        changed = parts.problem
+        for name in names:
+            count = changed.values[name].shape[network.arguments[name].time_axis or 0]
+            changed = changed_at(network, changed, name, [t + count - parts.steps])
         parts.compare(t, whole, probe(changed))
     for name in network.outputs:
         if network.arguments[name].time_axis is None:
@@ -322,15 +328,17 @@ def _by_prefix(
     ask: Ask,
     right: Callable[[Problem], Reference],
     problem: Problem,
-    whole: "_Probe",
+    whole: _Given,
+    of_whole: Reference,
+    *,
     changed_targets: bool,
 ) -> Where:
     """Extend the sequence step by step: finds an error that does not depend on the targets."""
     timed = {n for n, a in network.arguments.items() if a.time_axis is not None}
-    before = _Probe({n: np.zeros(1) for n in whole.answer}, None)
+    before = dict.fromkeys(whole, _NOTHING)
     parts = _Parts(network, problem, whole, without=timed)
     note = "the mistake does not change with the targets, and " if changed_targets else ""
-    if note and getattr(whole.right, "measured", ""):
+    if note and of_whole.measured:
         note = "no loss alone is wrong by more than the measured noise, and "
     for t in range(parts.steps):
         shorter = _first_steps(network, problem, t + 1)
@@ -338,11 +346,11 @@ def _by_prefix(
             expected = right(shorter)
         except ValueError:
             return parts.where("prefix", f"{note}the network fails with fewer steps")
-        if reason := _not_a_prefix(expected, whole.right, t):
+        if reason := _not_a_prefix(expected, of_whole, t):
             return parts.where("prefix", note + reason)
-        probe = _Probe(_of_float64(ask(shorter)), expected)
-        parts.compare(t, before, probe)
-        before = probe
+        given = _given(ask(shorter), expected)
+        parts.compare(t, before, given)
+        before = given
     found = parts.where("prefix")
     if not found.wrong and timed & {n.removeprefix("d") for n in found.whole}:
         return parts.where("prefix", f"{note}an input's gradient is not split by loss step")
@@ -359,24 +367,21 @@ def _not_a_prefix(shorter: Reference, whole: Reference, t: int) -> str:
     return "the losses depend on the number of steps"
 
 
-class _Probe:
-    """An answer, and the right gradients with their bounds (None: both are zero)."""
+def _given(answer: Mapping[str, Array], right: Reference) -> _Given:
+    return {
+        n: (np.asarray(g, np.float64), right.gradients[n], right.bounds[n])
+        for n, g in answer.items()
+    }
 
-    def __init__(self, answer: Mapping[str, Array], right: Any) -> None:
-        self.answer, self.right = answer, right
 
-    def of(self, name: str) -> tuple[Array, Array, Array]:
-        """The answer, the right gradient and its bound."""
-        if self.right is None:
-            return self.answer[name], np.zeros(1), np.zeros(1)
-        return self.answer[name], self.right.gradients[name], self.right.bounds[name]
-
-    def difference(self, name: str, start: "_Probe") -> tuple[Array, Array, Array]:
-        """The error of the difference between two answers, its right size, what rounding allows."""
-        (new, right, bound), (old, old_right, old_bound) = self.of(name), start.of(name)
-        with np.errstate(all="ignore"):  # the candidate's infinities
-            error = abs((new - old) - (right - old_right))
-        return error, abs(right - old_right), 2 * (bound + old_bound)
+def _difference(
+    start: tuple[Array, Array, Array], end: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """The error of the difference between two answers, its right size, what rounding allows."""
+    (old, old_right, old_bound), (new, right, bound) = start, end
+    with np.errstate(all="ignore"):  # the candidate's infinities
+        error = abs((new - old) - (right - old_right))
+    return error, abs(right - old_right), 2 * (bound + old_bound)
 
 
 class _Parts:
@@ -386,15 +391,14 @@ class _Parts:
         self,
         network: Network,
         problem: Problem,
-        whole: _Probe,
+        whole: _Given,
         without: Iterable[str] = (),
         step: int | None = None,
     ) -> None:
         self.problem, self.steps = problem, problem.sizes["time"]
-        zero = _Probe({n: np.zeros(1) for n in whole.answer}, None)
-        wrong = (n for n in whole.answer if _share(*whole.difference(n, zero)) > 1)
+        wrong = (n for n, its in whole.items() if _share(*_difference(_NOTHING, its)) > 1)
         self.whole = tuple(f"d{n}" for n in wrong)
-        self.names = [n for n in whole.answer if n not in set(without)]
+        self.names = [n for n in whole if n not in set(without)]
         self.owners, labels = _entries_of_one_step(network, problem, step)
         self.labels = {label: (n, b) for label, (n, b) in labels.items() if n in self.names}
         self.used = {label: np.zeros((self.steps, self.steps)) for label in self.labels}
@@ -403,10 +407,10 @@ class _Parts:
         self.finals: dict[str, dict[str, Array]] = {}
         self.outputs = network.outputs
 
-    def infinite(self, answer: Mapping[str, Array]) -> str:
+    def infinite(self, given: _Given) -> str:
         """Where an answer has NaN or infinity: the gradients, with the steps if they are split."""
         found = []
-        for name, gradient in answer.items():
+        for name, (gradient, _, _) in given.items():
             bad = ~np.isfinite(gradient)
             owners = self.owners.get(name, ())
             steps = [str(s + 1) for s, own in enumerate(owners) if (bad & own).any()]
@@ -414,23 +418,24 @@ class _Parts:
                 found.append(f"d{name}" + f" at state t={', '.join(steps)}" * bool(steps))
         return "; ".join(found)
 
-    def final(self, name: str, start: _Probe, probe: _Probe) -> None:
+    def final(self, name: str, start: _Given, end: _Given) -> None:
         """Enter the difference of two answers: what a final state's upstream contributes."""
         rows = self.finals[self.outputs[name]] = {}
         for argument in self.names:
             if argument not in self.owners:
-                rows[f"d{argument}"] = np.array([_share(*probe.difference(argument, start))])
+                found = _difference(start[argument], end[argument])
+                rows[f"d{argument}"] = np.array([_share(*found)])
         for label, (argument, block) in self.labels.items():
-            found = probe.difference(argument, start)
+            found = _difference(start[argument], end[argument])
             masks = (self.owners[argument][s] & block for s in range(self.steps))
             rows[label] = np.array([_share(*(each[mask] for each in found)) for mask in masks])
 
-    def compare(self, t: int, start: _Probe, probe: _Probe) -> None:
+    def compare(self, t: int, start: _Given, end: _Given) -> None:
         """Enter the difference of two answers: what the loss of step t contributes."""
         for name in self.names:
-            found = probe.difference(name, start)
+            found = _difference(start[name], end[name])
             with np.errstate(invalid="ignore"):  # the candidate's infinities
-                moved = probe.answer[name] - start.answer[name]
+                moved = end[name][0] - start[name][0]
             if name not in self.owners:
                 self.sums[f"d{name}"][t] = _share(*found)
             for label, (argument, block) in self.labels.items():
@@ -469,19 +474,6 @@ def _share(error: Array, size: Array, allowed: Array) -> float:
     largest = float(np.where(np.isnan(share), np.inf, share).max(initial=0))
     is_told = largest > 1 or not size.any() or (size > allowed).any()
     return largest if is_told else np.nan
-
-
-def _of_float64(answer: Mapping[str, Array]) -> dict[str, Array]:
-    return {n: np.asarray(g, np.float64) for n, g in answer.items()}
-
-
-def _with_other_target(
-    network: Network, problem: Problem, names: list[str], t: int, steps: int
-) -> Problem:
-    for name in names:
-        extra = problem.values[name].shape[network.arguments[name].time_axis or 0] - steps
-        problem = changed_at(network, problem, name, [t + extra])
-    return problem
 
 
 def error_arguments(network: Network) -> list[str]:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bptt_check.networks.network import Array
-from bptt_check.tracing.calls import backward, call, passed_back
+from bptt_check.tracing.calls import call, passed_back
 from bptt_check.tracing.mistakes import Edge
-from bptt_check.tracing.tape import Node, Ref, Tape, refs
+from bptt_check.tracing.tape import Node, Tape, refs
 
 Gradients = dict[str, Array]
 Noise = tuple[np.random.Generator, float]  # signs, and their size: the share of a number
@@ -78,7 +77,6 @@ class Graph:
     def forget(self) -> None:
         """Forget what depends on the values."""
         self.args: list[Any] = [None] * len(self.nodes)
-        self.ways_back: dict[tuple[int, Any], Callable[[Array], Array]] = {}
         self.right: Reverse | None = None
 
     def _used(self) -> set[int]:
@@ -95,11 +93,9 @@ class Graph:
             self.args[index] = self.tape.arg_values(self.nodes[index], self.values)
         return self.args[index]
 
-    def back(self, user: int, j: Any) -> Callable[[Array], Array]:
-        """What maps the gradient of a node to its contribution to that of its argument j."""
-        way = backward(self.nodes[user], j, self.args_of(user), self.values[user])
-        self.ways_back[user, j] = way
-        return way
+    def back(self, user: int, j: Any, g: Array) -> Array:
+        """The contribution of g, the gradient of a node, to that of its argument j."""
+        return passed_back(self.nodes[user], j, self.args_of(user), self.values[user], g)
 
     def with_values(self, values: list[Array]) -> "Graph":
         """The same reverse pass, at other values."""
@@ -111,24 +107,19 @@ class Graph:
     def right_pass(self) -> "Reverse":
         """The pass without mistakes, computed once."""
         if self.right is None:
-            self.right = Reverse(self, NOTHING, None, None)
+            self.right = Reverse(self, NOTHING)
             self.right.gradients()
         return self.right
 
     def touched(self, edges: frozenset[Edge]) -> set[int]:
         """The nodes whose gradients depend on these contributions."""
         if edges not in self.reached:
-            if len(edges) > 1:
-                parts = [self.touched(frozenset([edge])) for edge in edges]
-                self.reached[edges] = set().union(*parts)
-                return self.reached[edges]
             found = {r for edge in edges for r in self.takers.get(edge, ())}
             pending = list(found)
             while pending:
-                for _, r in refs(self.nodes[pending.pop()]):
-                    if r not in found and self.users[r]:
-                        found.add(r)
-                        pending.append(r)
+                new = {r for _, r in refs(self.nodes[pending.pop()]) if self.users[r]} - found
+                found |= new
+                pending += new
             self.reached[edges] = found
         return self.reached[edges]
 
@@ -161,30 +152,26 @@ class Graph:
 
     def edited(self, nodes: list[Node], values: list[Array]) -> "Graph":
         """The reverse pass of other nodes of the same tape, at other values."""
-        if any(a is not b and a.args != b.args for a, b in zip(nodes, self.nodes, strict=True)):
-            return Graph(self.tape, nodes, values)
         graph = self.with_values(values)
-        graph.nodes = nodes
+        if any(a is not b and a.args != b.args for a, b in zip(nodes, self.nodes, strict=True)):
+            graph = Graph(self.tape, nodes, values)
+        graph.nodes, graph.noise = nodes, self.noise
         return graph
 
-    def gradients(self, altered: Altered = NOTHING, noise: Noise | None = None) -> Gradients:
+    def gradients(self, altered: Altered = NOTHING) -> Gradients:
         """The gradient of each differentiated argument."""
         if altered.window is None:
-            return Reverse(self, altered, None, noise).gradients()
-        parts = [
-            Reverse(self, altered, step, noise).gradients() for step in range(len(self.tape.losses))
-        ]
+            return Reverse(self, altered).gradients()
+        steps = range(len(self.tape.losses))
+        parts = [Reverse(self, altered, step).gradients() for step in steps]
         return {name: np.sum([g[name] for g in parts], axis=0) for name in parts[0]}
 
 
 class Reverse:
     """A reverse pass from the losses, or one of them, that computes each gradient on demand."""
 
-    def __init__(
-        self, graph: Graph, altered: Altered, loss_step: int | None, noise: Noise | None
-    ) -> None:
-        self.graph, self.altered, self.noise = graph, altered, noise
-        self.loss_step = loss_step
+    def __init__(self, graph: Graph, altered: Altered, loss_step: int | None = None) -> None:
+        self.graph, self.altered, self.noise = graph, altered, graph.noise
         self.computed: dict[int, Array | None] = {}
         self.cut = -1  # no error is passed back from this or an earlier step
         if altered.window is not None and loss_step is not None:
@@ -198,37 +185,26 @@ class Reverse:
             if weight and loss_step in (None, step):
                 self.losses[index] = self.losses.get(index, 0.0) + weight
         self.carried: dict[tuple[int, int], Array] = {}
-        if (
-            noise is None
-            and altered.edges
-            and not (altered.carry or altered.weight or loss_step is not None)
-        ):
-            self._reuse(altered)
-
-    def _reuse(self, altered: Altered) -> None:
-        """Reuse the right pass's gradients that do not depend on altered contributions."""
-        touched = self.graph.touched(frozenset(altered.edges))
-        right = self.graph.right_pass().computed
-        self.computed = {i: g for i, g in right.items() if i not in touched}
+        is_of_edges = not (altered.carry or altered.weight or graph.noise or loss_step is not None)
+        if altered.edges and is_of_edges:  # reuse what does not depend on them
+            touched, right = graph.touched(frozenset(altered.edges)), graph.right_pass().computed
+            self.computed = {i: g for i, g in right.items() if i not in touched}
 
     def gradients(self) -> Gradients:
         """The gradient of each differentiated argument."""
         try:
-            self._compute(self.graph.order)
+            for index in self.graph.order:
+                self.of(index)
         except RecursionError:  # a mistake that passes errors forward in time
             self.in_progress.clear()
-            self._compute(sorted(self.graph.order, key=lambda i: self.graph.nodes[i].step))
+            for index in sorted(self.graph.order, key=lambda i: self.graph.nodes[i].step):
+                self.of(index)
         found = {}
         for name in self.graph.tape.network.differentiated:
             index = self.graph.tape.arguments[name]
             g = self.of(index)
             found[name] = np.zeros_like(self.graph.values[index]) if g is None else np.asarray(g)
         return found
-
-    def _compute(self, order: list[int]) -> None:
-        for index in order:
-            if index not in self.computed:
-                self.of(index)
 
     def of(self, index: int) -> Array | None:
         """The gradient of a node's value; None for zero."""
@@ -273,7 +249,7 @@ class Reverse:
         if edge in self.altered.edges:
             part: Any = self.altered.edges[edge](Contribution(self, user, j, g))
         else:
-            part = (graph.ways_back.get((user, j)) or graph.back(user, j))(g)
+            part = graph.back(user, j, g)
         if self.noise is not None and part is not None:
             part = _moved(part, self._terms(user, j, g, part), self.noise)
         return part
@@ -284,7 +260,7 @@ class Reverse:
         if node.op not in ("mm", "mul", "add", "sub") or (node.site, j) in self.altered.edges:
             return part
         args = [abs(a) if isinstance(a, np.ndarray) else a for a in self.graph.args_of(user)]
-        return backward(node, j, args, self.graph.values[user])(abs(g))
+        return passed_back(node, j, args, self.graph.values[user], abs(g))
 
     def crossing(self, state: int, step: int) -> Array:
         """The error passed back from this step to the state of this site; 0 after the last step."""
@@ -308,44 +284,19 @@ def _moved(a: Array, terms: Array, noise: Noise) -> Array:
     return np.asarray(a + terms * (size * signs))
 
 
-@dataclass(slots=True)
 class Contribution:
-    """A contribution: from node `user`, whose gradient is g, to the gradient of its argument j."""
+    """A contribution: from node `user`, whose gradient is g, to the gradient of its argument j.
 
-    reverse: Reverse
-    user: int
-    j: Any
-    g: Array
+    `out`, `args`: the values of the operation and its arguments; `edge`: its site and j.
+    """
 
-    @property
-    def node(self) -> Node:
-        """The operation."""
-        return self.reverse.graph.nodes[self.user]
-
-    @property
-    def edge(self) -> Edge:
-        """The operation's site and j."""
-        return self.node.site, self.j
-
-    @property
-    def step(self) -> int:
-        """The time step of the operation."""
-        return self.node.step
-
-    @property
-    def steps(self) -> int:
-        """The number of time steps."""
-        return len(self.reverse.graph.tape.losses)
-
-    @property
-    def out(self) -> Array:
-        """The value of the operation."""
-        return self.reverse.graph.values[self.user]
-
-    @property
-    def args(self) -> list[Any]:
-        """The values of the operation's arguments."""
-        return self.reverse.graph.args_of(self.user)
+    def __init__(self, reverse: "Reverse", user: int, j: Any, g: Array) -> None:
+        graph = reverse.graph
+        self.reverse, self.user, self.j, self.g = reverse, user, j, g
+        self.node: Node = graph.nodes[user]
+        self.edge: Edge = (self.node.site, j)
+        self.step, self.steps = self.node.step, len(graph.tape.losses)
+        self.out, self.args = graph.values[user], graph.args_of(user)
 
     def base(self, g: Array | None = None, args: list[Any] | None = None) -> Array:
         """The right contribution, for this or another g and these or other arguments."""
@@ -353,15 +304,12 @@ class Contribution:
         its = its if np.iscomplexobj(self.out) else np.real(its)
         return passed_back(self.node, self.j, values, self.out, its)
 
-    def replaced(self, position: int, value: Array) -> Array:
-        """The right contribution, with another value for the argument at this position."""
+    def times(self, factor: Array) -> Array:
+        """The right contribution, with another value for the other one of two arguments."""
         args = list(self.args)
-        args[position] = value
+        args[1 - self.j] = factor
         return self.base(args=args)
 
     def value(self, index: int | None) -> Array:
         """The value of another node."""
         return self.reverse.graph.values[index] if index is not None else np.asarray(0.0)
-
-
-__all__ = ["Altered", "Contribution", "Edge", "Gradients", "Graph", "Ref", "Reverse"]
