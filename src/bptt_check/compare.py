@@ -17,8 +17,8 @@ from bptt_check.judge.asking import Answer, Array, Asked
 from bptt_check.judge.comparison import (
     UNTOLD,
     agrees,
+    closeness,
     constant_factors,
-    is_approximate,
     told,
     undecidable,
     worst_entries,
@@ -91,9 +91,11 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
     lost = [f"d{n}" for n in gradients if n not in tells]
     factors: tuple[str, ...] = ()
     verdict: Verdict = "cannot tell" if lost else "agrees"
+    close = None
     if is_wrong := not agrees(gradients, given):
         factors = tuple(constant_factors([asked], [{}]))
-        verdict = "approximate" if not factors and is_approximate([asked]) else "disagrees"
+        close = None if factors else closeness([asked])
+        verdict = "approximate" if close else "disagrees"
     return ReadableReport(
         verdict,
         given.dtype,
@@ -108,6 +110,7 @@ def _report(asked: Asked, approximate: Sequence[str]) -> ReadableReport:
         measured="a measured noise floor, not a bound: the loss is of no declared network",
         approximate="; ".join(approximate),
         factors=factors,
+        close=close,
         mistakes=None if is_wrong else (),
         not_named="mistakes are derived from a declared network" if is_wrong else "",
         not_located="one loss alone has no steps; declare its network (bptt_check.networks)"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bptt_check.commands.numbers import finite
-from bptt_check.judge.asking import Expected
-from bptt_check.judge.comparison import in_ulps, worst_entries
+from bptt_check.judge.asking import Answer, Asked, Expected
+from bptt_check.judge.comparison import Close, closeness, in_ulps, worst_entries
+from bptt_check.networks import Problem
 from bptt_check.reports.text import table
 
 
@@ -45,3 +46,23 @@ def test_what_json_lacks() -> None:
     largest = float(np.finfo(float).max)
     wanted = [largest, -largest, None, 1.5, 3, "a"]
     assert [finite(v) for v in (np.inf, -np.inf, np.nan, 1.5, 3, "a")] == wanted
+
+
+@pytest.mark.parametrize(
+    ("errors", "found"),
+    [
+        ([1e-6, 4e-6], Close(2e-6, 2, 2)),
+        ([1e-6, 1e-6, 4e-6, 1.0], Close(2e-6, 3, 4)),
+        ([1e-6, 1e-6, 1.0], None),
+        ([1e-6, 1e-6, 4e-6, np.nan], Close(2e-6, 3, 4)),
+        ([1.0], None),
+    ],
+)
+def test_errors_are_close_of_the_largest_gradient(errors: list[float], found: Close | None) -> None:
+    """One problem in four may be far off, and is then said to be."""
+    bounds, right = {"U": np.full(2, 1e-16)}, {"U": np.array([2.0, 0.0])}
+    answers = [{"U": right["U"] + [0, error]} for error in (0, *errors)]
+    asked = [
+        Asked(Problem("", {}, {}), Answer(each, each), Expected(right, bounds)) for each in answers
+    ]
+    assert closeness(asked) == found

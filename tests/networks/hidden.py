@@ -104,7 +104,7 @@ HIDDEN = (
       for w in "UVW"),
     Hidden("some zeros", "targets of 0 are padding", "dV",
            "h[t].T @ ({error} * y[t].any(1, keepdims=True))", ("elman",)),
-    *(Hidden("some tiny numbers", f"weights of {w} below 1e-8 are pruned", "end",
+    *(Hidden("tiny numbers", f"weights of {w} below 1e-8 are pruned", "end",
              f"d{w} *= ({w} == 0) | (abs({w}) > 1e-8)") for w in "UVW"),
     Hidden("inputs 0", "nothing without input", "end", "dW *= x.any()"),
     Hidden("inputs 0", "nothing at all without input", "end",

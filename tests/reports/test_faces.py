@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bptt_check.judge.asking import Where
+from bptt_check.judge.comparison import Close
 from bptt_check.judge.report import SCHEMA, Condition, Report, Unanswered, as_json
 from bptt_check.mending.lines import Leads, Line, LineEdit, Mend
 from bptt_check.reports.heat_map import heat_map
@@ -49,7 +50,8 @@ def right() -> Any:
 @pytest.fixture(scope="module")
 def wrong() -> Any:
     found = check(planted(next(m for m in CATALOGUE if m.name == "W not transposed")))
-    return replace(found, leads=None)
+    worst = tuple(entry._replace(problem="general") for entry in found.worst)
+    return replace(found, leads=None, worst=worst)
 
 
 def reports(right: Any, wrong: Any) -> list[Report]:
@@ -76,7 +78,8 @@ def reports(right: Any, wrong: Any) -> list[Report]:
         replace(wrong, not_finite=("long",), only_at=("long",), by_problem={}),
         replace(wrong, not_finite=("long",), mistakes=None, not_named="a cause", votes=()),
         replace(wrong, where=None, not_located="it raises", mistakes=(), untold=(("long", "inf"),)),
-        replace(wrong, verdict="approximate", mistakes=(), factors=()),
+        replace(wrong, verdict="approximate", mistakes=(), factors=(), close=Close(1e-6, 3, 3)),
+        replace(wrong, verdict="approximate", mistakes=(), factors=(), close=Close(1e-6, 3, 4)),
         replace(wrong, leads=leads, factors=("dW is 2 times the gradient, to within rounding",)),
         replace(wrong, mistakes=(one_mistake._replace(mistakes=2 * one_mistake.mistakes),)),
         replace(wrong, mistakes=(partial, one_mistake._replace(left=("dV",), one_step=True))),
@@ -121,6 +124,8 @@ SENTENCES: dict[str, Callable[[Report], bool]] = {
     "Your forward pass differs": lambda r: bool(r.forward),
     "lines with values that lead to": lambda r: r.leads is not None,
     "times the gradient, to within rounding": lambda r: bool(r.factors),
+    "known. No error is above 1e-06 times": lambda r: bool(r.close and r.close.wrong == 3),
+    "At 3 of the 4 problems at which": lambda r: bool(r.close and r.close.wrong == 4),
 }
 #: On the terminal and in Markdown; the page has headings and tables for these.
 IN_TEXT: dict[str, Callable[[Report], bool]] = {
@@ -131,7 +136,7 @@ IN_TEXT: dict[str, Callable[[Report], bool]] = {
     "right where else it answers: docs": lambda r: bool(r.only_at) and bool(r.unanswered),
     "Where in time: not determined": lambda r: r.exit_code == 1 and bool(r.not_located),
     "Which mistake: not determined, a cause": lambda r: r.exit_code == 1 and r.mistakes is None,
-    "Which mistake: none of those known; all": lambda r: r.verdict == "approximate",
+    "Which mistake: none of those known.": lambda r: r.verdict == "approximate",
     "Is the oracle right?": lambda r: bool(r.votes),
 }
 

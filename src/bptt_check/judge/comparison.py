@@ -197,20 +197,33 @@ def constant_factors(asked: Sequence[Asked], sizes: Sequence[Mapping[str, int]])
     return found
 
 
-def is_approximate(asked: Sequence[Asked]) -> bool:
-    """Whether the wrong answers are close to right, as those of a finite difference are.
+class Close(NamedTuple):
+    """`error`: the most, of the largest gradient, at `problems` of the `wrong` ones that are."""
 
-    Close means a relative error below the fourth root of the unit roundoff; the best one-sided
-    difference errs by its square root. One problem in four may exceed that, but not of a layer:
-    finite differences fail where the loss is large or the step is too wide.
+    error: float
+    problems: int
+    wrong: int
+
+
+def closeness(asked: Sequence[Asked]) -> Close | None:
+    """How close the wrong answers are, if they are as close as those of a finite difference.
+
+    Close means an error below the fourth root of the unit roundoff, relative to the largest
+    gradient; the best one-sided difference errs by its square root. One problem in four may exceed
+    that, but not of a layer: finite differences fail where the loss is large or the step too wide.
     """
     wrong = [a for a in asked if not agrees(a.answer.compared, a.right)]
-    far = sum(not _is_close(a) for a in wrong)
-    return 4 * far <= len(wrong) and not (far and any(a.answer.outputs for a in wrong))
+    errors = [(_relative(a), precision(a.problem.dtype).eps ** 0.25) for a in wrong]
+    close = [error for error, most in errors if error <= most]
+    far = len(wrong) - len(close)
+    if not close or 4 * far > len(wrong) or (far and any(a.answer.outputs for a in wrong)):
+        return None
+    return Close(max(close), len(close), len(wrong))
 
 
-def _is_close(a: Asked) -> bool:
+def _relative(a: Asked) -> float:
+    """The largest error / the largest gradient; NaN if that is 0."""
     got, right = a.answer.compared, a.right.gradients
-    largest = max(float(np.abs(right[n]).max(initial=0)) for n in got)
-    close = precision(a.problem.dtype).eps ** 0.25 * largest
-    return all(bool((np.abs(g - right[n]) <= close).all()) for n, g in got.items())
+    largest = max(np.abs(right[n]).max(initial=0) for n in got)
+    with np.errstate(all="ignore"):
+        return float(max(np.abs(g - right[n]).max(initial=0) for n, g in got.items()) / largest)

@@ -21,8 +21,8 @@ from bptt_check.judge.comparison import (
     UNTOLD,
     Entry,
     agrees,
+    closeness,
     constant_factors,
-    is_approximate,
     lost_digits,
     told,
     undecidable,
@@ -90,8 +90,8 @@ def examine(
     factors = constant_factors(finite, [a.problem.sizes for a in finite])
     verdict = "impure"
     if wrong:
-        is_close = not (mistakes or factors) and is_approximate(asked)
-        verdict = "approximate" if is_close else "disagrees"
+        common["close"] = None if mistakes or factors else closeness(asked)
+        verdict = "approximate" if common["close"] else "disagrees"
         common |= _details(ask, subject, dtype, wrong, failed)
         few = min(_FEW, len(asked) - 1)
         common["only_at"] = tuple(a.problem.name for a in wrong) if len(wrong) <= few else ()

@@ -9,7 +9,7 @@ import numpy as np
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.numbers import finite
 from bptt_check.judge.asking import Explanation, Vote, Where
-from bptt_check.judge.comparison import Entry, Lost
+from bptt_check.judge.comparison import Close, Entry, Lost
 from bptt_check.mending.lines import Leads, Mend
 from bptt_check.networks.network import is_half
 
@@ -78,6 +78,7 @@ class Report:
     approximate: str = ""  # how torch's own operations are off by more than rounding
     measured: str = ""  # why the bound is measured instead of derived; empty if derived
     factors: tuple[str, ...] = ()
+    close: Close | None = None  # of the verdict "approximate": how close
     only_at: tuple[str, ...] = ()  # the problems with wrong answers, if at most three
     where: Where | None = None
     mistakes: tuple[Explanation, ...] | None = ()  # None: not determined, for this reason:

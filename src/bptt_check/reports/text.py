@@ -11,7 +11,7 @@ import numpy as np
 from bptt_check.candidate.escaping import shown
 from bptt_check.commands.terminal import WIDEST, wrapped
 from bptt_check.judge.asking import Explanation, Where
-from bptt_check.judge.comparison import Entry
+from bptt_check.judge.comparison import Close, Entry
 from bptt_check.judge.report import Report, unanswered_at
 from bptt_check.mending.lines import Mend, folder_of
 from bptt_check.reports.panels import Panel, in_words, mark, panels
@@ -452,6 +452,14 @@ def left(report: Report) -> str:
     return f"Not explained: {'; '.join(said)}." if labels else ""
 
 
+def how_close(close: Close) -> str:
+    """How large the errors of an approximate pass are."""
+    its = "No error" if close.problems == close.wrong else "there no error"
+    few = f"At {close.problems} of the {close.wrong} problems at which it is wrong, "
+    least = f"is above {close.error:.1g} times the largest gradient of its problem."
+    return f"{few * (close.problems < close.wrong)}{its} {least}"
+
+
 def _mistakes(report: Report) -> Iterator[list[_Part]]:
     if report.mistakes is None:
         yield [_Part("", f"Which mistake: not determined, {report.not_named}.")]
@@ -460,8 +468,8 @@ def _mistakes(report: Report) -> Iterator[list[_Part]]:
             yield [_Part("", text) for text in _explained(report, e)]
         if words := left(report):
             yield [_Part("", words)]
-    elif report.verdict == "approximate":
-        yield [_Part("", "Which mistake: none of those known; all errors are small.")]
+    elif report.close:
+        yield [_Part("", f"Which mistake: none of those known. {how_close(report.close)}")]
     elif report.verdict != "impure":
         words = "None of those known gives these gradients, nor any set that was tried."
         yield [_Part("", f"Which mistake: {words}")]
