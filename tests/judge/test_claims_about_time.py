@@ -56,10 +56,10 @@ def test_wrong_at_its_own_step_or_only_further_back() -> None:
 def test_only_what_is_wrong_at_the_first_wrong_cell_is_said_to_be() -> None:
     """And nothing is said to be right before it where rounding may exceed a part."""
     later, first, all_zero = np.diag([0.0, 9, 9]), np.diag([9.0, 9, 9]), np.ones((3, 3), bool)
-    where = Where({"dU": later, "dW": first}, {"dU": ~all_zero, "dW": ~all_zero}, {}, "target")
+    where = Where({"dU": later, "dW": first}, {"dU": ~all_zero, "dW": ~all_zero}, {})
     assert (where.claim.labels, where.claim.loss, where.claim.hidden) == (("dW",), 1, False)
     back = np.diag([9.0, 9], -1) + np.diag([np.nan, 0, 0])
-    where = Where({"dU": back}, {"dU": ~all_zero}, {}, "target")
+    where = Where({"dU": back}, {"dU": ~all_zero}, {})
     assert (where.claim.kind, where.claim.loss, where.claim.hidden) == ("k back", 2, True)
     assert "right" not in where.words()
     (table,) = _matrices(AskedWhere(where.cells, where.zero, {}))
@@ -87,9 +87,33 @@ def test_which_losses_are_wrong_is_said_as_it_is() -> None:
         ([0.0, 9, 0], "first at the loss at t=2"),
     ):
         cells = {"dU": np.zeros((3, 3))}
-        where = Where(cells, {"dU": np.ones((3, 3), bool)}, {"dW": np.array(used)}, "target")
+        where = Where(cells, {"dU": np.ones((3, 3), bool)}, {"dW": np.array(used)})
         assert f"only the sum for dW is wrong, {words}" in where.words()
         assert AskedWhere(cells, cells, where.sums).since("dW") == words
+
+
+def test_what_is_wrong_as_a_whole_is_not_said_to_be_right_in_each_part() -> None:
+    """Such as at one memory layout, which the probes of a step did not have."""
+    cells, sums = {"dU": np.zeros((3, 3))}, {"dW": np.array([9.0, 9, 9])}
+    zero = {"dU": np.ones((3, 3), bool)}
+    assert Where(cells, zero, sums, ("dW",)).claim.right == ("dU",)
+    claim = Where(cells, zero, sums, ("dU", "dW")).claim
+    assert (claim.kind, claim.right, claim.labels) == ("cannot tell", (), ("dW",))
+    assert "the whole of dU is wrong" in claim.reason
+
+
+@pytest.mark.parametrize("fill", ["Fortran order", "strided views"])
+def test_a_mistake_of_one_memory_layout_is_sought_in_it(fill: str) -> None:
+    its = stock("tanh")
+    (problem,) = (p for p in designed(its) if p.name == fill)
+    strides = {n: a.strides for n, a in problem.values.items()}
+
+    def ask(asked: Problem) -> Gradients:
+        same = all(asked.values[n].strides == strides[n] for n in ("x", "y", "U"))
+        return {"U": its.evaluate(asked.values).gradients["U"] * (2 if same else 1)}
+
+    found = locate(its, ask, problem=problem)
+    assert (found.claim.kind, found.claim.labels, found.apart) == ("own step", ("dU",), True)
 
 
 def test_no_error_is_passed_back_or_a_wrong_one() -> None:
@@ -260,7 +284,7 @@ def test_every_kind_has_its_own_words() -> None:
     assert len(set(said)) == len(kinds)
     errors_are_right = [s for s in said if "every error passed back" in s]
     assert errors_are_right == [said[4]]
-    assert Where({}, {}, {}, "target", reason="why").words().startswith("cannot tell")
+    assert Where({}, {}, {}, reason="why").words().startswith("cannot tell")
 
 
 def test_gates_are_named_beside_gradients_that_have_none() -> None:

@@ -273,7 +273,8 @@ class AnyNetwork:
         if wrong and not few and not found.wrong:
             name = wrong[0].problem.name
             raise CannotCheck(f"it is wrong at {name!r}, which has too many steps to ask for each")
-        at = f"at {found.problem!r}: " if problem is not None else ""
+        one = ", each cell with the inputs of its step alone" * found.apart
+        at = f"at {found.problem!r}{one}: " if problem is not None or one else ""
         claim = {**asdict(found.claim), "problem": found.problem}
         words = at + found.words()
         return Where(found.cells, found.zero, found.sums, words, claim, found.finals)

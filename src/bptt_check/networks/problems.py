@@ -257,7 +257,18 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
     else:
         value[index] = old + (1 + rng.random(old.shape)) * (1 + np.abs(old).mean())
     value = value if argument.below else rounded(value, problem.dtype)
+    value = laid_out_as(problem.values[name], value)
     return problem._replace(values={**problem.values, name: value})
+
+
+def laid_out_as(old: Array, value: Array) -> Array:
+    """The values in the memory layout of another array; if that repeats one, C-contiguous."""
+    if old.strides == value.strides or any(s <= 0 or s % old.itemsize for s in old.strides):
+        return value
+    last = sum((n - 1) * s for n, s in zip(old.shape, old.strides, strict=True)) // old.itemsize
+    found: Array = as_strided(np.zeros(last + 1, old.dtype), old.shape, old.strides)
+    found[...] = value
+    return found
 
 
 def _applies(network: Network, its: Roles, condition: Condition) -> bool:

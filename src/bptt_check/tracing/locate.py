@@ -17,7 +17,13 @@ import numpy as np
 from bptt_check.error_bound.bound import Reference
 from bptt_check.error_bound.bound import reference as derived
 from bptt_check.networks.network import Array, Network
-from bptt_check.networks.problems import Problem, changed_at, general, with_own_inputs
+from bptt_check.networks.problems import (
+    Problem,
+    changed_at,
+    general,
+    laid_out_as,
+    with_own_inputs,
+)
 from bptt_check.networks.soundness import is_causal
 from bptt_check.tracing.reverse import Altered, Graph
 from bptt_check.tracing.step import Step
@@ -67,21 +73,20 @@ class Where:
     NaN: rounding may exceed the part. `cells[label][t, s]`: what the loss at step t+1 contributes
     at step s+1 to a gradient or one of its gates; `zero`: whether the candidate has exactly zero
     there. `sums[name][t]`: what that loss contributes to a gradient whose steps cannot be
-    separated. `by`: "target" if one step's target was changed at a time, "prefix" if the sequence
-    was extended one step at a time. `whole`: the gradients that are wrong in an answer that is not
-    split. `problem`: the one asked. `reason`: why the answer to it cannot be split by loss step;
-    empty if it can. `finals[name][label][s]`: what the upstream gradient of a layer's final state
-    contributes at step s+1.
+    separated. `whole`: the gradients that are wrong in an answer that is not split. `problem`: the
+    one asked; `apart`: for the cells with inputs at one step at a time, the others 0. `reason`: why
+    the answer to it cannot be split by loss step; empty if it can. `finals[name][label][s]`: what
+    the upstream gradient of a layer's final state contributes at step s+1.
     """
 
     cells: dict[str, Array]
     zero: dict[str, Array]
     sums: dict[str, Array]
-    by: str
     whole: tuple[str, ...] = ()
     problem: str = ""
     reason: str = ""
     finals: dict[str, dict[str, Array]] = field(default_factory=dict)
+    apart: bool = False
 
     @property
     def wrong(self) -> list[str]:
@@ -105,7 +110,9 @@ class Where:
         if not names:
             return self._of_final_states()
         unknown = _names(n for n, used in parts.items() if np.isnan(used).any())
-        right = [n for n in _names([*self.cells, *self.sums]) if n not in {*names, *unknown}]
+        hidden = [n for n in self.whole if n not in _names(self.wrong)]  # right in each part
+        told = {*names, *unknown, *hidden}
+        right = [n for n in _names([*self.cells, *self.sums]) if n not in told]
         in_cells = [n for n in _names(self.cells) if n in right]
         if not cells:
             since = [first_wrong(self._of(n)) for n in names]
@@ -116,6 +123,8 @@ class Where:
                 shown = tuple(in_cells or right)
                 return Claim("sums only", names, loss=first, right=shown, finals=finals, on=on)
             why = "no gradient could be split by state step"
+            if hidden:
+                why = f"the whole of {' and '.join(hidden)} is wrong, though each part is right"
             return Claim("cannot tell", names, loss=first, reason=why, on=on)
         return self._first_cell(cells)
 
@@ -270,7 +279,7 @@ def locate(
     parts = _Parts(network, problem, whole)
     if infinite := parts.infinite(whole):
         why = f"at {problem.name!r} no difference can be taken of NaN or infinity"
-        return parts.where("target", f"{why}, which it has in {infinite}")
+        return parts.where(f"{why}, which it has in {infinite}")
     if names:
         _by_target(network, probe, names, parts, whole)
         inputs = [n for n, a in network.arguments.items() if a.time_axis is not None]
@@ -282,11 +291,11 @@ def locate(
                 of_step.append(_Parts(network, one, start := probe(one), step=step))
                 _by_target(network, probe, names, of_step[-1], start)
             parts.take(of_step)
-        found = parts.where("target")
+        found = parts.where()
         if found.wrong or not found.whole:
             return found
     if not parts.whole:
-        return parts.where("target", _right_at(problem.name))
+        return parts.where(_right_at(problem.name))
     return _by_prefix(network, ask, right, problem, whole, of_whole, changed_targets=bool(names))
 
 
@@ -318,8 +327,9 @@ def _with_input_at(network: Network, problem: Problem, inputs: list[str], step: 
         axis = network.arguments[name].time_axis or 0
         count = values[name].shape[axis]
         others = np.arange(count) != step + count - problem.sizes["time"]
-        values[name] = values[name].copy()
-        values[name][(slice(None),) * axis + (others,)] = 0
+        value = values[name].copy()
+        value[(slice(None),) * axis + (others,)] = 0
+        values[name] = laid_out_as(values[name], value)
     return problem._replace(values=values)
 
 
@@ -345,15 +355,15 @@ def _by_prefix(
         try:
             expected = right(shorter)
         except ValueError:
-            return parts.where("prefix", f"{note}the network fails with fewer steps")
+            return parts.where(f"{note}the network fails with fewer steps")
         if reason := _not_a_prefix(expected, of_whole, t):
-            return parts.where("prefix", note + reason)
+            return parts.where(note + reason)
         given = _given(ask(shorter), expected)
         parts.compare(t, before, given)
         before = given
-    found = parts.where("prefix")
+    found = parts.where()
     if not found.wrong and timed & {n.removeprefix("d") for n in found.whole}:
-        return parts.where("prefix", f"{note}an input's gradient is not split by loss step")
+        return parts.where(f"{note}an input's gradient is not split by loss step")
     return found
 
 
@@ -406,6 +416,7 @@ class _Parts:
         self.sums = {f"d{n}": np.zeros(self.steps) for n in self.names if n not in self.owners}
         self.finals: dict[str, dict[str, Array]] = {}
         self.outputs = network.outputs
+        self.apart = False  # whether the cells are of problems with one step's inputs each
 
     def infinite(self, given: _Given) -> str:
         """Where an answer has NaN or infinity: the gradients, with the steps if they are split."""
@@ -449,7 +460,7 @@ class _Parts:
         for label in of_step[0].used:
             if any(label not in found.used for found in of_step):
                 continue
-            of = label.partition(",")[0]
+            of, self.apart = label.partition(",")[0], True
             self.sums.pop(of, None)
             for cells in ("used", "zero"):
                 columns = [vars(found)[cells][label][:, s] for s, found in enumerate(of_step)]
@@ -459,12 +470,12 @@ class _Parts:
                 parts = [found.finals[name][label][s] for s, found in enumerate(of_step)]
                 rows[label] = np.array(parts)
 
-    def where(self, by: str, reason: str = "") -> Where:
+    def where(self, reason: str = "") -> Where:
         """What was found; with a reason, only that the answers cannot be split."""
-        name = self.problem.name
+        its = self.whole, self.problem.name, reason
         if reason:
-            return Where({}, {}, {}, by, self.whole, name, reason)
-        return Where(self.used, self.zero, self.sums, by, self.whole, name, "", self.finals)
+            return Where({}, {}, {}, *its)
+        return Where(self.used, self.zero, self.sums, *its, self.finals, self.apart)
 
 
 def _share(error: Array, size: Array, allowed: Array) -> float:
@@ -495,7 +506,7 @@ def _first_steps(network: Network, problem: Problem, count: int) -> Problem:
     for name, argument in network.arguments.items():
         value, axis = problem.values[name], argument.time_axis
         if axis is not None:
-            value = np.take(value, range(value.shape[axis] - steps + count), axis)
+            value = value[(slice(None),) * axis + (slice(value.shape[axis] - steps + count),)]
         if argument.below and "time" in argument.below.names:  # such as the length of a sequence
             value = np.minimum(value, argument.below.size(sizes) - 1)
         values[name] = value
