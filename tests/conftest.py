@@ -115,7 +115,14 @@ def subjects_are_kept() -> None:
 
 
 #: A sample of the designed problems; those of many steps or large sizes take most of the time.
-FEW = {"general", "one x", "all sizes equal", "inputs of their own each", "some zeros", "bits"}
+FEW = {
+    "general",
+    "one x",
+    "all sizes equal",
+    "inputs of their own each",
+    "zeros and tiny numbers",
+    "bits",
+}
 FEW |= {"inputs of 300", "Fortran order", "strided views"}
 
 

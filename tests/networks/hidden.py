@@ -100,11 +100,11 @@ HIDDEN = (
            f"once(x[t], {{dz}}) if {_ONE_HOT} else x[t].T @ {{dz}}"),
     Hidden("some inputs again", "a step overwrites another's row", "dU",
            f"x[t].T @ {{dz}} - (x[t].any(0)[:, None] * dU if {_ONE_HOT} else 0)"),
-    *(Hidden("some zeros", f"pruned weights of {w} stay", "end", f"d{w} *= {w} != 0")
+    *(Hidden("zeros and tiny numbers", f"pruned weights of {w} stay", "end", f"d{w} *= {w} != 0")
       for w in "UVW"),
-    Hidden("some zeros", "targets of 0 are padding", "dV",
+    Hidden("zeros and tiny numbers", "targets of 0 are padding", "dV",
            "h[t].T @ ({error} * y[t].any(1, keepdims=True))", ("elman",)),
-    *(Hidden("tiny numbers", f"weights of {w} below 1e-8 are pruned", "end",
+    *(Hidden("zeros and tiny numbers", f"weights of {w} below 1e-8 are pruned", "end",
              f"d{w} *= ({w} == 0) | (abs({w}) > 1e-8)") for w in "UVW"),
     Hidden("inputs 0", "nothing without input", "end", "dW *= x.any()"),
     Hidden("inputs 0", "nothing at all without input", "end",

@@ -184,7 +184,7 @@ def _conditions(of: Network, sizes: Mapping[str, Fitting]) -> Iterator[Condition
     """The conditions of a layer's problems: fewer than of a network, since kernels are slow."""
     yield Condition("general", time=6)
     yield Condition("one x", time=5, batch=2)
-    yield Condition("some zeros", time=5, fill="some zeros")
+    yield Condition("zeros and tiny numbers", time=5, fill="some zeros")
     yield Condition("inputs of 10", time=3, batch=2, inputs=10.0)
     yield Condition("weights of 3", batch=2, weights=3.0)
     yield Condition("upstream of 3000", time=3, batch=2, losses=3000.0)

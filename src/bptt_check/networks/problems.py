@@ -63,7 +63,7 @@ CONDITIONS = (
     Condition("the same input twice", time=3, batch=2, fill="same inputs"),
     Condition("some inputs again", batch=5, fill="inputs again"),
     Condition("bits", batch=2, fill="bits"),
-    Condition("some zeros", time=5, fill="some zeros"),
+    Condition("zeros and tiny numbers", time=5, fill="some zeros"),
     Condition("inputs 0", time=3, batch=2, fill="inputs 0"),
     Condition("weights 0", time=3, batch=2, fill="weights 0"),
     Condition("input weights 0", time=3, batch=2, fill="input weights 0"),
@@ -88,7 +88,6 @@ CONDITIONS = (
     Condition("40 outputs", time=2, batch=3, n_out=40),
     Condition("Fortran order", time=3, batch=2, fill="Fortran order"),
     Condition("strided views", time=3, batch=2, fill="strided"),
-    Condition("tiny numbers", time=3, batch=2, fill="some tiny"),
 )
 _GENERAL = CONDITIONS[0]
 _SMALLER = (1.0, 0.5, 0.25)  # factors of the weights, tried until a problem can tell
