@@ -134,12 +134,24 @@ def _leads(bench: Bench, numbers: Iterable[int], to_all: bool, wrong: tuple[str,
     return Leads(its, to_all, wrong)
 
 
-def _shows_lines(a: Asked) -> tuple[bool, bool, bool, int, int]:
-    """Sorts first a problem that shows most: several steps, sizes that differ, and few numbers."""
+def _shows_lines(a: Asked) -> tuple[bool, bool, bool, bool, int, int]:
+    """Sorts first what shows most: a wrong answer, several steps, sizes that differ, few numbers.
+
+    Where the answer is right the wrong lines may not run.
+    """
+    right, bounds = a.right.gradients, a.right.bounds
+    is_right = all(bool((abs(g - right[n]) <= 2 * bounds[n]).all()) for n, g in a.answer.items())
     sizes, values = a.problem.sizes, a.problem.values.values()
     many = sizes.get("time", 1) not in _TRACED
     repeats = any(len(np.unique(v)) < v.size for v in values if v.dtype.kind == "f")
-    return many, 1 in sizes.values(), repeats, -len(set(sizes.values())), sum(sizes.values())
+    return (
+        is_right,
+        many,
+        1 in sizes.values(),
+        repeats,
+        -len(set(sizes.values())),
+        sum(sizes.values()),
+    )
 
 
 def _other_errors(network: Network, problem: Problem) -> Problem:
