@@ -91,6 +91,18 @@ MENDED: dict[str, tuple[str, str, dict[str, str]]] = {
         TANH,
         {"line 29": """back = {"h": dz @ W.T}; dh_next = back['h']"""},
     ),
+    "weights of 0 that are kept, right elsewhere": (
+        of_textbook(("    return {", "    dW *= W != 0\n    return {")),
+        TANH,
+        {"line 30": "pass"},
+    ),
+    "a branch that runs in a corner alone": (
+        of_textbook(
+            ("    return {", "    if (W == 0).any():\n        dW = (dW + dW.T) / 2\n    return {")
+        ),
+        TANH,
+        {"line 31": "dW = (dW + dW) / 2"},
+    ),
     "a step at which an index is -1": (
         of_textbook(
             ("(T + 1, B", "(T, B"),

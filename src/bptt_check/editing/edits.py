@@ -243,7 +243,8 @@ class _Line:
         other = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}.get(type(op))
         if other:
             yield Change(target, f"{other}=", 0, value, value)
-        yield Change(self.node, "pass", 3, value)
+        is_sum = isinstance(op, ast.Add | ast.Sub)
+        yield Change(self.node, "pass", 3 if is_sum else 1, value)
 
     @cached_property
     def targets(self) -> list[ast.expr]:
