@@ -95,9 +95,11 @@ def _made(
         return _of_the_docs(shapes, window, loss, rate)
     sizes = sizes_named(shapes)
     try:
+        is_ours = isinstance(network, str) and network in STOCK
         if isinstance(network, str):
             network = network_named(network, loss)
-        check_network(network)
+        if not is_ours:  # the tests check ours
+            check_network(network)
         return AnyNetwork(network, sizes, window, rate)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"network: {error}") from None
