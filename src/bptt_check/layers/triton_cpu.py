@@ -49,6 +49,7 @@ def triton_on_cpu() -> None:
     vars(first)["takes_the_first"] = True
     Autotuner.run = first
     _let_builtins_have_other_names()
+    _make_masks_boolean()
     ASTTransformer.visit_For = _with_a_tensor_as_variable
 
 
@@ -68,6 +69,22 @@ def _let_builtins_have_other_names() -> None:
         for name, its in vars(package).copy().items():
             if tl.core.is_builtin(its):
                 setattr(package, name, named(its))
+
+
+def _make_masks_boolean() -> None:
+    """Triton 3.9 refuses the mask `inside & (t > 0)`: interpreted, it has integers."""
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    def boolean(method: Any, place: int) -> Any:
+        @wraps(method)
+        def call(self: Any, *args: Any) -> Any:
+            args[place].data = args[place].data.astype(bool)
+            return method(self, *args)
+
+        return call
+
+    for name, place in (("create_masked_load", 1), ("create_masked_store", 2)):
+        setattr(InterpreterBuilder, name, boolean(getattr(InterpreterBuilder, name), place))
 
 
 def _with_a_tensor_as_variable(self: Any, loop: ast.For) -> ast.For:
