@@ -339,7 +339,17 @@ class _Line:
                     yield from ((f"{factor} * {form.format(a=a)}", 4) for form in _FORMS)
         if isinstance(value, ast.Call):
             yield from ((a, 4) for a, its in self.names.items() if its == shape and a != text)
+        if isinstance(value, ast.Call | ATOM):
+            yield from ((other, 8) for other in self._by_the_chain_rule(shape))
         yield from ((a, 8) for a, its in self.compounds.items() if its == shape and a != text)
+
+    def _by_the_chain_rule(self, shape: Shape) -> Iterator[str]:
+        """An error times the derivative of an activation, at its value."""
+        alike = [a for a, its in self.names.items() if its == shape]
+        errors = [a for a in alike if a in self.errors and a.isidentifier()][:_MOST_ALIKE]
+        states = [a for a in alike if a not in self.errors][:_MOST_ALIKE]
+        for error, state, form in product(errors, states, _FORMS):
+            yield f"{error} * {form.format(a=state)}"
 
     def _sizes_of(self, value: ast.expr) -> Iterator[str]:
         """The sizes of the arrays in an expression: what a mean divides by."""
