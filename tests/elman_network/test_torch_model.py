@@ -87,6 +87,7 @@ def test_bad_input_to_the_module() -> None:
         ((x[:0],), "every axis needs at least one entry"),
         ((x.float(),), r"x must be torch.float64 .* pass x.to\(torch.float64\)\?"),
         ((x.to("meta"),), r"x must be on cpu .* got meta: pass x.to\('cpu'\)\?"),
+        ((x, h_0.float()), r"h_0 must be torch.float64 .* pass h_0.to\(torch.float64\)\?"),
         ((x, h_0.T), r"h_0 must be \(batch=5, hidden=4\), got \(4, 5\): pass h_0.T"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
