@@ -38,7 +38,10 @@ _OF_ONE: dict[str, Callable[..., Any]] = {
     "exp": lambda g, out, *_: g * out,
     "neg": lambda g, *_: -g,
     "rsub": lambda g, *_: -g,
-    "_view": lambda g, _, a, *__: g.reshape(a.shape),
+    "t": lambda g, *_: g.T,
+    **dict.fromkeys(
+        ("view", "_view", "squeeze", "unsqueeze"), lambda g, _, a, *__: g.reshape(a.shape)
+    ),
     "expand": lambda g, _, a, *__: _summed(g, a),
     "_log_softmax": lambda g, out, _, dim, *__: g - np.exp(out) * g.sum(axis=dim, keepdims=True),
     "pow": lambda g, _, a, power: g * power * a ** (power - 1),
@@ -61,13 +64,13 @@ def call(node: Node, args: list[Any]) -> Array:
 def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Array:
     """The contribution of g, the gradient of a node's value, to the gradient of its argument j."""
     op = node.op
-    if op in VIEWS and op != "expand":
-        return _at_its_place(node, args, g)
     if not node.kwargs and out.dtype.kind != "c":
         if op in _OF_TWO:
             return np.asarray(_OF_TWO[op](g, out, j, *args))
         if op in _OF_ONE and j == 0:
             return np.asarray(_OF_ONE[op](g, out, *args))
+    if op in VIEWS and op != "expand":
+        return _at_its_place(node, args, g)
     if op == "nll_loss_forward" and np.ndim(args[0]) == 2 and args[2] is None:
         g = -g / (len(args[1]) if args[3] == 1 else 1)
         return np.asarray(np.equal.outer(args[1], np.arange(args[0].shape[1])) * g[..., None])
@@ -76,7 +79,7 @@ def passed_back(node: Node, j: Any, args: list[Any], out: Array, g: Array) -> Ar
 
 def _at_its_place(node: Node, args: list[Any], g: Array) -> Array:
     """g at the entries of the argument that a view shows, 0 elsewhere."""
-    whole = torch.zeros_like(_tensors(args[0]))
+    whole = torch.from_numpy(np.zeros_like(args[0]))
     out = node.func(whole, *args[1:], **node.kwargs)
     (out if node.which is None else out[node.which]).copy_(_tensors(np.asarray(g)))
     return np.asarray(whole.numpy())
