@@ -24,7 +24,7 @@ from bptt_check.judge.comparison import (
     worst_entries,
 )
 from bptt_check.judge.report import Verdict
-from bptt_check.reports.text import ReadableReport
+from bptt_check.reports.readable import ReadableReport
 
 _DIRECTIONS = 8
 _ULPS = 64  # size of the perturbations, in units in the last place

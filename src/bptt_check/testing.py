@@ -28,7 +28,8 @@ from bptt_check.judge.examine import examine
 from bptt_check.judge.report import Report
 from bptt_check.layers.triton_cpu import triton_on_cpu
 from bptt_check.networks import Network, Problem
-from bptt_check.reports.text import ReadableReport, as_text, in_one_line, table
+from bptt_check.reports.readable import ReadableReport
+from bptt_check.reports.text import as_text, in_one_line, table
 from bptt_check.subjects import subject_for, subject_of_layer
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bptt_check import __main__ as command
 from bptt_check import subjects
-from bptt_check.reports.text import ReadableReport
+from bptt_check.reports.readable import ReadableReport
 from bptt_check.testing import check
 from rnn_numpy.elman_network.complex_step import complex_step
 from rnn_numpy.elman_network.model import bptt, forward
