@@ -17,7 +17,7 @@ FOLDERS = {
     "bptt_check": {
         "candidate": "",
         "commands": "candidate",
-        "networks": "",
+        "networks": "candidate",
         "error_bound": "networks",
         "tracing": "error_bound networks",
         "catalogue": "error_bound networks tracing",

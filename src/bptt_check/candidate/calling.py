@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bptt_check.candidate.layout import laid_out
 from bptt_check.candidate.nearest import nearest
 from bptt_check.candidate.placing import LEFT_OUT, Made, globals_of, made, reads_of, weights_of
 from bptt_check.candidate.returned import (
@@ -35,7 +36,6 @@ __all__ = [
     "Refused",
     "call",
     "gradients",
-    "laid_out",
 ]
 
 _CACHES = {"cache", "caches"}  # no network has an input of such a name
@@ -71,25 +71,6 @@ class Called(NamedTuple):
 
 #: The first word of an array's name in an answer, and the field of `Called` that it belongs to.
 EXTRA = {"other": "others", "forward": "forward"}
-
-
-def laid_out(array: Any, strides: Sequence[int]) -> Any:
-    """A copy with these strides, in bytes, and the number 3 between the entries.
-
-    Where a stride is 0 there is one entry. It is C-contiguous if a stride is negative or no
-    multiple of the item size.
-    """
-    if 0 in strides:
-        one = array[tuple(slice(None if s else 1) for s in strides)]
-        return np.broadcast_to(one.copy(), array.shape)
-    copy = array.copy()
-    if copy.strides == tuple(strides) or any(s < 0 or s % array.itemsize for s in strides):
-        return copy
-    last = sum((n - 1) * s for n, s in zip(array.shape, strides, strict=True)) // array.itemsize
-    memory = np.full(last + 1, 3, array.dtype)
-    apart: Any = np.ndarray(array.shape, array.dtype, memory, strides=tuple(strides))
-    apart[...] = array
-    return apart
 
 
 def _written(array: Any, old: Any) -> Any:
@@ -131,10 +112,10 @@ def call(function: Any, form: Form, question: Question, *before: Question) -> Ca
         answers[f"first.{name}"] = _doubles(array)
     second = results
     if question.twice:
-        last = [earlier for earlier in calls[-1:] if earlier.question.sizes == question.sizes]
-        for earlier in last:
-            earlier.run()
-        arrays = last[0].given if last else {}
+        arrays: Mapping[str, Any] = {}
+        if before and before[-1].sizes == question.sizes:
+            calls[-1].run()
+            arrays = calls[-1].given
         second = _Call(function, form, question, arrays).run()[0]
     answers |= {f"second.{name}": _doubles(array) for name, array in second.gradients.items()}
     for name, array in results.gradients.items():

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from bptt_check.candidate.layout import laid_out
 from bptt_check.networks.axes import Argument
 from bptt_check.networks.fills import OF_BLOCKS, Drawn, fill
 from bptt_check.networks.network import Array, Network, rounded
@@ -262,12 +263,7 @@ def changed_at(network: Network, problem: Problem, name: str, steps: Iterable[in
 
 def laid_out_as(old: Array, value: Array) -> Array:
     """The values in the memory layout of another array; if that repeats one, C-contiguous."""
-    if old.strides == value.strides or any(s <= 0 or s % old.itemsize for s in old.strides):
-        return value
-    last = sum((n - 1) * s for n, s in zip(old.shape, old.strides, strict=True)) // old.itemsize
-    found: Array = as_strided(np.zeros(last + 1, old.dtype), old.shape, old.strides)
-    found[...] = value
-    return found
+    return value if 0 in old.strides else np.asarray(laid_out(value, old.strides))
 
 
 def _applies(network: Network, its: Roles, condition: Condition) -> bool:

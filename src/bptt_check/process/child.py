@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from safetensors.numpy import load, save
 
-from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call, laid_out
+from bptt_check.candidate.calling import EXTRA, Called, Form, Question, Refused, call
+from bptt_check.candidate.layout import laid_out
 from bptt_check.candidate.loading import has_read, load_function, place, read_instead
 from bptt_check.process.limits import enclose, limit
 
@@ -81,8 +82,9 @@ def explain(error: BaseException, file: str) -> str:
 
 def _is_beside(other: str, file: str) -> bool:
     """Whether a file lies in the candidate's folder or below, and is none of a library or ours."""
-    path, ours = Path(other).resolve(), Path(__file__).resolve().parents[2]
-    libraries = [ours, Path(sysconfig.get_paths()["stdlib"])]
+    path, ours = Path(other).resolve(), Path(__file__).resolve().parents[1]
+    twins = [ours.with_name(name) for name in ("rnn_numpy", "rnn_torch")]
+    libraries = [ours, *twins, Path(sysconfig.get_paths()["stdlib"])]
     return (
         path.is_relative_to(Path(file).resolve().parent)
         and path.is_file()
